@@ -1,0 +1,203 @@
+"""The app's end of the engine: start the process, send commands, receive typed events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.safe_text import visible_line
+
+# -P: a folder named `mlx` in the working directory must not be imported instead of the library.
+DEFAULT_COMMAND = (sys.executable, "-P", "-m", "gelu_tui.engine")
+
+_LINE_LIMIT = 64 * 1024 * 1024
+_HELLO_TIMEOUT_S = 30.0
+_CLOSE_GRACE_S = 1.0
+
+
+class EngineDied(GeluError):
+    """The engine process ended, or stopped making sense, while it was needed."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__("engine_died", message, hint or "See the engine log; then start it again.")
+
+
+class EngineClient:
+    """One engine process. `start`, then `send` and iterate `events`, then `close`.
+
+    Also an async context manager, which closes at the end.
+    """
+
+    def __init__(self, command: str | Sequence[str] | None = None) -> None:
+        if isinstance(command, str):
+            command = shlex.split(command)
+        self._command = tuple(command or DEFAULT_COMMAND)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stderr_lines: deque[str] = deque(maxlen=5)
+        self._stderr_task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.hello: p.Hello | None = None
+
+    async def __aenter__(self) -> EngineClient:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> p.Hello:
+        """Start the process and wait for its handshake.
+
+        Raises `EngineDied` if it cannot be started or says nothing, `ProtocolError` if it speaks
+        another version.
+        """
+        try:
+            # A session of its own: Ctrl-C and a hang-up reach the app, which decides; the engine
+            # ends when its stdin does.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+            )
+        except (OSError, IndexError, ValueError) as error:
+            shown = visible_line(self._command[0] if self._command else "")
+            raise EngineDied(
+                f"The engine command '{shown}' cannot be started: {error}.",
+                "Check --engine-command.",
+            ) from None
+        self._stderr_task = asyncio.create_task(self._collect_stderr())
+        try:
+            event = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
+        except TimeoutError:
+            await self.close()
+            raise EngineDied(
+                f"The engine did not answer within {_HELLO_TIMEOUT_S:.0f} seconds."
+            ) from None
+        except GeluError:
+            await self.close()
+            raise
+        if not isinstance(event, p.Hello) or event.protocol != p.PROTOCOL_VERSION:
+            await self.close()
+            spoken = event.protocol if isinstance(event, p.Hello) else "none"
+            raise p.ProtocolError(
+                f"The engine speaks protocol version {spoken}, this app {p.PROTOCOL_VERSION}."
+            )
+        self.hello = event
+        return event
+
+    async def send(self, command: p.AnyCommand) -> None:
+        """Send one command. Raises `EngineDied` if the engine is gone."""
+        if self._process is None or self._process.stdin is None:
+            raise EngineDied("The engine is not running.")
+        try:
+            self._process.stdin.write(p.encode(command))
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError, RuntimeError):
+            raise await self._death() from None
+
+    async def events(self) -> AsyncIterator[p.AnyEvent]:
+        """Yield events as they come, until `close`.
+
+        Raises `EngineDied` when the process ends by itself and `ProtocolError` on garbage; after
+        either the engine should be closed.
+        """
+        while True:
+            try:
+                yield await self._read()
+            except EngineDied:
+                if self._closing:
+                    return
+                raise
+
+    async def _read(self) -> p.AnyEvent:
+        process = self._process
+        if process is None or process.stdout is None:
+            raise EngineDied("The engine is not running.")
+        try:
+            line = await process.stdout.readline()
+        except ValueError:
+            raise p.ProtocolError("The engine sent a line that is far too long.") from None
+        if not line.endswith(b"\n"):
+            raise await self._death()
+        return p.decode_event(line)
+
+    async def _death(self) -> EngineDied:
+        assert self._process is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), 2.0)
+        if self._stderr_task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._stderr_task), 0.5)
+        code = self._process.returncode
+        match code:
+            case None:
+                how = "closed its output"
+            case _ if code < 0:
+                how = f"was killed ({_signal_name(-code)})"
+            case _:
+                how = f"ended with exit code {code}"
+        said = f": {visible_line(self._stderr_lines[-1])}" if self._stderr_lines else ""
+        if code == -signal.SIGKILL:
+            return EngineDied(f"The engine {how}{said}.", "If memory ran out, choose a smaller model.")
+        log = f"Its log is {self.hello.log_file}." if self.hello else "Check --engine-command."
+        return EngineDied(f"The engine {how}{said}.", log)
+
+    async def _collect_stderr(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        while chunk := await self._process.stderr.read(4096):
+            for line in chunk.decode("utf-8", "replace").splitlines():
+                if line.strip():
+                    self._stderr_lines.append(line.strip()[:200])
+
+    async def close(self) -> None:
+        """End the process: politely, then by SIGTERM, then by SIGKILL. Never raises."""
+        self._closing = True
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                process.stdin.write(p.encode(p.Shutdown()))
+                process.stdin.close()
+        for kill in (None, signal.SIGTERM, signal.SIGKILL):
+            if kill is not None:
+                self._signal_group(kill)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _CLOSE_GRACE_S)
+                break
+        if self._stderr_task is not None:
+            self._stderr_task.cancel()
+
+    def kill(self) -> None:
+        """End the process at once, without waiting: for a signal handler or a hung engine."""
+        self._closing = True
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: int) -> None:
+        # The engine leads its own session, so its group is it and what it started, no one else.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

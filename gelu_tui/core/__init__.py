@@ -1,0 +1,1 @@
+"""Plain data and functions: no MLX, no Textual, no network."""

@@ -1,0 +1,163 @@
+"""A comparison as it grows: streams, forks, rates; fed by the engine's events, read by every view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
+
+
+@dataclass
+class Stream:
+    """The tokens that one variant has produced.
+
+    `segments[i]` is the text that token i completed (possibly empty); `tail` what the end of the
+    stream left incomplete.
+    """
+
+    variant: p.VariantInfo
+    tokens: list[int] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
+    steps: list[p.StreamStep] = field(default_factory=list)
+    tail: str = ""
+    finish_reason: p.FinishReason | None = None
+    error: ErrorInfo | None = None
+    time_to_first_token_s: float | None = None
+    last_token_s: float | None = None
+    prefill_s: float | None = None
+    prompt_tps: float | None = None
+    first_divergent_token: int | None = None
+    fork: p.ForkFound | None = None
+
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.variant.name
+
+    @property
+    def text(self) -> str:
+        """The text so far, as the tokenizer decodes it."""
+        return "".join(self.segments) + self.tail
+
+    @property
+    def generation_tps(self) -> float | None:
+        """Tokens a second in this stream's own decode time, the first token included."""
+        if not self.steps or self.steps[-1].decode_s <= 0:
+            return None
+        return len(self.steps) / self.steps[-1].decode_s
+
+    def recent_tps(self, window: int = 8) -> float | None:
+        """Tokens a second over the last `window` tokens; None before the second token."""
+        if len(self.steps) < 2:
+            return None
+        first = self.steps[max(0, len(self.steps) - 1 - window)]
+        last = self.steps[-1]
+        seconds = last.decode_s - first.decode_s
+        count = min(window, len(self.steps) - 1)
+        return count / seconds if seconds > 0 else None
+
+
+@dataclass
+class Comparison:
+    """One prompt under several activation functions, from `Started` to `Finished`."""
+
+    started: p.Started
+    streams: list[Stream]
+    self_check: p.SelfCheckReport | None = None
+    finished: p.Finished | None = None
+    prefill: p.Progress | None = None
+    elapsed_s: float = 0.0
+
+    @classmethod
+    def begin(cls, started: p.Started) -> Comparison:
+        """A comparison without tokens yet."""
+        return cls(started, [Stream(variant) for variant in started.variants])
+
+    @property
+    def reference(self) -> Stream:
+        """The stream that the others are compared with."""
+        return self.streams[self.started.reference]
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of all streams together."""
+        return sum(len(stream.tokens) for stream in self.streams)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens of all streams a second of decoding, on average so far."""
+        own = [stream.steps[-1].decode_s for stream in self.streams if stream.steps]
+        if not own:
+            return None
+        seconds = max(own) if self.started.schedule == "lockstep" else sum(own)
+        return self.total_tokens / seconds if seconds > 0 else None
+
+    def apply(self, event: p.AnyEvent) -> None:
+        """Take one event in; events that are not about a comparison are ignored."""
+        match event:
+            case p.Step():
+                self._apply_step(event)
+            case p.ForkFound():
+                self.streams[event.stream].fork = event
+            case p.Prefilled():
+                stream = self.streams[event.stream]
+                stream.prefill_s = event.seconds
+                stream.prompt_tps = event.prompt_tps
+            case p.Progress(phase="prefill"):
+                self.prefill = event
+            case p.StreamFinished():
+                stream = self.streams[event.stream]
+                stream.finish_reason = event.finish_reason
+                stream.tail = event.tail
+                stream.error = event.error
+                self._update_divergence()
+            case p.SelfChecked():
+                self.self_check = event.report
+            case p.Finished():
+                self.finished = event
+            case _:
+                pass
+
+    def _apply_step(self, event: p.Step) -> None:
+        self.elapsed_s = event.elapsed_s
+        for step in event.streams:
+            stream = self.streams[step.stream]
+            if stream.time_to_first_token_s is None:
+                stream.time_to_first_token_s = event.elapsed_s
+            stream.last_token_s = event.elapsed_s
+            stream.tokens.append(step.token)
+            stream.segments.append(step.text)
+            stream.steps.append(step)
+        self._update_divergence()
+
+    def _update_divergence(self) -> None:
+        reference = self.reference
+        for stream in self.streams:
+            if stream is not reference and stream.first_divergent_token is None:
+                # All earlier tokens agreed at the last event, so only the newest can differ;
+                # in solo the streams arrive one after another within a step.
+                shared = min(len(stream.tokens), len(reference.tokens))
+                start = max(0, shared - 1)
+                stream.first_divergent_token = first_divergent_token(
+                    reference.tokens[start:shared], stream.tokens[start:shared], offset=start
+                )
+                if stream.first_divergent_token is None:
+                    stream.first_divergent_token = _end_divergence(reference, stream)
+
+
+def _end_divergence(reference: Stream, stream: Stream) -> int | None:
+    """The step at which one stream has ended of itself while the other went on."""
+    shorter, longer = sorted((reference, stream), key=lambda s: len(s.tokens))
+    ended = shorter.finish_reason in ("stop", "length")
+    return len(shorter.tokens) if ended and len(longer.tokens) > len(shorter.tokens) else None
+
+
+def first_divergent_token(
+    reference: list[int], variant: list[int], *, offset: int = 0
+) -> int | None:
+    """The smallest step at which two token lists of equal length differ, plus `offset`."""
+    for step, (a, b) in enumerate(zip(reference, variant, strict=True)):
+        if a != b:
+            return offset + step
+    return None

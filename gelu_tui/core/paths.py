@@ -1,0 +1,19 @@
+"""Where gelu-tui keeps its files on this system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_APP = "gelu-tui"
+
+
+def cache_dir() -> Path:
+    """The user's cache folder: converted models; safe to delete at any time."""
+    return Path(platformdirs.user_cache_dir(_APP, appauthor=False))
+
+
+def log_dir() -> Path:
+    """The user's log folder."""
+    return Path(platformdirs.user_log_dir(_APP, appauthor=False))

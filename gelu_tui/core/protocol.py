@@ -1,0 +1,356 @@
+"""The one definition of what the app and the engine say to each other.
+
+Both sides speak JSON, one object a line. Commands carry the tag `command`, events the tag `event`.
+Unknown fields are ignored, so that either side may be a little newer; an unknown tag is an error.
+The first event is always `Hello`, and its protocol version must match.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from gelu_tui.core.errors import ErrorInfo, GeluError
+
+PROTOCOL_VERSION = 1
+
+_T = TypeVar("_T")
+
+Schedule = Literal["lockstep", "solo"]
+Precision = Literal["float32", "model"]
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
+Status = Literal["completed", "cancelled", "failed"]
+Verdict = Literal["formula", "rounding", "tie", "unverified"]
+ProgressPhase = Literal["download", "convert", "load", "prefill", "self_check", "bench"]
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A loaded model, as the engine and the documents name it."""
+
+    id: str
+    family: str
+    dtype: str
+    quantization: dict[str, int | str] | None
+    native_activation: str
+
+
+class VariantInfo(msgspec.Struct, frozen=True):
+    """One activation function of a comparison; `formula` is text for people."""
+
+    name: str
+    formula: str
+    precision: Precision
+    native: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A token that a stream might have taken, with its probability under that stream."""
+
+    id: int
+    text: str
+    probability: float
+
+
+class StreamStep(msgspec.Struct, frozen=True):
+    """One token of one stream.
+
+    `text` is what this token completes: empty while a character still lacks bytes. `logprob` in
+    nats, `margin` in logits, `kl` in nats against the reference (None for the reference itself and
+    after the fork). A statistic that is not a number is None. `decode_s` counts this stream's own
+    decode seconds, its first token included.
+    """
+
+    stream: int
+    token: int
+    text: str
+    logprob: float | None
+    margin: float | None
+    kl: float | None
+    decode_s: float
+
+
+class SelfCheckReport(msgspec.Struct, frozen=True):
+    """Whether one function on `rows` rows gives bit-identical logits on this machine.
+
+    `max_logit_difference` is the largest absolute difference between two rows, over `steps` steps.
+    """
+
+    rows: int
+    steps: int
+    identical: bool
+    max_logit_difference: float
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds of a comparison; `tokens_per_second` is of all streams together, in decode."""
+
+    load_s: float | None
+    prefill_s: float | None
+    decode_s: float | None
+    decode_steps: int
+    tokens_per_second: float | None
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+class Command(msgspec.Struct, frozen=True, tag_field="command"):
+    """What the app asks of the engine."""
+
+
+class Load(Command, frozen=True, tag="load"):
+    """Load a model: `demo`, a folder, or a hub id. Replaces the model that was loaded."""
+
+    model: str
+    dtype: str | None = None
+
+
+class Compare(Command, frozen=True, tag="compare"):
+    """Decode one prompt under several activation functions.
+
+    `activations` are names, aliases or `NAME=EXPRESSION`; `reference` is one of their names, or
+    None for the native function if chosen, else the first. `chat` None means: if the tokenizer has
+    a template.
+    """
+
+    prompt: str
+    activations: tuple[str, ...]
+    reference: str | None = None
+    max_tokens: int = 256
+    schedule: Schedule = "lockstep"
+    chat: bool | None = None
+    activation_precision: Precision = "float32"
+
+
+class Bench(Command, frozen=True, tag="bench"):
+    """Measure the loaded model: plain mlx-lm, one variant, lockstep, raw batched forward passes."""
+
+    prompt: str
+    tokens: int = 24
+    rounds: int = 3
+    rows: tuple[int, ...] = (2, 4, 8)
+
+
+class Cancel(Command, frozen=True, tag="cancel"):
+    """Stop what is running; with nothing running it does nothing."""
+
+
+class Shutdown(Command, frozen=True, tag="shutdown"):
+    """Stop what is running and exit."""
+
+
+AnyCommand = Load | Compare | Bench | Cancel | Shutdown
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="event"):
+    """What the engine reports."""
+
+
+class Hello(Event, frozen=True, tag="hello"):
+    """The first event, before MLX is imported."""
+
+    protocol: int
+    versions: dict[str, str]
+    pid: int
+    log_file: str
+
+
+class Progress(Event, frozen=True, tag="progress"):
+    """How far a long step is. `total` 0 means unknown; `rate` is units a second, 0 if unknown."""
+
+    phase: ProgressPhase
+    label: str
+    done: int
+    total: int
+    unit: Literal["bytes", "files", "tokens", "parts"]
+    rate: float = 0.0
+
+
+class Loaded(Event, frozen=True, tag="loaded"):
+    """The model is ready. `blas` names the BLAS library of a CPU backend, None on a GPU."""
+
+    model: ModelInfo
+    device: str
+    blas: str | None
+    versions: dict[str, str]
+    load_s: float
+    context_length: int
+    has_chat_template: bool
+    weight_bytes: int
+
+
+class Started(Event, frozen=True, tag="started"):
+    """A comparison begins: everything that was resolved from the command."""
+
+    prompt: str
+    prompt_text: str
+    prompt_tokens: tuple[int, ...]
+    variants: tuple[VariantInfo, ...]
+    reference: int
+    max_tokens: int
+    schedule: Schedule
+    chat: bool
+
+
+class Prefilled(Event, frozen=True, tag="prefilled"):
+    """One stream's prompt is in its cache."""
+
+    stream: int
+    seconds: float
+    prompt_tps: float
+
+
+class Step(Event, frozen=True, tag="step"):
+    """New tokens, at most one of each stream; `elapsed_s` since the comparison began."""
+
+    step: int
+    elapsed_s: float
+    streams: tuple[StreamStep, ...]
+
+
+class ForkFound(Event, frozen=True, tag="fork"):
+    """A stream's first divergent token, with both sides' candidates.
+
+    `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
+    l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a), p_v(b)
+    under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the top):
+    `b_in_reference`, `a_in_variant`.
+    """
+
+    stream: int
+    step: int
+    reference_token: int
+    variant_token: int
+    reference_text: str
+    variant_text: str
+    reference_top: tuple[Candidate, ...]
+    variant_top: tuple[Candidate, ...]
+    margins: dict[str, float]
+    probabilities: dict[str, float]
+    ranks: dict[str, int]
+    verdict: Verdict = "unverified"
+    reason: str = ""
+
+
+class StreamFinished(Event, frozen=True, tag="stream_finished"):
+    """A stream's last word: `tail` is text that was still waiting for bytes."""
+
+    stream: int
+    finish_reason: FinishReason
+    tail: str = ""
+    error: ErrorInfo | None = None
+
+
+class SelfChecked(Event, frozen=True, tag="self_check"):
+    """The A/A control of this model, backend and number of rows."""
+
+    report: SelfCheckReport
+
+
+class Finished(Event, frozen=True, tag="finished"):
+    """A comparison ended, one way or another."""
+
+    status: Status
+    timing: Timing
+    peak_memory_bytes: int
+    error: ErrorInfo | None = None
+
+
+class BenchRow(msgspec.Struct, frozen=True):
+    """One measured way of decoding; seconds and rates are medians over the rounds.
+
+    `tokens_per_second` counts all rows. `memory_bytes` is MLX's peak over its level before.
+    """
+
+    name: str
+    rows: int
+    step_s: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    cache_bytes: int
+
+
+class BenchReport(Event, frozen=True, tag="bench_report"):
+    """All measured rows and their ratios, computed pairwise within each round (medians)."""
+
+    rows: tuple[BenchRow, ...]
+    ratios: dict[str, float]
+    statistics_share: float
+    self_checks: tuple[SelfCheckReport, ...]
+    weight_bytes: int
+    prompt_tokens: int
+    tokens: int
+    rounds: int
+
+
+class Failed(Event, frozen=True, tag="failed"):
+    """A command failed before it had results; the engine goes on."""
+
+    error: ErrorInfo
+    command: str = ""
+
+
+class Cancelled(Event, frozen=True, tag="cancelled"):
+    """A load or a bench was cancelled; a cancelled comparison ends with `Finished`."""
+
+    command: str
+
+
+AnyEvent = (
+    Hello
+    | Progress
+    | Loaded
+    | Started
+    | Prefilled
+    | Step
+    | ForkFound
+    | StreamFinished
+    | SelfChecked
+    | Finished
+    | BenchReport
+    | Failed
+    | Cancelled
+)
+
+_encoder = msgspec.json.Encoder()
+_command_decoder = msgspec.json.Decoder(AnyCommand)
+_event_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+class ProtocolError(GeluError):
+    """A line that is not what the protocol allows."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            "protocol", message, "Use the same version of gelu-tui on both sides; see the engine log."
+        )
+
+
+def encode(message: AnyCommand | AnyEvent) -> bytes:
+    """Return `message` as one JSON line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], line: bytes, what: str) -> _T:
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        shown = line[:60].decode("utf-8", "replace").strip()
+        raise ProtocolError(f"The {what} sent a line it should not: {error} ({shown!r}).") from None
+
+
+def decode_command(line: bytes) -> AnyCommand:
+    """Parse and validate one command line. Raises `ProtocolError`."""
+    return _decode(_command_decoder, line, "app")
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """Parse and validate one event line. Raises `ProtocolError`."""
+    return _decode(_event_decoder, line, "engine")

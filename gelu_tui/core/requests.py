@@ -1,0 +1,47 @@
+"""Building a `Compare` command from what a user gave, with every check that needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.errors import UsageError
+
+MAX_TOKENS_LIMIT = 100_000
+
+
+def compare_command(
+    prompt: str,
+    activations: Sequence[str],
+    *,
+    reference: str | None = None,
+    max_tokens: int = 256,
+    schedule: p.Schedule = "lockstep",
+    chat: bool | None = None,
+    activation_precision: p.Precision = "float32",
+) -> p.Compare:
+    """Check the parts and return the command. Raises `UsageError`."""
+    if not prompt.strip():
+        raise UsageError("The prompt is empty.", "Give some text to continue.", kind="empty_prompt")
+    if any("\ud800" <= char <= "\udfff" for char in prompt):
+        raise UsageError(
+            "The prompt is not valid UTF-8.", "Convert the text to UTF-8 first.", kind="encoding"
+        )
+    if not 1 <= max_tokens <= MAX_TOKENS_LIMIT:
+        raise UsageError(
+            f"{max_tokens} is not a number of tokens that can be generated.",
+            f"Choose 1 to {MAX_TOKENS_LIMIT}.",
+            kind="max_tokens",
+        )
+    variants = parse_variants(activations)
+    resolve_reference(variants, reference, None)
+    return p.Compare(
+        prompt=prompt,
+        activations=tuple(activations),
+        reference=reference,
+        max_tokens=max_tokens,
+        schedule=schedule,
+        chat=chat,
+        activation_precision=activation_precision,
+    )
