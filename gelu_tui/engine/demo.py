@@ -1,0 +1,270 @@
+"""The embedded demo model in the user's cache: converted once, checked at every start."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gelu_tui.core import paths
+from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.demo_source import PACKAGED_SHA256
+
+if TYPE_CHECKING:
+    from gelu_tui.engine.demo_source import Header, Source
+
+NAME = "gemma-3-270m"
+CONVERTER_VERSION = 1  # raise it whenever the files would come out different
+
+WEIGHTS = "model.safetensors"
+FILES = frozenset(
+    {WEIGHTS, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+)
+_MANIFEST = "manifest.json"
+
+_REPORT_INTERVAL_S = 0.1
+_LOCK_POLL_S = 0.1
+_HASH_BLOCK = 8 << 20
+_TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
+
+
+class ConversionCancelled(Exception):  # noqa: N818 - it is no error
+    """The user cancelled while the demo model was being prepared; nothing is left behind."""
+
+
+class _FileEntry(msgspec.Struct, frozen=True):
+    size: int
+    mtime_ns: int
+    hash: str
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """What a whole folder holds; it is written last, before the folder gets its name."""
+
+    source_sha256: str
+    converter_version: int
+    dtype: str
+    files: dict[str, _FileEntry]
+
+
+class _Progress:
+    """Throttles reports to ten a second, and turns a cancel into `ConversionCancelled`."""
+
+    def __init__(
+        self, report: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> None:
+        self._report, self._cancelled = report, cancelled
+        self._label, self._last = "", 0.0
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        if self._cancelled():
+            raise ConversionCancelled
+        now = time.monotonic()
+        if label != self._label or now - self._last >= _REPORT_INTERVAL_S:
+            self._label, self._last = label, now
+            self._report(label, done, total)
+
+
+def ensure_demo(report: Callable[[str, int, int], None], cancelled: Callable[[], bool]) -> Path:
+    """Return the folder of Gemma 3 270M (base, float32), converting it first if need be.
+
+    `report(label, done_bytes, total_bytes)` is called at most ten times a second; `cancelled()` is
+    polled between chunks. Raises `GeluError` (`demo_missing`, `demo_damaged`, `disk_full`,
+    `demo_unwritable`) and `ConversionCancelled`.
+    """
+    folder = paths.cache_dir() / "models" / NAME
+    if _is_current(folder, PACKAGED_SHA256):
+        return folder
+    from gelu_tui.engine.demo_source import packaged_source
+
+    prepare(folder, packaged_source(), _Progress(report, cancelled))
+    return folder
+
+
+def prepare(folder: Path, source: Source, tick: Callable[[str, int, int], None]) -> None:
+    """Make `folder` hold the converted model, one process at a time; see `ensure_demo`."""
+    with _disk_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(f".{folder.name}.lock"), tick):
+            building = folder.with_name(f".{folder.name}.building")
+            _remove(building)  # a killed conversion's
+            if _is_current(folder, source.sha256) or _is_intact(folder, source.sha256, tick):
+                return
+            _remove(folder)
+            try:
+                _build(building, source, tick)
+                building.rename(folder)
+                _sync_folder(folder.parent)
+            finally:
+                _remove(building)
+
+
+# --- is the cache whole? ------------------------------------------------------------------------
+
+
+def _read_manifest(folder: Path, source_sha256: str) -> _Manifest | None:
+    """The folder's manifest, or None if it is missing, garbage, or about something else."""
+    try:
+        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    expected = (source_sha256, CONVERTER_VERSION, FILES)
+    found = (manifest.source_sha256, manifest.converter_version, manifest.files.keys())
+    return manifest if found == expected else None
+
+
+def _is_current(folder: Path, source_sha256: str) -> bool:
+    """Whether sizes and times are as recorded: no file is read, so a warm start costs nothing."""
+    manifest = _read_manifest(folder, source_sha256)
+    if manifest is None:
+        return False
+    try:
+        stats = {name: (folder / name).stat() for name in manifest.files}
+    except OSError:
+        return False
+    return all(
+        (stats[name].st_size, stats[name].st_mtime_ns) == (entry.size, entry.mtime_ns)
+        for name, entry in manifest.files.items()
+    )
+
+
+def _is_intact(folder: Path, source_sha256: str, tick: Callable[[str, int, int], None]) -> bool:
+    """Whether the contents are as recorded although a time differs; then the manifest is renewed."""
+    manifest = _read_manifest(folder, source_sha256)
+    if manifest is None:
+        return False
+    try:
+        entries = {name: _entry(folder / name, tick) for name in manifest.files}
+    except OSError:
+        return False
+    if any(entries[name].hash != entry.hash for name, entry in manifest.files.items()):
+        return False
+    _write_manifest(folder, msgspec.structs.replace(manifest, files=entries))
+    return True
+
+
+def _entry(path: Path, tick: Callable[[str, int, int], None]) -> _FileEntry:
+    """Size, time and hash of one file.
+
+    The hash is a CRC-32 of every 8 MiB: it is to find damage, not an attacker (who could write
+    the manifest as well), and reads a gigabyte in a fraction of a second.
+    """
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(2) as pool:
+        stat = os.fstat(file.fileno())
+
+        def checksum(offset: int) -> int:
+            return zlib.crc32(os.pread(file.fileno(), _HASH_BLOCK, offset))
+
+        sums = []
+        for offset in range(0, stat.st_size, 2 * _HASH_BLOCK):
+            tick("checking the demo model", offset, stat.st_size)
+            sums += pool.map(checksum, (offset, offset + _HASH_BLOCK))
+    return _FileEntry(stat.st_size, stat.st_mtime_ns, "".join(f"{value:08x}" for value in sums))
+
+
+# --- building -----------------------------------------------------------------------------------
+
+
+def _build(folder: Path, source: Source, tick: Callable[[str, int, int], None]) -> None:
+    """Fill the new `folder` with every file, synced to the disk, and the manifest last."""
+    from gelu_tui.engine import demo_tokenizer, demo_weights
+    from gelu_tui.engine.demo_source import ChunkedFile, read_header, verify
+
+    with ChunkedFile(source.chunks) as file:
+        verify(file, source.sha256, tick)
+        header = read_header(file)
+        _refuse_full_disk(folder.parent, header)
+        folder.mkdir()
+        demo_weights.write_weights(file, header, folder / WEIGHTS, tick)
+    tick("building the demo model's tokenizer", 0, 0)
+    end_ids = demo_weights.end_ids(header)
+    _write_json(folder / "config.json", demo_weights.config(header))
+    _write_json(folder / "generation_config.json", end_ids)
+    _write_json(folder / "tokenizer_config.json", demo_tokenizer.tokenizer_config(header))
+    _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(header))
+    files = {name: _entry(folder / name, tick) for name in sorted(FILES)}
+    _write_manifest(folder, _Manifest(source.sha256, CONVERTER_VERSION, demo_weights.DTYPE, files))
+    _sync_folder(folder)
+
+
+def _refuse_full_disk(folder: Path, header: Header) -> None:
+    from gelu_tui.engine.demo_weights import result_bytes
+
+    needed, free = result_bytes(header) + _TOKENIZER_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise GeluError(
+            "disk_full",
+            f"The demo model needs {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free.",
+            "Make room there and try again.",
+        )
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of writing the cache into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            kind, hint = "disk_full", "Make room there and try again."
+        else:
+            kind, hint = "demo_unwritable", "See that this folder can be written."
+        reason = error.strerror or str(error)
+        raise GeluError(
+            kind, f"The demo model could not be written to {folder}: {reason}.", hint
+        ) from None
+
+
+@contextlib.contextmanager
+def _locked(path: Path, tick: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Hold the lock file; waiting is reported and can be cancelled."""
+    import filelock
+
+    lock = filelock.FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=_LOCK_POLL_S)
+            break
+        except filelock.Timeout:
+            tick("waiting for another gelu-tui that converts the demo model", 0, 0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_json(path: Path, value: object) -> None:
+    with path.open("wb") as file:
+        file.write(msgspec.json.encode(value))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_manifest(folder: Path, manifest: _Manifest) -> None:
+    new = folder / f"{_MANIFEST}.new"
+    _write_json(new, manifest)
+    new.replace(folder / _MANIFEST)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""The demo's tokenizer: tokenizer.json rebuilt from a GGUF file's own tokens, scores and types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gelu_tui.engine.demo_source import Header
+
+_SPACE = "▁"
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+
+
+def pieces(header: Header) -> tuple[list[str], list[float], list[int]]:
+    """Google's own vocabulary: pieces, scores and types (SentencePiece's numbers), by id.
+
+    The conversion to GGUF turned the `▁` of user-defined runs of spaces into spaces, and gave
+    control and user-defined pieces the score −1000 where SentencePiece has 0.
+    """
+    tokens: Any = header.metadata["tokenizer.ggml.tokens"]
+    scores: Any = header.metadata["tokenizer.ggml.scores"]
+    types: Any = header.metadata["tokenizer.ggml.token_type"]
+    own = (_CONTROL, _USER_DEFINED)
+    return (
+        [
+            t.replace(" ", _SPACE) if k == _USER_DEFINED else t
+            for t, k in zip(tokens, types, strict=True)
+        ],
+        [0.0 if kind in own else score for score, kind in zip(scores, types, strict=True)],
+        list(types),
+    )
+
+
+def merges(tokens: list[str], scores: list[float]) -> list[tuple[str, str]]:
+    """Every way to make a piece out of two pieces, best score first, as SentencePiece merges."""
+    vocabulary = set(tokens)
+    found = [
+        (score, token[:cut], token[cut:])
+        for token, score in zip(tokens, scores, strict=True)
+        for cut in range(1, len(token))
+        if token[:cut] in vocabulary and token[cut:] in vocabulary
+    ]
+    found.sort(key=lambda merge: (-merge[0], -len(merge[1]), -len(merge[2])))
+    return [(left, right) for _, left, right in found]
+
+
+def _added_token(index: int, content: str, kind: int) -> dict[str, object]:
+    return {
+        "id": index,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        # user-defined runs of spaces are sought in the text after ` ` became `▁`
+        "normalized": kind == _USER_DEFINED,
+        "special": kind != _USER_DEFINED,
+    }
+
+
+def tokenizer_json(header: Header) -> dict[str, object]:
+    """The content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
+    tokens, scores, types = pieces(header)
+    metadata = header.metadata
+    bos_id: Any = metadata["tokenizer.ggml.bos_token_id"]
+    unk_id: Any = metadata["tokenizer.ggml.unknown_token_id"]
+    bos = tokens[bos_id]
+    template: list[dict[str, object]] = [
+        {"SpecialToken": {"id": bos, "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+    ]
+    second: list[dict[str, object]] = [
+        {"SpecialToken": {"id": bos, "type_id": 1}},
+        {"Sequence": {"id": "B", "type_id": 1}},
+    ]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            _added_token(index, token, kind)
+            for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
+            if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
+        ],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE},
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": {"String": " "},
+            "behavior": "MergedWithPrevious",
+            "invert": False,
+        },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": template,
+            "pair": template + second,
+            "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+            ],
+        },
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": tokens[unk_id],
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "ignore_merges": False,
+            "vocab": {token: index for index, token in enumerate(tokens)},
+            "merges": merges(tokens, scores),
+        },
+    }
+
+
+def tokenizer_config(header: Header) -> dict[str, object]:
+    """The content of tokenizer_config.json; no chat template, as this is a base model."""
+    tokens, _, _ = pieces(header)
+
+    def token(role: str) -> str:
+        index: Any = header.metadata[f"tokenizer.ggml.{role}_token_id"]
+        return tokens[index]
+
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": header.metadata["gemma3.context_length"],
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "clean_up_tokenization_spaces": False,
+        "bos_token": token("bos"),
+        "eos_token": token("eos"),
+        "pad_token": token("padding"),
+        "unk_token": token("unknown"),
+    }
