@@ -1,0 +1,252 @@
+"""One comparison: several activation functions of the loaded model over one prompt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import Variant, parse_variants, resolve_reference
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.engine import caches, device
+from gelu_tui.engine.decode import Interrupted, decode, highest_logprob, prefill
+from gelu_tui.engine.failures import explain
+from gelu_tui.engine.feed_forward import RowFunctions, rowwise
+from gelu_tui.engine.functions import function_of
+from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.engine.observer import Emit, Observer, Row
+from gelu_tui.engine.self_check import self_check
+
+Cancelled = Callable[[], bool]
+SelfChecks = dict[int, p.SelfCheckReport]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A command with everything resolved."""
+
+    command: p.Compare
+    variants: list[Variant]
+    reference: int
+    started: p.Started
+
+
+def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
+    """Resolve names, reference, chat and prompt tokens. Raises `GeluError`."""
+    variants = parse_variants(command.activations)
+    native = loaded.info.native_activation
+    reference = resolve_reference(variants, command.reference, native)
+    has_template = loaded.tokenizer.chat_template is not None
+    if command.chat and not has_template:
+        raise GeluError(
+            "no_chat_template",
+            "This model has no chat template.",
+            "Use --raw to feed the prompt as it is.",
+        )
+    chat = has_template if command.chat is None else command.chat
+    if chat:
+        text, tokens = loaded.tokenizer.chat(command.prompt)
+    else:
+        text, tokens = command.prompt, loaded.tokenizer.encode(command.prompt)
+    room = loaded.context_length - len(tokens)
+    if room < 1:
+        raise GeluError(
+            "prompt_too_long",
+            f"The prompt has {len(tokens)} tokens; this model's context holds "
+            f"{loaded.context_length} with what it generates.",
+            "Shorten the prompt.",
+        )
+    started = p.Started(
+        prompt=command.prompt,
+        prompt_text=text,
+        prompt_tokens=tuple(tokens),
+        variants=tuple(v.info(command.activation_precision, native) for v in variants),
+        reference=reference,
+        max_tokens=min(command.max_tokens, room),
+        schedule=command.schedule,
+        chat=chat,
+    )
+    return _Request(command, variants, reference, started)
+
+
+class Run:
+    """A comparison while it is decoded. `run` once."""
+
+    def __init__(
+        self, loaded: LoadedModel, request: _Request, emit: Emit, cancelled: Cancelled, load_s: float
+    ) -> None:
+        self._loaded = loaded
+        self._started = request.started
+        self._emit = emit
+        self._cancelled = cancelled
+        self._load_s = load_s
+        self._tokens = list(request.started.prompt_tokens)
+        self._functions = [
+            function_of(v, request.command.activation_precision) for v in request.variants
+        ]
+        self._prefill_s: float | None = None
+        self._decode_s: float | None = None
+        self._decode_steps = 0
+        self._began = time.perf_counter()
+
+    def run(self, self_checks: SelfChecks) -> None:
+        """Decode, and say all that happens; ends with `Finished`, whatever happens.
+
+        `self_checks` holds this model's reports by number of rows and gets what is measured here.
+        """
+        mx.reset_peak_memory()
+        self._emit(self._started)
+        observer = Observer(
+            self._emit,
+            self._loaded.tokenizer,
+            [variant.name for variant in self._started.variants],
+            self._started.reference,
+            self._started.max_tokens,
+        )
+        status: p.Status = "completed"
+        error: ErrorInfo | None = None
+        try:
+            with rowwise(self._loaded.model, self._loaded.family) as functions:
+                prefilled = self._prefill_rows(functions)
+                if self._started.schedule == "lockstep":
+                    self._lockstep(functions, caches.join(prefilled), observer, prefilled)
+                else:
+                    self._solo(functions, prefilled, observer)
+                observer.close("cancelled")
+                if self._started.schedule == "lockstep":
+                    self._self_check(functions, self_checks)
+        except Interrupted:
+            status = "cancelled"
+            observer.close("cancelled")
+        except Exception as failure:
+            status, error = "failed", explain(failure)
+            observer.close("failed", error)
+        self._emit(p.Finished(status, self._timing(observer), mx.get_peak_memory(), error))
+
+    # --- the two schedules ---------------------------------------------------------------------
+
+    def _prefill_rows(self, functions: RowFunctions) -> list[list[Any]]:
+        """One batch-1 cache a row: joined they give bit-identical rows, a batched prefill may not."""
+        began = time.perf_counter()
+        rows, total = len(self._functions), len(self._tokens) - 1
+        result = []
+        for row, function in enumerate(self._functions):
+
+            def progress(done: int, row: int = row) -> None:
+                self._emit(
+                    p.Progress(
+                        "prefill",
+                        self._started.variants[row].name,
+                        row * total + done,
+                        rows * total,
+                        "tokens",
+                    )
+                )
+
+            start = time.perf_counter()
+            with functions.use(function):
+                cache = prefill(
+                    self._loaded.model,
+                    self._tokens,
+                    device.prefill_chunk(),
+                    progress,
+                    self._cancelled,
+                )
+            seconds = time.perf_counter() - start
+            self._emit(p.Prefilled(row, seconds, len(self._tokens) / seconds))
+            result.append(cache)
+        self._prefill_s = time.perf_counter() - began
+        return result
+
+    def _lockstep(
+        self,
+        functions: RowFunctions,
+        cache: list[Any],
+        observer: Observer,
+        prefilled: list[list[Any]],
+    ) -> None:
+        prefilled.clear()  # the joined cache is the only one from here on
+        rows = len(self._functions)
+        began = time.perf_counter()
+        with functions.use(*self._functions):
+            steps = decode(
+                self._loaded.model, cache, self._tokens[-1], rows, ahead=device.on_gpu()
+            )
+            for step, decoded in enumerate(steps):
+                now = time.perf_counter()
+                self._decode_s, self._decode_steps = now - began, step + 1
+                observed = [
+                    Row(row, token, decoded.logits[row], now - began)
+                    for row, token in enumerate(decoded.tokens)
+                    if row not in observer.ended
+                ]
+                observer.observe(step, now - self._began, observed)
+                # Rows that have ended stay in the batch: the kernels' shapes must not change.
+                if len(observer.ended) == rows:
+                    return
+                if self._cancelled():
+                    raise Interrupted
+
+    def _solo(
+        self, functions: RowFunctions, prefilled: list[list[Any]], observer: Observer
+    ) -> None:
+        """Streams interleaved step by step, the reference first, each timed by itself."""
+        order = sorted(range(len(prefilled)), key=lambda row: row != self._started.reference)
+        streams = {
+            row: decode(
+                self._loaded.model,
+                prefilled[row],
+                self._tokens[-1],
+                1,
+                # With several streams, work started ahead would be timed as another stream's.
+                ahead=device.on_gpu() and len(order) == 1,
+                rule=highest_logprob,
+            )
+            for row in order
+        }
+        own_seconds = dict.fromkeys(order, 0.0)
+        for step in range(self._started.max_tokens):
+            for row in order:
+                if row in observer.ended:
+                    continue
+                began = time.perf_counter()
+                with functions.use(self._functions[row]):
+                    decoded = next(streams[row])
+                now = time.perf_counter()
+                own_seconds[row] += now - began
+                self._decode_s, self._decode_steps = sum(own_seconds.values()), step + 1
+                observer.observe(
+                    step,
+                    now - self._began,
+                    [Row(row, decoded.tokens[0], decoded.logits[0], own_seconds[row])],
+                )
+                if self._cancelled():
+                    raise Interrupted
+            if len(observer.ended) == len(order):
+                return
+
+    # --- around them ----------------------------------------------------------------------------
+
+    def _self_check(self, functions: RowFunctions, known: SelfChecks) -> None:
+        rows = len(self._functions)
+        if rows == 1:
+            return
+        if rows not in known:
+            known[rows] = self_check(
+                self._loaded.model,
+                functions,
+                self._functions[self._started.reference],
+                self._tokens,
+                rows,
+                device.prefill_chunk(),
+                self._cancelled,
+            )
+        self._emit(p.SelfChecked(known[rows]))
+
+    def _timing(self, observer: Observer) -> p.Timing:
+        rate = observer.tokens / self._decode_s if self._decode_s else None
+        return p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)

@@ -1,0 +1,123 @@
+"""What this machine computes on: device, BLAS library, memory, chunk sizes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from pathlib import Path
+
+import psutil
+
+BLAS_VARIABLE = "GELU_TUI_BLAS"
+_PRELOADED = "GELU_TUI_BLAS_PRELOADED"
+
+# Drop-in BLAS builds with the CBLAS interface, as distributions name them.
+_BLAS_PATTERNS = (
+    "/usr/lib/*/openblas-pthread/libblas.so.3",
+    "/usr/lib/*/openblas-openmp/libblas.so.3",
+    "/usr/lib64/libopenblasp.so.0",
+    "/usr/lib64/libopenblas.so.0",
+    "/usr/lib/libopenblas.so.0",
+    "/usr/lib/*/libopenblas.so.0",
+)
+
+
+def find_blas() -> str | None:
+    """Path of a real BLAS library for MLX's CPU backend on Linux; None elsewhere or if there is none.
+
+    The environment variable GELU_TUI_BLAS names another file, or `off`.
+    """
+    if sys.platform != "linux":
+        return None
+    chosen = os.environ.get(BLAS_VARIABLE, "")
+    if chosen == "off":
+        return None
+    if chosen:
+        return chosen if Path(chosen).is_file() else None
+    for pattern in _BLAS_PATTERNS:
+        if found := sorted(glob.glob(pattern)):
+            return found[0]
+    return None
+
+
+def restart_with_blas(module: str) -> None:
+    """Start this process over as `python -m module` with a real BLAS in front of the wheel's own.
+
+    MLX's Linux wheel carries the reference BLAS, 2 to 10 times slower; the dynamic linker lets a
+    preloaded library answer instead. Returns when there is nothing to do.
+    """
+    blas = find_blas()
+    if blas is None or _PRELOADED in os.environ:
+        return
+    preload = ":".join(filter(None, (blas, os.environ.get("LD_PRELOAD"))))
+    environment = {**os.environ, "LD_PRELOAD": preload, _PRELOADED: blas}
+    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *sys.argv[1:]], environment)
+
+
+def preloaded_blas() -> str | None:
+    """The BLAS library that this process was started with; None for MLX's own."""
+    return os.environ.get(_PRELOADED)
+
+
+def forget_preload() -> None:
+    """Keep the preloaded library out of the environment of processes started from here."""
+    blas = os.environ.get(_PRELOADED)
+    if blas is not None:
+        rest = [part for part in os.environ.get("LD_PRELOAD", "").split(":") if part not in ("", blas)]
+        os.environ["LD_PRELOAD"] = ":".join(rest)
+        if not rest:
+            del os.environ["LD_PRELOAD"]
+
+
+def on_gpu() -> bool:
+    """Whether MLX computes on a GPU."""
+    import mlx.core as mx
+
+    return mx.default_device() == mx.gpu
+
+
+def device_name() -> str:
+    """The device as MLX names it."""
+    import mlx.core as mx
+
+    return str(mx.device_info().get("device_name") or mx.default_device())
+
+
+def blas_name() -> str | None:
+    """The BLAS in use on a CPU backend, None on a GPU."""
+    if on_gpu():
+        return None
+    return preloaded_blas() or "bundled with MLX"
+
+
+def free_memory() -> int:
+    """Bytes that a model may take now."""
+    import mlx.core as mx
+
+    if on_gpu():
+        # Unified memory: what Metal recommends, whatever the file cache holds at the moment.
+        limit = mx.device_info().get("max_recommended_working_set_size")
+        if limit:
+            return int(limit) - mx.get_active_memory()
+    return int(psutil.virtual_memory().available)
+
+
+def prefill_chunk() -> int:
+    """Prompt tokens in one forward pass.
+
+    On a GPU mlx-lm's own 2048. On a CPU a chunk takes seconds, and a cancel waits for it: small,
+    and smaller still with the bundled BLAS.
+    """
+    if on_gpu():
+        return 2048
+    return 256 if preloaded_blas() else 16
+
+
+def prepare() -> None:
+    """Set MLX up for this process; call once, on the main thread, before any computation."""
+    import mlx.core as mx
+
+    if not on_gpu():
+        # Compiling calls a C++ compiler at run time, 1 to 3.5 s for each function; same bits.
+        mx.disable_compile()

@@ -1,0 +1,187 @@
+"""The engine's main loop: commands in, events out, one at a time, on the main thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.failures import explain
+
+if TYPE_CHECKING:
+    from gelu_tui.engine.loading import LoadedModel
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """A command that waits or runs, and whether it was cancelled."""
+
+    def __init__(self, command: p.AnyCommand) -> None:
+        self.command = command
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next chance."""
+        self._cancelled.set()
+
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancelled.is_set()
+
+
+class Output:
+    """Writes events, one line each, from any thread."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def emit(self, event: p.AnyEvent) -> None:
+        """Write one event. A reader that is gone ends the process: nobody is left to serve."""
+        line = p.encode(event)
+        with self._lock:
+            try:
+                self._stream.write(line)
+                self._stream.flush()
+            except OSError:
+                os._exit(0)
+
+
+class Inbox:
+    """Reads commands on a thread of its own, so that a cancel is seen while MLX works.
+
+    End of input means that the app is gone: the process ends at once, whatever it is doing.
+    """
+
+    def __init__(self, stream: BinaryIO, emit: Callable[[p.AnyEvent], None]) -> None:
+        self._stream = stream
+        self._emit = emit
+        self._jobs: queue.Queue[Job] = queue.Queue()
+        self._pending: list[Job] = []
+        self._lock = threading.Lock()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def next(self) -> Job:
+        """Wait for the next command."""
+        return self._jobs.get()
+
+    def done(self, job: Job) -> None:
+        """The job has ended; a later cancel is not for it."""
+        with self._lock:
+            self._pending.remove(job)
+
+    def _read(self) -> None:
+        for line in self._stream:
+            if line.strip():
+                self._take(line)
+        os._exit(0)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            command = p.decode_command(line)
+        except GeluError as error:
+            self._emit(p.Failed(error.info))
+            return
+        match command:
+            case p.Cancel():
+                with self._lock:
+                    for job in self._pending:
+                        job.cancel()
+            case p.Shutdown():
+                os._exit(0)
+            case _:
+                job = Job(command)
+                with self._lock:
+                    self._pending.append(job)
+                self._jobs.put(job)
+
+
+class Session:
+    """Holds the loaded model and runs jobs."""
+
+    def __init__(self, inbox: Inbox, emit: Callable[[p.AnyEvent], None]) -> None:
+        self._inbox = inbox
+        self._emit = emit
+        self._loaded: LoadedModel | None = None
+        self._load_s = 0.0
+        self._self_checks: dict[int, p.SelfCheckReport] = {}
+
+    def serve(self) -> None:
+        """Run jobs for ever; the inbox ends the process."""
+        while True:
+            job = self._inbox.next()
+            try:
+                self._run(job)
+            finally:
+                self._inbox.done(job)
+
+    def _run(self, job: Job) -> None:
+        tag = type(job.command).__struct_config__.tag
+        assert isinstance(tag, str)
+        if job.cancelled():
+            self._emit(p.Cancelled(tag))
+            return
+        log.info("%s", tag)
+        try:
+            match job.command:
+                case p.Load():
+                    self._load(job.command, job)
+                case p.Compare():
+                    self._compare(job.command, job)
+                case p.Bench():
+                    self._bench(job.command, job)
+        except Exception as error:  # the engine outlives whatever a command runs into
+            self._emit(p.Failed(explain(error), tag))
+
+    def _load(self, command: p.Load, job: Job) -> None:
+        from gelu_tui.engine import device, loading
+
+        began = time.perf_counter()
+        self._loaded = None  # the old weights go before the new ones come
+        self._self_checks = {}
+        try:
+            loaded = loading.load(command.model, command.dtype, self._emit, job.cancelled)
+        except loading.LoadCancelled:
+            self._emit(p.Cancelled("load"))
+            return
+        self._loaded, self._load_s = loaded, time.perf_counter() - began
+        self._emit(
+            p.Loaded(
+                model=loaded.info,
+                device=device.device_name(),
+                blas=device.blas_name(),
+                versions=loading.versions(),
+                load_s=self._load_s,
+                context_length=loaded.context_length,
+                has_chat_template=loaded.tokenizer.chat_template is not None,
+                weight_bytes=loaded.weight_bytes,
+            )
+        )
+
+    def _compare(self, command: p.Compare, job: Job) -> None:
+        from gelu_tui.engine.compare import Run, resolve
+
+        loaded = self._require_model()
+        request = resolve(loaded, command)
+        Run(loaded, request, self._emit, job.cancelled, self._load_s).run(self._self_checks)
+
+    def _bench(self, command: p.Bench, job: Job) -> None:
+        from gelu_tui.engine.bench import bench
+        from gelu_tui.engine.decode import Interrupted
+
+        try:
+            self._emit(bench(self._require_model(), command, self._emit, job.cancelled))
+        except Interrupted:
+            self._emit(p.Cancelled("bench"))
+
+    def _require_model(self) -> LoadedModel:
+        if self._loaded is None:
+            raise GeluError("no_model", "No model is loaded.", "Load a model first.")
+        return self._loaded
