@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
@@ -23,7 +23,7 @@ _HELLO_TIMEOUT_S = 30.0
 _CLOSE_GRACE_S = 1.0
 
 
-class EngineDied(GeluError):
+class EngineDied(GeluError):  # noqa: N818 - it tells an event, as TimeoutExpired does
     """The engine process ended, or stopped making sense, while it was needed."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -37,9 +37,7 @@ class EngineClient:
     """
 
     def __init__(self, command: str | Sequence[str] | None = None) -> None:
-        if isinstance(command, str):
-            command = shlex.split(command)
-        self._command = tuple(command or DEFAULT_COMMAND)
+        self._command = DEFAULT_COMMAND if command is None else command
         self._process: asyncio.subprocess.Process | None = None
         self._stderr_lines: deque[str] = deque(maxlen=5)
         self._stderr_task: asyncio.Task[None] | None = None
@@ -65,45 +63,48 @@ class EngineClient:
         another version.
         """
         try:
+            words = shlex.split(self._command) if isinstance(self._command, str) else self._command
             # A session of its own: Ctrl-C and a hang-up reach the app, which decides; the engine
             # ends when its stdin does.
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *words,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT,
                 start_new_session=True,
             )
-        except (OSError, IndexError, ValueError) as error:
-            shown = visible_line(self._command[0] if self._command else "")
-            raise EngineDied(
-                f"The engine command '{shown}' cannot be started: {error}.",
-                "Check --engine-command.",
-            ) from None
+        except (OSError, ValueError, TypeError) as error:
+            raise _cannot_start(self._command, error) from None
+        self._closing = False
+        self._stderr_lines.clear()
         self._stderr_task = asyncio.create_task(self._collect_stderr())
+        try:
+            self.hello = await self._handshake()
+        except BaseException:
+            await self.close()
+            raise
+        return self.hello
+
+    async def _handshake(self) -> p.Hello:
         try:
             event = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
         except TimeoutError:
-            await self.close()
             raise EngineDied(
-                f"The engine did not answer within {_HELLO_TIMEOUT_S:.0f} seconds."
+                f"The engine did not answer within {_HELLO_TIMEOUT_S:g} seconds."
             ) from None
-        except GeluError:
-            await self.close()
-            raise
-        if not isinstance(event, p.Hello) or event.protocol != p.PROTOCOL_VERSION:
-            await self.close()
-            spoken = event.protocol if isinstance(event, p.Hello) else "none"
+        if not isinstance(event, p.Hello):
+            raise p.ProtocolError("The engine did not begin with its protocol version.")
+        if event.protocol != p.PROTOCOL_VERSION:
             raise p.ProtocolError(
-                f"The engine speaks protocol version {spoken}, this app {p.PROTOCOL_VERSION}."
+                f"The engine speaks protocol version {event.protocol}, "
+                f"this app {p.PROTOCOL_VERSION}."
             )
-        self.hello = event
         return event
 
     async def send(self, command: p.AnyCommand) -> None:
         """Send one command. Raises `EngineDied` if the engine is gone."""
-        if self._process is None or self._process.stdin is None:
+        if self._process is None or self._process.stdin is None or self._closing:
             raise EngineDied("The engine is not running.")
         try:
             self._process.stdin.write(p.encode(command))
@@ -119,11 +120,14 @@ class EngineClient:
         """
         while True:
             try:
-                yield await self._read()
-            except EngineDied:
+                event = await self._read()
+            except GeluError:
                 if self._closing:
                     return
                 raise
+            if self._closing:
+                return
+            yield event
 
     async def _read(self) -> p.AnyEvent:
         process = self._process
@@ -154,19 +158,30 @@ class EngineClient:
                 how = f"ended with exit code {code}"
         said = f": {visible_line(self._stderr_lines[-1])}" if self._stderr_lines else ""
         if code == -signal.SIGKILL:
-            return EngineDied(f"The engine {how}{said}.", "If memory ran out, choose a smaller model.")
+            return EngineDied(
+                f"The engine {how}{said}.", "If memory ran out, choose a smaller model."
+            )
         log = f"Its log is {self.hello.log_file}." if self.hello else "Check --engine-command."
         return EngineDied(f"The engine {how}{said}.", log)
 
     async def _collect_stderr(self) -> None:
         assert self._process is not None and self._process.stderr is not None
+        rest = b""
         while chunk := await self._process.stderr.read(4096):
-            for line in chunk.decode("utf-8", "replace").splitlines():
-                if line.strip():
-                    self._stderr_lines.append(line.strip()[:200])
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._remember(lines)
+            rest = rest[-4096:]  # a progress bar without line feeds must not pile up
+        self._remember([rest])
+
+    def _remember(self, lines: Iterable[bytes]) -> None:
+        texts = (line.decode("utf-8", "replace").strip() for line in lines)
+        self._stderr_lines.extend(text[:200] for text in texts if text)
 
     async def close(self) -> None:
-        """End the process: politely, then by SIGTERM, then by SIGKILL. Never raises."""
+        """End the process: politely, then by SIGTERM, then by SIGKILL.
+
+        Raises nothing; cancelled while it waits, it still leaves no process.
+        """
         self._closing = True
         process = self._process
         if process is None:
@@ -175,14 +190,17 @@ class EngineClient:
             with contextlib.suppress(OSError, RuntimeError):
                 process.stdin.write(p.encode(p.Shutdown()))
                 process.stdin.close()
-        for kill in (None, signal.SIGTERM, signal.SIGKILL):
-            if kill is not None:
-                self._signal_group(kill)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _CLOSE_GRACE_S)
-                break
-        if self._stderr_task is not None:
-            self._stderr_task.cancel()
+        try:
+            for kill in (None, signal.SIGTERM, signal.SIGKILL):
+                if kill is not None:
+                    self._signal_group(kill)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), _CLOSE_GRACE_S)
+                    break
+        finally:
+            self._signal_group(signal.SIGKILL)  # for when the waiting itself was cancelled
+            if self._stderr_task is not None:
+                self._stderr_task.cancel()
 
     def kill(self) -> None:
         """End the process at once, without waiting: for a signal handler or a hung engine."""
@@ -194,6 +212,17 @@ class EngineClient:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+def _cannot_start(command: str | Sequence[str], error: Exception) -> EngineDied:
+    shown = visible_line(command if isinstance(command, str) else " ".join(command))[:80]
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if not shown.strip():
+        return EngineDied("The engine command is empty.", "Check --engine-command.")
+    return EngineDied(
+        f"The engine command '{shown}' cannot be started: {visible_line(why)}.",
+        "Check --engine-command.",
+    )
 
 
 def _signal_name(number: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gelu_tui.core.errors import UsageError
@@ -46,7 +46,9 @@ REGISTRY: dict[str, Activation] = {
             "0.5*x*(1+tanh(sqrt(2/pi)*(x+0.044715*x**3)))",
             ("gelu_tanh", "gelu_pytorch_tanh", "gelu_new"),
         ),
-        Activation("gelu_fast_approx", "x·σ(1.702x)", "x*sigmoid(1.702*x)", ("quick_gelu", "gelu_sigmoid")),
+        Activation(
+            "gelu_fast_approx", "x·σ(1.702x)", "x*sigmoid(1.702*x)", ("quick_gelu", "gelu_sigmoid")
+        ),
         Activation(
             "keras_gelu_approx",
             "x·[0.5(1+tanh(√(2/π)(x+0.044715·x·x·x)))]",
@@ -71,7 +73,7 @@ NAMES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """An activation function to compare; `node` is set for an own formula, None for the registry's."""
+    """A function to compare; `node` is set for an own formula and None for the registry's."""
 
     name: str
     formula: str
@@ -89,8 +91,8 @@ def split_specs(values: Iterable[str]) -> list[str]:
     for value in values:
         depth, start = 0, 0
         for index, char in enumerate(value):
-            depth += (char == "(") - (char == ")")
-            if char == "," and depth <= 0:
+            depth = max(0, depth + (char == "(") - (char == ")"))
+            if char == "," and depth == 0:
                 specs.append(value[start:index])
                 start = index + 1
         specs.append(value[start:])
@@ -179,27 +181,31 @@ def resolve_reference(
     return names.index(native) if native in names else 0
 
 
-# --- float64 evaluation, for checks and for the table of errors ---------------------------------
+# --- evaluation at a point, for checks and for the table of errors --------------------------------
 
-
-def _guarded(function: object) -> object:
-    def call(*arguments: float) -> float:
-        try:
-            return function(*arguments)  # type: ignore[operator, no-any-return]
-        except OverflowError:
-            return math.inf
-        except ValueError:
-            return math.nan
-
-    return call
+_FLOAT32_MAX = 3.4028234663852886e38
+_FLOAT32_TINY = 1.1754943508222875e-38  # smaller is subnormal, which arrays may flush to zero
 
 
 class _Float(float):
-    """A float whose division by zero gives inf or nan, as arrays do."""
+    """A float64 within float32's range; out of it, and divided by zero, it does as arrays do.
+
+    The range is that of the engine, so that exp(x)/exp(x) is found to fail at x = 60 here already.
+    """
+
+    def __new__(cls, value: float) -> _Float:
+        if abs(value) > _FLOAT32_MAX:
+            value = math.copysign(math.inf, value)
+        elif abs(value) < _FLOAT32_TINY:
+            value = math.copysign(0.0, value)
+        return super().__new__(cls, value)
 
     def __truediv__(self, other: float) -> _Float:
-        if other == 0:
-            return _Float(math.nan if self == 0 or self != self else math.copysign(math.inf, self))
+        if float(other) == 0.0:
+            sign = math.copysign(1.0, self) * math.copysign(1.0, other)
+            return _Float(
+                math.nan if not self or math.isnan(self) else math.copysign(math.inf, sign)
+            )
         return _Float(float(self) / other)
 
     def __add__(self, other: float) -> _Float:
@@ -215,15 +221,33 @@ class _Float(float):
         return _Float(-float(self))
 
 
+def _array_like(function: Callable[..., float]) -> Callable[..., _Float]:
+    """Give inf and nan where Python's own functions raise."""
+
+    def call(*arguments: float) -> _Float:
+        try:
+            return _Float(function(*arguments))
+        except OverflowError:
+            return _Float(math.inf)
+        except ValueError:
+            return _Float(math.nan)
+
+    return call
+
+
+def _power(base: float, exponent: float) -> float:
+    return math.inf if base == 0 and exponent < 0 else math.pow(base, exponent)
+
+
 def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 class _FloatOperations:
-    """float64 scalars, for `expressions.evaluate`."""
+    """The language over `_Float`, for `expressions.evaluate`."""
 
     def __init__(self) -> None:
-        plain = {
+        functions: dict[str, Callable[..., float]] = {
             "exp": math.exp,
             "log": lambda x: math.log(x) if x != 0 else -math.inf,
             "tanh": math.tanh,
@@ -232,37 +256,28 @@ class _FloatOperations:
             "sqrt": math.sqrt,
             "abs": abs,
             "softplus": lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
-            "min": lambda a, b: math.nan if a != a or b != b else min(a, b),
-            "max": lambda a, b: math.nan if a != a or b != b else max(a, b),
+            "min": lambda a, b: math.nan if math.isnan(a) or math.isnan(b) else min(a, b),
+            "max": lambda a, b: math.nan if math.isnan(a) or math.isnan(b) else max(a, b),
             "where": lambda condition, a, b: a if condition > 0 else b,
+            **{name: self._registered(name) for name in REGISTRY},
         }
-        self.functions = {
-            **{name: self._wrap(function) for name, function in plain.items()},
-            **{name: self._wrap(self._registry(name)) for name in REGISTRY},
-        }
+        self.functions = {name: _array_like(function) for name, function in functions.items()}
+        self.power = _array_like(_power)
 
-    @staticmethod
-    def _wrap(function: object) -> object:
-        guarded = _guarded(function)
-        return lambda *arguments: _Float(guarded(*arguments))  # type: ignore[operator]
-
-    def _registry(self, name: str) -> object:
+    def _registered(self, name: str) -> Callable[[float], float]:
         node = parse(REGISTRY[name].expression)
-        return lambda x: evaluate(node, _Float(x), self)  # type: ignore[arg-type]
+        return lambda x: float(evaluate(node, _Float(x), self))
 
     def number(self, value: float) -> _Float:
         return _Float(value)
-
-    def power(self, base: _Float, exponent: _Float) -> _Float:
-        return _Float(_guarded(math.pow)(base, exponent))  # type: ignore[operator]
 
 
 _operations = _FloatOperations()
 
 
 def evaluate_float(node: Node, x: float) -> float:
-    """The formula at one point, in float64; inf and nan as arrays would give them."""
-    return float(evaluate(node, _Float(x), _operations))  # type: ignore[arg-type]
+    """The formula at one point: float64 precision, float32 range, inf and nan as arrays give."""
+    return float(evaluate(node, _Float(x), _operations))
 
 
 def node_of(variant: Variant) -> Node:
@@ -270,17 +285,17 @@ def node_of(variant: Variant) -> Node:
     return variant.node or parse(REGISTRY[variant.name].expression)
 
 
-_PROBE = [step / 8 for step in range(-480, 481)]  # −60 to 60, beyond which exp leaves float32
+_PROBE = sorted((step / 8 for step in range(-480, 481)), key=abs)
 
 
 def _refuse_not_finite(source: str, node: Node) -> None:
-    for x in sorted(_PROBE, key=abs):
+    for x in _PROBE:
         value = evaluate_float(node, x)
         if not math.isfinite(value):
             kind = "not a number" if math.isnan(value) else "infinite"
             raise UsageError(
                 f"The formula '{source[:60]}' is {kind} at x = {x:g}.",
-                "A formula must be finite for every x from −60 to 60.",
+                "A formula must be finite in float32 for every x from −60 to 60.",
                 kind="formula",
             )
 
@@ -288,14 +303,17 @@ def _refuse_not_finite(source: str, node: Node) -> None:
 def error_against_gelu(variant: Variant) -> tuple[float, float]:
     """Largest absolute difference from exact GELU for x in [−6, 6], and the x where it occurs.
 
-    float64, on a grid of 1/512.
+    float64, on a grid of 1/64, refined to 1/1024 around its worst point.
     """
     node, exact = node_of(variant), parse(REGISTRY["gelu"].expression)
-    points = (step / 512 for step in range(-6 * 512, 6 * 512 + 1))
-    return max(
-        ((abs(evaluate_float(node, x) - evaluate_float(exact, x)), x) for x in points),
-        key=lambda pair: pair[0],
-    )
+
+    def error(x: float) -> float:
+        return abs(evaluate_float(node, x) - evaluate_float(exact, x))
+
+    coarse = max((step / 64 for step in range(-6 * 64, 6 * 64 + 1)), key=error)
+    fine = (coarse + step / 1024 for step in range(-16, 17))
+    worst = max((x for x in fine if abs(x) <= 6), key=error)
+    return error(worst), worst
 
 
 __all__ = [

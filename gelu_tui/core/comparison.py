@@ -1,4 +1,4 @@
-"""A comparison as it grows: streams, forks, rates; fed by the engine's events, read by every view."""
+"""A comparison as it grows: streams, forks, rates; fed by the engine's events, read by views."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Stream:
     prefill_s: float | None = None
     prompt_tps: float | None = None
     first_divergent_token: int | None = None
+    agreed: int = 0  # leading tokens known to equal the reference's
     fork: p.ForkFound | None = None
 
     @property
@@ -71,7 +72,9 @@ class Comparison:
 
     @classmethod
     def begin(cls, started: p.Started) -> Comparison:
-        """A comparison without tokens yet."""
+        """A comparison without tokens yet. Raises `ProtocolError` if it has no such reference."""
+        if not 0 <= started.reference < len(started.variants):
+            raise p.ProtocolError("The engine started a comparison without its reference.")
         return cls(started, [Stream(variant) for variant in started.variants])
 
     @property
@@ -94,20 +97,23 @@ class Comparison:
         return self.total_tokens / seconds if seconds > 0 else None
 
     def apply(self, event: p.AnyEvent) -> None:
-        """Take one event in; events that are not about a comparison are ignored."""
+        """Take one event in; events that are not about a comparison are ignored.
+
+        Raises `ProtocolError` for an event about a stream that does not exist.
+        """
         match event:
             case p.Step():
                 self._apply_step(event)
             case p.ForkFound():
-                self.streams[event.stream].fork = event
+                self._stream(event.stream).fork = event
             case p.Prefilled():
-                stream = self.streams[event.stream]
+                stream = self._stream(event.stream)
                 stream.prefill_s = event.seconds
                 stream.prompt_tps = event.prompt_tps
             case p.Progress(phase="prefill"):
                 self.prefill = event
             case p.StreamFinished():
-                stream = self.streams[event.stream]
+                stream = self._stream(event.stream)
                 stream.finish_reason = event.finish_reason
                 stream.tail = event.tail
                 stream.error = event.error
@@ -119,31 +125,48 @@ class Comparison:
             case _:
                 pass
 
+    def _stream(self, index: int) -> Stream:
+        if not 0 <= index < len(self.streams):
+            raise p.ProtocolError(
+                f"The engine told of stream {index}, but there are {len(self.streams)}."
+            )
+        return self.streams[index]
+
     def _apply_step(self, event: p.Step) -> None:
         self.elapsed_s = event.elapsed_s
         for step in event.streams:
-            stream = self.streams[step.stream]
+            stream = self._stream(step.stream)
             if stream.time_to_first_token_s is None:
-                stream.time_to_first_token_s = event.elapsed_s
+                stream.time_to_first_token_s = self._time_to_first_token(stream, step)
             stream.last_token_s = event.elapsed_s
             stream.tokens.append(step.token)
             stream.segments.append(step.text)
             stream.steps.append(step)
         self._update_divergence()
 
+    def _time_to_first_token(self, stream: Stream, step: p.StreamStep) -> float:
+        # In solo each stream is timed by itself, so waiting for the others does not count.
+        if self.started.schedule == "solo" and stream.prefill_s is not None:
+            return stream.prefill_s + step.decode_s
+        return self.elapsed_s
+
     def _update_divergence(self) -> None:
+        # Streams may arrive in any order, so each remembers how far it is known to agree.
         reference = self.reference
         for stream in self.streams:
-            if stream is not reference and stream.first_divergent_token is None:
-                # All earlier tokens agreed at the last event, so only the newest can differ;
-                # in solo the streams arrive one after another within a step.
-                shared = min(len(stream.tokens), len(reference.tokens))
-                start = max(0, shared - 1)
-                stream.first_divergent_token = first_divergent_token(
-                    reference.tokens[start:shared], stream.tokens[start:shared], offset=start
-                )
-                if stream.first_divergent_token is None:
-                    stream.first_divergent_token = _end_divergence(reference, stream)
+            if stream is reference or stream.first_divergent_token is not None:
+                continue
+            shared = min(len(stream.tokens), len(reference.tokens))
+            stream.first_divergent_token = first_divergent_token(
+                reference.tokens[stream.agreed : shared],
+                stream.tokens[stream.agreed : shared],
+                offset=stream.agreed,
+            )
+            if stream.first_divergent_token is None:
+                stream.agreed = shared
+                stream.first_divergent_token = _end_divergence(reference, stream)
+            else:
+                stream.agreed = stream.first_divergent_token
 
 
 def _end_divergence(reference: Stream, stream: Stream) -> int | None:

@@ -227,8 +227,7 @@ class _Parser:
         wanted = self.functions[token.text]
         if len(arguments) != wanted:
             raise self.fail(
-                f"{token.text} takes {wanted} argument{'s' * (wanted > 1)}, "
-                f"not {len(arguments)},",
+                f"{token.text} takes {wanted} argument{'s' * (wanted > 1)}, not {len(arguments)},",
                 token,
             )
         return Call(token.text, tuple(arguments))
@@ -241,7 +240,9 @@ def parse(source: str, registry: Mapping[str, str] | None = None) -> Node:
     """
     registry = registry or {}
     if len(source) > MAX_LENGTH:
-        raise FormulaError(source, MAX_LENGTH, f"longer than {MAX_LENGTH} characters", "Shorten it.")
+        raise FormulaError(
+            source, MAX_LENGTH, f"longer than {MAX_LENGTH} characters", "Shorten it."
+        )
     parser = _Parser(source, {**FUNCTIONS, **dict.fromkeys(registry, 1)})
     node = parser.expression()
     if parser.token.kind != "end":
@@ -269,7 +270,10 @@ _A = TypeVar("_A")
 class Operations(Protocol[_A]):
     """What a backend provides: the operators and functions of the language over its arrays."""
 
-    functions: Mapping[str, Callable[..., _A]]
+    @property
+    def functions(self) -> Mapping[str, Callable[..., _A]]:
+        """Name -> function of one to three arrays."""
+        ...
 
     def number(self, value: float) -> _A:
         """A constant."""

@@ -7,6 +7,7 @@ The first event is always `Hello`, and its protocol version must match.
 
 from __future__ import annotations
 
+import json
 from typing import Literal, TypeVar
 
 import msgspec
@@ -219,9 +220,9 @@ class ForkFound(Event, frozen=True, tag="fork"):
     """A stream's first divergent token, with both sides' candidates.
 
     `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
-    l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a), p_v(b)
-    under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the top):
-    `b_in_reference`, `a_in_variant`.
+    l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
+    p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
+    top): `b_in_reference`, `a_in_variant`.
     """
 
     stream: int
@@ -320,8 +321,8 @@ AnyEvent = (
 )
 
 _encoder = msgspec.json.Encoder()
-_command_decoder = msgspec.json.Decoder(AnyCommand)
-_event_decoder = msgspec.json.Decoder(AnyEvent)
+_command_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+_event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class ProtocolError(GeluError):
@@ -329,13 +330,22 @@ class ProtocolError(GeluError):
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            "protocol", message, "Use the same version of gelu-tui on both sides; see the engine log."
+            "protocol",
+            message,
+            "Use the same version of gelu-tui on both sides; see the engine log.",
         )
 
 
 def encode(message: AnyCommand | AnyEvent) -> bytes:
-    """Return `message` as one JSON line, newline included."""
-    return _encoder.encode(message) + b"\n"
+    """Return `message` as one JSON line, newline included.
+
+    What is not valid UTF-8 (a path given on the command line may not be) arrives with `?` in it.
+    """
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], line: bytes, what: str) -> _T:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 
-# C0 without \t \n, DEL and C1; lone surrogates; line and paragraph separators; invisible formatting:
-# bidi marks, embeddings, overrides and isolates, zero-width space, word joiner and other invisible
-# operators, BOM, interlinear annotation, soft hyphen, tag characters. Not U+200C and U+200D.
+# Every character of the Unicode categories Cc, Cf, Cs, Zl and Zp but \n, \t and the two joiners
+# U+200C and U+200D: C0, DEL, C1, bidi marks, embeddings, overrides and isolates, zero-width space
+# and other invisible operators, BOM, tag characters, lone surrogates. Written out, because Python's
+# own table of categories grows from version to version.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e"
+    "\u200b\u200e-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e007f]"
 )
 
@@ -43,14 +45,11 @@ def visible_line(text: str) -> str:
 def escape_json(document: str) -> str:
     r"""Replace unsafe characters inside a JSON document by `\uXXXX`: same value, safe to print.
 
-    JSON itself already escapes C0; this covers DEL, C1, bidi and the rest.
+    `document` is what a JSON encoder wrote: C0 is escaped already, this covers the rest.
     """
 
     def escape(match: re.Match[str]) -> str:
-        char = match.group()
-        if char in "\r":
-            return char
-        code = ord(char)
+        code = ord(match.group())
         if code <= 0xFFFF:
             return f"\\u{code:04x}"
         code -= 0x10000
