@@ -1,0 +1,121 @@
+"""Options that several commands share, and how errors leave a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from gelu_tui.core.errors import ErrorInfo, GeluError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_COMPARISON = (
+    click.option(
+        "--model",
+        default="demo",
+        show_default=True,
+        metavar="MODEL",
+        help="demo, a folder, or a hub id such as mlx-community/gemma-3-1b-it-qat-4bit.",
+    ),
+    click.option(
+        "-a",
+        "--activations",
+        multiple=True,
+        metavar="NAMES",
+        help="Functions to compare, comma separated, in order; NAME=EXPRESSION is one of your own. "
+        "May be repeated.",
+    ),
+    click.option("--reference", metavar="NAME", help="The one that the others are compared with."),
+    click.option(
+        "--max-tokens", type=int, default=256, show_default=True, metavar="N", help="For each stream."
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(["lockstep", "solo"]),
+        default="lockstep",
+        show_default=True,
+        help="All functions as rows of one batch, or each by itself.",
+    ),
+    click.option(
+        "--chat/--raw",
+        default=None,
+        help="Use the chat template, or feed the prompt as it is. [default: chat if there is one]",
+    ),
+    click.option(
+        "--activation-precision",
+        type=click.Choice(["float32", "model"]),
+        default="float32",
+        show_default=True,
+        help="Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="For floating weights. [default: as stored; float32 on a CPU]",
+    ),
+)
+
+_COMMON = (
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="NO_COLOR is respected too.",
+    ),
+    click.option(
+        "--engine-command",
+        metavar="COMMAND",
+        help='Start the engine by another command, e.g. "ssh mac gelu-tui engine".',
+    ),
+)
+
+
+def _all(options: tuple[Callable[[Any], Any], ...]) -> Callable[[_F], _F]:
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+comparison_options = _all(_COMPARISON)
+common_options = _all(_COMMON)
+model_option = _COMPARISON[0]
+dtype_option = _COMPARISON[-1]
+
+
+def activation_specs(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The chosen functions, or the default set."""
+    from gelu_tui.core.activations import DEFAULT_SET, split_specs
+
+    return tuple(split_specs(values)) if values else DEFAULT_SET
+
+
+def no_color(color: str) -> bool:
+    """Whether output must be without colour."""
+    return color == "never" or (color == "auto" and bool(os.environ.get("NO_COLOR")))
+
+
+def complain(error: GeluError | ErrorInfo) -> None:
+    """Say on stderr what happened and what to do."""
+    from gelu_tui.core.expressions import FormulaError
+    from gelu_tui.core.report import hint_lines
+
+    pointer = error.pointer() if isinstance(error, FormulaError) else ""
+    info = error.info if isinstance(error, GeluError) else error
+    for line in hint_lines(info.message, info.hint, pointer):
+        click.echo(line, err=True)
+
+
+def stop(error: GeluError | ErrorInfo, code: int) -> NoReturn:
+    """Complain and leave with an exit code."""
+    complain(error)
+    sys.exit(code)

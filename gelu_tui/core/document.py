@@ -1,0 +1,175 @@
+"""The JSON document of a comparison (`gelu-tui.comparison/1`): the contract with scripts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.safe_text import escape_json
+
+SCHEMA = "gelu-tui.comparison/1"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the user asked for."""
+
+    max_tokens: int
+    temperature: float
+    seed: int | None
+    schedule: p.Schedule
+    chat: bool
+    activation_precision: p.Precision
+
+
+class StepDocument(msgspec.Struct, frozen=True):
+    """Statistics of one emitted token: nats, logits, nats; `kl` only where contexts are equal."""
+
+    logprob: float | None
+    margin: float | None
+    kl: float | None
+
+
+class ForkDocument(msgspec.Struct, frozen=True):
+    """What happened at the first divergent token; see `protocol.ForkFound`."""
+
+    step: int
+    reference_token: int
+    variant_token: int
+    verdict: p.Verdict
+    reason: str
+    reference_top: tuple[p.Candidate, ...]
+    variant_top: tuple[p.Candidate, ...]
+    margins: dict[str, float]
+    probabilities: dict[str, float]
+    ranks: dict[str, int]
+
+
+class VariantDocument(msgspec.Struct, frozen=True):
+    """One stream."""
+
+    name: str
+    formula: str
+    precision: p.Precision
+    tokens: list[int]
+    text: str
+    finish_reason: p.FinishReason
+    error: ErrorInfo | None
+    time_to_first_token_s: float | None
+    prompt_tps: float | None
+    generation_tps: float | None
+    first_divergent_token: int | None
+    steps: list[StepDocument]
+    fork: ForkDocument | None
+
+
+class ComparisonDocument(msgspec.Struct, frozen=True):
+    """A whole comparison, readable without the model."""
+
+    schema: str
+    created: str
+    versions: dict[str, str]
+    device: str
+    model: p.ModelInfo
+    settings: Settings
+    prompt: str
+    prompt_tokens: tuple[int, ...]
+    reference: str
+    status: p.Status
+    error: ErrorInfo | None
+    timing: p.Timing
+    self_check: p.SelfCheckReport | None
+    peak_memory_bytes: int
+    variants: list[VariantDocument]
+
+
+def document(
+    comparison: Comparison,
+    loaded: p.Loaded,
+    precision: p.Precision,
+    *,
+    status: p.Status | None = None,
+    error: ErrorInfo | None = None,
+    created: datetime | None = None,
+) -> ComparisonDocument:
+    """The document of a comparison as it stands.
+
+    `status` and `error` speak for an engine that could not finish it itself.
+    """
+    started, finished = comparison.started, comparison.finished
+    timing = finished.timing if finished else _timing_so_far(comparison, loaded)
+    return ComparisonDocument(
+        schema=SCHEMA,
+        created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
+        versions=loaded.versions,
+        device=loaded.device,
+        model=loaded.model,
+        settings=Settings(
+            max_tokens=started.max_tokens,
+            temperature=0.0,
+            seed=None,
+            schedule=started.schedule,
+            chat=started.chat,
+            activation_precision=precision,
+        ),
+        prompt=started.prompt,
+        prompt_tokens=started.prompt_tokens,
+        reference=comparison.reference.name,
+        status=status or (finished.status if finished else "cancelled"),
+        error=error or (finished.error if finished else None),
+        timing=timing,
+        self_check=comparison.self_check,
+        peak_memory_bytes=finished.peak_memory_bytes if finished else 0,
+        variants=[_variant(stream, status) for stream in comparison.streams],
+    )
+
+
+def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
+    prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
+    own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
+    decode_s = (max(own) if comparison.started.schedule == "lockstep" else sum(own)) if own else None
+    return p.Timing(
+        load_s=loaded.load_s,
+        prefill_s=sum(prefills) if prefills else None,
+        decode_s=decode_s,
+        decode_steps=max(len(s.tokens) for s in comparison.streams),
+        tokens_per_second=comparison.tokens_per_second,
+    )
+
+
+def _variant(stream: Stream, status: p.Status | None) -> VariantDocument:
+    unfinished: p.FinishReason = "failed" if status == "failed" else "cancelled"
+    return VariantDocument(
+        name=stream.name,
+        formula=stream.variant.formula,
+        precision=stream.variant.precision,
+        tokens=stream.tokens,
+        text=stream.text,
+        finish_reason=stream.finish_reason or unfinished,
+        error=stream.error,
+        time_to_first_token_s=stream.time_to_first_token_s,
+        prompt_tps=stream.prompt_tps,
+        generation_tps=stream.generation_tps,
+        first_divergent_token=stream.first_divergent_token,
+        steps=[StepDocument(s.logprob, s.margin, s.kl) for s in stream.steps],
+        fork=_fork(stream.fork),
+    )
+
+
+def _fork(fork: p.ForkFound | None) -> ForkDocument | None:
+    if fork is None:
+        return None
+    fields = ForkDocument.__struct_fields__
+    return ForkDocument(**{name: getattr(fork, name) for name in fields})
+
+
+def to_json(value: Any, *, indent: int = 0) -> str:
+    """Any of the documents or events as JSON that is safe to print on a terminal."""
+    encoded = msgspec.json.encode(value)
+    if indent:
+        encoded = msgspec.json.format(encoded, indent=indent)
+    return escape_json(encoded.decode("utf-8"))
