@@ -11,16 +11,22 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from gelu_tui.core import paths
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.demo_source import PACKAGED_SHA256
-
-if TYPE_CHECKING:
-    from gelu_tui.engine.demo_source import Header, Source
+from gelu_tui.engine import demo_tokenizer, demo_weights
+from gelu_tui.engine.demo_source import (
+    PACKAGED_SHA256,
+    ChunkedFile,
+    Header,
+    Source,
+    Tick,
+    packaged_source,
+    read_header,
+    verify,
+)
 
 NAME = "gemma-3-270m"
 CONVERTER_VERSION = 1  # raise it whenever the files would come out different
@@ -82,23 +88,24 @@ def ensure_demo(report: Callable[[str, int, int], None], cancelled: Callable[[],
     `demo_unwritable`) and `ConversionCancelled`.
     """
     folder = paths.cache_dir() / "models" / NAME
-    if _is_current(folder, PACKAGED_SHA256):
-        return folder
-    from gelu_tui.engine.demo_source import packaged_source
-
-    prepare(folder, packaged_source(), _Progress(report, cancelled))
+    if not _is_current(folder, PACKAGED_SHA256):
+        prepare(folder, PACKAGED_SHA256, packaged_source, _Progress(report, cancelled))
     return folder
 
 
-def prepare(folder: Path, source: Source, tick: Callable[[str, int, int], None]) -> None:
-    """Make `folder` hold the converted model, one process at a time; see `ensure_demo`."""
+def prepare(folder: Path, sha256: str, find_source: Callable[[], Source], tick: Tick) -> None:
+    """Make `folder` hold what comes of the source with this SHA-256; see `ensure_demo`.
+
+    One process at a time; `find_source` is called only if there is something to convert.
+    """
     with _disk_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(f".{folder.name}.lock"), tick):
             building = folder.with_name(f".{folder.name}.building")
             _remove(building)  # a killed conversion's
-            if _is_current(folder, source.sha256) or _is_intact(folder, source.sha256, tick):
+            if _is_current(folder, sha256) or _is_intact(folder, sha256, tick):
                 return
+            source = find_source()
             _remove(folder)
             try:
                 _build(building, source, tick)
@@ -117,8 +124,8 @@ def _read_manifest(folder: Path, source_sha256: str) -> _Manifest | None:
         manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    expected = (source_sha256, CONVERTER_VERSION, FILES)
-    found = (manifest.source_sha256, manifest.converter_version, manifest.files.keys())
+    expected = (source_sha256, CONVERTER_VERSION, set(FILES))
+    found = (manifest.source_sha256, manifest.converter_version, set(manifest.files))
     return manifest if found == expected else None
 
 
@@ -137,22 +144,26 @@ def _is_current(folder: Path, source_sha256: str) -> bool:
     )
 
 
-def _is_intact(folder: Path, source_sha256: str, tick: Callable[[str, int, int], None]) -> bool:
-    """Whether the contents are as recorded although a time differs; then the manifest is renewed."""
+def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
+    """Whether the contents are as recorded although times differ; then the manifest is renewed."""
     manifest = _read_manifest(folder, source_sha256)
     if manifest is None:
         return False
-    try:
-        entries = {name: _entry(folder / name, tick) for name in manifest.files}
-    except OSError:
-        return False
-    if any(entries[name].hash != entry.hash for name, entry in manifest.files.items()):
-        return False
+    entries = {}
+    for name, recorded in manifest.files.items():
+        try:
+            if (folder / name).stat().st_size != recorded.size:
+                return False
+            entries[name] = _entry(folder / name, tick)
+        except OSError:
+            return False
+        if entries[name].hash != recorded.hash:
+            return False
     _write_manifest(folder, msgspec.structs.replace(manifest, files=entries))
     return True
 
 
-def _entry(path: Path, tick: Callable[[str, int, int], None]) -> _FileEntry:
+def _entry(path: Path, tick: Tick) -> _FileEntry:
     """Size, time and hash of one file.
 
     The hash is a CRC-32 of every 8 MiB: it is to find damage, not an attacker (who could write
@@ -160,50 +171,51 @@ def _entry(path: Path, tick: Callable[[str, int, int], None]) -> _FileEntry:
     """
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(2) as pool:
         stat = os.fstat(file.fileno())
-
-        def checksum(offset: int) -> int:
-            return zlib.crc32(os.pread(file.fileno(), _HASH_BLOCK, offset))
-
+        offsets = range(0, stat.st_size, _HASH_BLOCK)
+        futures = [
+            pool.submit(lambda at: zlib.crc32(os.pread(file.fileno(), _HASH_BLOCK, at)), offset)
+            for offset in offsets
+        ]
         sums = []
-        for offset in range(0, stat.st_size, 2 * _HASH_BLOCK):
-            tick("checking the demo model", offset, stat.st_size)
-            sums += pool.map(checksum, (offset, offset + _HASH_BLOCK))
-    return _FileEntry(stat.st_size, stat.st_mtime_ns, "".join(f"{value:08x}" for value in sums))
+        try:
+            for offset, future in zip(offsets, futures, strict=True):
+                tick("checking the demo model", offset, stat.st_size)
+                sums.append(f"{future.result():08x}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return _FileEntry(stat.st_size, stat.st_mtime_ns, "".join(sums))
 
 
 # --- building -----------------------------------------------------------------------------------
 
 
-def _build(folder: Path, source: Source, tick: Callable[[str, int, int], None]) -> None:
+def _build(folder: Path, source: Source, tick: Tick) -> None:
     """Fill the new `folder` with every file, synced to the disk, and the manifest last."""
-    from gelu_tui.engine import demo_tokenizer, demo_weights
-    from gelu_tui.engine.demo_source import ChunkedFile, read_header, verify
-
     with ChunkedFile(source.chunks) as file:
         verify(file, source.sha256, tick)
         header = read_header(file)
         _refuse_full_disk(folder.parent, header)
         folder.mkdir()
         demo_weights.write_weights(file, header, folder / WEIGHTS, tick)
-    tick("building the demo model's tokenizer", 0, 0)
-    end_ids = demo_weights.end_ids(header)
     _write_json(folder / "config.json", demo_weights.config(header))
-    _write_json(folder / "generation_config.json", end_ids)
+    _write_json(folder / "generation_config.json", demo_weights.end_ids(header))
     _write_json(folder / "tokenizer_config.json", demo_tokenizer.tokenizer_config(header))
-    _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(header))
+    _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(header, tick))
     files = {name: _entry(folder / name, tick) for name in sorted(FILES)}
     _write_manifest(folder, _Manifest(source.sha256, CONVERTER_VERSION, demo_weights.DTYPE, files))
     _sync_folder(folder)
 
 
 def _refuse_full_disk(folder: Path, header: Header) -> None:
-    from gelu_tui.engine.demo_weights import result_bytes
-
-    needed, free = result_bytes(header) + _TOKENIZER_BYTES, shutil.disk_usage(folder).free
+    needed, free = (
+        demo_weights.result_bytes(header) + _TOKENIZER_BYTES,
+        shutil.disk_usage(folder).free,
+    )
     if free < needed:
         raise GeluError(
             "disk_full",
-            f"The demo model needs {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free.",
+            f"The demo model needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are"
+            " free.",
             "Make room there and try again.",
         )
 
@@ -225,7 +237,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, tick: Callable[[str, int, int], None]) -> Iterator[None]:
+def _locked(path: Path, tick: Tick) -> Iterator[None]:
     """Hold the lock file; waiting is reported and can be cancelled."""
     import filelock
 

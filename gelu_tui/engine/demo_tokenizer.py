@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Sequence
 
-from gelu_tui.engine.demo_source import Header
+from gelu_tui.engine.demo_source import Header, Tick
 
 _SPACE = "▁"
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
@@ -16,9 +17,9 @@ def pieces(header: Header) -> tuple[list[str], list[float], list[int]]:
     The conversion to GGUF turned the `▁` of user-defined runs of spaces into spaces, and gave
     control and user-defined pieces the score −1000 where SentencePiece has 0.
     """
-    tokens: Any = header.metadata["tokenizer.ggml.tokens"]
-    scores: Any = header.metadata["tokenizer.ggml.scores"]
-    types: Any = header.metadata["tokenizer.ggml.token_type"]
+    tokens, scores, types = (
+        header.metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "scores", "token_type")
+    )
     own = (_CONTROL, _USER_DEFINED)
     return (
         [
@@ -30,17 +31,27 @@ def pieces(header: Header) -> tuple[list[str], list[float], list[int]]:
     )
 
 
-def merges(tokens: list[str], scores: list[float]) -> list[tuple[str, str]]:
-    """Every way to make a piece out of two pieces, best score first, as SentencePiece merges."""
-    vocabulary = set(tokens)
-    found = [
-        (score, token[:cut], token[cut:])
-        for token, score in zip(tokens, scores, strict=True)
-        for cut in range(1, len(token))
-        if token[:cut] in vocabulary and token[cut:] in vocabulary
-    ]
-    found.sort(key=lambda merge: (-merge[0], -len(merge[1]), -len(merge[2])))
-    return [(left, right) for _, left, right in found]
+def merges(tokens: Sequence[str], scores: Sequence[float], tick: Tick) -> list[str]:
+    """Every way to make a piece out of two pieces, as "LEFT RIGHT", in the order of merging.
+
+    Best score first, as SentencePiece does; of equal scores the longest left part first. No piece
+    holds a space, and one string loads a fifth faster than a pair.
+    """
+    vocabulary = frozenset(tokens)
+    found: list[str] = []
+    by_score = sorted(range(len(tokens)), key=lambda index: -scores[index])
+    for count, (_, equals) in enumerate(itertools.groupby(by_score, key=scores.__getitem__)):
+        if count % 4096 == 0:
+            tick("building the demo model's tokenizer", 0, 0)
+        pairs = [
+            (token[:cut], token[cut:])
+            for token in map(tokens.__getitem__, equals)
+            for cut in range(1, len(token))
+            if token[:cut] in vocabulary and token[cut:] in vocabulary
+        ]
+        pairs.sort(key=lambda pair: (-len(pair[0]), -len(pair[1])))
+        found += map(" ".join, pairs)
+    return found
 
 
 def _added_token(index: int, content: str, kind: int) -> dict[str, object]:
@@ -56,12 +67,11 @@ def _added_token(index: int, content: str, kind: int) -> dict[str, object]:
     }
 
 
-def tokenizer_json(header: Header) -> dict[str, object]:
+def tokenizer_json(header: Header, tick: Tick) -> dict[str, object]:
     """The content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
     tokens, scores, types = pieces(header)
     metadata = header.metadata
-    bos_id: Any = metadata["tokenizer.ggml.bos_token_id"]
-    unk_id: Any = metadata["tokenizer.ggml.unknown_token_id"]
+    bos_id = metadata["tokenizer.ggml.bos_token_id"]
     bos = tokens[bos_id]
     template: list[dict[str, object]] = [
         {"SpecialToken": {"id": bos, "type_id": 0}},
@@ -104,14 +114,14 @@ def tokenizer_json(header: Header) -> dict[str, object]:
         "model": {
             "type": "BPE",
             "dropout": None,
-            "unk_token": tokens[unk_id],
+            "unk_token": tokens[metadata["tokenizer.ggml.unknown_token_id"]],
             "continuing_subword_prefix": None,
             "end_of_word_suffix": None,
             "fuse_unk": True,
             "byte_fallback": True,
             "ignore_merges": False,
             "vocab": {token: index for index, token in enumerate(tokens)},
-            "merges": merges(tokens, scores),
+            "merges": merges(tokens, scores, tick),
         },
     }
 
@@ -121,8 +131,7 @@ def tokenizer_config(header: Header) -> dict[str, object]:
     tokens, _, _ = pieces(header)
 
     def token(role: str) -> str:
-        index: Any = header.metadata[f"tokenizer.ggml.{role}_token_id"]
-        return tokens[index]
+        return tokens[header.metadata[f"tokenizer.ggml.{role}_token_id"]]
 
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

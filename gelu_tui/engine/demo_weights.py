@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -74,7 +73,7 @@ def config(header: Header) -> dict[str, object]:
         "sliding_window": number("attention.sliding_window"),
         "sliding_window_pattern": 6,
         "max_position_embeddings": number("context_length"),
-        "vocab_size": len(header.metadata["tokenizer.ggml.tokens"]),  # type: ignore[arg-type]
+        "vocab_size": len(header.metadata["tokenizer.ggml.tokens"]),
         "hidden_activation": "gelu_pytorch_tanh",
         "tie_word_embeddings": True,
         **end_ids(header),
@@ -83,7 +82,7 @@ def config(header: Header) -> dict[str, object]:
 
 def end_ids(header: Header) -> dict[str, object]:
     """The special ids that config.json and generation_config.json share."""
-    tokens: list[str] = header.metadata["tokenizer.ggml.tokens"]  # type: ignore[assignment]
+    tokens: list[str] = header.metadata["tokenizer.ggml.tokens"]
     return {
         "bos_token_id": header.metadata["tokenizer.ggml.bos_token_id"],
         "eos_token_id": [
@@ -155,7 +154,7 @@ def _convert(piece: _Piece, source: ChunkedFile, target: int) -> int:
     values = dequantize(data.reshape(1, -1), GGMLQuantizationType(piece.type))
     if piece.one_plus:
         values = values - np.float32(1)
-    _write(target, memoryview(np.ascontiguousarray(values, "<f4")).cast("B"), piece.target_offset)
+    _write(target, np.ascontiguousarray(values, "<f4").data.cast("B"), piece.target_offset)
     return values.nbytes
 
 
@@ -179,9 +178,10 @@ def write_weights(source: ChunkedFile, header: Header, path: Path, tick: Tick) -
         _write(target, memoryview(first), 0)
         pieces = _pieces(header.tensors, len(first))
         futures = [pool.submit(_convert, piece, source, target) for piece in pieces]
-        with contextlib.ExitStack() as stack:
-            stack.callback(pool.shutdown, cancel_futures=True)
+        try:
             for future in futures:
                 tick("converting the demo model", done, total)
                 done += future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
         os.fsync(target)
