@@ -16,20 +16,9 @@ from gelu_tui.core.errors import GeluError, UsageError
 class _PromptGroup(click.Group):
     """A group whose first word may be a prompt instead of a command."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in self.commands:
-            return super().resolve_command(ctx, args)
-        return "app", self.commands["app"], args
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options of the app stand before or after the prompt, so all of them go to the app.
-        first = next((arg for arg in args if not arg.startswith("-")), None)
-        own = {"--help", "--version", "-h"}
-        if not (args and (args[0] in own or args[0] in self.commands)):
-            args = ["app", *args]
-        elif first is None and not own.intersection(args):
+        if not args or args[0] not in {*self.commands, "-h", "--help", "--version"}:
             args = ["app", *args]
         return super().parse_args(ctx, args)
 

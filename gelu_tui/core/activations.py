@@ -63,6 +63,12 @@ REGISTRY: dict[str, Activation] = {
     )
 }
 
+# what mlx-lm itself computes for each family that is served (Gemma 1 was trained with the tanh form)
+NATIVE_OF: dict[str, tuple[str, ...]] = {
+    "gelu": ("gemma",),
+    "gelu_approx": ("gemma2", "gemma3_text", "gemma3"),
+}
+
 # every accepted name -> canonical name
 NAMES: dict[str, str] = {
     name: activation.name
@@ -320,6 +326,7 @@ __all__ = [
     "DEFAULT_SET",
     "MAX_VARIANTS",
     "NAMES",
+    "NATIVE_OF",
     "REGISTRY",
     "Activation",
     "FormulaError",

@@ -178,6 +178,7 @@ class Loaded(Event, frozen=True, tag="loaded"):
     """The model is ready. `blas` names the BLAS library of a CPU backend, None on a GPU."""
 
     model: ModelInfo
+    folder: str
     device: str
     blas: str | None
     versions: dict[str, str]

@@ -91,12 +91,14 @@ class Run:
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
+        self.statistics_s = 0.0
         self._began = time.perf_counter()
 
     def run(self, self_checks: SelfChecks) -> None:
         """Decode, and say all that happens; ends with `Finished`, whatever happens.
 
         `self_checks` holds this model's reports by number of rows and gets what is measured here.
+        Afterwards `statistics_s` is the time that statistics and text took beside the decode loop.
         """
         mx.reset_peak_memory()
         self._emit(self._started)
@@ -116,7 +118,9 @@ class Run:
                     self._lockstep(functions, caches.join(prefilled), observer, prefilled)
                 else:
                     self._solo(functions, prefilled, observer)
-                observer.close("cancelled")
+                observer.close()
+                self.statistics_s = observer.seconds
+                status, error = observer.verdict()
                 if self._started.schedule == "lockstep":
                     self._self_check(functions, self_checks)
         except Interrupted:

@@ -43,6 +43,7 @@ class _StreamState:
     tokens: list[int] = field(default_factory=list)
     forked: bool = False
     finished: bool = False
+    error: ErrorInfo | None = None
 
 
 class Observer:
@@ -89,6 +90,12 @@ class Observer:
             raise self._failure
         for index in range(len(self._streams)):
             self._finish(index, reason, error)
+
+    def verdict(self) -> tuple[p.Status, ErrorInfo | None]:
+        """A run whose every stream failed has failed; otherwise each stream speaks for itself."""
+        if all(stream.error for stream in self._streams):
+            return "failed", self._streams[self._reference].error
+        return "completed", None
 
     @property
     def tokens(self) -> int:
@@ -206,6 +213,7 @@ class Observer:
         state = self._streams[stream]
         if not state.finished:
             state.finished = True
+            state.error = error
             self._emit(p.StreamFinished(stream, reason, state.detokenizer.finish(), error))
 
     def _not_a_number(self, stream: int, step: int) -> ErrorInfo:

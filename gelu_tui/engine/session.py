@@ -155,6 +155,7 @@ class Session:
         self._emit(
             p.Loaded(
                 model=loaded.info,
+                folder=str(loaded.folder),
                 device=device.device_name(),
                 blas=device.blas_name(),
                 versions=loading.versions(),

@@ -1,0 +1,5 @@
+"""`python -m gelu_tui` is the command `gelu-tui`."""
+
+from gelu_tui.cli import main
+
+main()

@@ -1,0 +1,198 @@
+"""`gelu-tui run`: the comparison without the app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+from gelu_tui.cli import options as o
+from gelu_tui.cli.progress import ProgressLine
+from gelu_tui.client import EngineClient
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.document import document, to_json
+from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.requests import compare_command
+
+_CANCEL_GRACE_S = 5.0
+
+
+def run_headless(
+    prompt: str,
+    *,
+    model: str,
+    activations: tuple[str, ...],
+    reference: str | None,
+    max_tokens: int,
+    schedule: p.Schedule,
+    chat: bool | None,
+    activation_precision: p.Precision,
+    dtype: str | None,
+    output_format: str,
+    color: str,
+    engine_command: str | None,
+) -> int:
+    """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
+    command = compare_command(
+        read_prompt(prompt),
+        o.activation_specs(activations),
+        reference=reference,
+        max_tokens=max_tokens,
+        schedule=schedule,
+        chat=chat,
+        activation_precision=activation_precision,
+    )
+    runner = _Runner(p.Load(model, dtype), command, engine_command, jsonl=output_format == "jsonl")
+    asyncio.run(runner.run())
+    if output_format == "json":
+        runner.print_document()
+    elif output_format == "text":
+        runner.print_report(color)
+    if runner.error is not None:
+        o.complain(runner.error)
+    return runner.exit_code()
+
+
+def read_prompt(argument: str) -> str:
+    """The prompt itself, or stdin for '-', without its last line feed. Raises `UsageError`."""
+    if argument != "-":
+        return argument
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The prompt is not valid UTF-8 (byte {error.start}).",
+            "Convert the text to UTF-8 first.",
+            kind="encoding",
+        ) from None
+
+
+class _Runner:
+    """One engine, one load, one comparison; signals end it early but never lose what there is."""
+
+    def __init__(
+        self, load: p.Load, command: p.Compare, engine_command: str | None, *, jsonl: bool
+    ) -> None:
+        self._load = load
+        self._command = command
+        self._jsonl = jsonl
+        self._client = EngineClient(engine_command)
+        self._progress = ProgressLine()
+        self._loaded: p.Loaded | None = None
+        self._comparison: Comparison | None = None
+        self._signal: int | None = None
+        self.error: ErrorInfo | None = None
+
+    async def run(self) -> None:
+        """From start to the last event; afterwards `error` says what went wrong, if anything."""
+        with self._signals():
+            try:
+                await self._client.start()
+                await self._client.send(self._load)
+                # Sent at once: the engine begins as soon as the model is there.
+                await self._client.send(self._command)
+                async for event in self._events():
+                    self._take(event)
+                    if self._ends(event):
+                        break
+            except GeluError as error:
+                if self._signal is None:
+                    self.error = error.info
+            finally:
+                self._progress.clear()
+                await self._client.close()
+
+    async def _events(self) -> AsyncIterator[p.AnyEvent]:
+        if self._jsonl and self._client.hello is not None:
+            yield self._client.hello
+        async for event in self._client.events():
+            yield event
+
+    def _take(self, event: p.AnyEvent) -> None:
+        if self._jsonl:
+            click.echo(to_json(event))
+        match event:
+            case p.Loaded():
+                self._loaded = event
+            case p.Started():
+                self._comparison = Comparison.begin(event)
+            case p.Failed():
+                self.error = event.error
+            case p.Finished():
+                self.error = event.error
+        if self._comparison is not None:
+            self._comparison.apply(event)
+        self._progress.show(event, self._comparison)
+
+    @staticmethod
+    def _ends(event: p.AnyEvent) -> bool:
+        return isinstance(event, p.Finished | p.Failed | p.Cancelled)
+
+    # --- signals ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> object:  # type: ignore[misc]
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: int) -> None:
+        again = self._signal is not None
+        self._signal = self._signal or number
+        if again or self._comparison is None or not self._client.running:
+            self._client.kill()  # nothing to wait for, or no patience left
+            return
+        loop = asyncio.get_running_loop()
+        self._cancel = loop.create_task(self._send_cancel())
+        loop.call_later(_CANCEL_GRACE_S, self._client.kill)
+
+    async def _send_cancel(self) -> None:
+        with contextlib.suppress(GeluError):
+            await self._client.send(p.Cancel())
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def _status(self) -> p.Status:
+        if self._signal is not None:
+            return "cancelled"
+        return "failed" if self.error is not None else "completed"
+
+    def print_document(self) -> None:
+        """One JSON document, if the comparison had begun."""
+        if self._comparison is None or self._loaded is None:
+            return
+        whole = document(
+            self._comparison,
+            self._loaded,
+            self._command.activation_precision,
+            status=self._status(),
+            error=self.error,
+        )
+        click.echo(to_json(whole, indent=2))
+
+    def print_report(self, color: str) -> None:
+        """Streams and a table, if the comparison had begun."""
+        if self._comparison is None or self._loaded is None:
+            return
+        from gelu_tui.cli.console import output_console
+        from gelu_tui.core.report import comparison_report
+
+        output_console(color).print(comparison_report(self._comparison, self._loaded))
+
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 128 + the signal's number where one ended it."""
+        if self._signal is not None:
+            return 128 + self._signal
+        return o.FAILED if self.error is not None else o.DONE

@@ -1,0 +1,33 @@
+"""Progress in words, the same in the app and on the command line."""
+
+from __future__ import annotations
+
+from gelu_tui.core import protocol as p
+
+_VERBS: dict[p.ProgressPhase, str] = {
+    "download": "Downloading",
+    "convert": "Converting",
+    "load": "Loading",
+    "prefill": "Reading the prompt:",
+    "self_check": "Checking",
+    "bench": "Measuring",
+}
+
+
+def progress_sentence(event: p.Progress) -> str:
+    """E.g. `Converting weights · 512 MB of 1072 MB · 47 % · 310 MB/s`."""
+    parts = [f"{_VERBS[event.phase]} {event.label}"]
+    if event.total > 0:
+        parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
+        parts.append(f"{event.done / event.total:.0%}".replace("%", " %"))
+    elif event.done:
+        parts.append(_amount(event.done, event.unit))
+    if event.rate > 0:
+        parts.append(f"{_amount(round(event.rate), event.unit)}/s")
+    return " · ".join(parts)
+
+
+def _amount(count: int, unit: str) -> str:
+    if unit != "bytes":
+        return f"{count} {unit}"
+    return f"{count / 1e9:.2f} GB" if count >= 10_000_000_000 else f"{count / 1e6:,.0f} MB"
