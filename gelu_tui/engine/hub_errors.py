@@ -1,0 +1,128 @@
+"""What goes wrong with the hub, as sentences for users."""
+
+from __future__ import annotations
+
+import errno
+
+import httpx2
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.safe_text import visible_line
+
+_TRY_AGAIN = "Try again later: what has arrived is kept."
+
+
+class NotWholeError(Exception):
+    """The hub's answer is not what a hub would say, or not what it promised."""
+
+
+def explain(error: BaseException, repo_id: str, *, partly: bool) -> GeluError:
+    """The sentence for an error of a fetch; `partly` if some of the model is in the cache."""
+    repo = visible_line(repo_id)[:100]
+    match error:
+        case HFValidationError():
+            return GeluError(
+                "model_not_found",
+                f"'{repo}' is neither a folder nor an id that the hub could have.",
+                "A hub id looks like mlx-community/gemma-3-270m-it-bf16.",
+            )
+        case GatedRepoError():  # a RepositoryNotFoundError too, so it comes first
+            return GeluError(
+                "gated",
+                f"{repo} is gated: its licence must be accepted before it can be fetched.",
+                f"Accept it at https://huggingface.co/{repo}, then log in with `hf auth login`.",
+            )
+        case RepositoryNotFoundError():
+            return GeluError(
+                "model_not_found",
+                f"The hub has no model {repo}, or it is private.",
+                "Check the spelling; for a private model log in with `hf auth login`.",
+            )
+        case RevisionNotFoundError():
+            return GeluError(
+                "model_not_found",
+                f"The hub repository {repo} has no main branch.",
+                "Choose another repository.",
+            )
+        case HfHubHTTPError():
+            return _refused(error.response.status_code, repo)
+        case LocalEntryNotFoundError() if error.__cause__ is not None:
+            return explain(error.__cause__, repo_id, partly=partly)
+        case OfflineModeIsEnabled() | LocalEntryNotFoundError():
+            return _offline(repo, partly, "HF_HUB_OFFLINE forbids to ask the hub")
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
+            return _offline(repo, partly, "the hub cannot be reached")
+        case httpx2.TimeoutException():
+            return GeluError(
+                "hub", f"The hub stopped answering while {repo} was fetched.", _TRY_AGAIN
+            )
+        case httpx2.HTTPError():
+            return GeluError("hub", f"The connection broke while {repo} was fetched.", _TRY_AGAIN)
+        case OSError():
+            return _disk(error)
+        case NotWholeError():
+            return GeluError(
+                "hub", f"The hub's answer about {repo} is not usable: {error}.", "Try again later."
+            )
+        case _:
+            return GeluError(
+                "hub",
+                f"The answer about {repo} is not the hub's.",
+                "A network's login page may stand between: open any web page, then try again.",
+            )
+
+
+def _refused(status: int, repo: str) -> GeluError:
+    if status == 401:
+        return GeluError(
+            "hub",
+            f"The hub refuses access to {repo} without a valid access token.",
+            "Log in with `hf auth login`; if HF_TOKEN is set, mend or unset it.",
+        )
+    if status == 403:
+        return GeluError(
+            "hub",
+            f"The hub refuses access to {repo}.",
+            "Give your access token the right to read it, or choose another model.",
+        )
+    what = "asks for fewer requests" if status == 429 else "has trouble of its own"
+    if status < 500 and status != 429:
+        what = f"refuses the request for {repo}"
+    return GeluError("hub", f"The hub {what} (HTTP {status}).", _TRY_AGAIN)
+
+
+def _offline(repo: str, partly: bool, why: str) -> GeluError:
+    found = "is only partly on this machine" if partly else "is not on this machine"
+    hint = "Unset HF_HUB_OFFLINE" if constants.is_offline_mode() else "Connect to the network"
+    goes_on = (
+        " and run it again: the download goes on where it stopped."
+        if partly
+        else (", or give the folder of a model.")
+    )
+    return GeluError("offline", f"{repo} {found}, and {why}.", hint + goes_on)
+
+
+def _disk(error: OSError) -> GeluError:
+    cache = constants.HF_HUB_CACHE
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return GeluError(
+            "disk_full",
+            f"The disk of {cache} is full.",
+            "Free some space and try again: what has arrived is kept.",
+        )
+    reason = error.strerror or str(error)
+    return GeluError(
+        "cache",
+        f"The hub's cache in {cache} cannot be used: {visible_line(reason)}.",
+        "Mend the folder's permissions, or set HF_HOME to another folder.",
+    )
