@@ -1,0 +1,20 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# A test must never leave this machine; tests that speak to a hub bring their own on loopback.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """The folder of the real demo model in the user's cache, converted on first use."""
+    from gelu_tui.engine.demo import ensure_demo
+
+    return ensure_demo(lambda *_: None, lambda: False)

@@ -1,0 +1,105 @@
+"""The engine against mlx-lm itself: the same tokens, for every function, family and schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+from mlx_lm.utils import load_tokenizer
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import REGISTRY
+from gelu_tui.engine import device
+from tests.engine import in_process, tiny_models
+
+PROMPTS = ("Why is the sky blue?", "空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
+TOKENS = 24
+NAMES = list(REGISTRY)
+HALVES = (NAMES[:5], NAMES[5:])
+
+KINDS = [(family, bits) for family in tiny_models.CONFIGS for bits in (None, 8, 4)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> None:
+    device.prepare()
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1] or 'plain'}")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family, bits = request.param
+    return tiny_models.write(tmp_path_factory.mktemp("model") / family, family, bits=bits)
+
+
+def test_tokens_equal_mlx_lm(folder: Path) -> None:
+    loaded = in_process.load(folder, "float32")
+    # Quantized weights are very slow on MLX's CPU backend.
+    count = TOKENS if loaded.info.quantization is None else TOKENS // 2
+    tokenizer = load_tokenizer(folder)
+    streams_of_all_functions = set()
+    for prompt in PROMPTS:
+        ids = loaded.tokenizer.encode(prompt)
+        assert ids == tokenizer.encode(prompt)
+        expected = {
+            name: in_process.plain_tokens(loaded.model, tokenizer, name, ids, count)
+            for name in NAMES
+        }
+        streams_of_all_functions |= {tuple(tokens) for tokens in expected.values()}
+        for schedule in ("lockstep", "solo"):
+            for names in HALVES:
+                command = p.Compare(prompt, tuple(names), max_tokens=count, schedule=schedule)
+                comparison = in_process.compare(loaded, command)
+                found = {stream.name: stream.tokens for stream in comparison.streams}
+                assert found == {name: expected[name] for name in names}, (schedule, prompt)
+    # The functions must matter in this model, or equality would prove nothing.
+    assert len(streams_of_all_functions) > len(PROMPTS) * 4
+
+
+def test_the_sliding_window_was_exceeded() -> None:
+    window = tiny_models.CONFIGS["gemma3_text"]["sliding_window"]
+    assert window < TOKENS // 2
+
+
+@pytest.mark.parametrize("family", tiny_models.CONFIGS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_same_function_on_all_rows_is_bit_identical(
+    family: str, dtype: str, tmp_path: Path
+) -> None:
+    stored = getattr(mx, dtype)
+    loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=stored), dtype)
+    names = ("gelu_approx", *(f"again{i}=gelu_approx(x)" for i in range(7)))
+    for rows in (2, 4, 8):
+        comparison = in_process.compare(
+            loaded, p.Compare(PROMPTS[0], names[:rows], max_tokens=12)
+        )
+        assert comparison.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
+        for stream in comparison.streams[1:]:
+            assert stream.first_divergent_token is None
+            assert {step.kl for step in stream.steps} == {0.0}
+            assert stream.tokens == comparison.reference.tokens
+            assert [s.logprob for s in stream.steps] == [
+                s.logprob for s in comparison.reference.steps
+            ]
+
+
+@pytest.mark.parametrize("family", tiny_models.CONFIGS)
+def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
+    family: str, tmp_path: Path
+) -> None:
+    loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=mx.bfloat16), "bfloat16")
+    tokenizer = load_tokenizer(tmp_path)
+    native = loaded.info.native_activation
+    ids = loaded.tokenizer.encode(PROMPTS[0])
+    from mlx_lm import stream_generate
+
+    plain = [
+        r.token for r in stream_generate(loaded.model, tokenizer, ids, max_tokens=TOKENS)
+    ]
+    comparison = in_process.compare(
+        loaded,
+        p.Compare(
+            PROMPTS[0], (native,), max_tokens=TOKENS, schedule="solo", activation_precision="model"
+        ),
+    )
+    assert comparison.streams[0].tokens == plain

@@ -1,0 +1,119 @@
+"""Tiny random Gemmas, written to a folder as the hub would give them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models import gemma, gemma2, gemma3, gemma3_text
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE
+
+SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
+WORDS = ("the", "sky", "is", "blue", "Why", "空", "が", "青", "い", "の", "は", "な", "ぜ", "で", "す", "か")
+
+_SIZES = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 384,
+    "max_position_embeddings": 256,
+    "eos_token_id": 1,
+}
+
+# A sliding window shorter than the prompts of the tests, so that its cache rotates.
+_GEMMA3 = {**_SIZES, "sliding_window": 8, "sliding_window_pattern": 2, "query_pre_attn_scalar": 16}
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "gemma": {"model_type": "gemma", **_SIZES},
+    "gemma2": {"model_type": "gemma2", "query_pre_attn_scalar": 16, **_SIZES},
+    "gemma3_text": {"model_type": "gemma3_text", **_GEMMA3},
+    "gemma3": {
+        "model_type": "gemma3",
+        "vocab_size": 384,
+        "eos_token_id": 1,
+        "text_config": {"model_type": "gemma3_text", **_GEMMA3},
+    },
+}
+
+MODULES = {"gemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3_text, "gemma3": gemma3}
+
+
+def write(
+    folder: Path,
+    family: str,
+    *,
+    bits: int | None = None,
+    dtype: mx.Dtype = mx.float32,
+    chat_template: str | None = None,
+    seed: int = 7,
+) -> Path:
+    """Write config.json, model.safetensors and the tokenizer of a random model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.loads(json.dumps(CONFIGS[family]))
+    module = MODULES[family]
+    mx.random.seed(seed)
+    model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
+    # Weights large enough that the activation function decides tokens.
+    model.update(
+        tree_map(lambda a: (mx.random.normal(a.shape) * 0.25).astype(dtype), model.parameters())
+    )
+    if bits is not None:
+        nn.quantize(model, group_size=32, bits=bits)
+        config["quantization"] = {"group_size": 32, "bits": bits}
+    weights = dict(tree_flatten(model.parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    (folder / "config.json").write_text(json.dumps(config))
+    _write_tokenizer(folder, chat_template)
+    return folder
+
+
+def _write_tokenizer(folder: Path, chat_template: str | None) -> None:
+    """A byte-fallback BPE with a few words, special tokens and a BOS, shaped like Gemma's."""
+    pieces = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))]
+    letters = sorted({char for word in WORDS for char in word})
+    pieces += ["▁", *letters]
+    merges = []
+    for word in WORDS:
+        for end in range(2, len(word) + 1):
+            left, right, merged = word[: end - 1], word[end - 1], word[:end]
+            if merged not in pieces:
+                pieces.append(merged)
+                merges.append((left, right))
+    pieces += [f"<unused{number}>" for number in range(384 - len(pieces))]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    assert len(vocabulary) == 384
+    tokenizer = Tokenizer(
+        BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", 2)]
+    )
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in SPECIAL])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "add_bos_token": True,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 256,
+    }
+    if chat_template is not None:
+        config["chat_template"] = chat_template
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
