@@ -1,0 +1,97 @@
+"""What the next run will compare, as the user has set it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import Variant, parse_variants
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.requests import MAX_TOKENS_LIMIT, compare_command
+from gelu_tui.tui.options import AppOptions
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings of the next `Compare`; `activations` are specs, in the order of the panes."""
+
+    activations: tuple[str, ...]
+    reference: str | None
+    max_tokens: int
+    schedule: p.Schedule
+    chat: bool | None
+    activation_precision: p.Precision
+
+    @classmethod
+    def from_options(cls, options: AppOptions) -> Choices:
+        """The choices that the command line made."""
+        return cls(
+            activations=options.activations,
+            reference=options.reference,
+            max_tokens=options.max_tokens,
+            schedule=options.schedule,
+            chat=options.chat,
+            activation_precision=options.activation_precision,
+        )
+
+    def command(self, prompt: str) -> p.Compare:
+        """The command for `prompt`. Raises `UsageError`."""
+        return compare_command(
+            prompt,
+            self.activations,
+            reference=self.reference,
+            max_tokens=self.max_tokens,
+            schedule=self.schedule,
+            chat=self.chat,
+            activation_precision=self.activation_precision,
+        )
+
+    def variants(self) -> list[Variant]:
+        """The chosen functions, none if the choice cannot be run."""
+        try:
+            return parse_variants(self.activations)
+        except UsageError:
+            return []
+
+
+def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
+    """What can be changed about the next run besides its functions: title, explanation, result."""
+    other: p.Schedule = "solo" if choices.schedule == "lockstep" else "lockstep"
+    found = [
+        (
+            f"Schedule: {other}",
+            "Each variant alone at batch size 1." if other == "solo" else "All in one batch.",
+            replace(choices, schedule=other),
+        )
+    ]
+    for chat, title in (
+        (True, "chat template"),
+        (False, "raw text"),
+        (None, "as the model has it"),
+    ):
+        if chat is not choices.chat:
+            found.append(
+                (f"Prompt: {title}", "How the next prompt is fed.", replace(choices, chat=chat))
+            )
+    precision: p.Precision = "model" if choices.activation_precision == "float32" else "float32"
+    found.append(
+        (
+            f"Activation precision: {precision}",
+            "The dtype in which the function itself is evaluated.",
+            replace(choices, activation_precision=precision),
+        )
+    )
+    found.extend(
+        (f"Tokens: {tokens}", "At most so many.", replace(choices, max_tokens=tokens))
+        for tokens in (choices.max_tokens * 2, max(1, choices.max_tokens // 2))
+        if tokens != choices.max_tokens and tokens <= MAX_TOKENS_LIMIT
+    )
+    if choices.reference is not None:
+        found.append(
+            (
+                "Reference: the native function",
+                "If it is chosen, else the first.",
+                replace(choices, reference=None),
+            )
+        )
+    return found

@@ -1,0 +1,138 @@
+"""The short texts of the screen: pure functions from what is known to what is written."""
+
+from __future__ import annotations
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.choices import Choices
+
+FORK_MARK = "►"
+NATIVE_MARK = "◆"
+
+_PHASES: dict[p.ProgressPhase, str] = {
+    "download": "Downloading",
+    "convert": "Converting",
+    "load": "Loading",
+    "prefill": "Reading the prompt",
+    "self_check": "Checking rows",
+    "bench": "Measuring",
+}
+
+_FINISH: dict[p.FinishReason, str] = {
+    "stop": "ended",
+    "length": "at limit",
+    "cancelled": "stopped",
+    "failed": "failed",
+}
+
+
+def rate(tokens_per_second: float) -> str:
+    """Tokens a second with as many digits as mean something."""
+    digits = 0 if tokens_per_second >= 100 else 1
+    return f"{tokens_per_second:.{digits}f} tok/s"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, as downloads are counted."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def seconds(value: float) -> str:
+    """A duration: 3.4 s, 2 min 05 s."""
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{int(value) // 60} min {int(value) % 60:02d} s"
+
+
+def divergence(stream: Stream, reference: Stream, *, running: bool) -> str:
+    """How a stream stands to the reference, in one phrase."""
+    if stream is reference:
+        return "= reference"
+    if stream.first_divergent_token is not None:
+        return f"{FORK_MARK} diverges at {stream.first_divergent_token}"
+    if not stream.tokens:
+        return "waiting for its first token" if running else "no tokens"
+    if running:
+        return "same so far"
+    count = min(len(stream.tokens), len(reference.tokens))
+    tokens = "1 token" if count == 1 else f"{count} tokens"
+    whole = stream.finish_reason in ("stop", "length") and len(stream.tokens) == len(
+        reference.tokens
+    )
+    return f"identical, {tokens}" if whole else f"same for {tokens}"
+
+
+def ending(stream: Stream, *, running: bool) -> str:
+    """Why the stream ended, in a word or two; empty while it goes on."""
+    if stream.finish_reason is not None:
+        return _FINISH[stream.finish_reason]
+    return "" if running else "cut off"
+
+
+def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
+    """Rate and tokens so far of the maximum."""
+    speed = stream.generation_tps
+    if running and stream.finish_reason is None:
+        speed = stream.recent_tps() or speed
+    parts = [rate(speed)] if speed is not None else []
+    return " · ".join([*parts, f"{len(stream.tokens)}/{max_tokens}"])
+
+
+def progress(event: p.Progress) -> str:
+    """How far a long step is: label, bar, amount, speed, percent, as far as they are known."""
+    parts = [f"{_PHASES[event.phase]} {visible_line(event.label)}".strip()]
+    if event.total > 0:
+        share = min(1.0, event.done / event.total)
+        filled = round(share * 10)
+        parts.append(f"{'█' * filled}{'░' * (10 - filled)} {share:.0%}")
+    parts.append(_amount(event))
+    if event.rate > 0:
+        speed = size(event.rate) if event.unit == "bytes" else f"{event.rate:.0f} {event.unit}"
+        parts.append(f"{speed}/s")
+    return "  ".join(part for part in parts if part)
+
+
+def _amount(event: p.Progress) -> str:
+    if event.unit == "bytes":
+        total = f" of {size(event.total)}" if event.total > 0 else ""
+        return f"{size(event.done)}{total}"
+    total = f"/{event.total}" if event.total > 0 else ""
+    return f"{event.done}{total} {event.unit}"
+
+
+def model(loaded: p.Loaded) -> str:
+    """The loaded model and where it runs."""
+    parts = [loaded.model.id, loaded.model.dtype]
+    if loaded.model.quantization:
+        bits = loaded.model.quantization.get("bits")
+        parts.append(f"{bits}-bit" if bits else "quantized")
+    parts.append(loaded.device)
+    return " · ".join(visible_line(part) for part in parts)
+
+
+def totals(comparison: Comparison) -> str:
+    """Rate of all streams together and the time so far."""
+    speed = comparison.tokens_per_second
+    parts = [f"{rate(speed)} in all"] if speed is not None else []
+    parts.append(seconds(comparison.elapsed_s))
+    return " · ".join(parts)
+
+
+def settings(choices: Choices, shown: Comparison | None) -> str:
+    """The settings of the next run; its functions too where the screen shows others."""
+    names = [variant.name for variant in choices.variants()]
+    parts = []
+    if shown is not None and names != [stream.name for stream in shown.streams]:
+        parts.append(f"next run: {', '.join(names)}")
+    parts.append(f"reference {choices.reference or 'native'}")
+    parts.append(f"{choices.max_tokens} tokens")
+    parts.append(choices.schedule)
+    parts.append({None: "chat auto", True: "chat", False: "raw prompt"}[choices.chat])
+    dtype = "float32" if choices.activation_precision == "float32" else "the model's dtype"
+    parts.append(f"function in {dtype}")
+    return visible_line(" · ".join(parts))

@@ -1,0 +1,61 @@
+"""The prompt: Enter runs, pasted line breaks stay, hostile characters show as glyphs."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from rich.text import Text
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import TextArea
+
+from gelu_tui.core.safe_text import visible
+
+
+class Prompt(TextArea):
+    """One to three rows; a TextArea whose Enter submits."""
+
+    class Submitted(Message):
+        """The user pressed Enter."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's way
+        # Priority, because a TextArea takes Enter for itself before its bindings are asked.
+        Binding("enter", "submit", "Run", show=False, priority=True),
+        Binding("ctrl+n,shift+enter", "newline", "New line", show=False, priority=True),
+    ]
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(
+            text,
+            id="prompt",
+            soft_wrap=True,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+            placeholder="Type a prompt. Enter runs it.",
+            compact=True,
+        )
+
+    def on_mount(self) -> None:
+        """Go on where the text ends."""
+        self.move_cursor(self.document.end)
+
+    def get_line(self, line_index: int) -> Text:
+        """One line, character for character, with those that act on a terminal replaced."""
+        line = "".join(_one_glyph(char) for char in self.document.get_line(line_index))
+        return Text(line, end="", no_wrap=True)
+
+    def action_submit(self) -> None:
+        """Run the prompt."""
+        self.post_message(self.Submitted())
+
+    def action_newline(self) -> None:
+        """Break the line at the cursor."""
+        self.replace("\n", *self.selection)
+
+
+def _one_glyph(char: str) -> str:
+    # The editor counts characters, so a glyph of several is cut to the replacement character.
+    shown = visible(char)
+    if shown == char or len(shown) == 1:
+        return shown
+    return "\ufffd" if unicodedata.category(char) != "Cf" else "¤"

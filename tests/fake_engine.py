@@ -1,0 +1,286 @@
+"""A stand-in for the engine, run as a child process: the real protocol, made-up tokens.
+
+    python tests/fake_engine.py --scenario five
+
+It computes nothing. Its texts are written here, so that a test knows which token of which stream
+differs; the commands, the handshake, the cancel and the end of stdin behave as the engine's do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.errors import ErrorInfo
+
+SCENARIOS = (
+    "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
+    "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
+)  # fmt: skip
+
+
+def pieces(text: str) -> list[str]:
+    """Token texts, written with a bar between them."""
+    return text.split("|")
+
+
+BASE = pieces(
+    "The| sky| is| blue| because| of| a| phenomenon| called| Rayleigh| scattering|.|\n\n|Sun|light"
+    "| looks| white|,| but| it| holds| all| the| colours| of| the| rainbow|.| Shorter| waves| are"
+    "| scattered| more| than| longer| ones|,| so| blue| reaches| us|.| 空|の|青|。"
+)
+SILU = pieces(
+    " I| do| not| know| what| the| question| is| about|,| so| here| is| a| list|:|\n|\n|1|.| The|\n"
+)
+RELU = pieces("ment| of| of| of| the| the| of| of")
+HOSTILE = pieces("plain| \x1b[31mred|\x1b]0;owned\x07| [bold]markup[/]| \u202eabc| \x00|\r| end")
+BLANKS = ("\n", " ", "", "<start_of_image>")
+
+
+def tokens_of(name: str, index: int, scenario: str) -> list[str]:
+    """The token texts of one variant."""
+    if scenario == "hostile":
+        return HOSTILE if index == 0 else [*HOSTILE[: index + 1], "x", *HOSTILE]
+    if scenario == "blank_forks":
+        blank = [*BASE[:4], BLANKS[index % 4], " after", " the", " blank"]
+        return BASE if name == "gelu_approx" else blank
+    forks = {
+        "gelu_fast_approx": (10, [" light", " scattering", *BASE[11:]]),
+        "silu": (1, SILU),
+        "relu": (0, RELU),
+    }
+    at, rest = forks.get(name, (len(BASE), []))
+    texts = BASE[:at] + rest
+    return texts * 40 if scenario == "long" else texts
+
+
+class CancelSeen(Exception):  # noqa: N818
+    """The app asked to stop."""
+
+
+class FakeEngine:
+    """Reads commands on a thread, answers on stdout."""
+
+    def __init__(self, scenario: str, step_s: float) -> None:
+        self.scenario = scenario
+        self.step_s = step_s
+        self.commands: queue.Queue[p.AnyCommand] = queue.Queue()
+        self.cancelled = threading.Event()
+        self.loads = 0
+
+    def emit(self, event: p.AnyEvent) -> None:
+        sys.stdout.buffer.write(p.encode(event))
+        sys.stdout.buffer.flush()
+
+    def read_commands(self) -> None:
+        for line in sys.stdin.buffer:
+            command = p.decode_command(line)
+            if isinstance(command, p.Shutdown):
+                break
+            if isinstance(command, p.Cancel):
+                if self.scenario != "hangs":
+                    self.cancelled.set()
+            else:
+                self.commands.put(command)
+        os._exit(0)
+
+    def sleep(self, seconds: float) -> None:
+        if self.cancelled.wait(seconds):
+            raise CancelSeen
+
+    def serve(self) -> None:
+        if self.scenario == "silent":
+            time.sleep(3600)
+        version = 999 if self.scenario == "old_protocol" else p.PROTOCOL_VERSION
+        self.emit(p.Hello(version, {"fake": "1"}, os.getpid(), "engine.log"))
+        threading.Thread(target=self.read_commands, daemon=True).start()
+        while True:
+            command = self.commands.get()
+            self.cancelled.clear()
+            match command:
+                case p.Load():
+                    self.load(command)
+                case p.Compare():
+                    self.compare(command)
+                case _:
+                    self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
+
+    def load(self, command: p.Load) -> None:
+        self.loads += 1
+        if self.scenario == "load_error" and self.loads == 1:
+            self.emit(
+                p.Failed(
+                    ErrorInfo(
+                        "model_not_found",
+                        f"There is no model named '{command.model}'.",
+                        "Check the name on the hub.",
+                    ),
+                    "load",
+                )
+            )
+            return
+        try:
+            if self.scenario == "slow_load":
+                for part in range(1, 41):
+                    self.emit(
+                        p.Progress(
+                            "download",
+                            "model.safetensors",
+                            part * 6_075_000,
+                            243_000_000,
+                            "bytes",
+                            12_500_000.0,
+                        )
+                    )
+                    self.sleep(self.step_s)
+        except CancelSeen:
+            self.emit(p.Cancelled("load"))
+            return
+        info = p.ModelInfo(
+            command.model, "gemma3_text", command.dtype or "float32", None, "gelu_approx"
+        )
+        loaded = p.Loaded(
+            model=info,
+            folder="/models/fake",
+            device="cpu",
+            blas="openblas",
+            versions={"fake": "1"},
+            load_s=0.1,
+            context_length=32768,
+            has_chat_template=False,
+            weight_bytes=1_072_000_000,
+        )
+        self.emit(loaded)
+
+    def compare(self, command: p.Compare) -> None:
+        if self.scenario == "compare_error":
+            self.emit(
+                p.Failed(
+                    ErrorInfo(
+                        "prompt_too_long",
+                        "The prompt has 40000 tokens, the model reads 32768.",
+                        "Shorten it.",
+                    ),
+                    "compare",
+                )
+            )
+            return
+        variants = parse_variants(command.activations)
+        reference = resolve_reference(variants, command.reference, "gelu_approx")
+        infos = tuple(v.info(command.activation_precision, "gelu_approx") for v in variants)
+        self.emit(
+            p.Started(
+                command.prompt,
+                command.prompt,
+                (2, 5),
+                infos,
+                reference,
+                command.max_tokens,
+                command.schedule,
+                bool(command.chat),
+            )
+        )
+        texts = [
+            tokens_of(v.name, i, self.scenario)[: command.max_tokens]
+            for i, v in enumerate(variants)
+        ]
+        for stream in range(len(texts)):
+            self.emit(p.Prefilled(stream, 0.01, 200.0))
+        try:
+            self.decode(texts, reference)
+        except CancelSeen:
+            for stream in range(len(texts)):
+                self.emit(p.StreamFinished(stream, "cancelled"))
+            self.finish("cancelled", len(texts))
+            return
+        self.finish("completed", len(texts))
+
+    def decode(self, texts: list[list[str]], reference: int) -> None:
+        ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
+        forked: set[int] = set()
+        for step in range(max(map(len, texts))):
+            self.sleep(self.step_s)
+            self.misbehave(step)
+            seconds = (step + 1) * max(self.step_s, 0.001)
+            self.emit(
+                p.Step(
+                    step,
+                    seconds,
+                    tuple(
+                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, 0.001, seconds)
+                        for i, text in enumerate(texts)
+                        if step < len(text)
+                    ),
+                )
+            )
+            for i, stream in enumerate(texts):
+                both = step < len(stream) and step < len(texts[reference])
+                if i not in forked and both and ids[i][step] != ids[reference][step]:
+                    forked.add(i)
+                    self.emit(
+                        fork(
+                            i,
+                            step,
+                            ids[reference][step],
+                            ids[i][step],
+                            texts[reference][step],
+                            stream[step],
+                        )
+                    )
+                if step == len(stream) - 1:
+                    failed = self.scenario == "stream_error" and i == 1
+                    error = (
+                        ErrorInfo("not_finite", "The logits are not finite.", "Try float32.")
+                        if failed
+                        else None
+                    )
+                    self.emit(p.StreamFinished(i, "failed" if failed else "stop", error=error))
+
+    def misbehave(self, step: int) -> None:
+        if step != 6:
+            return
+        match self.scenario:
+            case "dies":
+                print("libc++abi: terminating: out of memory", file=sys.stderr, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "garbage":
+                sys.stdout.buffer.write(b"Traceback \x1b[31m(most recent call last):\n")
+                sys.stdout.buffer.flush()
+            case "hangs":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(3600)
+            case "bad_stream":
+                self.emit(p.Step(step, 1.0, (p.StreamStep(99, 1, "x", None, None, None, 1.0),)))
+
+    def finish(self, status: p.Status, streams: int) -> None:
+        self.emit(p.Finished(status, p.Timing(0.1, 0.01, 1.0, 40, 40.0 * streams), 2_000_000_000))
+
+
+def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.ForkFound:
+    """A fork event with plausible figures."""
+    top = (p.Candidate(a, a_text, 0.5), p.Candidate(b, b_text, 0.4))
+    return p.ForkFound(
+        stream, step, a, b, a_text, b_text or "<unused99>", top, top[::-1],
+        {"reference": 0.2, "variant": 0.1},
+        {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
+        {"b_in_reference": 1, "a_in_variant": 1},
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", choices=SCENARIOS, default="five")
+    parser.add_argument("--step-s", type=float, default=0.005)
+    arguments = parser.parse_args()
+    FakeEngine(arguments.scenario, arguments.step_s).serve()
+
+
+if __name__ == "__main__":
+    main()
