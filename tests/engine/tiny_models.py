@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten, tree_map_with_path
 from mlx_lm.models import gemma, gemma2, gemma3, gemma3_text
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
@@ -62,9 +62,14 @@ def write(
     module = MODULES[family]
     mx.random.seed(seed)
     model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
-    # Weights large enough that the activation function decides tokens.
+    # Weights large enough, and embeddings small enough, that the activation function decides tokens.
     model.update(
-        tree_map(lambda a: (mx.random.normal(a.shape) * 0.25).astype(dtype), model.parameters())
+        tree_map_with_path(
+            lambda name, a: (
+                mx.random.normal(a.shape) * (0.05 if "embed" in name else 0.25)
+            ).astype(dtype),
+            model.parameters(),
+        )
     )
     if bits is not None:
         nn.quantize(model, group_size=32, bits=bits)
