@@ -185,7 +185,7 @@ def _parse(stream: io.BufferedReader[ChunkedFile]) -> Header:
     def string() -> str:
         return stream.read(scalar("Q")).decode()
 
-    def value(kind: int) -> object:
+    def value(kind: int) -> Any:
         if kind == _STRING:
             return string()
         if kind != _ARRAY:
