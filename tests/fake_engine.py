@@ -74,6 +74,8 @@ class FakeEngine:
         self.commands: queue.Queue[p.AnyCommand] = queue.Queue()
         self.cancelled = threading.Event()
         self.loads = 0
+        self.ended: set[int] = set()
+        self.max_tokens = 0
 
     def emit(self, event: p.AnyEvent) -> None:
         sys.stdout.buffer.write(p.encode(event))
@@ -172,6 +174,7 @@ class FakeEngine:
                 )
             )
             return
+        self.max_tokens = command.max_tokens
         variants = parse_variants(command.activations)
         reference = resolve_reference(variants, command.reference, "gelu_approx")
         infos = tuple(v.info(command.activation_precision, "gelu_approx") for v in variants)
@@ -197,7 +200,8 @@ class FakeEngine:
             self.decode(texts, reference)
         except CancelSeen:
             for stream in range(len(texts)):
-                self.emit(p.StreamFinished(stream, "cancelled"))
+                if stream not in self.ended:
+                    self.emit(p.StreamFinished(stream, "cancelled"))
             self.finish("cancelled", len(texts))
             return
         self.finish("completed", len(texts))
@@ -205,6 +209,7 @@ class FakeEngine:
     def decode(self, texts: list[list[str]], reference: int) -> None:
         ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
         forked: set[int] = set()
+        self.ended.clear()
         for step in range(max(map(len, texts))):
             self.sleep(self.step_s)
             self.misbehave(step)
@@ -235,13 +240,15 @@ class FakeEngine:
                         )
                     )
                 if step == len(stream) - 1:
+                    self.ended.add(i)
                     failed = self.scenario == "stream_error" and i == 1
                     error = (
                         ErrorInfo("not_finite", "The logits are not finite.", "Try float32.")
                         if failed
                         else None
                     )
-                    self.emit(p.StreamFinished(i, "failed" if failed else "stop", error=error))
+                    ended: p.FinishReason = "length" if len(stream) == self.max_tokens else "stop"
+                    self.emit(p.StreamFinished(i, "failed" if failed else ended, error=error))
 
     def misbehave(self, step: int) -> None:
         if step != 6:

@@ -150,11 +150,7 @@ class GeluApp(App[None]):
 
 
 def run_app(options: AppOptions) -> int:
-    """Run the app until the user quits; the exit code."""
-    if options.color == "never":
-        os.environ["NO_COLOR"] = "1"
-    elif options.color == "always":
-        os.environ.pop("NO_COLOR", None)
+    """Run the app until the user quits; the exit code. Colour is left to NO_COLOR."""
     app = GeluApp(options)
     try:
         app.run()

@@ -58,7 +58,7 @@ def divergence(stream: Stream, reference: Stream, *, running: bool) -> str:
     if not stream.tokens:
         return "waiting for its first token" if running else "no tokens"
     if running:
-        return "same so far"
+        return "same so far" if reference.tokens else "waiting for the reference"
     count = min(len(stream.tokens), len(reference.tokens))
     tokens = "1 token" if count == 1 else f"{count} tokens"
     whole = stream.finish_reason in ("stop", "length") and len(stream.tokens) == len(

@@ -11,6 +11,7 @@ MIN_PANE_ROWS = 5
 _HEAD_ROWS = 3  # rule with the name, state, counts
 _GUTTER = 1
 _COMFORTABLE_WIDTH = 34
+_MIN_WIDTH = 18
 
 
 def pane_columns(panes: int, width: int, height: int) -> int:
@@ -30,6 +31,7 @@ def pane_columns(panes: int, width: int, height: int) -> int:
         columns
         for columns in range(1, max(1, panes) + 1)
         if height // ceil(panes / columns) >= MIN_PANE_ROWS
+        and width // columns >= min(width, _MIN_WIDTH)
     ]
     if not fitting:
         return max(1, min(panes, width // _COMFORTABLE_WIDTH))

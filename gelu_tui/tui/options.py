@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from gelu_tui.core.activations import DEFAULT_SET
 from gelu_tui.core.protocol import Precision, Schedule
@@ -26,5 +25,4 @@ class AppOptions:
     chat: bool | None = None
     activation_precision: Precision = "float32"
     engine_command: str | None = None
-    color: Literal["auto", "always", "never"] = "auto"
     prompt: str | None = None

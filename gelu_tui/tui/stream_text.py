@@ -31,7 +31,12 @@ def stream_content(stream: Stream, *, is_reference: bool, styles: StreamStyles) 
     if is_reference:
         parts: list[Content | tuple[str, Style]] = [Content(visible(stream.text))]
     elif fork is None:
-        parts = [(visible(stream.text), styles.shared)]
+        # Solo: this stream may be ahead of the reference, and then nothing is known of the rest.
+        rest = "".join(stream.segments[stream.agreed :]) + stream.tail
+        parts = [
+            (visible("".join(stream.segments[: stream.agreed])), styles.shared),
+            Content(visible(rest)),
+        ]
     else:
         parts = [
             (visible("".join(stream.segments[:fork])), styles.shared),

@@ -28,7 +28,7 @@ from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.labels import NATIVE_MARK
 
-_KEYS = "Space choose · U/D up, down · R reference · X delete own · Tab own formula · Enter done"
+_KEYS = "Space choose · U D move · R reference · X delete · Tab own formula · Enter done"
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self._list.add_options(Option(prompt) for prompt in self._prompts())
         self._list.highlighted = 0
         self._list.focus()
+        self._fit()
         self._say_chosen()
 
     @property
@@ -158,6 +159,10 @@ class ActivationsScreen(ModalScreen[Choices | None]):
             return
         self.dismiss(replace(self.choices, activations=specs, reference=self.reference))
 
+    def _fit(self) -> None:
+        # As high as its rows, what is said, the formula, the keys and the frame, if there is room.
+        self.query_one("#picker").styles.max_height = len(self.rows) + 9
+
     def _index(self) -> int:
         return self._list.highlighted or 0
 
@@ -165,6 +170,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         index = self._index() if highlighted is None else highlighted
         self._list.set_options(Option(prompt) for prompt in self._prompts())
         self._list.highlighted = index
+        self._fit()
         self._say_chosen()
 
     def _prompts(self) -> list[Content]:

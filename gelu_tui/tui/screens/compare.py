@@ -152,9 +152,9 @@ class CompareScreen(Screen[None]):
         await self.show_choices()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`stop` is offered only while there is something to stop."""
-        if action == "stop":
-            return self.is_mounted and self.session.phase in BUSY
+        """`stop` is greyed while there is nothing to stop."""
+        if action == "stop" and self.session.phase not in BUSY:
+            return None
         return True
 
     # --- what the engine says -----------------------------------------------------------------
@@ -175,12 +175,7 @@ class CompareScreen(Screen[None]):
             case p.Cancelled():
                 self.query_one(Notice).say("The load was stopped. F5 loads the model again.")
             case _ if self.comparison is not None and self._live:
-                try:
-                    self.comparison.apply(event)
-                except IndexError:
-                    raise p.ProtocolError(
-                        "The engine reported on a stream that does not exist."
-                    ) from None
+                self.comparison.apply(event)
                 self._dirty = True
                 if isinstance(event, p.Finished):
                     self._finish(event)
@@ -195,8 +190,6 @@ class CompareScreen(Screen[None]):
         self.phase_changed()
 
     async def _begin(self, started: p.Started) -> None:
-        if not started.variants or not 0 <= started.reference < len(started.variants):
-            raise p.ProtocolError("The engine began a comparison without its reference.")
         self.comparison = Comparison.begin(started)
         self._live = True
         grid = self.query_one(PaneGrid)

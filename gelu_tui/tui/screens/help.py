@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.table import Table
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -33,18 +33,21 @@ class HelpScreen(ModalScreen[None]):
             box.border_subtitle = "Enter closes"
             yield Static(self._table())
 
-    def _table(self) -> Content:
+    def _table(self) -> Table:
         rows = [
             *((_shown(action.keys), action.help) for action in COMPARE_ACTIONS),
             *OTHER_KEYS,
             ("", ""),
             *_MARKS,
         ]
-        width = max(len(key) for key, _ in rows)
-        return Content("\n").join(
-            Content.assemble((f"{key:<{width}}  ", "bold"), text) for key, text in rows
-        )
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(ratio=1)
+        for key, text in rows:
+            table.add_row(key, text)
+        return table
 
 
 def _shown(keys: str) -> str:
-    return keys.replace("question_mark", "?").replace(",", ", ")
+    shown = (key.replace("question_mark", "?") for key in keys.split(","))
+    return ", ".join(key.upper() if key[0] == "f" else key for key in shown)

@@ -20,7 +20,6 @@ class PaneGrid(Grid):
         overflow-x: hidden;
         overflow-y: auto;
         grid-gutter: 0 1;
-        scrollbar-size-vertical: 1;
     }
     """
 

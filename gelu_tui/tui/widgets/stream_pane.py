@@ -78,7 +78,7 @@ class StreamPane(Vertical):
         """Show a variant that has no stream yet."""
         self._title(name, "", native=native)
         self._seen = ()
-        self.query_one(PaneHead).show("", "", "", "")
+        self.query_one(PaneHead).display = False
         view = self.query_one(StreamView)
         view.restart()
         view.show(Content.styled(visible_line(formula), "dim"))
@@ -87,6 +87,7 @@ class StreamPane(Vertical):
         """Show a stream that begins."""
         self._title(stream.name, stream.variant.formula, native=stream.variant.native)
         self._seen = ()
+        self.query_one(PaneHead).display = True
         self.query_one(StreamView).restart()
 
     def show(self, stream: Stream, comparison: Comparison, *, running: bool) -> None:
@@ -101,6 +102,7 @@ class StreamPane(Vertical):
         )
         seen = (
             len(stream.tokens),
+            stream.agreed,
             stream.first_divergent_token,
             stream.fork is not None,
             stream.finish_reason,
@@ -117,4 +119,6 @@ class StreamPane(Vertical):
         self.variant_name = name
         mark = f" {labels.NATIVE_MARK} native" if native else ""
         secondary = f" · {visible_line(formula)}" if formula else ""
-        self.border_title = Content.assemble((visible_line(name), "bold"), mark, (secondary, "dim"))
+        self.border_title = Content.assemble(
+            (f" {visible_line(name)}", "bold"), mark, (f"{secondary} ", "dim")
+        )

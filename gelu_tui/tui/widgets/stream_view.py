@@ -29,7 +29,6 @@ class StreamView(ScrollView, can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-gutter: stable;
-        scrollbar-size-vertical: 1;
         .stream--shared { text-style: dim; }
         .stream--fork { color: $background; background: $warning; text-style: bold; }
         &:nocolor .stream--fork {
