@@ -51,8 +51,8 @@ REGISTRY: dict[str, Activation] = {
         ),
         Activation(
             "keras_gelu_approx",
-            "x·[0.5(1+tanh(√(2/π)(x+0.044715·x·x·x)))]",
-            "x*(0.5*(1+tanh(sqrt(2/pi)*(x+0.044715*(x*x*x)))))",
+            "0.5x(1+tanh(√(2/π)·x·(1+0.044715x²)))",
+            "0.5*x*(1+tanh(sqrt(2/pi)*x*(1+0.044715*x*x)))",
             ("keras",),
         ),
         Activation("relu", "max(0,x)", "max(0,x)"),

@@ -45,7 +45,7 @@ FUNCTIONS: dict[str, Callable[[mx.array], mx.array]] = {
     "gelu_approx": lambda x: 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "gelu_fast_approx": lambda x: x * mx.sigmoid(1.702 * x),
     "keras_gelu_approx": lambda x: (
-        x * (0.5 * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))))
+        0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * x * (1 + 0.044715 * x * x)))
     ),
     "relu": lambda x: mx.maximum(x, 0),
     "silu": lambda x: x * mx.sigmoid(x),
