@@ -20,7 +20,7 @@ BLOCKS = 6  # mlx-lm wants a whole pattern of sliding windows
 def vocabulary() -> list[tuple[str, float, int]]:
     """Pieces, scores and types as llama.cpp's converter leaves them."""
     control = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
-    user_defined = ["\n", "\n\n", "  ", "   ", "    "]
+    user_defined = ["\n", "\n\n", "  ", "   "]
     normal = ["▁a", "ab", "▁ab", "abab", "▁▁a", "a", "b", "▁", "é", "空", "👩"]
     return [
         *((token, -1000.0, CONTROL) for token in control),

@@ -110,6 +110,17 @@ def test_tiny_vocabulary(tiny: Pair, text: str) -> None:
     tiny.check(text)
 
 
+def test_what_the_conversion_to_gguf_changed_is_mended() -> None:
+    tokens, types = ["<bos>", "  ", "a b", "▁a"], [3, 4, 1, 1]
+    metadata = {
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [-1000.0, -1000.0, -1000.0, -7.0],
+        "tokenizer.ggml.token_type": types,
+    }
+    mended = demo_tokenizer.pieces(Header(metadata, ()))
+    assert mended == (["<bos>", "▁▁", "a b", "▁a"], [0.0, 0.0, -1000.0, -7.0], types)
+
+
 def test_merges_go_by_score_then_by_the_longest_left_part() -> None:
     tokens = ["a", "b", "ab", "ba", "aba", "c"]
     merges = demo_tokenizer.merges(tokens, [-9, -9, -2, -1, -3, -9], silent)
