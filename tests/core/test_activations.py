@@ -1,0 +1,260 @@
+"""The registry against the design, the choice of variants, and the table of errors."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gelu_tui.core.activations import (
+    DEFAULT_SET,
+    MAX_VARIANTS,
+    NAMES,
+    REGISTRY,
+    FormulaError,
+    error_against_gelu,
+    evaluate_float,
+    node_of,
+    parse_variant,
+    parse_variants,
+    resolve_reference,
+    split_specs,
+)
+from gelu_tui.core.errors import UsageError
+
+# name -> aliases, as the design has them
+DESIGN = {
+    "gelu": {"gelu_exact", "gelu_erf"},
+    "gelu_approx": {"gelu_tanh", "gelu_pytorch_tanh", "gelu_new"},
+    "gelu_fast_approx": {"quick_gelu", "gelu_sigmoid"},
+    "keras_gelu_approx": {"keras"},
+    "relu": set(),
+    "silu": {"swish"},
+    "relu2": set(),
+    "mish": set(),
+    "identity": set(),
+}
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def tanh_gelu(x: float) -> float:
+    return 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+# written a second time, so that a slip in the registry shows
+FUNCTIONS = {
+    "gelu": lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)),
+    "gelu_approx": tanh_gelu,
+    "gelu_fast_approx": lambda x: x * sigmoid(1.702 * x),
+    "keras_gelu_approx": tanh_gelu,
+    "relu": lambda x: max(0.0, x),
+    "silu": lambda x: x * sigmoid(x),
+    "relu2": lambda x: max(0.0, x) ** 2,
+    "mish": lambda x: x * math.tanh(math.log(1 + math.exp(x))),
+    "identity": lambda x: x,
+}
+
+
+def refused(*specs: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse_variants(list(specs))
+    assert caught.value.info.message.endswith(".")
+    assert caught.value.info.hint
+    return caught.value
+
+
+# --- the registry ---------------------------------------------------------------------------------
+
+
+def test_the_registry_is_the_designs() -> None:
+    assert {name: set(a.aliases) for name, a in REGISTRY.items()} == DESIGN
+    assert set(DEFAULT_SET) <= set(REGISTRY)
+
+
+def test_every_name_and_alias_is_known_and_means_one_function() -> None:
+    every = [name for name, aliases in DESIGN.items() for name in (name, *aliases)]
+    assert sorted(NAMES) == sorted(every)
+    for name, aliases in DESIGN.items():
+        for alias in aliases:
+            assert parse_variant(alias) == parse_variant(name)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+@settings(max_examples=60, deadline=1000)
+@given(x=st.floats(-30, 30))
+def test_expressions_are_the_functions(name: str, x: float) -> None:
+    assert evaluate_float(node_of(parse_variant(name)), x) == pytest.approx(
+        FUNCTIONS[name](x), rel=1e-12, abs=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "at"),
+    [
+        ("gelu", 0.0, None),
+        ("gelu_approx", 4.73e-4, 2.70),
+        ("keras_gelu_approx", 4.73e-4, 2.70),
+        ("gelu_fast_approx", 0.0203, 2.27),
+        ("old=x*sigmoid(1.773*x)", 0.0139, 0.90),
+        ("older=x*sigmoid(1.60033*x*(1+0.0433603*x**2))", 2.7e-4, 1.74),
+        ("silu", 0.193, 1.97),
+        ("relu", 0.170, 0.75),
+    ],
+)
+def test_errors_against_exact_gelu(spec: str, error: float, at: float | None) -> None:
+    measured, x = error_against_gelu(parse_variant(spec))
+    assert float(f"{measured:.{2 if error < 4e-4 else 3}g}") == error
+    if at is not None:  # all these errors are even functions, so either side may be named
+        assert abs(x) == pytest.approx(at, abs=0.01)
+
+
+# --- choosing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "specs"),
+    [
+        ([], []),
+        (["gelu,silu", "relu"], ["gelu", "silu", "relu"]),
+        ([" gelu , ,silu,, "], ["gelu", "silu"]),
+        (["a=max(x,0),gelu"], ["a=max(x,0)", "gelu"]),
+        (["a=where(x,min(x,1),max(x,-1)),b=x"], ["a=where(x,min(x,1),max(x,-1))", "b=x"]),
+        (["a=x),b=max(x,0)"], ["a=x)", "b=max(x,0)"]),
+        (["a=max(x,b"], ["a=max(x,b"]),
+    ],
+)
+def test_splitting(values: list[str], specs: list[str]) -> None:
+    assert split_specs(values) == specs
+
+
+def test_eight_are_enough() -> None:
+    eight = [*list(REGISTRY)[:7], "a=x*2"]
+    assert [v.name for v in parse_variants(eight)] == [*list(REGISTRY)[:7], "a"]
+    error = refused(*eight, "b=x*3")
+    assert error.info.kind == "too_many_variants"
+    assert "9 activation functions" in error.info.message
+    assert str(MAX_VARIANTS) in error.info.hint
+
+
+def test_none_is_too_few() -> None:
+    assert "No activation function" in refused().info.message
+
+
+@pytest.mark.parametrize("second", ["silu", "swish"])
+def test_twice_the_same_is_refused(second: str) -> None:
+    error = refused("silu", "relu", second)
+    assert error.info.kind == "duplicate_activation"
+    assert "'silu' is chosen twice" in error.info.message
+    assert "again=silu(x)" in error.info.hint
+    assert parse_variants(["silu", "again=silu(x)"])[1].name == "again"
+
+
+def test_own_formulas_of_one_name_are_refused() -> None:
+    error = refused("a=x", "a=2*x")
+    assert error.info.kind == "duplicate_activation"
+    assert "name of its own" in error.info.hint
+
+
+@pytest.mark.parametrize("spec", ["gleu", "GELU", "", "gelu()", "x", "g" * 500])
+def test_unknown_names(spec: str) -> None:
+    error = refused(spec)
+    assert error.info.kind == "unknown_activation"
+    assert len(error.info.message) < 100
+    for name in REGISTRY:
+        assert name in error.info.hint
+
+
+def test_own_formulas() -> None:
+    variant = parse_variant(" gelu2024 = x*sigmoid(1.773*x) ")
+    assert (variant.name, variant.formula) == ("gelu2024", "x*sigmoid(1.773*x)")
+    assert evaluate_float(node_of(variant), 2.0) == pytest.approx(2 * sigmoid(3.546))
+    again = parse_variant("again=gelu_erf(x)")
+    assert evaluate_float(node_of(again), 1.25) == evaluate_float(
+        node_of(parse_variant("gelu")), 1.25
+    )
+
+
+@pytest.mark.parametrize("name", ["", "2gelu", "my gelu", "a-b", "ä", "a" * 33, "\x1b[0m"])
+def test_names_that_cannot_be(name: str) -> None:
+    assert "cannot name a formula" in refused(f"{name}=x").info.message
+
+
+@pytest.mark.parametrize("name", ["gelu", "swish", "keras"])
+def test_names_that_are_taken(name: str) -> None:
+    assert "already the name" in refused(f"{name}=x").info.message
+
+
+def test_a_malformed_formula_points_at_the_place() -> None:
+    with pytest.raises(FormulaError) as caught:
+        parse_variants(["a=x*sigmoid(x"])
+    assert caught.value.position == len("x*sigmoid(x")
+
+
+@pytest.mark.parametrize(
+    ("formula", "what", "at"),
+    [
+        ("1/x", "infinite", "0"),
+        ("x/x", "not a number", "0"),
+        ("x**-1", "infinite", "0"),
+        ("log(x)", "infinite", "0"),
+        ("log(x+1)", "infinite", "-1"),
+        ("sqrt(x)", "not a number", "-0.125"),
+        ("(x-1)**0.5", "not a number", "0"),
+        ("exp(x*x)", "infinite", "-9.5"),  # beyond float32, not beyond float64
+        ("exp(2*x)/(1+exp(2*x))", "not a number", "44.375"),
+        ("1/exp(-2*x)", "infinite", "43.75"),  # exp underflows in float32
+        ("where(x, 1, 1/0)*0", "not a number", "0"),
+        ("max(x, 0/0)", "not a number", "0"),
+        ("min(0/0, x)", "not a number", "0"),
+        ("-9**999", "infinite", "0"),
+    ],
+)
+def test_formulas_that_are_not_finite(formula: str, what: str, at: str) -> None:
+    error = refused(f"mine={formula}")
+    assert error.info.kind == "formula"
+    assert f"is {what} at x = {at}." in error.info.message
+
+
+@pytest.mark.parametrize(
+    "formula", ["x/(1+exp(-x))", "exp(x)", "x**3", "1/(1+x**2)", "softplus(2*x)", "abs(x)**0.5"]
+)
+def test_formulas_that_are_finite(formula: str) -> None:
+    assert parse_variant(f"mine={formula}").formula == formula
+
+
+# --- the reference --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("specs", "reference", "native", "index"),
+    [
+        ("silu gelu gelu_approx", None, "gelu_approx", 2),
+        ("silu gelu", None, "gelu_approx", 0),
+        ("silu gelu", None, None, 0),
+        ("silu gelu", "gelu_erf", "silu", 1),
+        ("swish gelu", "silu", None, 0),
+        ("silu mine=x*x", "mine", None, 1),
+    ],
+)
+def test_the_reference(specs: str, reference: str | None, native: str | None, index: int) -> None:
+    assert resolve_reference(parse_variants(specs.split()), reference, native) == index
+
+
+@pytest.mark.parametrize("reference", ["relu", "nonsense", ""])
+def test_a_reference_that_is_not_chosen(reference: str) -> None:
+    with pytest.raises(UsageError, match="not among the chosen") as caught:
+        resolve_reference(parse_variants(["silu", "gelu"]), reference, None)
+    assert caught.value.info.hint == "Chosen are silu, gelu."
+
+
+def test_native_is_marked_only_on_the_registrys_own() -> None:
+    chosen = parse_variants(["gelu_tanh", "gelu", "mine=gelu_approx(x)"])
+    infos = [variant.info("model", "gelu_approx") for variant in chosen]
+    assert [info.native for info in infos] == [True, False, False]
+    assert [info.precision for info in infos] == ["model"] * 3
+    assert infos[2].formula == "gelu_approx(x)"

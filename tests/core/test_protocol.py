@@ -1,0 +1,172 @@
+"""Every message crosses the wire unchanged; nothing else gets through."""
+
+from __future__ import annotations
+
+import json
+import typing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo, GeluError
+
+ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
+TIMING = p.Timing(1.0, None, 0.25, 3, 12.5)
+REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
+
+COMMANDS: list[p.AnyCommand] = [
+    p.Load("demo"),
+    p.Load("/a folder/mit Ümläut", "bfloat16"),
+    p.Compare("Why?", ("gelu", "a=max(x,0)")),
+    p.Compare("空が\n\x1b[31m\0\u2028青い", ("gelu",), "gelu", 1, "solo", False, "model"),
+    p.Bench("Hi", 1, 2, (3,)),
+    p.Cancel(),
+    p.Shutdown(),
+]
+
+EVENTS: list[p.AnyEvent] = [
+    p.Hello(1, {"python": "3.11"}, 4711, "/log"),
+    p.Progress("download", "weights", 2**40, 2**41, "bytes", 1.5e6),
+    p.Loaded(
+        p.ModelInfo("demo", "gemma3_text", "float32", {"bits": 4, "mode": "affine"}, "gelu_approx"),
+        "/models/demo", "Device(cpu, 0)", None, {}, 1.5, 32768, True, 10**10,
+    ),
+    p.Started(
+        "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0, 9,
+        "lockstep", False,
+    ),
+    p.Prefilled(1, 0.5, 100.0),
+    p.Step(0, 0.1, (p.StreamStep(0, 5, "空", -0.5, 1.0, None, 0.1),)),
+    p.Step(1, 0.2, (p.StreamStep(1, 5, "", None, None, 1e-300, 0.2),)),
+    p.ForkFound(
+        1, 2, 3, 4, "a", "b", (p.Candidate(3, "a", 0.5),), (p.Candidate(4, "b", 0.25),),
+        {"reference": 0.1}, {"reference_a": 0.5}, {"b_in_reference": 1}, "formula", "why",
+    ),
+    p.StreamFinished(1, "failed", "\ufffd", ERROR),
+    p.SelfChecked(REPORT),
+    p.Finished("cancelled", TIMING, 2**33, ERROR),
+    p.BenchReport(
+        (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
+    ),
+    p.Failed(ERROR, "load"),
+    p.Cancelled("load"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: type(c).__name__)
+def test_commands_cross(command: p.AnyCommand) -> None:
+    line = p.encode(command)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert p.decode_command(line) == command
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
+def test_events_cross(event: p.AnyEvent) -> None:
+    line = p.encode(event)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert p.decode_event(line) == event
+
+
+def test_every_message_is_tried_here() -> None:
+    assert {type(c) for c in COMMANDS} == set(typing.get_args(p.AnyCommand))
+    assert {type(e) for e in EVENTS} == set(typing.get_args(p.AnyEvent))
+
+
+@given(st.text())
+def test_any_text_crosses(text: str) -> None:
+    command = p.Compare(text, (text,))
+    assert p.decode_command(p.encode(command)) == command
+
+
+def test_a_path_that_is_not_utf8_still_crosses() -> None:
+    assert p.decode_command(p.encode(p.Load("/tmp/\udcff模型"))) == p.Load("/tmp/?模型")
+    error = p.Failed(ErrorInfo("x", "No folder \ud800.", ""))
+    assert p.decode_event(p.encode(error)) == p.Failed(ErrorInfo("x", "No folder ?.", ""))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
+def test_unknown_fields_are_ignored(event: p.AnyEvent) -> None:
+    document = json.loads(p.encode(event)) | {"new_in_version_9": [{"a": None}]}
+    assert p.decode_event(json.dumps(document).encode()) == event
+
+
+def test_optional_fields_may_be_missing() -> None:
+    assert p.decode_command(b'{"command":"load","model":"demo"}') == p.Load("demo")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"Loading checkpoint shards: 50%\n",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"event":"nonsense"}',
+        b'{"event":1}',
+        b'{"command":"cancel"}',
+        b'{"event":"cancelled"}',
+        b'{"event":"cancelled","command":7}',
+        b'{"event":"prefilled","stream":"0","seconds":1,"prompt_tps":1}',
+        b'{"event":"prefilled","stream":0.5,"seconds":1,"prompt_tps":1}',
+        b'{"event":"prefilled","stream":0,"seconds":NaN,"prompt_tps":1}',
+        b'{"event":"prefilled","stream":0,"seconds":null,"prompt_tps":1}',
+        b'{"event":"progress","phase":"dance","label":"","done":0,"total":0,"unit":"bytes"}',
+        b'{"event":"cancelled","command":"load"} trailing',
+        b'{"event":"cancelled","command":"lo',
+        b'{"event":"cancelled","command":"\xff\xfe"}',
+        b'{"event":"cancelled","command":"\\ud800"}',
+        b'{"event":"cancelled","command":"load","x":' + b"[" * 100_000,
+        b"[" * 1_000_000,
+        b"\x00\x01\x02",
+        b"\x1b]0;title\x07\x1b[31mred",
+        b'{"event":"cancelled","event":"nonsense","command":"load"}',
+    ],
+    ids=lambda line: repr(line[:40]),
+)
+def test_garbage_is_a_protocol_error(line: bytes) -> None:
+    with pytest.raises(p.ProtocolError) as caught:
+        p.decode_event(line)
+    assert isinstance(caught.value, GeluError)
+    assert caught.value.info.kind == "protocol"
+    assert len(caught.value.info.message) < 400
+    assert "\n" not in caught.value.info.message
+    assert "\x1b" not in caught.value.info.message
+
+
+def test_a_command_that_is_garbage_names_the_app() -> None:
+    with pytest.raises(p.ProtocolError, match="The app sent"):
+        p.decode_command(b'{"command":"fly"}')
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@st.composite
+def _nearly_events(draw: st.DrawFn) -> bytes:
+    """A good event with one field replaced by anything, or with some bytes changed."""
+    document = json.loads(p.encode(draw(st.sampled_from(EVENTS))))
+    document[draw(st.sampled_from(sorted(document)))] = draw(_json)
+    line = bytearray(json.dumps(document).encode())
+    for _ in range(draw(st.integers(0, 2))):
+        line[draw(st.integers(0, len(line) - 1))] = draw(st.integers(0, 255))
+    return bytes(line)
+
+
+@settings(max_examples=500, deadline=1000)
+@given(st.one_of(st.binary(max_size=200), _nearly_events()))
+def test_any_line_is_an_event_or_a_protocol_error(line: bytes) -> None:
+    try:
+        event = p.decode_event(line)
+    except p.ProtocolError:
+        return
+    assert p.decode_event(p.encode(event)) == event
