@@ -63,7 +63,7 @@ REGISTRY: dict[str, Activation] = {
     )
 }
 
-# what mlx-lm itself computes for each family that is served (Gemma 1 was trained with the tanh form)
+# what mlx-lm itself computes for each family that is served (Gemma 1 was trained with tanh)
 NATIVE_OF: dict[str, tuple[str, ...]] = {
     "gelu": ("gemma",),
     "gelu_approx": ("gemma2", "gemma3_text", "gemma3"),

@@ -131,7 +131,8 @@ def document(
 def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
     prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
     own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
-    decode_s = (max(own) if comparison.started.schedule == "lockstep" else sum(own)) if own else None
+    together = max if comparison.started.schedule == "lockstep" else sum
+    decode_s = together(own) if own else None
     return p.Timing(
         load_s=loaded.load_s,
         prefill_s=sum(prefills) if prefills else None,

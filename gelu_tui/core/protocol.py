@@ -77,13 +77,14 @@ class StreamStep(msgspec.Struct, frozen=True):
 class SelfCheckReport(msgspec.Struct, frozen=True):
     """Whether one function on `rows` rows gives bit-identical logits on this machine.
 
-    `max_logit_difference` is the largest absolute difference between two rows, over `steps` steps.
+    `max_logit_difference` is the largest absolute difference between two rows, over `steps` steps;
+    None if the function made logits that are not finite.
     """
 
     rows: int
     steps: int
     identical: bool
-    max_logit_difference: float
+    max_logit_difference: float | None
 
 
 class Timing(msgspec.Struct, frozen=True):

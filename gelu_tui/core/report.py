@@ -64,7 +64,10 @@ def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableTyp
         title = Text(stream.name, style="bold")
         title.append(f"  {visible_line(stream.variant.formula)}", style="not bold")
         title.append(f"  {divergence(comparison, stream)}", style="not bold italic")
-        parts += [Rule(title, align="left", style="dim"), Padding(stream_text(stream), (0, 0, 1, 2))]
+        parts += [
+            Rule(title, align="left", style="dim"),
+            Padding(stream_text(stream), (0, 0, 1, 2)),
+        ]
         if stream.error is not None:
             parts.append(Text(f"  {visible(stream.error.message)} {visible(stream.error.hint)}\n"))
     return Group(*parts, _table(comparison), Text(_footing(comparison, loaded), style="dim"))
@@ -101,7 +104,9 @@ def _fork_summary(stream: Stream) -> str:
     if fork is None:
         return ""
     a, b = quoted(fork.reference_text), quoted(fork.variant_text)
-    return f"{a} {fork.probabilities['reference_a']:.0%} → {b} {fork.probabilities['variant_b']:.0%}"
+    return (
+        f"{a} {fork.probabilities['reference_a']:.0%} → {b} {fork.probabilities['variant_b']:.0%}"
+    )
 
 
 def quoted(text: str) -> str:
@@ -114,8 +119,9 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> str:
     started = comparison.started
     rate = comparison.tokens_per_second
     precisions = {variant.precision for variant in started.variants}
+    model = loaded.model
     facts = [
-        f"{loaded.model.id} ({loaded.model.family}, {loaded.model.dtype}{_quantized(loaded.model)})",
+        f"{model.id} ({model.family}, {model.dtype}{_quantized(model)})",
         loaded.device,
         f"{started.schedule}, functions in {'/'.join(sorted(precisions))}",
         "chat template" if started.chat else "raw prompt",
@@ -138,6 +144,8 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
     """The A/A control in one sentence."""
     if check.identical:
         return f"Self-check: one function on {check.rows} rows gave bit-identical logits."
+    if check.max_logit_difference is None:
+        return "Self-check: the reference's function made logits that are not finite."
     return (
         f"Self-check: one function on {check.rows} rows differs by up to "
         f"{check.max_logit_difference:.2g} in the logits on this machine; "

@@ -20,7 +20,7 @@ Logits = npt.NDArray[np.float32]
 _SMALL_KL = 0.01
 
 
-class NotANumber(GeluError):
+class NotANumber(GeluError):  # noqa: N818 - it names what was found
     """A model's logits hold nan, or inf where a finite maximum is needed."""
 
     def __init__(self) -> None:
@@ -55,11 +55,13 @@ class Distribution:
     def probabilities(self) -> Logits:
         """p of every token, shape (vocabulary,)."""
         scaled = self.logits - np.float32(self.log_normaliser)
-        return np.exp(scaled, out=scaled)
+        np.exp(scaled, out=scaled)
+        return scaled
 
     def margin(self, token: int) -> float:
         """Logit of `token` minus the largest logit of any other: top-1 − top-2 of the top token."""
-        others = [part.max() for part in (self.logits[:token], self.logits[token + 1 :]) if part.size]
+        parts = (self.logits[:token], self.logits[token + 1 :])
+        others = [part.max() for part in parts if part.size]
         return float(self.logits[token]) - float(max(others)) if others else 0.0
 
     def rank(self, token: int) -> int:

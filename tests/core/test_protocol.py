@@ -46,6 +46,7 @@ EVENTS: list[p.AnyEvent] = [
     ),
     p.StreamFinished(1, "failed", "\ufffd", ERROR),
     p.SelfChecked(REPORT),
+    p.SelfChecked(p.SelfCheckReport(2, 3, False, None)),
     p.Finished("cancelled", TIMING, 2**33, ERROR),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
@@ -80,6 +81,14 @@ def test_every_message_is_tried_here() -> None:
 def test_any_text_crosses(text: str) -> None:
     command = p.Compare(text, (text,))
     assert p.decode_command(p.encode(command)) == command
+
+
+def test_what_is_not_finite_crosses_as_none() -> None:
+    for value in (float("inf"), float("nan")):
+        event = p.SelfChecked(p.SelfCheckReport(2, 3, False, value))
+        assert p.decode_event(p.encode(event)) == p.SelfChecked(
+            p.SelfCheckReport(2, 3, False, None)
+        )
 
 
 def test_a_path_that_is_not_utf8_still_crosses() -> None:
