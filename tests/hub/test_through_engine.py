@@ -1,0 +1,66 @@
+"""The hub through the engine's own process."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from gelu_tui.client import EngineClient
+from gelu_tui.core import protocol as p
+from tests.engine import tiny_models
+from tests.fake_hub import REPO, WEIGHTS, FakeHub
+
+
+@pytest.fixture
+def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+async def outcome(engine: EngineClient, seen: list[p.AnyEvent]) -> p.AnyEvent:
+    """The event with which the load ends; the others are put into `seen`."""
+    async for event in engine.events():
+        if isinstance(event, p.Loaded | p.Failed | p.Cancelled):
+            return event
+        seen.append(event)
+    raise AssertionError("the engine ended")
+
+
+@pytest.mark.usefixtures("engine_environment")
+async def test_the_engine_loads_cancels_and_loads_again(hub: FakeHub, tmp_path: Path) -> None:
+    folder = tiny_models.write(tmp_path / "made", "gemma3_text")
+    hub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.bytes_per_second = len(hub.files[WEIGHTS]) / 4
+    async with EngineClient() as engine:
+        await engine.send(p.Load(REPO))
+        events = engine.events()
+        async for event in events:
+            if isinstance(event, p.Progress) and event.rate > 0:
+                break
+        sent = time.monotonic()
+        await engine.send(p.Cancel())
+        assert await outcome(engine, []) == p.Cancelled("load")
+        assert time.monotonic() - sent < 1
+        hub.bytes_per_second = 0
+        seen: list[p.AnyEvent] = []
+        await engine.send(p.Load(REPO))
+        loaded = await outcome(engine, seen)
+    assert isinstance(loaded, p.Loaded), loaded
+    assert loaded.model.id == REPO
+    assert any(isinstance(e, p.Progress) and e.done == e.total > 0 for e in seen)
+    assert any(request.start > 0 for request in hub.asked_for(WEIGHTS))
+
+
+@pytest.mark.usefixtures("engine_environment")
+async def test_the_engine_refuses_another_family_before_its_weights(hub: FakeHub) -> None:
+    hub.files["config.json"] = json.dumps({"model_type": "llama"}).encode()
+    async with EngineClient() as engine:
+        await engine.send(p.Load(REPO))
+        failed = await outcome(engine, [])
+    assert isinstance(failed, p.Failed)
+    assert "'llama'" in failed.error.message
+    assert not hub.asked_for(WEIGHTS)
