@@ -20,7 +20,7 @@ Logits = npt.NDArray[np.float32]
 _SMALL_KL = 0.01
 
 
-class NotANumber(GeluError):  # noqa: N818 - it names what was found
+class NotANumber(GeluError):
     """A model's logits hold nan, or inf where a finite maximum is needed."""
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ round: so a machine whose speed drifts does not favour one of them.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,9 @@ def bench(
     names = _names(loaded.info.native_activation)
 
     def lockstep(rows: int) -> Way:
-        return lambda count: _lockstep(endless, command.prompt, names[:rows], count, checks, cancelled)
+        return lambda count: _lockstep(
+            endless, command.prompt, names[:rows], count, checks, cancelled
+        )
 
     ways: dict[str, tuple[int, Way]] = {
         "mlx-lm": (1, _plain(loaded, tokens)),
@@ -86,7 +89,9 @@ def bench(
     return p.BenchReport(
         rows=tuple(_row(name, ways[name][0], found) for name, found in samples.items()),
         ratios=_ratios(samples, command.rows),
-        statistics_share=_median(s.statistics_share for s in samples[f"lockstep ×{command.rows[-1]}"]),
+        statistics_share=_median(
+            s.statistics_share for s in samples[f"lockstep ×{command.rows[-1]}"]
+        ),
         self_checks=tuple(checks[rows] for rows in sorted(checks)),
         weight_bytes=loaded.weight_bytes,
         prompt_tokens=len(tokens),
@@ -117,10 +122,9 @@ def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
     tokenizer.eos_token_ids = set()
 
     def way(count: int) -> _Sample:
-        times = []
         with _as_mlx_lm_runs():
-            for _ in stream_generate(loaded.model, tokenizer, tokens, max_tokens=count):
-                times.append(time.perf_counter())
+            responses = stream_generate(loaded.model, tokenizer, tokens, max_tokens=count)
+            times = [time.perf_counter() for _ in responses]
             mx.synchronize()  # mlx-lm has started one step too many
         return _Sample(_step_seconds(times), mx.get_peak_memory())
 
@@ -180,7 +184,7 @@ def _lockstep(
 
 def _step_seconds(times: list[float]) -> float:
     """Median seconds of a decode step; the first step warms up and is not counted."""
-    return _median(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    return _median(later - earlier for earlier, later in itertools.pairwise(times))
 
 
 # --- the report ---------------------------------------------------------------------------------

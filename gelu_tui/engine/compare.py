@@ -77,7 +77,12 @@ class Run:
     """A comparison while it is decoded. `run` once."""
 
     def __init__(
-        self, loaded: LoadedModel, request: _Request, emit: Emit, cancelled: Cancelled, load_s: float
+        self,
+        loaded: LoadedModel,
+        request: _Request,
+        emit: Emit,
+        cancelled: Cancelled,
+        load_s: float,
     ) -> None:
         self._loaded = loaded
         self._started = request.started
@@ -134,7 +139,7 @@ class Run:
     # --- the two schedules ---------------------------------------------------------------------
 
     def _prefill_rows(self, functions: RowFunctions) -> list[list[Any]]:
-        """One batch-1 cache a row: joined they give bit-identical rows, a batched prefill may not."""
+        """A batch-1 cache a row: joined they give bit-identical rows; a batched prefill may not."""
         began = time.perf_counter()
         rows, total = len(self._functions), len(self._tokens) - 1
         result = []
@@ -177,9 +182,7 @@ class Run:
         rows = len(self._functions)
         began = time.perf_counter()
         with functions.use(*self._functions):
-            steps = decode(
-                self._loaded.model, cache, self._tokens[-1], rows, ahead=device.on_gpu()
-            )
+            steps = decode(self._loaded.model, cache, self._tokens[-1], rows, ahead=device.on_gpu())
             for step, decoded in enumerate(steps):
                 now = time.perf_counter()
                 self._decode_s, self._decode_steps = now - began, step + 1

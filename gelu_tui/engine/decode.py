@@ -97,7 +97,7 @@ def decode(
         next_tokens, next_logits = forward(tokens)
         if ahead:
             mx.async_eval(next_tokens, next_logits)
-        ids = tokens.tolist()
+        ids = np.array(tokens).tolist()
         mx.eval(logits)
         view = np.array(logits, copy=False)
         view.flags.writeable = False

@@ -43,7 +43,7 @@ _HASH_BLOCK = 8 << 20
 _TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
 
 
-class ConversionCancelled(Exception):  # noqa: N818 - it is no error
+class ConversionCancelled(Exception):
     """The user cancelled while the demo model was being prepared; nothing is left behind."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
 from pathlib import Path
@@ -14,17 +13,17 @@ _PRELOADED = "GELU_TUI_BLAS_PRELOADED"
 
 # Drop-in BLAS builds with the CBLAS interface, as distributions name them.
 _BLAS_PATTERNS = (
-    "/usr/lib/*/openblas-pthread/libblas.so.3",
-    "/usr/lib/*/openblas-openmp/libblas.so.3",
-    "/usr/lib64/libopenblasp.so.0",
-    "/usr/lib64/libopenblas.so.0",
-    "/usr/lib/libopenblas.so.0",
-    "/usr/lib/*/libopenblas.so.0",
+    "usr/lib/*/openblas-pthread/libblas.so.3",
+    "usr/lib/*/openblas-openmp/libblas.so.3",
+    "usr/lib64/libopenblasp.so.0",
+    "usr/lib64/libopenblas.so.0",
+    "usr/lib/libopenblas.so.0",
+    "usr/lib/*/libopenblas.so.0",
 )
 
 
 def find_blas() -> str | None:
-    """Path of a real BLAS library for MLX's CPU backend on Linux; None elsewhere or if there is none.
+    """Path of a real BLAS library for MLX's CPU backend on Linux, if there is one.
 
     The environment variable GELU_TUI_BLAS names another file, or `off`.
     """
@@ -36,8 +35,8 @@ def find_blas() -> str | None:
     if chosen:
         return chosen if Path(chosen).is_file() else None
     for pattern in _BLAS_PATTERNS:
-        if found := sorted(glob.glob(pattern)):
-            return found[0]
+        if found := sorted(Path("/").glob(pattern)):
+            return str(found[0])
     return None
 
 
@@ -64,7 +63,9 @@ def forget_preload() -> None:
     """Keep the preloaded library out of the environment of processes started from here."""
     blas = os.environ.get(_PRELOADED)
     if blas is not None:
-        rest = [part for part in os.environ.get("LD_PRELOAD", "").split(":") if part not in ("", blas)]
+        rest = [
+            part for part in os.environ.get("LD_PRELOAD", "").split(":") if part not in ("", blas)
+        ]
         os.environ["LD_PRELOAD"] = ":".join(rest)
         if not rest:
             del os.environ["LD_PRELOAD"]

@@ -24,7 +24,7 @@ def explain(error: Exception) -> ErrorInfo:
             "Choose fewer activation functions, fewer tokens, or a smaller model.",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return ErrorInfo("disk_full", f"The disk is full: {reason}.", "Free some space and try again.")
+        return ErrorInfo("disk_full", f"The disk is full: {reason}.", "Free some space first.")
     log.error("unknown error", exc_info=error)
     return ErrorInfo(
         "internal",

@@ -22,7 +22,7 @@ _STOP_GRACE_S = 0.2
 _RATE_WINDOW_S = 3.0
 
 
-class DownloadCancelled(Exception):  # noqa: N818 - it tells an event, not an error
+class DownloadCancelled(Exception):
     """The user cancelled; what has arrived is kept, and the next fetch goes on from there."""
 
 

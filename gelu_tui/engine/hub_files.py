@@ -49,7 +49,7 @@ _RETRY_AFTER_S = (0.5, 1.0, 2.0)
 _RETRY_STATUS = (408, 429, 500, 502, 503, 504)
 
 
-class Stopped(Exception):  # noqa: N818 - it tells an event, not an error
+class Stopped(Exception):
     """`Transfer.stop` was set."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-import os
 import resource
 import struct
 import sys
@@ -100,7 +99,9 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
         return folder
     if folder.exists():
         raise GeluError(
-            "model_not_found", f"'{spec}' is a file, not a model folder.", "Give the folder it is in."
+            "model_not_found",
+            f"'{spec}' is a file, not a model folder.",
+            "Give the folder it is in.",
         )
     if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise GeluError(
@@ -147,7 +148,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             "not_a_model", f"config.json in '{folder}' cannot be read: {error}.", "Fetch it again."
         ) from None
     if not isinstance(config, dict):
-        raise GeluError("not_a_model", f"config.json in '{folder}' is not an object.", "Fetch it again.")
+        raise GeluError(
+            "not_a_model", f"config.json in '{folder}' is not an object.", "Fetch it again."
+        )
     return config
 
 
@@ -165,7 +168,9 @@ def check_weights(folder: Path) -> list[WeightFile]:
     wanted = _indexed_files(folder)
     missing = sorted(wanted - {path.name for path in paths})
     if missing or not paths:
-        other = next((f.name for f in folder.glob("*") if f.suffix in (".bin", ".gguf", ".pth")), None)
+        other = next(
+            (f.name for f in folder.glob("*") if f.suffix in (".bin", ".gguf", ".pth")), None
+        )
         what = f"the weight file {missing[0]} is missing" if missing else "there are no weights"
         raise GeluError(
             "weights_missing",
@@ -276,7 +281,9 @@ def _load_weights(folder: Path, target: str | None) -> tuple[Any, dict[str, Any]
 def _load_failure(folder: Path, error: Exception) -> GeluError:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if "alloc" in reason.lower() or "memory" in reason.lower():
-        return GeluError("memory", f"Memory ran out while loading: {reason}.", "Choose a smaller model.")
+        return GeluError(
+            "memory", f"Memory ran out while loading: {reason}.", "Choose a smaller model."
+        )
     return GeluError(
         "weights_damaged",
         f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",

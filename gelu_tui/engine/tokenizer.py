@@ -113,7 +113,7 @@ class Tokenizer:
 
 
 class Detokenizer:
-    """Text of a growing token list: each character appears once, whole, when its last byte is there.
+    """Text of a growing token list: each character appears once, whole, with its last byte.
 
     Bytes that are not UTF-8 appear as U+FFFD. Equal to the tokenizer's `decode` with special tokens
     kept, for SentencePiece-like vocabularies with byte fallback, which all Gemmas have.

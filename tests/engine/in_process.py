@@ -42,7 +42,9 @@ def compare(loaded: loading.LoadedModel, command: p.Compare) -> Comparison:
 # Written here a second time, on purpose: what the engine computes is compared with these.
 FUNCTIONS: dict[str, Callable[[mx.array], mx.array]] = {
     "gelu": lambda x: x * (1 + mx.erf(x / math.sqrt(2))) / 2,
-    "gelu_approx": lambda x: 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_approx": lambda x: (
+        0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    ),
     "gelu_fast_approx": lambda x: x * mx.sigmoid(1.702 * x),
     "keras_gelu_approx": lambda x: (
         0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * x * (1 + 0.044715 * x * x)))
@@ -84,5 +86,6 @@ def plain_tokens(model: Any, tokenizer: Any, name: str, prompt: list[int], count
     """What `mlx_lm.stream_generate` emits, the end token included."""
     with with_function(model, name):
         return [
-            response.token for response in stream_generate(model, tokenizer, prompt, max_tokens=count)
+            response.token
+            for response in stream_generate(model, tokenizer, prompt, max_tokens=count)
         ]

@@ -33,9 +33,7 @@ def test_after_removal_the_model_is_what_it_was_bit_for_bit(loaded) -> None:
     modules = [block.mlp for block in layers_of(loaded.model, loaded.family)]
     classes = [type(module) for module in modules]
     parameters = dict(tree_flatten(loaded.model.parameters()))
-    in_process.compare(
-        loaded, p.Compare("the sky", ("relu", "gelu", "m=x*x"), max_tokens=6)
-    )
+    in_process.compare(loaded, p.Compare("the sky", ("relu", "gelu", "m=x*x"), max_tokens=6))
     after = [block.mlp for block in layers_of(loaded.model, loaded.family)]
     assert all(a is b for a, b in zip(after, modules, strict=True))
     assert [type(module) for module in after] == classes
@@ -87,15 +85,17 @@ def test_a_batch_of_another_size_is_refused(loaded) -> None:
 
 def test_the_native_function_in_place_changes_no_bit(loaded) -> None:
     before = logits(loaded.model)
-    with rowwise(loaded.model, loaded.family) as functions:
-        with functions.use(KERNELS[loaded.info.native_activation]):
-            assert np.array_equal(logits(loaded.model), before)
+    native = KERNELS[loaded.info.native_activation]
+    with rowwise(loaded.model, loaded.family) as functions, functions.use(native):
+        assert np.array_equal(logits(loaded.model), before)
 
 
 def test_eight_variants_take_the_memory_of_one_and_the_caches(tmp_path: Path) -> None:
     # Large enough that a second copy of the weights could not hide behind the activations.
     tiny_models.CONFIGS["large"] = {
-        **tiny_models.CONFIGS["gemma3_text"], "intermediate_size": 16384, "model_type": "gemma3_text"
+        **tiny_models.CONFIGS["gemma3_text"],
+        "intermediate_size": 16384,
+        "model_type": "gemma3_text",
     }
     tiny_models.MODULES["large"] = tiny_models.MODULES["gemma3_text"]
     try:

@@ -70,9 +70,7 @@ def test_same_function_on_all_rows_is_bit_identical(
     loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=stored), dtype)
     names = ("gelu_approx", *(f"again{i}=gelu_approx(x)" for i in range(7)))
     for rows in (2, 4, 8):
-        comparison = in_process.compare(
-            loaded, p.Compare(PROMPTS[0], names[:rows], max_tokens=12)
-        )
+        comparison = in_process.compare(loaded, p.Compare(PROMPTS[0], names[:rows], max_tokens=12))
         assert comparison.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
         for stream in comparison.streams[1:]:
             assert stream.first_divergent_token is None
@@ -93,9 +91,7 @@ def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
     ids = loaded.tokenizer.encode(PROMPTS[0])
     from mlx_lm import stream_generate
 
-    plain = [
-        r.token for r in stream_generate(loaded.model, tokenizer, ids, max_tokens=TOKENS)
-    ]
+    plain = [r.token for r in stream_generate(loaded.model, tokenizer, ids, max_tokens=TOKENS)]
     comparison = in_process.compare(
         loaded,
         p.Compare(

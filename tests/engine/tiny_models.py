@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokeniz
 from tokenizers.models import BPE
 
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
-WORDS = ("the", "sky", "is", "blue", "Why", "空", "が", "青", "い", "の", "は", "な", "ぜ", "で", "す", "か")
+WORDS = ("the", "sky", "is", "blue", "Why", *"空が青いのはなぜですか")
 
 _SIZES = {
     "hidden_size": 64,
@@ -62,7 +62,7 @@ def write(
     module = MODULES[family]
     mx.random.seed(seed)
     model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
-    # Weights large enough, and embeddings small enough, that the activation function decides tokens.
+    # Weights large and embeddings small enough that the activation function decides tokens.
     model.update(
         tree_map_with_path(
             lambda name, a: (
