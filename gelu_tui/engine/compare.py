@@ -96,6 +96,7 @@ class Run:
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
+        self._peak_memory = 0
         self.statistics_s = 0.0
         self._began = time.perf_counter()
 
@@ -123,18 +124,18 @@ class Run:
                     self._lockstep(functions, caches.join(prefilled), observer, prefilled)
                 else:
                     self._solo(functions, prefilled, observer)
-                observer.close()
+                observer.drain()
+                self._peak_memory = mx.get_peak_memory()
                 self.statistics_s = observer.seconds
                 status, error = observer.verdict()
                 if self._started.schedule == "lockstep":
                     self._self_check(functions, self_checks)
         except Interrupted:
             status = "cancelled"
-            observer.close("cancelled")
         except Exception as failure:
             status, error = "failed", explain(failure)
-            observer.close("failed", error)
-        self._emit(p.Finished(status, self._timing(observer), mx.get_peak_memory(), error))
+        observer.close("failed" if status == "failed" else "cancelled", error)
+        self._emit(p.Finished(status, self._timing(observer), self._peak_memory, error))
 
     # --- the two schedules ---------------------------------------------------------------------
 
@@ -243,15 +244,19 @@ class Run:
         if rows == 1:
             return
         if rows not in known:
-            known[rows] = self_check(
-                self._loaded.model,
-                functions,
-                self._functions[self._started.reference],
-                self._tokens,
-                rows,
-                device.prefill_chunk(),
-                self._cancelled,
-            )
+            self._emit(p.Progress("self_check", f"{rows} equal rows", 0, 0, "parts"))
+            try:
+                known[rows] = self_check(
+                    self._loaded.model,
+                    functions,
+                    self._functions[self._started.reference],
+                    self._tokens,
+                    rows,
+                    device.prefill_chunk(),
+                    self._cancelled,
+                )
+            except Interrupted:
+                return  # the comparison itself is complete
         self._emit(p.SelfChecked(known[rows]))
 
     def _timing(self, observer: Observer) -> p.Timing:

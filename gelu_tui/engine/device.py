@@ -119,6 +119,11 @@ def prepare() -> None:
     """Set MLX up for this process; call once, on the main thread, before any computation."""
     import mlx.core as mx
 
-    if not on_gpu():
+    if on_gpu():
+        from mlx_lm.utils import maybe_set_recommended_wired_limit
+
+        # As mlx-lm does while it generates: large models stay in memory.
+        maybe_set_recommended_wired_limit()
+    else:
         # Compiling calls a C++ compiler at run time, 1 to 3.5 s for each function; same bits.
         mx.disable_compile()

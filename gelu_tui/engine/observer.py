@@ -6,6 +6,7 @@ on. numpy leaves the interpreter lock while it works, so the next step does not 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -47,7 +48,7 @@ class _StreamState:
 
 
 class Observer:
-    """Turns decode steps into events. `observe` from the decode loop, `close` at the end.
+    """Turns decode steps into events. `observe` from the decode loop, then `drain`, then `close`.
 
     Streams that ended (end id, length, not a number) stand in `ended`, which the loop may read.
     """
@@ -82,12 +83,18 @@ class Observer:
                 self.ended.add(row.stream)
         self._queue.put((step, elapsed_s, rows))
 
-    def close(self, reason: p.FinishReason = "cancelled", error: ErrorInfo | None = None) -> None:
-        """Wait until all is said; streams that have not ended do so with `reason`."""
-        self._queue.put(None)
-        self._thread.join()
+    def drain(self) -> None:
+        """Wait until all is said. Raises what the thread met."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
         if self._failure is not None:
             raise self._failure
+
+    def close(self, reason: p.FinishReason, error: ErrorInfo | None = None) -> None:
+        """Let streams that have not ended do so with `reason`. Raises nothing."""
+        with contextlib.suppress(Exception):  # what drain raises, the caller has seen
+            self.drain()
         for index in range(len(self._streams)):
             self._finish(index, reason, error)
 
