@@ -1,18 +1,31 @@
-"""Rich consoles with the user's colour choice."""
+"""Text reports on stdout, with the user's colour choice."""
 
 from __future__ import annotations
 
-from rich.console import Console
+import re
+
+import click
+from rich.console import Console, RenderableType
 
 from gelu_tui.cli.options import no_color
 
+_PADDING = re.compile(r" +$", re.MULTILINE)
 
-def output_console(color: str) -> Console:
-    """stdout; without markup, emoji codes and highlighting, because it prints text of models."""
-    return Console(
+
+def print_report(report: RenderableType, color: str) -> None:
+    """Print a report on stdout.
+
+    Without markup, emoji codes and highlighting, because it holds text of models; without the
+    blanks that fill lines up, because a reader of a pipe may be a program.
+    """
+    console = Console(
         force_terminal=True if color == "always" else None,
-        no_color=True if no_color(color) else None,
+        color_system=None if color == "never" else "auto",
+        no_color=no_color(color),
         highlight=False,
         markup=False,
         emoji=False,
     )
+    with console.capture() as capture:
+        console.print(report)
+    click.echo(_PADDING.sub("", capture.get()), nl=False, color=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import click
-
+from gelu_tui.cli.options import print_json
 from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
-from gelu_tui.core.document import to_json
 
 
 def print_activations(output_format: str, color: str) -> None:
     """Print the registry."""
     if output_format == "text":
-        from gelu_tui.cli.console import output_console
+        from gelu_tui.cli.console import print_report
         from gelu_tui.core.report import activations_table
 
-        output_console(color).print(activations_table())
+        print_report(activations_table(), color)
         return
     entries = []
     for activation in REGISTRY.values():
@@ -30,4 +28,4 @@ def print_activations(output_format: str, color: str) -> None:
                 "max_error_at": x,
             }
         )
-    click.echo(to_json({"schema": "gelu-tui.activations/1", "activations": entries}, indent=2))
+    print_json({"schema": "gelu-tui.activations/1", "activations": entries}, indent=2)

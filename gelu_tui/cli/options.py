@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -21,7 +22,7 @@ _COMPARISON = (
         default="demo",
         show_default=True,
         metavar="MODEL",
-        help="demo, a folder, or a hub id such as mlx-community/gemma-3-1b-it-qat-4bit.",
+        help="demo, a folder, or the id of a model on the hub.",
     ),
     click.option(
         "-a",
@@ -33,7 +34,12 @@ _COMPARISON = (
     ),
     click.option("--reference", metavar="NAME", help="The one that the others are compared with."),
     click.option(
-        "--max-tokens", type=int, default=256, show_default=True, metavar="N", help="For each stream."
+        "--max-tokens",
+        type=int,
+        default=256,
+        show_default=True,
+        metavar="N",
+        help="For each stream.",
     ),
     click.option(
         "--schedule",
@@ -90,6 +96,29 @@ comparison_options = _all(_COMPARISON)
 common_options = _all(_COMMON)
 model_option = _COMPARISON[0]
 dtype_option = _COMPARISON[-1]
+color_option = _COMMON[0]
+text_or_json_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A table, or one JSON document.",
+)
+
+
+def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
+    """PROMPT, one word for the shell; several words are told how to become one."""
+
+    def one(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> str | None:
+        if len(words) > 1:
+            raise UsageError(
+                f"The prompt must be one argument, not {len(words)}.",
+                f"Put it in quotation marks: '{' '.join(words)[:60]}'.",
+            )
+        return words[0] if words else None
+
+    return click.argument("prompt", nargs=-1, required=required, callback=one, metavar="PROMPT")
 
 
 def activation_specs(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,11 +140,19 @@ def complain(error: GeluError | ErrorInfo) -> None:
 
     pointer = error.pointer() if isinstance(error, FormulaError) else ""
     info = error.info if isinstance(error, GeluError) else error
-    for line in hint_lines(info.message, info.hint, pointer):
-        click.echo(line, err=True)
+    with contextlib.suppress(OSError):  # nobody may be left to read it
+        for line in hint_lines(info.message, info.hint, pointer):
+            click.echo(line, err=True)
 
 
-def stop(error: GeluError | ErrorInfo, code: int) -> NoReturn:
-    """Complain and leave with an exit code."""
-    complain(error)
-    sys.exit(code)
+def abandon_stdout() -> None:
+    """Let what is still buffered go nowhere: at exit Python would complain about it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_json(value: Any, *, indent: int = 0) -> None:
+    """JSON on stdout, one line unless indented; always UTF-8, whatever the locale is."""
+    from gelu_tui.core.document import to_json
+
+    click.echo(to_json(value, indent=indent).encode())

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-
-import click
+from collections.abc import AsyncIterator, Iterator
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import document, to_json
+from gelu_tui.core.document import document
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.requests import compare_command
 
 _CANCEL_GRACE_S = 5.0
+_PROMPT_LIMIT = 4 * 1024 * 1024
 
 
 def run_headless(
@@ -53,16 +53,21 @@ def run_headless(
         runner.print_document()
     elif output_format == "text":
         runner.print_report(color)
-    if runner.error is not None:
-        o.complain(runner.error)
+    runner.tell()
     return runner.exit_code()
 
 
 def read_prompt(argument: str) -> str:
     """The prompt itself, or stdin for '-', without its last line feed. Raises `UsageError`."""
     if argument != "-":
-        return argument
-    data = sys.stdin.buffer.read()
+        return _as_utf8(argument)
+    data = sys.stdin.buffer.read(_PROMPT_LIMIT + 1) if sys.stdin else b""
+    if len(data) > _PROMPT_LIMIT:
+        raise UsageError(
+            f"The prompt on stdin is longer than {_PROMPT_LIMIT:,} bytes.",
+            "No Gemma's context holds that much; shorten it.",
+            kind="prompt_too_long",
+        )
     try:
         return data.decode("utf-8").removesuffix("\n")
     except UnicodeDecodeError as error:
@@ -71,6 +76,16 @@ def read_prompt(argument: str) -> str:
             "Convert the text to UTF-8 first.",
             kind="encoding",
         ) from None
+
+
+def _as_utf8(argument: str) -> str:
+    """An argument that the locale could not decode (LC_ALL=C) may still be good UTF-8."""
+    if not any("\udc80" <= char <= "\udcff" for char in argument):
+        return argument
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        return argument
 
 
 class _Runner:
@@ -94,6 +109,8 @@ class _Runner:
         with self._signals():
             try:
                 await self._client.start()
+                if self._signal is not None:
+                    return  # it came before there was an engine to kill
                 await self._client.send(self._load)
                 # Sent at once: the engine begins as soon as the model is there.
                 await self._client.send(self._command)
@@ -116,7 +133,7 @@ class _Runner:
 
     def _take(self, event: p.AnyEvent) -> None:
         if self._jsonl:
-            click.echo(to_json(event))
+            o.print_json(event)
         match event:
             case p.Loaded():
                 self._loaded = event
@@ -137,9 +154,13 @@ class _Runner:
     # --- signals ----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _signals(self) -> object:  # type: ignore[misc]
+    def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = [
+            number
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is not signal.SIG_IGN  # under nohup a hang-up is ignored
+        ]
         for number in numbers:
             loop.add_signal_handler(number, self._on_signal, number)
         try:
@@ -180,16 +201,30 @@ class _Runner:
             status=self._status(),
             error=self.error,
         )
-        click.echo(to_json(whole, indent=2))
+        o.print_json(whole, indent=2)
 
     def print_report(self, color: str) -> None:
         """Streams and a table, if the comparison had begun."""
         if self._comparison is None or self._loaded is None:
             return
-        from gelu_tui.cli.console import output_console
+        from gelu_tui.cli.console import print_report
         from gelu_tui.core.report import comparison_report
 
-        output_console(color).print(comparison_report(self._comparison, self._loaded))
+        print_report(comparison_report(self._comparison, self._loaded), color)
+
+    def tell(self) -> None:
+        """What belongs to no result: errors, and what was not as asked."""
+        if self.error is not None:
+            o.complain(self.error)
+        started = self._comparison.started if self._comparison else None
+        if started is not None and started.max_tokens < self._command.max_tokens:
+            o.complain(
+                ErrorInfo(
+                    "context",
+                    f"The context has room for {started.max_tokens} tokens after this prompt, "
+                    f"not {self._command.max_tokens}.",
+                )
+            )
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""

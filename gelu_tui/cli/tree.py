@@ -26,26 +26,28 @@ class _PromptGroup(click.Group):
 @click.group(
     cls=_PromptGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Without a command the app opens; `gelu-tui PROMPT` runs at once.",
+    subcommand_metavar="[PROMPT | COMMAND [ARGS]...]",
+    epilog="Without a command the app opens, and a PROMPT runs at once; its options are those of "
+    "`gelu-tui app --help`.",
 )
 @click.version_option(__version__, prog_name="gelu-tui")
 def tree() -> None:
     """Compare the token streams of one Gemma model under different activation functions."""
 
 
-@tree.command("app")
-@click.argument("prompt", required=False)
+@tree.command("app", short_help="Open the app (the default).")
+@o.prompt_argument(required=False)
 @o.comparison_options
 @o.common_options
-def app(prompt: str | None, **options: Any) -> None:
+def app(prompt: str | None, **options: Any) -> int:
     """Open the app (the default); a PROMPT given here runs at once."""
     from gelu_tui.cli.app import open_app
 
-    sys.exit(open_app(prompt, **options))
+    return open_app(prompt, **options)
 
 
-@tree.command("run")
-@click.argument("prompt")
+@tree.command("run", short_help="Compare without the app: text, JSON or events.")
+@o.prompt_argument(required=True)
 @o.comparison_options
 @click.option(
     "--format",
@@ -56,16 +58,16 @@ def app(prompt: str | None, **options: Any) -> None:
     help="Streams and a table, one JSON document, or the engine's events as they come.",
 )
 @o.common_options
-def run(prompt: str, **options: Any) -> None:
+def run(prompt: str, **options: Any) -> int:
     """Compare on PROMPT without the app; '-' reads it from stdin."""
     from gelu_tui.cli.run import run_headless
 
-    sys.exit(run_headless(prompt, **options))
+    return run_headless(prompt, **options)
 
 
-@tree.command("activations")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")
-@o._COMMON[0]
+@tree.command("activations", short_help="List the activation functions.")
+@o.text_or_json_option
+@o.color_option
 def activations(output_format: str, color: str) -> None:
     """List the registry: names, formulas, errors against exact GELU."""
     from gelu_tui.cli.listing import print_activations
@@ -73,43 +75,58 @@ def activations(output_format: str, color: str) -> None:
     print_activations(output_format, color)
 
 
-@tree.command("bench")
-@click.option("--prompt", default="Why is the sky blue?", show_default=True)
+@tree.command("bench", short_help="Measure against plain mlx-lm.")
+@click.option("--prompt", default="Why is the sky blue?", show_default=True, help="What to decode.")
 @o.model_option
 @o.dtype_option
-@click.option("--tokens", type=click.IntRange(2, 1000), default=24, show_default=True)
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option(
+    "--tokens", type=click.IntRange(2, 1000), default=24, show_default=True, help="For each row."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="Each measures every way of decoding once; reported are medians.",
+)
 @click.option("--start-up/--no-start-up", default=True, help="Also time command to first token.")
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")
+@o.text_or_json_option
 @o.common_options
-def bench(**options: Any) -> None:
+def bench(**options: Any) -> int:
     """Measure speed and memory against plain mlx-lm, as ratios in one run."""
     from gelu_tui.cli.bench import run_bench
 
-    sys.exit(run_bench(**options))
+    return run_bench(**options)
 
 
-@tree.command("engine")
+@tree.command("engine", short_help="The child process: JSON lines.")
 def engine() -> None:
     """Be the child process: commands on stdin, events on stdout, one JSON object a line."""
     os.execv(sys.executable, [sys.executable, "-P", "-m", "gelu_tui.engine"])
 
 
-def main() -> None:
-    """Entry point: no traceback reaches a user."""
-    if hasattr(sys.stdout, "reconfigure"):
-        # A locale that cannot show √ must not end the program.
-        sys.stdout.reconfigure(errors="replace")
-        sys.stderr.reconfigure(errors="backslashreplace")
+def run_tree() -> int:
+    """Run the command that was typed and return its exit code."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if hasattr(stream, "reconfigure"):
+            # A locale that cannot show √ must not end the program.
+            stream.reconfigure(errors=errors)
     try:
-        tree(prog_name="gelu-tui")
+        return tree(prog_name="gelu-tui", standalone_mode=False) or o.DONE
+    except click.Abort:
+        return o.INTERRUPTED
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        path = context.command_path if context else "gelu-tui"
+        o.complain(UsageError(error.format_message(), f"See `{path} --help`."))
+        return o.WRONG_USAGE
     except UsageError as error:
-        o.stop(error, o.WRONG_USAGE)
+        o.complain(error)
+        return o.WRONG_USAGE
     except GeluError as error:
-        o.stop(error, o.FAILED)
-    except BrokenPipeError:
-        # The reader of our output has left; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(o.FAILED)
+        o.complain(error)
+        return o.FAILED
     except OSError as error:
-        o.stop(GeluError("output", f"The output cannot be written: {error.strerror}."), o.FAILED)
+        o.abandon_stdout()
+        o.complain(GeluError("output", f"The output cannot be written: {error.strerror}."))
+        return o.FAILED

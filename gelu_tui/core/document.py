@@ -1,4 +1,4 @@
-"""The JSON document of a comparison (`gelu-tui.comparison/1`): the contract with scripts."""
+"""The JSON documents of a comparison and of a bench: the contract with scripts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import escape_json
 
 SCHEMA = "gelu-tui.comparison/1"
+BENCH_SCHEMA = "gelu-tui.bench/1"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -85,6 +86,25 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     self_check: p.SelfCheckReport | None
     peak_memory_bytes: int
     variants: list[VariantDocument]
+
+
+class StartUp(msgspec.Struct, frozen=True):
+    """Median seconds from command to first token, and the median of the ratios of each round."""
+
+    gelu_tui_s: float
+    mlx_lm_s: float
+    ratio: float
+
+
+class BenchDocument(msgspec.Struct, frozen=True):
+    """What `gelu-tui bench` measured; `machine` describes it in a few lines."""
+
+    schema: str
+    machine: tuple[str, ...]
+    versions: dict[str, str]
+    model: p.ModelInfo
+    start_up: StartUp | None
+    report: p.BenchReport
 
 
 def document(

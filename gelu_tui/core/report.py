@@ -1,8 +1,11 @@
-"""Comparisons, registry and bench as text for a terminal, through Rich."""
+"""Comparisons, registry and bench as text for a terminal, through Rich.
+
+Everything reads without colour, and nothing is cut off at 80 columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,43 +16,135 @@ from rich.text import Text
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
 from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.safe_text import visible, visible_line
 
 # A shape around the first divergent token, so that it reads without colour too.
 FORK_LEFT, FORK_RIGHT = "▶", "◀"
+_FORK_STYLE = "bold black on yellow"
+
+# A name and a formula that are longer together get a line each.
+_TITLE_WIDTH = 58
+
+
+# --- streams ------------------------------------------------------------------------------------
 
 
 def stream_text(stream: Stream) -> Text:
-    """A stream's text: the shared prefix quiet, the first divergent token marked."""
+    """A stream's text: the shared prefix quiet, the first divergent token marked.
+
+    Line feeds at the very start and end show as ↵: they are tokens, but blank lines only a gap.
+    """
     fork = stream.first_divergent_token
-    text = Text()
-    if fork is None or fork >= len(stream.segments):
-        return Text(visible(stream.text))
-    text.append(visible("".join(stream.segments[:fork])), style="dim")
-    text.append(f"{FORK_LEFT}{fork_text(stream)}{FORK_RIGHT}", style="bold reverse")
-    text.append(visible("".join(stream.segments[fork + 1 :]) + stream.tail))
-    return text
+    if fork is None:
+        text = Text(_mark_first_line_feeds(_mark_last_line_feeds(visible(stream.text))))
+    else:
+        text = Text()
+        shared = visible("".join(stream.segments[:fork]))
+        text.append(_mark_first_line_feeds(shared), style="dim")
+        text.append(f"{FORK_LEFT}{fork_text(stream)}{FORK_RIGHT}", style=_FORK_STYLE)
+        if "".join(stream.segments[fork : fork + 1]).endswith("\n"):
+            text.append("\n")
+        rest = "".join(stream.segments[fork + 1 :]) + stream.tail
+        text.append(_mark_last_line_feeds(visible(rest)))
+    text.highlight_regex(r"\A↵+|↵+\Z", "dim")
+    return text or Text("(no text)", style="dim")
+
+
+def _mark_first_line_feeds(text: str) -> str:
+    body = text.lstrip("\n")
+    count = len(text) - len(body)
+    return "↵" * count + "\n" + body if count else body
+
+
+def _mark_last_line_feeds(text: str) -> str:
+    body = text.rstrip("\n")
+    return body + "↵" * (len(text) - len(body))
 
 
 def fork_text(stream: Stream) -> str:
     """The first divergent token on one line, visible whatever it is."""
     fork = stream.first_divergent_token
     assert fork is not None
+    if fork >= len(stream.segments):
+        return "end"  # the reference went on
     shown = stream.segments[fork] or (stream.fork.variant_text if stream.fork else "")
     return visible_line(shown).replace(" ", "␣") if not shown.strip() else visible_line(shown)
 
 
 def divergence(comparison: Comparison, stream: Stream) -> str:
     """Where a stream stands against the reference, in a few words."""
-    if stream is comparison.reference:
+    reference = comparison.reference
+    if stream is reference:
         return "reference"
     if stream.first_divergent_token is not None:
         return f"diverges at {stream.first_divergent_token}"
-    shared = min(len(stream.tokens), len(comparison.reference.tokens))
-    return f"same so far ({shared})" if stream.finish_reason is None else f"identical ({shared})"
+    shared = min(len(stream.tokens), len(reference.tokens))
+    if not shared:
+        return "not compared"
+    whole = {stream.finish_reason, reference.finish_reason} <= {"stop", "length"}
+    return f"identical ({shared})" if whole else f"same so far ({shared})"
 
 
-FINISH = {
+def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableType:
+    """Streams one under the other, tables of them and of their forks, and what it was run on."""
+    parts: list[RenderableType] = []
+    for stream in comparison.streams:
+        parts += [*_heading(comparison, stream), Padding(stream_text(stream), (0, 0, 0, 2))]
+        if stream.error is not None:
+            said = visible_line(f"{stream.error.message} {stream.error.hint}")
+            parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
+        parts.append(Text())
+    parts += [_streams_table(comparison), Text()]
+    if any(stream.fork for stream in comparison.streams):
+        parts += [_forks_table(comparison), Text()]
+    return Group(*parts, Text("\n".join(_footing(comparison, loaded)), style="dim"))
+
+
+def _heading(comparison: Comparison, stream: Stream) -> list[RenderableType]:
+    """Name and formula at the left, where the stream stands at the right, a rule between them."""
+    title = Text(visible_line(stream.name), style="bold")
+    formula = visible_line(stream.variant.formula)
+    together = len(title) + len(formula) <= _TITLE_WIDTH
+    if together:
+        title.append(f"  {formula}", style="not bold")
+    line = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    line.add_column(overflow="fold")
+    line.add_column(ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(title, Rule(style="dim"), Text(divergence(comparison, stream), style="italic"))
+    return [line] if together else [line, Padding(Text(formula), (0, 0, 0, 2))]
+
+
+# --- tables of a comparison -----------------------------------------------------------------------
+
+
+def _table(*headers: str, numbers: Sequence[str] = ()) -> Table:
+    """A table without lines; `numbers` are the headers of columns that align at the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    return table
+
+
+def _streams_table(comparison: Comparison) -> Table:
+    numbers = ("tokens", "tok/s", "diverges at", "largest KL")
+    table = _table("activation", *numbers, "ended", numbers=numbers)
+    for stream in comparison.streams:
+        kls = [step.kl for step in stream.steps if step.kl is not None]
+        native = " (native)" if stream.variant.native else ""
+        table.add_row(
+            Text(visible_line(stream.name) + native),
+            str(len(stream.tokens)),
+            f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
+            _diverges_at(comparison, stream),
+            f"{max(kls):.2g}" if kls else "–",
+            FINISH[stream.finish_reason or "cancelled"],
+        )
+    return table
+
+
+FINISH: Mapping[p.FinishReason, str] = {
     "stop": "end of text",
     "length": "token limit",
     "cancelled": "stopped",
@@ -57,56 +152,22 @@ FINISH = {
 }
 
 
-def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableType:
-    """Streams one under the other, then the table and what it was run on."""
-    parts: list[RenderableType] = []
-    for stream in comparison.streams:
-        title = Text(stream.name, style="bold")
-        title.append(f"  {visible_line(stream.variant.formula)}", style="not bold")
-        title.append(f"  {divergence(comparison, stream)}", style="not bold italic")
-        parts += [
-            Rule(title, align="left", style="dim"),
-            Padding(stream_text(stream), (0, 0, 1, 2)),
-        ]
-        if stream.error is not None:
-            parts.append(Text(f"  {visible(stream.error.message)} {visible(stream.error.hint)}\n"))
-    return Group(*parts, _table(comparison), Text(_footing(comparison, loaded), style="dim"))
-
-
-def _table(comparison: Comparison) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("activation", "tokens", "tok/s", "diverges at", "largest KL", "fork", "ended"):
-        right = header in ("tokens", "tok/s", "diverges at", "largest KL")
-        table.add_column(header, justify="right" if right else "left", overflow="fold")
-    for stream in comparison.streams:
-        kls = [step.kl for step in stream.steps if step.kl is not None]
-        native = " (native)" if stream.variant.native else ""
-        table.add_row(
-            Text(stream.name + native),
-            str(len(stream.tokens)),
-            f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
-            _at(comparison, stream),
-            f"{max(kls):.2g}" if kls else "–",
-            Text(_fork_summary(stream)),
-            FINISH.get(stream.finish_reason or "cancelled", "stopped"),
-        )
-    return table
-
-
-def _at(comparison: Comparison, stream: Stream) -> str:
+def _diverges_at(comparison: Comparison, stream: Stream) -> str:
     if stream is comparison.reference:
         return "reference"
     return "–" if stream.first_divergent_token is None else str(stream.first_divergent_token)
 
 
-def _fork_summary(stream: Stream) -> str:
-    fork = stream.fork
-    if fork is None:
-        return ""
-    a, b = quoted(fork.reference_text), quoted(fork.variant_text)
-    return (
-        f"{a} {fork.probabilities['reference_a']:.0%} → {b} {fork.probabilities['variant_b']:.0%}"
-    )
+def _forks_table(comparison: Comparison) -> Table:
+    """Each side's token with the probability that its own function gives it."""
+    table = _table("fork", "step", "reference → variant", numbers=("step",))
+    for stream in comparison.streams:
+        if (fork := stream.fork) is not None:
+            a, b = (fork.probabilities[key] for key in ("reference_a", "variant_b"))
+            tokens = quoted(fork.reference_text), quoted(fork.variant_text)
+            change = f"{tokens[0]} {a:.1%} → {tokens[1]} {b:.1%}"
+            table.add_row(Text(visible_line(stream.name)), str(fork.step), Text(change))
+    return table
 
 
 def quoted(text: str) -> str:
@@ -115,25 +176,28 @@ def quoted(text: str) -> str:
     return f"“{shown if len(shown) <= 18 else shown[:17] + '…'}”"
 
 
-def _footing(comparison: Comparison, loaded: p.Loaded) -> str:
+def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     started = comparison.started
-    rate = comparison.tokens_per_second
-    precisions = {variant.precision for variant in started.variants}
     model = loaded.model
-    facts = [
-        f"{model.id} ({model.family}, {model.dtype}{_quantized(model)})",
-        loaded.device,
-        f"{started.schedule}, functions in {'/'.join(sorted(precisions))}",
+    precisions = sorted({variant.precision for variant in started.variants})
+    how = [
+        started.schedule,
+        f"functions in {'/'.join(precisions)}",
         "chat template" if started.chat else "raw prompt",
     ]
-    if rate:
-        facts.append(f"{rate:.1f} tok/s of all streams")
-    lines = [visible_line(" · ".join(facts))]
+    if rate := comparison.tokens_per_second:
+        how.append(f"{rate:.1f} tok/s of all streams")
+    lines = [
+        visible_line(
+            f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {loaded.device}"
+        ),
+        " · ".join(how),
+    ]
     if (check := comparison.self_check) is not None:
         lines.append(self_check_sentence(check))
     if comparison.finished is None or comparison.finished.status == "cancelled":
         lines.append("Interrupted: this is what there was.")
-    return "\n" + "\n".join(lines)
+    return lines
 
 
 def _quantized(model: p.ModelInfo) -> str:
@@ -153,53 +217,56 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
     )
 
 
-def activations_table() -> Table:
+# --- registry and bench -----------------------------------------------------------------------
+
+
+def activations_table() -> RenderableType:
     """The registry, with the largest error against exact GELU for x in [−6, 6]."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("name", no_wrap=True)
-    table.add_column("formula")
-    table.add_column("max |f−gelu|", justify="right", no_wrap=True)
-    table.add_column("at x", justify="right", no_wrap=True)
-    table.add_column("native of")
-    table.add_column("aliases")
+    functions = _table("name", "formula", "max |f−gelu|", "at x", numbers=("max |f−gelu|", "at x"))
+    aliases = _table("name", "aliases")
     for activation in REGISTRY.values():
         error, x = error_against_gelu(Variant(activation.name, activation.formula))
-        native = ", ".join(NATIVE_OF.get(activation.name, ()))
-        table.add_row(
-            activation.name,
-            Text(activation.formula),
-            f"{error:.2e}" if error else "0",
-            f"{x:.2f}" if error else "",
-            native,
-            ", ".join(activation.aliases),
-        )
-    return table
+        place = f"{x:.2f}".replace("-", "−") if error else ""
+        functions.add_row(activation.name, activation.formula, f"{error:.6f}", place)
+        if activation.aliases:
+            aliases.add_row(activation.name, ", ".join(activation.aliases))
+    native = "; ".join(f"{name} in {', '.join(of)}" for name, of in NATIVE_OF.items())
+    notes = (
+        f"Native, what mlx-lm itself computes: {native}.\n"
+        "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
+    )
+    return Group(functions, Text(), aliases, Text(), Text(notes, style="dim"))
 
 
-def bench_report(report: p.BenchReport, startup: dict[str, float], machine: str) -> RenderableType:
-    """Measured ways of decoding and their ratios."""
-    ways = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("way", "ms a step", "tok/s, all rows", "peak memory", "caches"):
-        ways.add_column(header, justify="left" if header == "way" else "right")
+def bench_report(bench: BenchDocument) -> RenderableType:
+    """Measured ways of decoding, and their ratios."""
+    report, start_up = bench.report, bench.start_up
+    numbers = ("ms a step", "tok/s, all rows", "peak memory", "caches")
+    ways = _table("way", *numbers, numbers=numbers)
     for row in report.rows:
         ways.add_row(
-            row.name,
+            Text(visible_line(row.name)),
             f"{row.step_s * 1e3:.1f}",
             f"{row.tokens_per_second:.2f}",
             f"{row.peak_memory_bytes / 1e6:,.0f} MB",
             f"{row.cache_bytes / 1e6:,.0f} MB" if row.cache_bytes else "",
         )
-    ratios = Table(box=None, pad_edge=False, header_style="bold")
-    ratios.add_column("ratio")
-    ratios.add_column("median", justify="right")
-    for name, value in {**report.ratios, **startup}.items():
-        ratios.add_row(name, f"{value:.3f}")
+    ratios = _table("ratio", "median", numbers=("median",))
+    for name, value in report.ratios.items():
+        ratios.add_row(Text(visible_line(name)), f"{value:.3f}")
     ratios.add_row("statistics ÷ decode time, most rows", f"{report.statistics_share:.3f}")
+    if start_up is not None:
+        ratios.add_row("command to first token ÷ plain mlx-lm script", f"{start_up.ratio:.3f}")
     notes = [
-        machine,
-        f"{report.rounds} rounds of {report.tokens} tokens after {report.prompt_tokens} of prompt",
+        *map(visible_line, bench.machine),
+        f"{report.tokens} tokens after {report.prompt_tokens} of prompt, rounds: {report.rounds}",
         *map(self_check_sentence, report.self_checks),
     ]
+    if start_up is not None:
+        notes.append(
+            f"Command to first token {start_up.gelu_tui_s:.2f} s, "
+            f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
+        )
     return Group(ways, Text(), ratios, Text(), Text("\n".join(notes), style="dim"))
 
 

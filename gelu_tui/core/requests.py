@@ -11,6 +11,16 @@ from gelu_tui.core.errors import UsageError
 MAX_TOKENS_LIMIT = 100_000
 
 
+def check_prompt(prompt: str) -> None:
+    """Raises `UsageError` for a prompt that no model can continue."""
+    if not prompt.strip():
+        raise UsageError("The prompt is empty.", "Give some text to continue.", kind="empty_prompt")
+    if any("\ud800" <= char <= "\udfff" for char in prompt):
+        raise UsageError(
+            "The prompt is not valid UTF-8.", "Convert the text to UTF-8 first.", kind="encoding"
+        )
+
+
 def compare_command(
     prompt: str,
     activations: Sequence[str],
@@ -22,12 +32,7 @@ def compare_command(
     activation_precision: p.Precision = "float32",
 ) -> p.Compare:
     """Check the parts and return the command. Raises `UsageError`."""
-    if not prompt.strip():
-        raise UsageError("The prompt is empty.", "Give some text to continue.", kind="empty_prompt")
-    if any("\ud800" <= char <= "\udfff" for char in prompt):
-        raise UsageError(
-            "The prompt is not valid UTF-8.", "Convert the text to UTF-8 first.", kind="encoding"
-        )
+    check_prompt(prompt)
     if not 1 <= max_tokens <= MAX_TOKENS_LIMIT:
         raise UsageError(
             f"{max_tokens} is not a number of tokens that can be generated.",

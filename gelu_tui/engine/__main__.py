@@ -74,9 +74,10 @@ def main() -> None:
             log_file=str(log_file or "not written"),
         )
     )
-    inbox = Inbox(sys.stdin.buffer, output.emit)
+    if sys.stdin is None:
+        os._exit(0)  # nobody can ask anything
     try:
-        Session(inbox, output.emit).serve()
+        Session(Inbox(sys.stdin.buffer, output.emit), output.emit).serve()
     except BaseException:
         logging.getLogger(__name__).exception("the engine ends")
         # Threads of MLX and of the tokenizer may abort an orderly exit.

@@ -54,6 +54,13 @@ def bench(
     if not command.rows or not all(1 < rows <= 8 for rows in command.rows) or command.tokens < 2:
         raise GeluError("usage", "A bench needs 2 to 8 rows and 2 tokens or more.", "")
     tokens = loaded.tokenizer.encode(command.prompt)
+    if len(tokens) + command.tokens > loaded.context_length:
+        raise GeluError(
+            "prompt_too_long",
+            f"{len(tokens)} tokens of prompt and {command.tokens} more do not fit into the "
+            f"{loaded.context_length} of the context.",
+            "Choose fewer tokens.",
+        )
     # No end ids: every way decodes the same number of tokens.
     endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
     checks: SelfChecks = {}

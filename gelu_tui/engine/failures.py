@@ -26,6 +26,10 @@ def explain(error: Exception) -> ErrorInfo:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ErrorInfo("disk_full", f"The disk is full: {reason}.", "Free some space first.")
     log.error("unknown error", exc_info=error)
+    if isinstance(error, ImportError):
+        return ErrorInfo(
+            "install", f"A library cannot be imported: {reason}.", "Install gelu-tui again."
+        )
     return ErrorInfo(
         "internal",
         f"The engine met an error that it does not know: {reason}.",

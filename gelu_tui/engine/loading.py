@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import json
 import resource
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +93,8 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
     """The folder of a model, converted or downloaded if need be."""
     if spec == "demo":
         return _demo(report, cancelled)
+    if not spec:
+        raise GeluError("model_not_found", "The model has no name.", "Give a folder or a hub id.")
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return folder
@@ -195,14 +196,14 @@ def _indexed_files(folder: Path) -> set[str]:
 def _read_header(path: Path) -> WeightFile:
     try:
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
             size = path.stat().st_size
-            if length > size:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > size:
                 raise ValueError("it is truncated")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, str(error)) from None
     if 8 + length + end > size:
         raise _damaged(path, f"{8 + length + end - size:,} bytes are missing at its end")

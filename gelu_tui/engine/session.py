@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -78,9 +79,11 @@ class Inbox:
             self._pending.remove(job)
 
     def _read(self) -> None:
-        for line in self._stream:
-            if line.strip():
-                self._take(line)
+        # A hung-up terminal and a closed descriptor raise instead of ending.
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._stream:
+                if line.strip():
+                    self._take(line)
         os._exit(0)
 
     def _take(self, line: bytes) -> None:
@@ -144,8 +147,7 @@ class Session:
         from gelu_tui.engine import device, loading
 
         began = time.perf_counter()
-        self._loaded = None  # the old weights go before the new ones come
-        self._self_checks = {}
+        self._unload()
         try:
             loaded = loading.load(command.model, command.dtype, self._emit, job.cancelled)
         except loading.LoadCancelled:
@@ -165,6 +167,15 @@ class Session:
                 weight_bytes=loaded.weight_bytes,
             )
         )
+
+    def _unload(self) -> None:
+        """The old weights go before the new ones come, and not only to MLX's cache."""
+        if self._loaded is not None:
+            import mlx.core as mx
+
+            self._loaded = None
+            mx.clear_cache()
+        self._self_checks = {}
 
     def _compare(self, command: p.Compare, job: Job) -> None:
         from gelu_tui.engine.compare import Run, resolve
