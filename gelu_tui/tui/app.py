@@ -24,7 +24,7 @@ from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens.compare import CompareScreen
-from gelu_tui.tui.session import Session
+from gelu_tui.tui.session import BUSY, Session
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXIT_GRACE_S = 3.0
@@ -87,7 +87,6 @@ class GeluApp(App[None]):
             await self.session.apply(message.event)
             await self.compare.engine_event(message.event)
         except GeluError as error:
-            self.session.kill()
             self._lose(EngineLost(message.client, error.info))
 
     @on(EngineLost)
@@ -121,11 +120,11 @@ class GeluApp(App[None]):
         self.panic(Text(f"gelu-tui ended because of a fault of its own. {where}", overflow="fold"))
 
     def action_help_quit(self) -> None:
-        """Ctrl+C with nothing selected: stop the run, else tell how to quit."""
-        if self.compare.check_action("stop", ()):
-            self.run_worker(self.compare.action_stop())
+        """Ctrl+C with nothing selected: stop what goes on, else tell how to quit."""
+        if self.session.phase in BUSY:
+            self.call_later(self.compare.action_stop)
         else:
-            self.notify("Ctrl+Q quits.")
+            self.compare.say("Nothing is running. Ctrl+Q quits.")
 
     # --- looks and palette --------------------------------------------------------------------
 

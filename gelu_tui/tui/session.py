@@ -151,7 +151,9 @@ class Session:
                 pass
 
     def lose(self) -> None:
-        """The engine is gone."""
+        """The engine is gone, or has to go; what it may still have said does not count."""
+        self.kill()
+        self.client = None
         self.pending = self.loaded = None
         self._enter(Phase.LOST)
 

@@ -29,7 +29,7 @@ def stream_content(stream: Stream, *, is_reference: bool, styles: StreamStyles) 
     """
     fork = stream.first_divergent_token
     if is_reference:
-        parts: list[Content | tuple[str, Style]] = [Content(visible(stream.text))]
+        parts: list[Content | str | tuple[str, Style]] = [Content(visible(stream.text))]
     elif fork is None:
         # Solo: this stream may be ahead of the reference, and then nothing is known of the rest.
         rest = "".join(stream.segments[stream.agreed :]) + stream.tail
@@ -38,9 +38,14 @@ def stream_content(stream: Stream, *, is_reference: bool, styles: StreamStyles) 
             Content(visible(rest)),
         ]
     else:
+        # The mark stands after the token's leading blanks, so that a line may break before it but
+        # never between mark and token.
+        token = _fork_text(stream, fork)
+        word = token.lstrip(" ")
         parts = [
             (visible("".join(stream.segments[:fork])), styles.shared),
-            (f"{FORK_MARK}{_fork_text(stream, fork)}", styles.fork),
+            token[: len(token) - len(word)],
+            (f"{FORK_MARK}{word}", styles.fork),
             Content(visible(_after_fork(stream, fork))),
         ]
     if stream.error is not None:

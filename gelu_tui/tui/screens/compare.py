@@ -49,7 +49,7 @@ class CompareScreen(Screen[None]):
         self.prompt_given = prompt or ""
         self._dirty = False
         self._live = False
-        self._stop_notice = False
+        self._phase_shown: Phase | None = None
         self._timer: Timer | None = None
 
     @property
@@ -157,13 +157,17 @@ class CompareScreen(Screen[None]):
             return None
         return True
 
+    def say(self, sentence: str) -> None:
+        """Show one plain sentence."""
+        self.query_one(Notice).say(sentence)
+
     # --- what the engine says -----------------------------------------------------------------
 
     async def engine_event(self, event: p.AnyEvent) -> None:
         """Take in one event that the session has already seen. Raises `ProtocolError`."""
         match event:
             case p.Loaded():
-                self._run_queue_notice_done()
+                self.query_one(Notice).clear_news()
                 if self.comparison is None:
                     await self.show_choices()
             case p.Started():
@@ -204,17 +208,13 @@ class CompareScreen(Screen[None]):
         self._end_run()
         if finished.error is not None:
             self.query_one(Notice).show_error(finished.error)
-        elif self._stop_notice:
-            self.query_one(Notice).clear()
+        else:
+            self.query_one(Notice).clear_news()
 
     def _end_run(self) -> None:
         if self._live:
             self._live = False
             self._draw()
-
-    def _run_queue_notice_done(self) -> None:
-        if self.session.phase is Phase.READY:
-            self.query_one(Notice).clear()
 
     # --- what is drawn ------------------------------------------------------------------------
 
@@ -233,7 +233,11 @@ class CompareScreen(Screen[None]):
             pane.announce(info.name, info.formula, native=info.native)
 
     def phase_changed(self) -> None:
-        """Bring status line, footer and timer up to date."""
+        """Bring status line, footer and timer up to date; cheap while the phase stays."""
+        phase = self.session.phase
+        if phase is self._phase_shown:
+            return
+        self._phase_shown = phase
         self._show_status()
         self.refresh_bindings()
         if self._timer is not None:
@@ -244,7 +248,6 @@ class CompareScreen(Screen[None]):
             self._draw()
         self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
-            self._stop_notice = True
             self.query_one(Notice).say(
                 f"The engine has not stopped for {self.session.phase_s:.0f} s. "
                 "Ctrl+G once more ends it and starts a new one."

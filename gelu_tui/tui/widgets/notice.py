@@ -42,6 +42,11 @@ class Notice(Static):
             )
         )
 
+    def clear_news(self) -> None:
+        """Say nothing any more, unless it is an error: that stays until the user acts."""
+        if not self.has_class("-error"):
+            self.clear()
+
     def clear(self) -> None:
         """Say nothing any more."""
         self.set_class(False, "-shown")

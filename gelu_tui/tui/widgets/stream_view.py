@@ -10,6 +10,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.style import Style
 
 from gelu_tui.tui.stream_text import StreamStyles
 
@@ -31,9 +32,6 @@ class StreamView(ScrollView, can_focus=True):
         scrollbar-gutter: stable;
         .stream--shared { text-style: dim; }
         .stream--fork { color: $background; background: $warning; text-style: bold; }
-        &:nocolor .stream--fork {
-            color: $foreground; background: $background; text-style: bold reverse;
-        }
         .stream--error { color: $text-error; text-style: bold; }
     }
     """
@@ -52,9 +50,11 @@ class StreamView(ScrollView, can_focus=True):
     @property
     def stream_styles(self) -> StreamStyles:
         """The styles of the present theme."""
+        # Without colour the block is made by the terminal itself, whatever its background.
+        fork = Style(bold=True, reverse=True) if self.app.no_color else None
         return StreamStyles(
             shared=self.get_visual_style("stream--shared"),
-            fork=self.get_visual_style("stream--fork"),
+            fork=fork or self.get_visual_style("stream--fork"),
             error=self.get_visual_style("stream--error"),
         )
 

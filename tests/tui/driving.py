@@ -1,0 +1,147 @@
+"""Driving the app in tests: the real app, the real client, a fake engine as a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import shlex
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from textual import events
+from textual.pilot import Pilot
+
+from gelu_tui.core.comparison import Comparison
+from gelu_tui.tui.app import GeluApp
+from gelu_tui.tui.options import AppOptions
+from gelu_tui.tui.session import Phase
+
+FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
+PROMPT = "Why is the sky blue?"
+
+_FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine.py"
+
+
+def fake_engine(scenario: str, step_s: float = 0.005) -> str:
+    """The engine command of a scenario."""
+    words = (sys.executable, _FAKE_ENGINE, "--scenario", scenario, "--step-s", step_s)
+    return shlex.join(map(str, words))
+
+
+class Driven:
+    """A running app and its pilot."""
+
+    def __init__(self, app: GeluApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def phase(self) -> Phase:
+        return self.app.session.phase
+
+    @property
+    def comparison(self) -> Comparison:
+        assert self.app.compare.comparison is not None
+        return self.app.compare.comparison
+
+    @property
+    def finished(self) -> bool:
+        shown = self.app.compare.comparison
+        return shown is not None and shown.finished is not None and self.phase is Phase.READY
+
+    async def until(
+        self,
+        condition: Callable[[], object],
+        what: str,
+        *,
+        timeout_s: float = 20,
+        every_s: float = 0.02,
+    ) -> None:
+        # Not the pilot's pause: it waits until the screen is idle, which a running one is not.
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            await asyncio.sleep(every_s)
+        raise AssertionError(f"never: {what}; on the screen:\n{self.screen()}")
+
+    async def until_shown(self, text: str) -> None:
+        # A screenshot costs tens of milliseconds.
+        await self.until(lambda: text in self.flat(), f"'{text}' on the screen", every_s=0.1)
+
+    async def until_finished(self) -> None:
+        await self.until(lambda: self.finished, "the run has finished")
+        await asyncio.sleep(0.15)
+
+    # Keys are posted as a terminal's would be: the pilot waits after each until the whole process
+    # is idle, and by then a short run is over.
+
+    async def type(self, text: str) -> None:
+        for char in text:
+            self.app.post_message(events.Key("space" if char == " " else char, char))
+        await asyncio.sleep(0.05)
+
+    async def press(self, *keys: str) -> None:
+        for key in keys:
+            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await asyncio.sleep(0.05)
+
+    def screen(self) -> str:
+        """What the terminal shows, as text."""
+        return screen_text(self.app)
+
+    def flat(self) -> str:
+        """What the terminal shows, on one line: a sentence may be wrapped."""
+        return " ".join(self.screen().split())
+
+
+def screen_text(app: GeluApp) -> str:
+    """The rows of the screen, read from Textual's own export."""
+    rows: defaultdict[float, dict[float, str]] = defaultdict(dict)
+    cells = re.findall(
+        r'<text class="[^"]*-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>',
+        app.export_screenshot(),
+    )
+    for x, y, text in cells:
+        rows[float(y)][round(float(x) / 12.2)] = html.unescape(text).replace("\xa0", " ")
+    lines = []
+    for _, parts in sorted(rows.items()):
+        line = ""
+        for x, text in sorted(parts.items()):
+            line = line.ljust(int(x)) + text
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+@asynccontextmanager
+async def driven(
+    scenario: str = "five",
+    *,
+    size: tuple[int, int] = (120, 36),
+    step_s: float = 0.005,
+    **options: Any,
+) -> AsyncIterator[Driven]:
+    """The app with a fake engine; `options` are those of `AppOptions`."""
+    settings: dict[str, Any] = {
+        "engine_command": fake_engine(scenario, step_s),
+        "activations": FIVE,
+        "max_tokens": 40,
+        **options,
+    }
+    app = GeluApp(AppOptions(**settings))
+    async with app.run_test(size=size) as pilot:
+        yield Driven(app, pilot)
+
+
+@asynccontextmanager
+async def ready(scenario: str = "five", **options: Any) -> AsyncIterator[Driven]:
+    """The app once its model is loaded."""
+    async with driven(scenario, **options) as it:
+        await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
+        yield it

@@ -1,0 +1,152 @@
+"""What goes wrong is a sentence; what was shown stays; one key goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from gelu_tui.core import protocol as p
+from gelu_tui.tui.session import Phase
+from tests.tui.driving import PROMPT, Driven, driven, fake_engine, ready
+
+
+async def lost(it: Driven) -> None:
+    await it.until(lambda: it.phase is Phase.LOST, "the engine is lost")
+
+
+async def test_a_load_that_fails_is_told_and_f5_loads_again() -> None:
+    async with driven("load_error") as it:
+        await it.until_shown("There is no model named 'demo'. Check the name on the hub. F5 loads")
+        assert it.phase is Phase.NO_MODEL
+        await it.type("typing still works")
+        # A fresh process would fail again; a run asks the living engine to load once more.
+        await it.press("enter")
+        await it.until_finished()
+
+
+async def test_an_engine_that_dies_leaves_the_text_and_f5_starts_another(tmp_path: Path) -> None:
+    async with driven("dies", prompt=PROMPT) as it:
+        await lost(it)
+        await it.until_shown("The engine was killed (SIGKILL): libc++abi: terminating")
+        assert "The sky is blue because of" in it.flat()
+        assert "cut off" in it.screen()
+        assert "F5 or a run starts a new engine." in it.flat()
+        it.app.session._engine_command = fake_engine("five")
+        await it.press("f5")
+        await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
+        assert "killed" not in it.screen()
+        assert "The sky is blue because of" in it.flat()
+
+
+async def test_after_a_death_a_run_restarts_the_engine_and_runs() -> None:
+    async with driven("dies", prompt=PROMPT) as it:
+        await lost(it)
+        it.app.session._engine_command = fake_engine("five")
+        await it.press("enter")
+        await it.until_finished()
+        assert "diverges at 10" in it.screen()
+
+
+async def test_garbage_is_told_safely_and_the_engine_is_ended() -> None:
+    async with driven("garbage", prompt=PROMPT) as it:
+        pid = await engine_pid(it)
+        await lost(it)
+        await it.until_shown("The engine sent a line it should not")
+        assert "\x1b" not in it.screen()
+        assert "The sky is blue because of" in it.flat()
+        await it.until(lambda: not alive(pid), "the engine is gone")
+
+
+async def test_an_event_about_no_stream_counts_as_garbage() -> None:
+    async with driven("bad_stream", prompt=PROMPT) as it:
+        pid = await engine_pid(it)
+        await lost(it)
+        await it.until_shown("The engine told of stream 99")
+        await it.until(lambda: not alive(pid), "the engine is gone")
+
+
+async def test_an_engine_that_hangs_is_ended_by_one_more_key() -> None:
+    async with driven("hangs", prompt=PROMPT) as it:
+        pid = await engine_pid(it)
+        await it.until_shown("The sky is blue because")
+        await it.until(lambda: it.app.session.silent_s > 0.5, "silence")
+        await it.press("ctrl+g")
+        assert it.phase is Phase.STOPPING
+        await it.until_shown("Ctrl+G once more ends it and starts a new one.")
+        await it.press("ctrl+g")
+        await it.until(lambda: not alive(pid), "the hung engine is gone")
+        await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
+        assert "The sky is blue because" in it.flat()
+
+
+async def test_silence_is_told() -> None:
+    async with driven("hangs", prompt=PROMPT) as it:
+        await it.until_shown("silent for 5 s")
+
+
+async def test_an_engine_command_that_cannot_be_started_is_told() -> None:
+    async with driven(engine_command="/no/such/engine --fast") as it:
+        await it.until_shown("cannot be started")
+        assert it.phase is Phase.LOST
+        await it.type("x")
+        assert "x" in it.screen()
+
+
+async def test_another_protocol_version_is_told() -> None:
+    async with driven("old_protocol") as it:
+        await it.until_shown("The engine speaks protocol version 999")
+
+
+async def test_a_run_that_is_refused_leaves_the_engine_ready() -> None:
+    async with ready("compare_error") as it:
+        await it.type("x")
+        await it.press("enter")
+        await it.until_shown("The prompt has 40000 tokens, the model reads 32768. Shorten it.")
+        assert it.phase is Phase.READY
+
+
+async def test_one_stream_may_fail_alone() -> None:
+    async with driven("stream_error", prompt=PROMPT) as it:
+        await it.until_finished()
+        assert "The logits are not finite. Try float32." in it.flat()
+        assert "identical, 40 tokens" in it.screen()
+
+
+async def test_a_load_can_be_stopped_and_done_again() -> None:
+    async with driven("slow_load", step_s=0.02) as it:
+        await it.until_shown("Downloading")
+        await it.press("ctrl+g")
+        await it.until_shown("The load was stopped. F5 loads the model again.")
+        assert it.phase is Phase.NO_MODEL
+        await it.press("f5")
+        await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
+
+
+async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
+    async with driven(prompt=PROMPT, step_s=0.02) as it:
+        await it.until_shown("The sky")
+        await it.press("f5")
+        await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
+        tokens = it.comparison.total_tokens
+        await asyncio.sleep(0.3)
+        assert it.comparison.total_tokens == tokens
+        assert "cut off" in it.screen()
+
+
+async def engine_pid(it: Driven) -> int:
+    def hello() -> p.Hello | None:
+        return it.app.session.client.hello if it.app.session.client else None
+
+    await it.until(hello, "the engine says hello")
+    found = hello()
+    assert found is not None
+    return found.pid
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

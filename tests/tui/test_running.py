@@ -1,0 +1,217 @@
+"""Type, run, watch, stop, run again."""
+
+from __future__ import annotations
+
+from textual.app import SystemCommand
+
+from gelu_tui.tui.session import Phase
+from gelu_tui.tui.widgets.pane_grid import PaneGrid
+from gelu_tui.tui.widgets.prompt import Prompt
+from gelu_tui.tui.widgets.stream_view import StreamView
+from tests.tui.driving import PROMPT, driven, ready
+
+
+async def test_a_prompt_is_typed_and_run_with_enter() -> None:
+    async with ready() as it:
+        await it.type(PROMPT)
+        await it.press("enter")
+        await it.until_finished()
+        assert it.comparison.started.prompt == PROMPT
+        assert [stream.name for stream in it.comparison.streams] == [
+            "gelu",
+            "gelu_approx",
+            "gelu_fast_approx",
+            "silu",
+            "relu",
+        ]
+        shown = it.screen()
+        for text in ("= reference", "identical, 40 tokens", "diverges at 10", "diverges at 1 "):
+            assert text in shown, shown
+        assert "demo · float32 · cpu · lockstep · ready" in shown
+        assert "tok/s in all" in shown
+        assert "gelu_approx ◆ native" in shown
+
+
+async def test_the_first_divergent_token_is_marked_and_the_shared_prefix_is_quiet() -> None:
+    async with driven(prompt=PROMPT, activations=("gelu_approx", "gelu_fast_approx")) as it:
+        await it.until_finished()
+        reference, variant = it.app.compare.query(StreamView)
+        line = [seg for y in range(3) for seg in variant.render_line(y)]
+        quiet = "".join(seg.text for seg in line if seg.style and seg.style.dim)
+        marked = [seg for seg in line if "►light" in seg.text]
+        assert "Rayleigh" in quiet
+        assert " scattering" not in quiet
+        assert len(marked) == 1
+        assert marked[0].style is not None
+        assert marked[0].style.bold
+        assert marked[0].style.bgcolor != reference.rich_style.bgcolor
+        assert not any(seg.style and seg.style.dim for seg in reference.render_line(0))
+
+
+async def test_streams_are_shown_while_they_grow() -> None:
+    async with ready(step_s=0.05) as it:
+        await it.type("x")
+        await it.press("ctrl+r")
+        await it.until_shown("The sky is")
+        assert it.phase is Phase.RUNNING
+        assert "same so far" in it.screen()
+        assert "running" in it.screen()
+        assert "/40" in it.screen()
+        await it.until_shown("tok/s ·")
+
+
+async def test_a_prompt_given_on_the_command_line_runs_at_once_and_stands_in_the_field() -> None:
+    async with driven(prompt=PROMPT) as it:
+        await it.until_finished()
+        assert it.app.compare.query_one(Prompt).text == PROMPT
+        assert it.comparison.started.prompt == PROMPT
+
+
+async def test_a_run_pressed_while_the_model_loads_is_queued() -> None:
+    async with driven("slow_load", step_s=0.03) as it:
+        await it.type("hello")
+        await it.press("enter")
+        await it.until_shown("The run is queued: it starts as soon as the model is ready.")
+        await it.until_shown("Downloading model.safetensors")
+        assert "MB of 243 MB" in it.screen()
+        assert "12.5 MB/s" in it.screen()
+        await it.until_finished()
+        assert "queued" not in it.screen()
+        assert it.comparison.started.prompt == "hello"
+
+
+async def test_a_queued_run_can_be_withdrawn() -> None:
+    async with driven("slow_load", step_s=0.01) as it:
+        await it.type("hello")
+        await it.press("enter", "ctrl+g")
+        await it.until_shown("The queued run is withdrawn")
+        await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
+        assert it.app.compare.comparison is None
+
+
+async def test_stop_keeps_what_was_shown_and_run_starts_again() -> None:
+    async with ready(step_s=0.03) as it:
+        await it.type("x")
+        await it.press("enter")
+        await it.until_shown("The sky is")
+        await it.press("ctrl+g")
+        await it.until_finished()
+        assert it.comparison.finished is not None
+        assert it.comparison.finished.status == "cancelled"
+        assert "stopped" in it.screen()
+        assert "The sky is" in it.screen()
+        first = it.comparison
+        await it.press("enter")
+        await it.until(lambda: it.app.compare.comparison is not first, "a second run")
+        await it.until_shown("The sky is")
+
+
+async def test_ctrl_c_stops_a_run_and_only_tells_how_to_quit_without_one() -> None:
+    async with ready(step_s=0.03) as it:
+        await it.press("ctrl+c")
+        await it.until_shown("Ctrl+Q quits")
+        await it.type("x")
+        await it.press("enter")
+        await it.until_shown("The sky")
+        await it.press("ctrl+c")
+        await it.until_finished()
+        assert it.comparison.finished is not None
+        assert it.comparison.finished.status == "cancelled"
+
+
+async def test_run_while_running_stops_and_runs_the_new_prompt() -> None:
+    async with ready(step_s=0.03) as it:
+        await it.type("one")
+        await it.press("enter")
+        await it.until_shown("The sky")
+        await it.type(" two")
+        await it.press("enter")
+        await it.until(
+            lambda: it.comparison.started.prompt == "one two", "the new prompt is running"
+        )
+        await it.press("ctrl+g")
+        await it.until_finished()
+
+
+async def test_an_empty_prompt_is_refused_in_a_sentence() -> None:
+    async with ready() as it:
+        await it.press("enter")
+        await it.until_shown("The prompt is empty. Give some text to continue.")
+        assert it.phase is Phase.READY
+
+
+async def test_line_breaks_are_kept() -> None:
+    async with ready() as it:
+        await it.type("one")
+        await it.press("ctrl+n")
+        await it.type("two")
+        assert it.app.compare.query_one(Prompt).text == "one\ntwo"
+        await it.press("enter")
+        await it.until_finished()
+        assert it.comparison.started.prompt == "one\ntwo"
+
+
+async def test_a_pane_becomes_the_reference_of_the_next_run() -> None:
+    async with driven(prompt="x") as it:
+        await it.until_finished()
+        assert it.comparison.reference.name == "gelu_approx"
+        await it.press("tab")
+        await it.until(lambda: isinstance(it.app.focused, StreamView), "a pane has the focus")
+        await it.press("r")
+        await it.until_shown("reference gelu ·")
+        await it.press("ctrl+r")
+        await it.until(lambda: it.comparison.reference.name == "gelu", "the new reference")
+        await it.until_finished()
+
+
+async def test_one_to_eight_panes() -> None:
+    eight = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu", "relu2", "mish", "identity")
+    for count in (1, 2, 8):
+        async with driven(prompt="x", activations=eight[:count], size=(80, 24)) as it:
+            await it.until_finished()
+            assert len(it.app.compare.query_one(PaneGrid).panes) == count
+            for name in eight[:count]:
+                assert name in it.screen()
+
+
+async def test_the_view_follows_the_tail_until_the_user_scrolls_up() -> None:
+    async with ready("long", step_s=0.002, activations=("gelu",), max_tokens=1200) as it:
+        await it.type("x")
+        await it.press("enter")
+        view = it.app.compare.query_one(StreamView)
+        await it.until(lambda: view.max_scroll_y > 20, "a long text")
+        assert view.is_vertical_scroll_end
+        await it.press("tab")
+        await it.until(lambda: view.has_focus, "the view has the focus")
+        await it.press("pageup")
+        await it.until(lambda: not view.is_vertical_scroll_end, "scrolled up")
+        place = view.scroll_offset.y
+        longer = view.max_scroll_y + 10
+        await it.until(lambda: view.max_scroll_y > longer, "more text")
+        assert view.scroll_offset.y == place
+        await it.press("end")
+        await it.until(lambda: view.is_vertical_scroll_end, "the end again")
+        longer = view.max_scroll_y + 10
+        await it.until(lambda: view.max_scroll_y > longer, "more text")
+        assert view.is_vertical_scroll_end
+
+
+async def test_the_palette_holds_the_actions_and_the_settings() -> None:
+    async with ready() as it:
+
+        def commands() -> dict[str, SystemCommand]:
+            return {c.title: c for c in it.app.get_system_commands(it.app.screen)}
+
+        assert {"Run", "Activations", "Reload the model", "Schedule: solo"} <= set(commands())
+        assert "Stop" not in commands()
+        await commands()["Schedule: solo"].callback()
+        await commands()["Tokens: 80"].callback()
+        await it.until_shown("80 tokens · solo")
+
+
+async def test_help_lists_the_keys() -> None:
+    async with ready() as it:
+        await it.press("f1")
+        await it.until_shown("Stop the run or the load")
+        await it.press("enter")
+        await it.until_shown("Type a prompt")

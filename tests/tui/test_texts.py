@@ -1,0 +1,171 @@
+"""The pure parts: labels, layout, and a stream as styled text."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from textual.style import Style
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.tui import labels
+from gelu_tui.tui.layout import MIN_PANE_ROWS, pane_columns
+from gelu_tui.tui.stream_text import StreamStyles, stream_content
+
+STYLES = StreamStyles(shared=Style(dim=True), fork=Style(reverse=True), error=Style(bold=True))
+
+
+def comparison(reference: list[str], variant: list[str]) -> Comparison:
+    """Two streams with these token texts; equal texts are equal tokens."""
+    infos = (p.VariantInfo("gelu", "f", "float32"), p.VariantInfo("silu", "g", "float32"))
+    made = Comparison.begin(p.Started("x", "x", (1,), infos, 0, 40, "lockstep", False))
+    for step, texts in enumerate(itertools.zip_longest(reference, variant)):
+        made.apply(
+            p.Step(
+                step,
+                step + 1.0,
+                tuple(
+                    p.StreamStep(i, hash(text), text, None, None, None, step + 1.0)
+                    for i, text in enumerate(texts)
+                    if text is not None
+                ),
+            )
+        )
+    return made
+
+
+def end(made: Comparison, *reasons: p.FinishReason) -> None:
+    for stream, reason in enumerate(reasons):
+        made.apply(p.StreamFinished(stream, reason))
+
+
+def shown(made: Comparison) -> list[tuple[str, str]]:
+    """The variant's text as (text, kind) runs."""
+    content = stream_content(made.streams[1], is_reference=False, styles=STYLES)
+    kinds = {STYLES.shared: "shared", STYLES.fork: "fork", STYLES.error: "error"}
+    spans = [(s.start, s.end, kinds[s.style]) for s in content.spans if s.style in kinds]  # type: ignore[index]
+    return [(content.plain[start:stop], kind) for start, stop, kind in spans]
+
+
+def plain(made: Comparison) -> str:
+    return stream_content(made.streams[1], is_reference=False, styles=STYLES).plain
+
+
+def test_while_streams_agree_all_of_it_is_quiet() -> None:
+    made = comparison(["The", " sky"], ["The", " sky"])
+    assert shown(made) == [("The sky", "shared")]
+
+
+def test_only_the_first_divergent_token_is_marked() -> None:
+    made = comparison(["The", " sky", " is"], ["The", " sea", " is"])
+    assert shown(made) == [("The", "shared"), ("►sea", "fork")]
+    assert plain(made) == "The ►sea is"
+
+
+@pytest.mark.parametrize(
+    ("token", "after", "expected"),
+    [
+        ("\n", "b", "a►↵\nb"),
+        ("\n\n", "b", "a►↵↵\nb"),
+        ("\t", "b", "a►→b"),
+        (" ", "b", "a►␣b"),
+        ("\x1b", "b", "a►␛b"),
+        ("", "b", "a►…b"),
+    ],
+)
+def test_a_blank_first_divergent_token_has_a_form(token: str, after: str, expected: str) -> None:
+    assert plain(comparison(["a", "x", "y"], ["a", token, after])) == expected
+
+
+def test_an_empty_first_divergent_token_is_named_by_its_fork() -> None:
+    made = comparison(["a", "x"], ["a", ""])
+    made.apply(p.ForkFound(1, 1, 1, 2, "x", "<eos>", (), (), {}, {}, {}, reason="no replay yet"))
+    assert plain(made) == "a►<eos>"
+
+
+def test_a_stream_that_ends_before_the_reference_diverges_at_its_end() -> None:
+    made = comparison(["a", "b"], ["a"])
+    end(made, "length", "stop")
+    assert made.streams[1].first_divergent_token == 1
+    assert plain(made) == "a►end of text"
+
+
+def test_a_failed_stream_says_why_after_its_text() -> None:
+    made = comparison(["a"], ["a"])
+    made.apply(p.StreamFinished(1, "failed", error=ErrorInfo("nan", "Not\x1b finite.", "Try f32.")))
+    assert plain(made) == "a\n✗ Not␛ finite. Try f32."
+
+
+@pytest.mark.parametrize(
+    ("reference", "variant", "reasons", "running", "expected"),
+    [
+        ([], [], (), True, "waiting for its first token"),
+        (["a"], ["a"], (), True, "same so far"),
+        ([], ["a"], (), True, "waiting for the reference"),
+        (["a", "b"], ["a", "c"], (), True, "► diverges at 1"),
+        (["a"], ["a"], ("length", "length"), False, "identical, 1 token"),
+        (["a", "b"], ["a", "b"], ("stop", "stop"), False, "identical, 2 tokens"),
+        (["a", "b"], ["a", "b"], ("cancelled", "cancelled"), False, "same for 2 tokens"),
+        ([], [], (), False, "no tokens"),
+    ],
+)
+def test_how_a_stream_stands(
+    reference: list[str],
+    variant: list[str],
+    reasons: tuple[p.FinishReason, ...],
+    running: bool,
+    expected: str,
+) -> None:
+    made = comparison(reference, variant)
+    end(made, *reasons)
+    assert labels.divergence(made.streams[1], made.reference, running=running) == expected
+
+
+def test_the_reference_is_named_as_such() -> None:
+    made = comparison(["a"], ["b"])
+    assert labels.divergence(made.reference, made.reference, running=True) == "= reference"
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (243_000_000, "243 MB"), (4.2e9, "4.20 GB")],
+)
+def test_sizes(count: float, expected: str) -> None:
+    assert labels.size(count) == expected
+
+
+def test_progress_with_and_without_a_total() -> None:
+    known = p.Progress("download", "a\x1bb", 61_000_000, 244_000_000, "bytes", 12_000_000.0)
+    assert labels.progress(known) == "Downloading a␛b  ██░░░░░░░░ 25%  61.0 MB of 244 MB  12.0 MB/s"
+    assert labels.progress(p.Progress("load", "", 3, 0, "parts")) == "Loading  3 parts"
+    over = p.Progress("convert", "x", 11, 10, "parts")
+    assert "100%" in labels.progress(over)
+
+
+@pytest.mark.parametrize(
+    ("panes", "width", "height", "columns"),
+    [
+        (5, 200, 46, 5),
+        (5, 120, 32, 3),
+        (5, 80, 20, 3),
+        (4, 120, 32, 4),
+        (8, 80, 20, 2),
+        (3, 80, 20, 3),
+        (2, 80, 20, 2),
+        (1, 80, 20, 1),
+    ],
+)
+def test_columns(panes: int, width: int, height: int, columns: int) -> None:
+    assert pane_columns(panes, width, height) == columns
+
+
+def test_panes_are_never_unreadably_narrow() -> None:
+    for panes, width, height in itertools.product(range(1, 9), range(40, 260, 7), range(5, 60, 5)):
+        columns = pane_columns(panes, width, height)
+        assert 1 <= columns <= panes
+        assert width // columns >= 22
+        rows = -(-panes // columns)
+        fits_alone = height >= MIN_PANE_ROWS * panes
+        assert height // rows >= MIN_PANE_ROWS or not fits_alone
