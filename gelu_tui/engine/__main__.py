@@ -1,87 +1,17 @@
-"""`python -m gelu_tui.engine`: protocol on stdin and stdout, everything else in the log."""
+"""`python -m gelu_tui.engine`: the child process."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import logging
-import os
-import platform
-import signal
-import sys
-from pathlib import Path
-from typing import BinaryIO
-
-from gelu_tui import __version__
-from gelu_tui.core import paths
-from gelu_tui.core import protocol as p
 from gelu_tui.engine import device
-from gelu_tui.engine.session import Inbox, Output, Session
-
-_LOG_LIMIT = 1_000_000
-
-
-def _open_log() -> Path | None:
-    """Open the log, rotating it when it has grown; None where it cannot be written."""
-    file = paths.log_dir() / "engine.log"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.stat().st_size > _LOG_LIMIT:
-            file.replace(file.with_suffix(".log.1"))
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
-        return None
-    # Also what C++ code and libraries print must land in the log and not on the user's terminal.
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    return file
-
-
-def _take_stdout() -> BinaryIO:
-    """Keep the real stdout for the protocol and point fd 1 at stderr, so no print corrupts it."""
-    protocol = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return protocol
 
 
 def main() -> None:
     """Serve until stdin ends."""
+    # First, because what is imported before a restart is imported twice.
     device.restart_with_blas("gelu_tui.engine")
-    device.forget_preload()
-    log_file = _open_log()
-    stdout = _take_stdout()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(name)s: %(message)s",
-    )
-    # Ctrl-C in a terminal is the app's to decide, also where the engine shares its session (ssh).
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    output = Output(stdout)
-    output.emit(
-        p.Hello(
-            protocol=p.PROTOCOL_VERSION,
-            versions={
-                "gelu_tui": __version__,
-                "mlx": importlib.metadata.version("mlx"),
-                "mlx_lm": importlib.metadata.version("mlx-lm"),
-                "python": platform.python_version(),
-            },
-            pid=os.getpid(),
-            log_file=str(log_file or "not written"),
-        )
-    )
-    if sys.stdin is None:
-        os._exit(0)  # nobody can ask anything
-    try:
-        Session(Inbox(sys.stdin.buffer, output.emit), output.emit).serve()
-    except BaseException:
-        logging.getLogger(__name__).exception("the engine ends")
-        # Threads of MLX and of the tokenizer may abort an orderly exit.
-        os._exit(1)
+    from gelu_tui.engine.serve import serve
+
+    serve()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import psutil
-
 BLAS_VARIABLE = "GELU_TUI_BLAS"
 _PRELOADED = "GELU_TUI_BLAS_PRELOADED"
 
@@ -95,6 +93,7 @@ def blas_name() -> str | None:
 def free_memory() -> int:
     """Bytes that a model may take now."""
     import mlx.core as mx
+    import psutil
 
     if on_gpu():
         # Unified memory: what Metal recommends, whatever the file cache holds at the moment.

@@ -54,7 +54,7 @@ def test_the_command_line_imports_no_textual_before_it_is_needed() -> None:
 
 
 def test_the_engine_says_hello_before_it_imports_mlx() -> None:
-    found = imported_by("gelu_tui.engine", "gelu_tui.engine.__main__")
+    found = imported_by("gelu_tui.engine", "gelu_tui.engine.serve")
     assert not found & (HEAVY | {"textual"})
 
 
