@@ -1,0 +1,128 @@
+"""The app in a real terminal: how it opens, and that every end leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tui.driving import fake_engine
+from tests.tui.terminal import Terminal, alive, terminal
+
+
+def running(opened: Terminal) -> int:
+    """Wait until tokens stream; the engine's process id."""
+    opened.until_shown("The sky")
+    (engine,) = opened.children()
+    return engine
+
+
+def test_opening_the_app_imports_no_model_library() -> None:
+    forbidden = ("mlx", "mlx_lm", "transformers", "numpy", "huggingface_hub", "tokenizers")
+    code = (
+        "import sys, gelu_tui.tui.app\n"
+        f"print([m for m in sys.modules if m.split('.')[0] in {forbidden}])"
+    )
+    said = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_the_prompt_is_shown_before_the_engine_is_started(tmp_path: Path) -> None:
+    before = (
+        "import time\n"
+        "from gelu_tui.tui.app import GeluApp\n"
+        "start = GeluApp.start_engine\n"
+        "GeluApp.start_engine = lambda self: (time.sleep(1), start(self))\n"
+    )
+    with terminal(fake_engine("five"), tmp_path, before=before) as opened:
+        opened.until_shown("Type a prompt. Enter runs it.")
+        assert not opened.children()
+        opened.until_shown("ready")
+        assert opened.children()
+
+
+def test_type_run_watch_stop_quit(tmp_path: Path) -> None:
+    with terminal(fake_engine("five", 0.05), tmp_path) as opened:
+        opened.until_shown("Type a prompt")
+        opened.send("Why is the sky blue?\r")
+        engine = running(opened)
+        opened.until_shown("► diverges at 1 ")
+        opened.send("\x07")
+        opened.until_shown("stopped")
+        opened.send("\x11")
+        assert opened.wait() == 0
+        assert opened.restored()
+        opened.until(lambda: not alive(engine), "the engine is gone")
+
+
+def test_a_pasted_prompt_keeps_its_line_breaks(tmp_path: Path) -> None:
+    with terminal(fake_engine("five"), tmp_path) as opened:
+        opened.until_shown("Type a prompt")
+        opened.send("\x1b[200~first line\nsecond line\x1b[201~")
+        opened.until_shown("second line")
+        opened.until_shown("ready")
+        assert "= reference" not in opened.text
+        rows = opened.text.splitlines()
+        assert "first line" in rows[0]
+        assert "second line" in rows[1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_app_and_engine_and_restores_the_terminal(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    with terminal(fake_engine("five", 0.05), tmp_path, prompt="x") as opened:
+        engine = running(opened)
+        opened.process.send_signal(number)
+        assert opened.wait() == code
+        assert opened.restored()
+        opened.until(lambda: not alive(engine), "the engine is gone")
+
+
+@pytest.mark.parametrize("scenario", ["five", "hangs"])
+def test_a_lost_connection_leaves_no_process(scenario: str, tmp_path: Path) -> None:
+    with terminal(fake_engine(scenario, 0.05), tmp_path, prompt="x") as opened:
+        engine = running(opened)
+        opened.hang_up()
+        opened.wait()
+        opened.until(lambda: not alive(engine), "the engine is gone")
+
+
+def test_a_killed_app_leaves_no_engine(tmp_path: Path) -> None:
+    with terminal(fake_engine("five", 0.05), tmp_path, prompt="x") as opened:
+        engine = running(opened)
+        opened.process.kill()
+        opened.wait()
+        opened.until(lambda: not alive(engine), "the engine is gone")
+
+
+def test_quit_ends_an_engine_that_hangs(tmp_path: Path) -> None:
+    with terminal(fake_engine("hangs", 0.02), tmp_path, prompt="x") as opened:
+        engine = running(opened)
+        os.kill(engine, signal.SIGSTOP)
+        opened.send("\x11")
+        assert opened.wait() == 0
+        assert opened.restored()
+        opened.until(lambda: not alive(engine), "the engine is gone")
+
+
+def test_a_fault_of_the_app_is_a_sentence_and_a_log_entry(tmp_path: Path) -> None:
+    before = (
+        "from gelu_tui.tui.screens.compare import CompareScreen\n"
+        "CompareScreen.action_help = lambda self: 1 / 0\n"
+    )
+    with terminal(fake_engine("five", 0.05), tmp_path, prompt="x", before=before) as opened:
+        engine = running(opened)
+        opened.send("\x1bOP")
+        assert opened.wait() == 1
+        assert opened.restored()
+        said = opened.output.decode().rpartition("\x1b[?1049l")[2]
+        assert "gelu-tui ended because of a fault of its own." in said
+        assert "Traceback" not in said
+        (log,) = tmp_path.rglob("app.log")
+        assert "ZeroDivisionError" in log.read_text(encoding="utf-8")
+        opened.until(lambda: not alive(engine), "the engine is gone")
