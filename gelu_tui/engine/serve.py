@@ -37,6 +37,18 @@ def _open_log() -> Path | None:
     return file
 
 
+def _take_stdin() -> BinaryIO:
+    """Keep the real stdin for the protocol: a program started by a library must not read it."""
+    try:
+        protocol = os.fdopen(os.dup(0), "rb")
+    except OSError:
+        os._exit(0)  # it is closed: nobody can ask anything
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return protocol
+
+
 def _take_stdout() -> BinaryIO:
     """Keep the real stdout for the protocol and point fd 1 at stderr, so no print corrupts it."""
     protocol = os.fdopen(os.dup(1), "wb")
@@ -47,6 +59,7 @@ def _take_stdout() -> BinaryIO:
 def serve() -> None:
     """Answer commands until stdin ends."""
     device.forget_preload()
+    stdin = _take_stdin()
     log_file = _open_log()
     stdout = _take_stdout()
     logging.basicConfig(
@@ -73,10 +86,8 @@ def serve() -> None:
             log_file=str(log_file or "not written"),
         )
     )
-    if sys.stdin is None:
-        os._exit(0)  # nobody can ask anything
     try:
-        Session(Inbox(sys.stdin.buffer, output.emit), output.emit).serve()
+        Session(Inbox(stdin, output.emit), output.emit).serve()
     except BaseException:
         logging.getLogger(__name__).exception("the engine ends")
         # Threads of MLX and of the tokenizer may abort an orderly exit.

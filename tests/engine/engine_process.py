@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-P", "-m", "gelu_tui.engine")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
+ENDLESS = 100_000
 
 # What would make a test depend on who runs it.
 _UNWANTED = (
@@ -140,3 +141,30 @@ def tokens_of(events: Sequence[dict[str, Any]]) -> list[list[int]]:
             for step in event["streams"]:
                 streams[step["stream"]].append(step["token"])
     return streams
+
+
+def broken_mlx(folder: Path) -> None:
+    (folder / "mlx").mkdir()
+    (folder / "mlx" / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
+
+
+def load(engine: EngineProcess, folder: str) -> dict[str, Any]:
+    engine.send({"command": "load", "model": folder})
+    event = engine.until("loaded", "failed")[-1]
+    assert event["event"] == "loaded", event
+    return event
+
+
+def compare(prompt: str = "the sky is", *activations: str, **more: Any) -> dict[str, Any]:
+    names = list(activations) or ["gelu", "relu", "silu"]
+    return {"command": "compare", "prompt": prompt, "activations": names, **more}
+
+
+def failure(engine: EngineProcess) -> dict[str, Any]:
+    """The next event, which must be a failure told in one line."""
+    event = engine.next()
+    assert event["event"] == "failed", event
+    error = event["error"]
+    assert "\n" not in error["message"] and len(error["message"]) < 300
+    assert "Traceback" not in error["message"]
+    return {**event, **error}
