@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -117,14 +118,8 @@ class EngineProcess:
         self.process.wait(10)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
-            stream.close() if stream is not self.process.stdin else _close(stream)
-
-
-def _close(stream: Any) -> None:
-    try:
-        stream.close()
-    except BrokenPipeError:
-        stream.raw.close()
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def step_count(events: Sequence[dict[str, Any]]) -> int:
