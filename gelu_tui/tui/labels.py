@@ -98,6 +98,8 @@ def progress(event: p.Progress) -> str:
 
 
 def _amount(event: p.Progress) -> str:
+    if event.total <= 0 and event.done <= 0:
+        return ""
     if event.unit == "bytes":
         total = f" of {size(event.total)}" if event.total > 0 else ""
         return f"{size(event.done)}{total}"

@@ -39,7 +39,7 @@ def test_the_prompt_is_shown_before_the_engine_is_started(tmp_path: Path) -> Non
         "GeluApp.start_engine = lambda self: (time.sleep(1), start(self))\n"
     )
     with terminal(fake_engine("five"), tmp_path, before=before) as opened:
-        opened.until_shown("Type a prompt. Enter runs it.")
+        opened.until_shown("Type a prompt. Enter runs it")
         assert not opened.children()
         opened.until_shown("ready")
         assert opened.children()

@@ -175,25 +175,27 @@ async def test_one_to_eight_panes() -> None:
 
 
 async def test_the_view_follows_the_tail_until_the_user_scrolls_up() -> None:
-    async with ready("long", step_s=0.002, activations=("gelu",), max_tokens=1200) as it:
+    async with ready(
+        "long", step_s=0.002, activations=("gelu",), size=(60, 24), max_tokens=2000
+    ) as it:
         await it.type("x")
         await it.press("enter")
         view = it.app.compare.query_one(StreamView)
-        await it.until(lambda: view.max_scroll_y > 20, "a long text")
-        assert view.is_vertical_scroll_end
+        await it.until(lambda: len(view.rows) > 60, "a long text")
+        assert view.is_at_end
         await it.press("tab")
         await it.until(lambda: view.has_focus, "the view has the focus")
         await it.press("pageup")
-        await it.until(lambda: not view.is_vertical_scroll_end, "scrolled up")
-        place = view.scroll_offset.y
-        longer = view.max_scroll_y + 10
-        await it.until(lambda: view.max_scroll_y > longer, "more text")
-        assert view.scroll_offset.y == place
+        await it.until(lambda: not view.is_at_end, "scrolled up")
+        place = view.top
+        longer = len(view.rows) + 10
+        await it.until(lambda: len(view.rows) > longer, "more text")
+        assert view.top == place
         await it.press("end")
-        await it.until(lambda: view.is_vertical_scroll_end, "the end again")
-        longer = view.max_scroll_y + 10
-        await it.until(lambda: view.max_scroll_y > longer, "more text")
-        assert view.is_vertical_scroll_end
+        await it.until(lambda: view.is_at_end, "the end again")
+        longer = len(view.rows) + 10
+        await it.until(lambda: len(view.rows) > longer, "more text")
+        assert view.is_at_end
 
 
 async def test_the_palette_holds_the_actions_and_the_settings() -> None:

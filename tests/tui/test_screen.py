@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from textual.color import Color
 
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.stream_view import StreamView
@@ -46,7 +47,7 @@ async def test_a_resize_in_the_middle_of_a_run_wraps_anew() -> None:
             await it.pilot.resize_terminal(*size)
         await it.until_finished()
         for view in it.app.compare.query(StreamView):
-            assert all(line.cell_length <= view.size.width for line in view._lines)
+            assert all(line.cell_length <= view.size.width for line in view.rows)
 
 
 async def test_hostile_text_is_visible_and_does_nothing() -> None:
@@ -112,3 +113,5 @@ async def test_light_and_dark_themes_keep_the_fork_distinct() -> None:
             assert styles[0] is not None
             assert styles[0].color != styles[0].bgcolor
             assert styles[0].bgcolor != view.rich_style.bgcolor
+            warning = it.app.theme_variables["warning"]
+            assert styles[0].bgcolor == Color.parse(warning).rich_color

@@ -140,6 +140,7 @@ def test_progress_with_and_without_a_total() -> None:
     known = p.Progress("download", "a\x1bb", 61_000_000, 244_000_000, "bytes", 12_000_000.0)
     assert labels.progress(known) == "Downloading a␛b  ██░░░░░░░░ 25%  61.0 MB of 244 MB  12.0 MB/s"
     assert labels.progress(p.Progress("load", "", 3, 0, "parts")) == "Loading  3 parts"
+    assert labels.progress(p.Progress("load", "weights", 0, 0, "parts")) == "Loading weights"
     over = p.Progress("convert", "x", 11, 10, "parts")
     assert "100%" in labels.progress(over)
 

@@ -70,6 +70,7 @@ class CompareScreen(Screen[None]):
     async def on_mount(self) -> None:
         """Show the choices, and begin to look at the engine."""
         self._timer = self.set_interval(1 / REFRESH_HZ, self._tick)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
         await self.show_choices()
 
     # --- what the user does -------------------------------------------------------------------
@@ -268,26 +269,23 @@ class CompareScreen(Screen[None]):
 
     def _status_text(self) -> str:
         session = self.session
+        since = f" · {session.phase_s:.0f} s" if session.phase_s >= 1 else ""
         silent = f" · silent for {session.silent_s:.0f} s" if session.silent_s > SILENCE_S else ""
         if session.progress is not None:
-            return labels.progress(session.progress) + silent
+            waiting = since if session.phase is Phase.LOADING else silent
+            return labels.progress(session.progress) + waiting
         if session.loaded is not None:
-            shown = self.comparison.started.schedule if self.comparison else self.choices.schedule
+            schedule = (self.comparison.started if self.comparison else self.choices).schedule
             doing = {Phase.READY: "ready", Phase.RUNNING: "running"}.get(session.phase, "stopping")
             quiet = silent if session.phase in BUSY else ""
-            return f"{labels.model(session.loaded)} · {shown} · {doing}{quiet}"
+            return f"{labels.model(session.loaded)} · {schedule} · {doing}{quiet}"
         model = visible_line(session.model)
-        match session.phase:
-            case Phase.STARTING:
-                return f"Starting the engine{silent}"
-            case Phase.LOADING:
-                return f"Loading {model}{silent}"
-            case Phase.STOPPING:
-                return f"Stopping{silent}"
-            case Phase.NO_MODEL:
-                return f"{model} is not loaded"
-            case _:
-                return "No engine"
+        return {
+            Phase.STARTING: f"Starting the engine{since}",
+            Phase.LOADING: f"Loading {model}{since}",
+            Phase.STOPPING: f"Stopping{since}",
+            Phase.NO_MODEL: f"{model} is not loaded",
+        }.get(session.phase, "No engine")
 
     def on_resize(self, event: Resize) -> None:
         """Ask for more room where the screen could not be used."""

@@ -31,7 +31,7 @@ class Prompt(TextArea):
             soft_wrap=True,
             tab_behavior="focus",
             highlight_cursor_line=False,
-            placeholder="Type a prompt. Enter runs it.",
+            placeholder="Type a prompt. Enter runs it, Ctrl+N breaks the line.",
             compact=True,
         )
 

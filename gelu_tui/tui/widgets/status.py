@@ -29,4 +29,4 @@ class StatusLine(Static):
         room = width - Content(right).cell_length - (2 if right else 0)
         start = Content(left).truncate(max(0, room), ellipsis=True)
         gap = max(0, width - start.cell_length - Content(right).cell_length)
-        self.update(Content.assemble(start, " " * gap, (right, "bold")))
+        self.update(Content.assemble(start, " " * gap, (right, "bold")), layout=False)

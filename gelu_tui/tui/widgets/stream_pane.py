@@ -45,15 +45,17 @@ class PaneHead(Static):
         if self.has_class("-wide"):
             right = " · ".join(filter(None, (counts, ending)))
             gap = " " * max(1, width - len(state) - len(right))
-            self.update(Content.assemble((state, style), gap, (right, "dim")))
+            content = Content.assemble((state, style), gap, (right, "dim"))
         else:
             gap = " " * max(1, width - len(state) - len(ending))
-            self.update(Content.assemble((state, style), (f"{gap}{ending}\n{counts}", "dim")))
+            content = Content.assemble((state, style), (f"{gap}{ending}\n{counts}", "dim"))
+        self.update(content, layout=False)
 
 
 class StreamPane(Vertical):
     """Draws a stream of a comparison, or only a variant's name while there is none."""
 
+    ALLOW_MAXIMIZE = True
     DEFAULT_CSS = """
     StreamPane {
         height: 1fr;

@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import ClassVar
 
+from textual.binding import Binding
 from textual.content import Content
-from textual.events import Resize
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.geometry import Region
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
+from textual.widget import Widget
 
 from gelu_tui.tui.stream_text import StreamStyles
 
+_WHEEL_ROWS = 3
 
-class StreamView(ScrollView, can_focus=True):
-    """Shows one `Content`; drawn line by line, so that a longer text needs no new layout."""
 
+class StreamView(Widget, can_focus=True):
+    """Shows one `Content`, row by row.
+
+    It scrolls by itself instead of being a `ScrollView`: there every new row is a new layout of
+    the screen, and the whole pane is sent to the terminal again. Here a token costs its own row.
+    """
+
+    ALLOW_MAXIMIZE = False  # its pane is maximised, with name and counts
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "stream--shared",
         "stream--fork",
         "stream--error",
+        "stream--bar",
     }
 
     DEFAULT_CSS = """
     StreamView {
         height: 1fr;
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-gutter: stable;
         .stream--shared { text-style: dim; }
         .stream--fork { color: $background; background: $warning; text-style: bold; }
         .stream--error { color: $text-error; text-style: bold; }
+        .stream--bar { color: $foreground 40%; }
+        &:focus .stream--bar { color: $accent; }
     }
     """
 
+    BINDINGS: ClassVar = [
+        Binding("up", "scroll_rows(-1)", "Row up", show=False),
+        Binding("down", "scroll_rows(1)", "Row down", show=False),
+        Binding("pageup", "scroll_pages(-1)", "Page up", show=False),
+        Binding("pagedown", "scroll_pages(1)", "Page down", show=False),
+        Binding("home", "scroll_to_start", "Start", show=False),
+        Binding("end", "scroll_to_end", "End, and follow it", show=False),
+    ]
+
     def __init__(self) -> None:
         super().__init__()
-        self._content = Content()
-        self._lines: list[Content] = []
-        self._follow = True
+        self.top = 0
+        self.follows = True
+        self.rows: list[Content] = []
+        self._text = Content()
+        self._paragraphs: list[tuple[Content, list[Content]]] = []  # with the rows of each
+        self._wrapped_to = 0
+        self._bar = range(0)
 
     @property
     def allow_select(self) -> bool:
@@ -58,55 +80,144 @@ class StreamView(ScrollView, can_focus=True):
             error=self.get_visual_style("stream--error"),
         )
 
-    def show(self, content: Content) -> None:
-        """Replace the text; the tail stays in view unless the user has scrolled up."""
-        self._content = content
-        self._wrap()
+    # --- the text -----------------------------------------------------------------------------
+
+    def show(self, text: Content) -> None:
+        """Replace the text; only rows that differ are wrapped and drawn again."""
+        self._text = text
+        self._draw_from(self._wrap())
 
     def restart(self) -> None:
         """Begin an empty text and follow it."""
-        self._follow = True
+        self.follows = True
         self.show(Content())
-
-    def _wrap(self) -> None:
-        width = self.scrollable_content_region.width
-        self._lines = self._content.wrap(width) if width > 0 and self._content else []
-        follow = self._follow
-        self.virtual_size = Size(width, len(self._lines))
-        if follow:
-            # Forced, because the scroll bar appears only with the next layout.
-            self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
-        self._follow = follow
-        self.refresh()
 
     def on_resize(self, event: Resize) -> None:
         """Wrap to the new width."""
         self._wrap()
+        self._draw_from(0)
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow the tail again once the user is back at the end."""
-        super().watch_scroll_y(old_value, new_value)
-        self._follow = self.is_vertical_scroll_end
+    def _wrap(self) -> int:
+        """Bring `rows` up to date; the first row that changed."""
+        width = max(0, self.size.width - 1)  # the last column is the scroll bar's
+        if width != self._wrapped_to:
+            self._wrapped_to = width
+            self._paragraphs.clear()
+        if not width:
+            return 0
+        lines = self._text.split(allow_blank=True) if self._text else []
+        kept, row = 0, 0
+        for line, (wrapped, rows) in zip(lines, self._paragraphs, strict=False):
+            if not line.is_same(wrapped):
+                break
+            kept, row = kept + 1, row + len(rows)
+        del self._paragraphs[kept:]
+        before = self.rows[row:]
+        del self.rows[row:]
+        for line in lines[kept:]:
+            rows = line.wrap(width)
+            self._paragraphs.append((line, rows))
+            self.rows.extend(rows)
+        same = takewhile(
+            lambda pair: pair[0].is_same(pair[1]), zip(before, self.rows[row:], strict=False)
+        )
+        return row + sum(1 for _ in same)
+
+    def _draw_from(self, row: int) -> None:
+        """Follow the tail, and draw what differs from `row` on."""
+        top = self._end if self.follows else min(self.top, self._end)
+        width, height = self.size
+        bar = self._bar_at(top)
+        if top != self.top:
+            self.top = top
+            self.refresh()
+        else:
+            if bar != self._bar:
+                self.refresh(Region(width - 1, 0, 1, height))
+            if row - top < height:
+                first = max(0, row - top)
+                self.refresh(Region(0, first, width, height - first))
+        self._bar = bar
+
+    def _bar_at(self, top: int) -> range:
+        """The rows of the view that the scroll bar's thumb covers; none if all text is in view."""
+        height, rows = self.size.height, len(self.rows)
+        if rows <= height:
+            return range(0)
+        length = max(1, height * height // rows)
+        start = round((height - length) * top / self._end)
+        return range(start, start + length)
+
+    # --- scrolling ----------------------------------------------------------------------------
+
+    @property
+    def _end(self) -> int:
+        return max(0, len(self.rows) - self.size.height)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the last row is in view."""
+        return self.top >= self._end
+
+    def scroll_to_row(self, row: int) -> None:
+        """Bring `row` to the top, as far as there is text; at the end it is followed again."""
+        self.top = max(0, min(row, self._end))
+        self.follows = self.is_at_end
+        self._bar = self._bar_at(self.top)
+        self.refresh()
+
+    def action_scroll_rows(self, count: int) -> None:
+        """Scroll by rows."""
+        self.scroll_to_row(self.top + count)
+
+    def action_scroll_pages(self, count: int) -> None:
+        """Scroll by views, with one row of overlap."""
+        self.scroll_to_row(self.top + count * max(1, self.size.height - 1))
+
+    def action_scroll_to_start(self) -> None:
+        """Show the first row."""
+        self.scroll_to_row(0)
+
+    def action_scroll_to_end(self) -> None:
+        """Show the last row and follow it."""
+        self.scroll_to_row(self._end)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """The wheel; where there is nothing to scroll it is left to the grid."""
+        self._wheel(event, -_WHEEL_ROWS)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """The wheel; where there is nothing to scroll it is left to the grid."""
+        self._wheel(event, _WHEEL_ROWS)
+
+    def _wheel(self, event: MouseScrollUp | MouseScrollDown, rows: int) -> None:
+        before = self.top
+        self.scroll_to_row(self.top + rows)
+        if self.top != before:
+            event.stop()
+            event.prevent_default()
+
+    # --- drawing ------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         """One row of the visible part."""
         base = self.visual_style
-        width = self.size.width
-        row = self.scroll_offset.y + y
-        if row >= len(self._lines):
-            return Strip.blank(width, base.rich_style)
-        line = self._lines[row]
+        width = max(0, self.size.width - 1)
+        row = self.top + y
+        line = self.rows[row] if row < len(self.rows) else Content()
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(row)) is not None:
             start, end = span
             highlight = self.screen.get_visual_style("screen--selection")
             line = line.stylize(highlight, start, None if end == -1 else end)
         strip = Strip(line.render_segments(base), line.cell_length)
-        return strip.adjust_cell_length(width, base.rich_style).apply_offsets(0, row)
+        strip = strip.adjust_cell_length(width, base.rich_style).apply_offsets(0, row)
+        bar = Content.styled("▐" if y in self._bar else " ", self.get_visual_style("stream--bar"))
+        return Strip.join([strip, Strip(bar.render_segments(base), 1)])
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The selected text, wrapped as it is on the screen."""
-        return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
+        return selection.extract("\n".join(row.plain for row in self.rows)), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Redraw with the selection."""
