@@ -1,0 +1,109 @@
+"""`gelu-tui activations`, help and version: readable at 80 columns, nothing cut off."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from gelu_tui import __version__
+from gelu_tui.core.activations import NATIVE_OF, REGISTRY
+from tests.cli.command import gelu
+
+
+def test_text_at_80_columns(env: dict[str, str]) -> None:
+    done = gelu(env, "activations")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert "…" not in done.out and "\x1b" not in done.out
+    for activation in REGISTRY.values():
+        # name and formula on one line, all aliases on another
+        assert any(re.match(rf"{activation.name} +{re.escape(activation.formula)}  ", line)
+                   for line in lines)  # fmt: skip
+        if activation.aliases:
+            aliases = re.escape(", ".join(activation.aliases))
+            assert any(re.fullmatch(rf"{activation.name} +{aliases}", line) for line in lines)
+    for name, families in NATIVE_OF.items():
+        assert f"{name} in {', '.join(families)}" in " ".join(lines)
+
+
+def test_errors_are_those_measured_elsewhere(env: dict[str, str]) -> None:
+    document = json.loads(gelu(env, "activations", "--format", "json").raw)
+    assert document["schema"] == "gelu-tui.activations/1"
+    found = {entry["name"]: entry for entry in document["activations"]}
+    assert list(found) == list(REGISTRY)
+    for entry in found.values():
+        assert set(entry) == {
+            "name",
+            "formula",
+            "expression",
+            "aliases",
+            "native_of",
+            "max_error",
+            "max_error_at",
+        }
+    assert (found["gelu"]["max_error"], found["gelu"]["aliases"]) == (0, ["gelu_exact", "gelu_erf"])
+    assert found["gelu_approx"]["native_of"] == ["gemma2", "gemma3_text", "gemma3"]
+    # max abs error against erf in float64, and where, by a computation of its own
+    measured = {
+        "gelu_approx": (4.73e-4, 2.70),
+        "gelu_fast_approx": (0.0203, 2.27),
+        "silu": (0.193, 1.97),
+        "relu": (0.170, 0.75),
+    }
+    for name, (error, place) in measured.items():
+        assert found[name]["max_error"] == pytest.approx(error, rel=0.005)
+        assert abs(found[name]["max_error_at"]) == pytest.approx(place, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("-h",),
+        ("app", "-h"),
+        ("run", "--help"),
+        ("activations", "-h"),
+        ("bench", "-h"),
+    ],
+    ids=" ".join,
+)
+def test_help_at_80_columns(env: dict[str, str], words: tuple[str, ...]) -> None:
+    done = gelu(env, *words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage: gelu-tui ")
+    assert max(map(cell_len, done.out.splitlines())) <= 80
+    assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off
+
+
+def test_help_names_every_shared_option(env: dict[str, str]) -> None:
+    text = gelu(env, "run", "--help").out
+    for option in (
+        "--model",
+        "-a, --activations",
+        "--reference",
+        "--max-tokens",
+        "--schedule",
+        "--chat / --raw",
+        "--activation-precision",
+        "--dtype",
+        "--color",
+        "--engine-command",
+        "--format",
+    ):
+        assert option in text
+
+
+def test_version(env: dict[str, str]) -> None:
+    done = gelu(env, "--version")
+    assert (done.code, done.out) == (0, f"gelu-tui, version {__version__}\n")
+
+
+def test_the_engine_command_is_the_engine(env: dict[str, str]) -> None:
+    done = gelu(env, "engine", stdin=b"garbage\n")
+    assert done.code == 0
+    events = [json.loads(line)["event"] for line in done.raw.splitlines()]
+    assert events == ["hello", "failed"]

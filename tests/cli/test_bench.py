@@ -1,0 +1,150 @@
+"""`gelu-tui bench` on a tiny model: the figures are there and agree with each other."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from gelu_tui.core.document import BenchDocument, StartUp
+from gelu_tui.core.report import bench_report
+from tests.cli.command import (
+    COMMAND,
+    complaint,
+    copying_engine,
+    finished,
+    gelu,
+    gone_within,
+    wait_for,
+)
+
+pytestmark = pytest.mark.xdist_group("bench")
+
+ROWS = {
+    "mlx-lm": 1,
+    "one variant": 1,
+    "raw ×2": 2,
+    "lockstep ×2": 2,
+    "raw ×4": 4,
+    "lockstep ×4": 4,
+    "raw ×8": 8,
+    "lockstep ×8": 8,
+}
+RATIOS = {
+    "one variant ÷ mlx-lm",
+    *(f"lockstep ×{n} ÷ {base}" for n in (2, 4, 8) for base in (f"raw ×{n}", "mlx-lm")),
+    "peak memory ×8 ÷ (×1 + caches)",
+}
+
+
+@pytest.fixture(scope="module")
+def raw(env: dict[str, str], model: str) -> bytes:
+    words = ("--no-start-up", "--tokens", "3", "--rounds", "1", "--format", "json")
+    done = gelu(env, "bench", "--model", model, *words)
+    assert (done.code, done.err) == (0, "")
+    return done.raw
+
+
+@pytest.fixture(scope="module")
+def document(raw: bytes) -> dict[str, Any]:
+    return json.loads(raw)
+
+
+def test_what_was_measured(document: dict[str, Any], model: str) -> None:
+    assert document["schema"] == "gelu-tui.bench/1"
+    assert document["start_up"] is None
+    assert document["model"]["id"] == model
+    assert any("cores" in line for line in document["machine"])
+    report = document["report"]
+    assert (report["tokens"], report["rounds"]) == (3, 1)
+    assert report["prompt_tokens"] > 1
+    assert report["weight_bytes"] > 500_000
+    assert [check["rows"] for check in report["self_checks"]] == [2, 4, 8]
+
+
+def test_every_way_is_measured_and_consistent(document: dict[str, Any]) -> None:
+    ways = {way["name"]: way for way in document["report"]["rows"]}
+    assert {name: way["rows"] for name, way in ways.items()} == ROWS
+    weights = document["report"]["weight_bytes"]
+    for way in ways.values():
+        assert way["step_s"] > 0
+        assert way["tokens_per_second"] == pytest.approx(way["rows"] / way["step_s"])
+        assert way["peak_memory_bytes"] >= weights
+    caches = [ways[f"raw ×{n}"]["cache_bytes"] for n in (2, 4, 8)]
+    assert 0 < caches[0] < caches[1] < caches[2]
+
+
+def test_ratios_are_those_of_the_rows(document: dict[str, Any]) -> None:
+    report = document["report"]
+    assert set(report["ratios"]) == RATIOS
+    assert all(ratio > 0 for ratio in report["ratios"].values())
+    assert 0 <= report["statistics_share"] < 1
+    speed = {way["name"]: way["tokens_per_second"] for way in report["rows"]}
+    # With one round the median of the pairwise ratios is the ratio of the rows.
+    for ratio, value in report["ratios"].items():
+        if "memory" not in ratio:
+            way, base = ratio.split(" ÷ ")
+            assert value == pytest.approx(speed[way] / speed[base]), ratio
+
+
+def test_the_report_at_80_columns(raw: bytes) -> None:
+    whole = msgspec.json.decode(raw, type=BenchDocument, strict=True)
+    out = io.StringIO()
+    console = Console(file=out, width=80, markup=False)
+    console.print(bench_report(msgspec.structs.replace(whole, start_up=StartUp(1.5, 3.0, 0.5))))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert max(map(cell_len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    for name in (*ROWS, *RATIOS):
+        assert any(line.startswith(f"{name} ") for line in lines)
+    assert any(line.endswith(" 0.500") and "first token" in line for line in lines)
+    assert "Command to first token 1.50 s, by a plain mlx-lm script 3.00 s." in lines
+
+
+def test_text_with_start_up(env: dict[str, str], model: str) -> None:
+    """The whole command; the figures of a tiny model mean nothing."""
+    done = gelu(env, "bench", "--model", model, "--tokens", "2", "--rounds", "1")
+    assert (done.code, done.err) == (0, "")
+    assert "command to first token ÷ plain mlx-lm script" in done.out
+    assert all(name in done.out for name in RATIOS)
+
+
+def test_a_model_that_is_not_there(env: dict[str, str]) -> None:
+    assert complaint(gelu(env, "bench", "--model", "/nowhere"), 1)[0] == (
+        "There is no folder '/nowhere'."
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(
+    env: dict[str, str], long_model: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    events = tmp_path / "events"
+    words = ("--model", str(long_model), "--tokens", "1000", "--engine-command")
+    process = subprocess.Popen(
+        [*COMMAND, "bench", *words, copying_engine(events)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        engine = json.loads(wait_for(events, b'"phase":"bench"').splitlines()[0])["pid"]
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert engine in [child.pid for child in children]
+        os.kill(process.pid, number)
+        out, err = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    done = finished(process.returncode, out, err)
+    assert (done.code, done.raw, done.err.strip()) == (128 + number, b"", "")
+    assert all(gone_within(child.pid, 1) for child in children)

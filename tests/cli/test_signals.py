@@ -1,0 +1,212 @@
+"""Signals end a run early, with what there is printed and no engine left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cli.command import (
+    COMMAND,
+    TIMEOUT_S,
+    Done,
+    alive,
+    copying_engine,
+    fake_engine,
+    finished,
+    gone_within,
+    wait_for,
+)
+
+ENDLESS = ("-a", "gelu,relu,silu", "--max-tokens", "100000", "the sky")
+
+
+class Running:
+    """A command in the background."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def until(self, name: str) -> list[dict[str, Any]]:
+        """With `--format jsonl`: the events up to the first one of this name."""
+        assert self.process.stdout is not None
+        events = []
+        for line in self.process.stdout:
+            events.append(json.loads(line))
+            if events[-1]["event"] == name:
+                return events
+        raise AssertionError(f"no {name} among {[event['event'] for event in events]}")
+
+    def end(self, seconds: float = TIMEOUT_S) -> Done:
+        out, err = self.process.communicate(timeout=seconds)
+        return finished(self.process.returncode, out, err)
+
+
+@contextmanager
+def running(env: dict[str, str], *words: str, prefix: tuple[str, ...] = ()) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [*prefix, *COMMAND, *words],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Running(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def idle(process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a process has nothing more to do but wait."""
+    watched = psutil.Process(process.pid)
+    end = time.monotonic() + TIMEOUT_S
+    before = -1.0
+    while time.monotonic() < end:
+        times = watched.cpu_times()
+        if times.user + times.system == before > 0.1:
+            return True
+        before = times.user + times.system
+        time.sleep(0.3)
+    return False
+
+
+# --- one signal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_an_interrupt_prints_what_there_is(
+    env: dict[str, str], long_model: Path, tmp_path: Path, output: str
+) -> None:
+    events = tmp_path / "events"
+    words = ("--model", str(long_model), "--engine-command", copying_engine(events))
+    with running(env, "run", *words, "--format", output, *ENDLESS) as command:
+        seen = wait_for(events, b'"event":"step"')
+        command.signal(signal.SIGINT)
+        done = command.end(10)
+    assert (done.code, done.err) == (130, "")
+    assert gone_within(json.loads(seen.splitlines()[0])["pid"], 1)
+    if output == "text":
+        assert done.out.endswith("Interrupted: this is what there was.\n")
+        assert done.out.count("stopped") == 3
+        return
+    document = json.loads(done.raw)
+    assert (document["status"], document["error"]) == ("cancelled", None)
+    lengths = {len(variant["tokens"]) for variant in document["variants"]}
+    assert lengths == {document["timing"]["decode_steps"]} and min(lengths) >= 1
+    for variant in document["variants"]:
+        assert variant["finish_reason"] == "cancelled"
+        assert len(variant["steps"]) == len(variant["tokens"])
+
+
+def test_an_interrupt_while_the_model_loads(
+    env: dict[str, str], long_model: Path, tmp_path: Path
+) -> None:
+    events = tmp_path / "events"
+    words = ("--model", str(long_model), "--engine-command", copying_engine(events))
+    with running(env, "run", *words, *ENDLESS) as command:
+        seen = wait_for(events, b'"phase":"load"')
+        time.sleep(0.2)  # into the imports
+        command.signal(signal.SIGINT)
+        done = command.end(2)
+    assert (done.code, done.raw, done.err) == (130, b"", "")
+    assert gone_within(json.loads(seen.splitlines()[0])["pid"], 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_cancels_and_is_told_by_the_exit_code(
+    env: dict[str, str], number: signal.Signals
+) -> None:
+    words = ("--engine-command", fake_engine("long", 0.02), "--format", "jsonl")
+    with running(env, "run", *words, *ENDLESS) as command:
+        pid = command.until("step")[0]["pid"]
+        command.signal(number)
+        done = command.end(5)
+    assert (done.code, done.err) == (128 + number, "")
+    last = json.loads(done.raw.splitlines()[-1])
+    assert (last["event"], last["status"]) == ("finished", "cancelled")
+    assert gone_within(pid, 1)
+
+
+def test_an_interrupt_before_the_engine_answers(env: dict[str, str]) -> None:
+    with running(env, "run", "--engine-command", fake_engine("silent"), "x") as command:
+        assert idle(command.process)
+        engine = psutil.Process(command.process.pid).children()[0]
+        command.signal(signal.SIGINT)
+        done = command.end(2)
+    assert (done.code, done.raw, done.err) == (130, b"", "")
+    assert gone_within(engine.pid, 1)
+
+
+def test_an_interrupt_while_stdin_is_read(env: dict[str, str]) -> None:
+    with running(env, "run", "-") as command:
+        assert idle(command.process)
+        command.signal(signal.SIGINT)
+        done = command.end(2)
+    assert (done.code, done.raw, done.err.strip()) == (130, b"", "")
+
+
+def test_a_hang_up_is_ignored_under_nohup(env: dict[str, str]) -> None:
+    words = ("--engine-command", fake_engine("long", 0.02), "--format", "jsonl")
+    ignoring = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
+    with running(
+        env, "run", *words, "-a", "gelu", "--max-tokens", "40", "x", prefix=ignoring
+    ) as command:
+        command.until("step")
+        command.signal(signal.SIGHUP)
+        done = command.end()
+    assert done.code == 0
+    assert json.loads(done.raw.splitlines()[-1])["status"] == "completed"
+
+
+# --- an engine that does not listen ---------------------------------------------------------------
+
+
+def test_a_second_interrupt_does_not_wait(env: dict[str, str]) -> None:
+    words = ("--engine-command", fake_engine("hangs"), "--format", "jsonl")
+    with running(env, "run", *words, *ENDLESS) as command:
+        pid = command.until("step")[0]["pid"]
+        command.signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert command.process.poll() is None
+        command.signal(signal.SIGINT)
+        done = command.end(1)
+    assert (done.code, done.err) == (130, "")
+    assert gone_within(pid, 1)
+
+
+def test_one_interrupt_waits_only_so_long(env: dict[str, str], tmp_path: Path) -> None:
+    engine = fake_engine("hangs")
+    with running(env, "run", "--engine-command", engine, "--format", "json", *ENDLESS) as command:
+        assert idle(command.process)
+        began = time.monotonic()
+        command.signal(signal.SIGINT)
+        done = command.end(8)
+    assert 4 < time.monotonic() - began < 7
+    assert done.code == 130
+    document = json.loads(done.raw)
+    assert document["status"] == "cancelled"
+    assert [len(variant["tokens"]) for variant in document["variants"]] == [6, 6, 6]
+
+
+def test_killed_outright_it_leaves_no_engine(env: dict[str, str], long_model: Path) -> None:
+    words = ("--model", str(long_model), "--format", "jsonl")
+    with running(env, "run", *words, *ENDLESS) as command:
+        pid = command.until("step")[0]["pid"]
+        assert alive(pid)
+        command.signal(signal.SIGKILL)
+        assert gone_within(pid, 1)
+        assert command.end().code == -signal.SIGKILL
