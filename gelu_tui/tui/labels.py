@@ -21,7 +21,7 @@ _PHASES: dict[p.ProgressPhase, str] = {
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
-    "length": "at limit",
+    "length": "limit",
     "cancelled": "stopped",
     "failed": "failed",
 }
@@ -67,20 +67,18 @@ def divergence(stream: Stream, reference: Stream, *, running: bool) -> str:
     return f"identical, {tokens}" if whole else f"same for {tokens}"
 
 
-def ending(stream: Stream, *, running: bool) -> str:
-    """Why the stream ended, in a word or two; empty while it goes on."""
-    if stream.finish_reason is not None:
-        return _FINISH[stream.finish_reason]
-    return "" if running else "cut off"
-
-
 def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
-    """Rate and tokens so far of the maximum."""
+    """Tokens so far of the maximum, why the stream ended, and its rate."""
     speed = stream.generation_tps
-    if running and stream.finish_reason is None:
+    if stream.finish_reason is not None:
+        ending = f" {_FINISH[stream.finish_reason]}"
+    elif running:
+        ending = ""
         speed = stream.recent_tps() or speed
-    parts = [rate(speed)] if speed is not None else []
-    return " · ".join([*parts, f"{len(stream.tokens)}/{max_tokens}"])
+    else:
+        ending = " cut off"
+    tokens = f"{len(stream.tokens)}/{max_tokens}{ending}"
+    return tokens if speed is None else f"{tokens} · {rate(speed)}"
 
 
 def progress(event: p.Progress) -> str:

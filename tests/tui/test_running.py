@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.app import SystemCommand
 
 from gelu_tui.tui.session import Phase
@@ -57,7 +59,7 @@ async def test_streams_are_shown_while_they_grow() -> None:
         assert "same so far" in it.screen()
         assert "running" in it.screen()
         assert "/40" in it.screen()
-        await it.until_shown("tok/s ·")
+        await it.until_shown("/40 · 2")
 
 
 async def test_a_prompt_given_on_the_command_line_runs_at_once_and_stands_in_the_field() -> None:
@@ -196,6 +198,22 @@ async def test_the_view_follows_the_tail_until_the_user_scrolls_up() -> None:
         longer = len(view.rows) + 10
         await it.until(lambda: len(view.rows) > longer, "more text")
         assert view.is_at_end
+
+
+async def test_a_maximised_pane_gives_way_to_another_number_of_panes() -> None:
+    async with driven(prompt="x") as it:
+        await it.until_finished()
+        await it.press("tab")
+        await it.until(lambda: isinstance(it.app.focused, StreamView), "a pane has the focus")
+        it.app.compare.action_maximize()
+        await it.until(lambda: "gelu_approx" not in it.screen(), "one pane alone", every_s=0.1)
+        assert "identical, 40 tokens" in it.screen()
+        await it.app.compare.choose(replace(it.app.compare.choices, activations=("relu", "silu")))
+        await it.press("ctrl+r")
+        await it.until(lambda: len(it.comparison.streams) == 2, "two streams")
+        await it.until_finished()
+        assert "─ silu" in it.screen()
+        assert "x" in it.screen().splitlines()[0]
 
 
 async def test_the_palette_holds_the_actions_and_the_settings() -> None:

@@ -128,6 +128,17 @@ def test_the_reference_is_named_as_such() -> None:
     assert labels.divergence(made.reference, made.reference, running=True) == "= reference"
 
 
+def test_counts_while_running_after_the_end_and_when_cut_off() -> None:
+    made = comparison(["a", "b"], ["a", "b"])
+    stream = made.streams[1]
+    assert labels.counts(stream, 256, running=True) == "2/256 · 1.0 tok/s"
+    assert labels.counts(stream, 256, running=False) == "2/256 cut off · 1.0 tok/s"
+    end(made, "length", "stop")
+    assert labels.counts(stream, 256, running=True) == "2/256 ended · 1.0 tok/s"
+    assert labels.counts(made.reference, 2, running=False) == "2/2 limit · 1.0 tok/s"
+    assert labels.counts(comparison([], []).streams[1], 9, running=True) == "0/9"
+
+
 @pytest.mark.parametrize(
     ("count", "expected"),
     [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (243_000_000, "243 MB"), (4.2e9, "4.20 GB")],

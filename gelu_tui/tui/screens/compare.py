@@ -198,8 +198,11 @@ class CompareScreen(Screen[None]):
         self.comparison = Comparison.begin(started)
         self._live = True
         grid = self.query_one(PaneGrid)
+        if len(grid.panes) != len(self.comparison.streams):
+            self.minimize()
         await grid.set_count(len(self.comparison.streams))
-        for pane, stream in zip(grid.panes, self.comparison.streams, strict=True):
+        # Not strict: the app may be closing, and then the panes are gone.
+        for pane, stream in zip(grid.panes, self.comparison.streams, strict=False):
             pane.begin(stream)
         self.query_one("#settings", Static).update(labels.settings(self.choices, self.comparison))
         self.query_one(Notice).clear()
@@ -229,7 +232,7 @@ class CompareScreen(Screen[None]):
         await grid.set_count(len(variants))
         loaded = self.session.loaded
         native = loaded.model.native_activation if loaded else ""
-        for pane, variant in zip(grid.panes, variants, strict=True):
+        for pane, variant in zip(grid.panes, variants, strict=False):
             info = variant.info(self.choices.activation_precision, native)
             pane.announce(info.name, info.formula, native=info.native)
 
@@ -260,7 +263,7 @@ class CompareScreen(Screen[None]):
             return
         with self.app.batch_update():
             panes = self.query_one(PaneGrid).panes
-            for pane, stream in zip(panes, self.comparison.streams, strict=True):
+            for pane, stream in zip(panes, self.comparison.streams, strict=False):
                 pane.show(stream, self.comparison, running=self._live)
 
     def _show_status(self) -> None:

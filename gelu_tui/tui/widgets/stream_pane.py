@@ -17,20 +17,25 @@ _ONE_ROW_WIDTH = 54  # state and counts fit beside each other
 
 
 class PaneHead(Static):
-    """State and ending on the left, counts on the right; in a narrow pane under each other."""
+    """State on the left, counts on the right; in a narrow pane under each other."""
 
     DEFAULT_CSS = """
-    PaneHead { height: 2; &.-wide { height: 1; } }
+    PaneHead {
+        height: 2;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+        &.-wide { height: 1; }
+    }
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._texts = ("", "", "", "")
+        self._texts = ("", "", "")
 
-    def show(self, state: str, ending: str, counts: str, kind: str) -> None:
+    def show(self, state: str, counts: str, kind: str) -> None:
         """Write the parts; `kind` is `fork`, `reference` or empty."""
-        if (state, ending, counts, kind) != self._texts:
-            self._texts = (state, ending, counts, kind)
+        if (state, counts, kind) != self._texts:
+            self._texts = (state, counts, kind)
             self._write()
 
     def on_resize(self) -> None:
@@ -39,17 +44,12 @@ class PaneHead(Static):
         self._write()
 
     def _write(self) -> None:
-        state, ending, counts, kind = self._texts
-        width = self.size.width - 1
-        style = {"fork": "bold $text-warning", "reference": "bold"}.get(kind, "")
+        state, counts, kind = self._texts
+        gap = "\n"
         if self.has_class("-wide"):
-            right = " · ".join(filter(None, (counts, ending)))
-            gap = " " * max(1, width - len(state) - len(right))
-            content = Content.assemble((state, style), gap, (right, "dim"))
-        else:
-            gap = " " * max(1, width - len(state) - len(ending))
-            content = Content.assemble((state, style), (f"{gap}{ending}\n{counts}", "dim"))
-        self.update(content, layout=False)
+            gap = " " * max(1, self.size.width - 1 - len(state) - len(counts))
+        style = {"fork": "bold $text-warning", "reference": "bold"}.get(kind, "")
+        self.update(Content.assemble((state, style), gap, (counts, "dim")), layout=False)
 
 
 class StreamPane(Vertical):
@@ -98,7 +98,6 @@ class StreamPane(Vertical):
         kind = "fork" if stream.first_divergent_token is not None else ""
         self.query_one(PaneHead).show(
             labels.divergence(stream, reference, running=running),
-            labels.ending(stream, running=running),
             labels.counts(stream, comparison.started.max_tokens, running=running),
             "reference" if stream is reference else kind,
         )

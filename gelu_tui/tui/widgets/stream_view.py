@@ -26,7 +26,7 @@ class StreamView(Widget, can_focus=True):
     the screen, and the whole pane is sent to the terminal again. Here a token costs its own row.
     """
 
-    ALLOW_MAXIMIZE = False  # its pane is maximised, with name and counts
+    ALLOW_MAXIMIZE = True  # together with its pane: name and counts stay in view
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "stream--shared",
         "stream--fork",
@@ -38,7 +38,7 @@ class StreamView(Widget, can_focus=True):
     StreamView {
         height: 1fr;
         .stream--shared { text-style: dim; }
-        .stream--fork { color: $background; background: $warning; text-style: bold; }
+        .stream--fork { color: auto; background: $warning; text-style: bold; }
         .stream--error { color: $text-error; text-style: bold; }
         .stream--bar { color: $foreground 40%; }
         &:focus .stream--bar { color: $accent; }
