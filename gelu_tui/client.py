@@ -23,7 +23,7 @@ _HELLO_TIMEOUT_S = 30.0
 _CLOSE_GRACE_S = 1.0
 
 
-class EngineDied(GeluError):  # noqa: N818 - it tells an event, as TimeoutExpired does
+class EngineDied(GeluError):
     """The engine process ended, or stopped making sense, while it was needed."""
 
     def __init__(self, message: str, hint: str = "") -> None:

@@ -61,7 +61,7 @@ def tokens_of(name: str, index: int, scenario: str) -> list[str]:
     return texts * 40 if scenario == "long" else texts
 
 
-class CancelSeen(Exception):  # noqa: N818
+class CancelSeen(Exception):
     """The app asked to stop."""
 
 

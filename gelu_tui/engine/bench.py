@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm import stream_generate
-from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.tokenizer_utils import load as load_tokenizer
+from mlx_lm.tokenizer_utils import SPMStreamingDetokenizer, TokenizerWrapper
+from transformers import AutoTokenizer
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import REGISTRY
@@ -125,7 +126,10 @@ def _as_mlx_lm_runs() -> Iterator[None]:
 
 
 def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
-    tokenizer: TokenizerWrapper = load_tokenizer(loaded.folder)
+    tokenizer = TokenizerWrapper(
+        AutoTokenizer.from_pretrained(loaded.folder),
+        partial(SPMStreamingDetokenizer, trim_space=False),
+    )
     tokenizer.eos_token_ids = set()
 
     def way(count: int) -> _Sample:

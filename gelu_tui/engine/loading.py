@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
-import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device
 from gelu_tui.engine.families import Family, family_of
+from gelu_tui.engine.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.tokenizer import Tokenizer
 
 Report = Callable[[p.Progress], None]
@@ -241,29 +240,6 @@ def _refuse_too_large(needed: int) -> None:
 # --- weights ------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _lenient_file_limit() -> Iterator[None]:
-    """mlx_lm raises the limit of open files when imported, and fails where it must not."""
-    original = resource.setrlimit
-
-    def lenient(*arguments: Any) -> None:
-        with contextlib.suppress(ValueError, OSError):
-            original(*arguments)
-
-    resource.setrlimit = lenient
-    try:
-        yield
-    finally:
-        resource.setrlimit = original
-
-
-def import_mlx_lm() -> None:
-    """Import mlx-lm, which takes a second or two, and prepare MLX."""
-    with _lenient_file_limit():
-        import mlx_lm.utils  # noqa: F401
-    device.prepare()
-
-
 def _load_weights(folder: Path, target: str | None) -> tuple[Any, dict[str, Any]]:
     import_mlx_lm()
     import mlx.core as mx
@@ -327,7 +303,6 @@ __all__ = [
     "LoadCancelled",
     "LoadedModel",
     "check_weights",
-    "import_mlx_lm",
     "load",
     "locate",
     "predicted_bytes",

@@ -158,7 +158,7 @@ def test_import_survives_a_low_limit_of_open_files() -> None:
 
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (512, 1024));"
-        "from gelu_tui.engine.loading import import_mlx_lm; import_mlx_lm(); print('ok')"
+        "from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm(); print('ok')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "ok", done.stderr

@@ -1,0 +1,61 @@
+"""mlx-lm without transformers, in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine import tiny_models
+
+_TEMPLATE = "{{ messages[0].content }}!"
+
+
+def run(code: str, *arguments: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_transformers_is_not_imported_and_its_placeholder_is_gone() -> None:
+    code = (
+        "import sys; from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm();"
+        "print(*[m for m in sys.modules if m.split('.')[0] == 'transformers'], 'none')"
+    )
+    assert run(code) == ["none"]
+
+
+def test_the_real_transformers_can_be_imported_afterwards() -> None:
+    code = (
+        "from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm();"
+        "from transformers import PreTrainedTokenizerFast as P; print(P.__module__)"
+    )
+    assert run(code)[0].startswith("transformers.")
+
+
+@pytest.mark.parametrize("stands_for", ["()", "('transformers',)"])
+def test_a_version_that_needs_more_of_transformers_gets_all_of_it(stands_for: str) -> None:
+    code = (
+        "import sys; from gelu_tui.engine import mlx_lm_import as m;"
+        f"m._STANDS_FOR = {stands_for}; m.import_mlx_lm();"
+        "from mlx_lm.tokenizer_utils import PreTrainedTokenizerFast as P; print(P.__module__)"
+    )
+    assert run(code)[0].startswith("transformers.")
+
+
+def test_loading_decoding_and_chat_templates_work_so(tmp_path: Path) -> None:
+    folder = tiny_models.write(tmp_path, "gemma3_text", chat_template=_TEMPLATE)
+    code = (
+        "import sys; from gelu_tui.engine import loading;"
+        "m = loading.load(sys.argv[1], None, lambda _: None, lambda: False);"
+        "from gelu_tui.engine.compare import Run, resolve; from gelu_tui.core import protocol as p;"
+        "events = [];"
+        "r = resolve(m, p.Compare('sky', ('gelu', 'relu'), max_tokens=2));"
+        "Run(m, r, events.append, lambda: False, 0.0).run({});"
+        "print(r.started.prompt_text, events[-1].status)"
+    )
+    assert run(code, str(folder)) == ["sky!", "completed"]
