@@ -30,7 +30,7 @@ async def take(name: str, size: tuple[int, int]) -> Path:
     app = GeluApp(options)
     async with app.run_test(size=size) as pilot:
         while app.compare.comparison is None or app.compare.comparison.finished is None:
-            await asyncio.sleep(0.2)
+            await pilot.pause(0.2)
         await pilot.pause(0.5)
         file = FOLDER / f"{name}.svg"
         file.write_text(app.export_screenshot(title="gelu-tui"), encoding="utf-8")
