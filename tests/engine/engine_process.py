@@ -86,7 +86,7 @@ class EngineProcess:
         return json.loads(line) if line else {}
 
     def until(self, *names: str) -> list[dict[str, Any]]:
-        """All events up to the first one of these names, which comes last."""
+        """All events up to the first one of these names; none before it may be a failure."""
         events = []
         while True:
             event = self.next()
@@ -94,6 +94,7 @@ class EngineProcess:
             events.append(event)
             if event["event"] in names:
                 return events
+            assert event["event"] != "failed", event
 
     def quiet(self, seconds: float) -> bool:
         """Whether nothing is said for a while."""

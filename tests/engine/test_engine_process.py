@@ -162,8 +162,6 @@ def test_replaced_weights_go_back_to_the_system(
     assert size > 100_000_000
     with_large = process.memory_info().rss
     load(engine, models["gemma"])
-    engine.send(compare(max_tokens=2))
-    engine.until("finished")
     assert with_large - process.memory_info().rss > 0.8 * size
 
 
