@@ -76,7 +76,8 @@ async def test_an_own_formula_is_checked_while_it_is_typed() -> None:
         await open_picker(it)
         await to_formula(it)
         await it.type("mine=x*tanh(1,2)")
-        await it.until_shown("at character")
+        await it.until_shown("'x*tanh(1,2)' is not usable")
+        await it.until_shown("^")
         rows = it.screen().splitlines()
         caret = next(row for row in rows if row.strip(" │").strip() == "^")
         above = rows[rows.index(caret) - 1]

@@ -16,6 +16,7 @@ from tests.tui.driving import PROMPT, driven, ready
 async def test_a_finished_comparison_fits_its_terminal(size: tuple[int, int]) -> None:
     async with driven(prompt=PROMPT, size=size) as it:
         await it.until_finished()
+        await it.until_shown("^r Run")  # the footer is made anew when a run ends
         rows = it.screen().splitlines()
         assert all(len(row) <= size[0] for row in rows)
         assert PROMPT in rows[0]

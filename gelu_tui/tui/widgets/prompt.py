@@ -36,7 +36,8 @@ class Prompt(TextArea):
         )
 
     def on_mount(self) -> None:
-        """Go on where the text ends."""
+        """Go on where the text ends, with a steady cursor: a blinking one costs a slow line."""
+        self.cursor_blink = False
         self.move_cursor(self.document.end)
 
     def get_line(self, line_index: int) -> Text:

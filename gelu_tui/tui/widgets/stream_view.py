@@ -85,7 +85,7 @@ class StreamView(Widget, can_focus=True):
     def show(self, text: Content) -> None:
         """Replace the text; only rows that differ are wrapped and drawn again."""
         self._text = text
-        self._draw_from(self._wrap())
+        self._draw(self._wrap())
 
     def restart(self) -> None:
         """Begin an empty text and follow it."""
@@ -95,36 +95,35 @@ class StreamView(Widget, can_focus=True):
     def on_resize(self, event: Resize) -> None:
         """Wrap to the new width."""
         self._wrap()
-        self._draw_from(0)
+        self._draw(range(len(self.rows) + self.size.height))
 
-    def _wrap(self) -> int:
-        """Bring `rows` up to date; the first row that changed."""
+    def _wrap(self) -> range:
+        """Bring `rows` up to date; the rows that changed, those that are gone included."""
         width = max(0, self.size.width - 1)  # the last column is the scroll bar's
         if width != self._wrapped_to:
             self._wrapped_to = width
             self._paragraphs.clear()
         if not width:
-            return 0
+            return range(0)
         lines = self._text.split(allow_blank=True) if self._text else []
         kept, row = 0, 0
         for line, (wrapped, rows) in zip(lines, self._paragraphs, strict=False):
             if not line.is_same(wrapped):
                 break
             kept, row = kept + 1, row + len(rows)
-        del self._paragraphs[kept:]
         before = self.rows[row:]
+        del self._paragraphs[kept:]
         del self.rows[row:]
         for line in lines[kept:]:
             rows = line.wrap(width)
             self._paragraphs.append((line, rows))
             self.rows.extend(rows)
-        same = takewhile(
-            lambda pair: pair[0].is_same(pair[1]), zip(before, self.rows[row:], strict=False)
-        )
-        return row + sum(1 for _ in same)
+        pairs = zip(before, self.rows[row:], strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0].is_same(pair[1]), pairs))
+        return range(row + same, max(row + len(before), len(self.rows)))
 
-    def _draw_from(self, row: int) -> None:
-        """Follow the tail, and draw what differs from `row` on."""
+    def _draw(self, changed: range) -> None:
+        """Follow the tail, and draw what differs."""
         top = self._end if self.follows else min(self.top, self._end)
         width, height = self.size
         bar = self._bar_at(top)
@@ -134,9 +133,9 @@ class StreamView(Widget, can_focus=True):
         else:
             if bar != self._bar:
                 self.refresh(Region(width - 1, 0, 1, height))
-            if row - top < height:
-                first = max(0, row - top)
-                self.refresh(Region(0, first, width, height - first))
+            first, last = max(0, changed.start - top), min(height, changed.stop - top)
+            if first < last:
+                self.refresh(Region(0, first, width, last - first))
         self._bar = bar
 
     def _bar_at(self, top: int) -> range:
