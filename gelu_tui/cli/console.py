@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from gelu_tui.cli.options import no_color
 
+_NARROWEST = 20
 _PADDING = re.compile(r" +$", re.MULTILINE)
 
 
@@ -26,6 +27,8 @@ def print_report(report: RenderableType, color: str) -> None:
         markup=False,
         emoji=False,
     )
+    # Some programs that start others say COLUMNS=0, and then nothing at all would be printed.
+    console.width = max(console.width, _NARROWEST)
     with console.capture() as capture:
         console.print(report)
     click.echo(_PADDING.sub("", capture.get()), nl=False, color=True)

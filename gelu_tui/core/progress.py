@@ -30,4 +30,6 @@ def progress_sentence(event: p.Progress) -> str:
 def _amount(count: int, unit: str) -> str:
     if unit != "bytes":
         return f"{count} {unit}"
-    return f"{count / 1e9:.2f} GB" if count >= 10_000_000_000 else f"{count / 1e6:,.0f} MB"
+    if count < 1_000_000:
+        return f"{count / 1e3:.0f} kB" if count >= 1000 else f"{count} B"
+    return f"{count / 1e6:,.0f} MB" if count < 10_000_000_000 else f"{count / 1e9:.2f} GB"

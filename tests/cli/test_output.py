@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, fake_engine, finished, gelu
 
@@ -63,6 +64,17 @@ def test_colour(
     ]
     assert any(30 <= int(code or 0) <= 49 for code in colours) == coloured
     assert re.search("▶.*◀", done.out)  # the shape is there in any case
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "40", "80", "200"])
+def test_any_width_shows_everything(env: dict[str, str], columns: str) -> None:
+    engine = fake_engine("five")
+    words = ("-a", "gelu_approx,silu", "--max-tokens", "8", "--engine-command", engine)
+    done = gelu({**env, "COLUMNS": columns}, "run", *words, "x")
+    assert max(map(cell_len, done.out.splitlines())) <= max(int(columns), 20)
+    together = "".join(done.out.split())
+    for words_in_order in ("Theskyisbluebecauseofaphenomenon", "The▶I◀donotknow", "rawprompt"):
+        assert words_in_order in together
 
 
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}

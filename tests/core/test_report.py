@@ -1,0 +1,134 @@
+"""The text report: where a stream parts, and the blank tokens that a reader would overlook."""
+
+from __future__ import annotations
+
+import pytest
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.progress import progress_sentence
+from gelu_tui.core.report import divergence, hint_lines, quoted, stream_text
+
+Tokens = list[tuple[int, str]]
+
+
+def compared(reference: Tokens, variant: Tokens) -> Comparison:
+    """A comparison whose two streams hold these tokens and have not ended."""
+    infos = tuple(p.VariantInfo(name, "x", "float32") for name in ("first", "second"))
+    started = p.Started("prompt", "prompt", (2,), infos, 0, 100, "lockstep", False)
+    comparison = Comparison.begin(started)
+    for stream, tokens in enumerate((reference, variant)):
+        for step, (token, text) in enumerate(tokens):
+            said = p.StreamStep(stream, token, text, -1.0, 1.0, None, 0.1)
+            comparison.apply(p.Step(step, 0.1, (said,)))
+    return comparison
+
+
+def shown(reference: Tokens, variant: Tokens) -> str:
+    comparison = compared(reference, variant)
+    return stream_text(comparison.streams[1]).plain
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [
+        ([(1, "\n\n"), (2, "The"), (3, "\n\nsky"), (4, "\n")], "↵↵\nThe\n\nsky↵"),
+        ([(1, "\n"), (1, "\n")], "↵↵"),
+        ([(1, "")], "(no text)"),
+        ([(1, "\x1b[31m"), (2, "\u202e")], "␛[31m⟨U+202E⟩"),
+    ],
+)
+def test_a_stream_without_a_fork(tokens: Tokens, text: str) -> None:
+    assert shown(tokens, tokens) == text
+
+
+@pytest.mark.parametrize(
+    ("reference", "variant", "text"),
+    [
+        ([(1, "a"), (2, " b")], [(1, "a"), (3, " c"), (4, " d")], "a▶ c◀ d"),
+        ([(1, "a")], [(2, "b")], "▶b◀"),
+        ([(1, "\n\n"), (2, "[")], [(1, "\n\n"), (3, "The"), (4, " sky\n")], "↵↵\n▶The◀ sky↵"),
+        ([(1, "a"), (2, ",")], [(1, "a"), (3, ".\n"), (4, "Next")], "a▶.↵◀\nNext"),
+        ([(1, "a"), (2, "b")], [(1, "a"), (3, " "), (4, "c")], "a▶␣◀c"),
+        ([(1, "a"), (2, "b")], [(1, "a"), (3, "\x1b]0;")], "a▶␛]0;◀"),
+    ],
+    ids=["inside", "at once", "after line feeds", "a line feed", "a blank", "hostile"],
+)
+def test_the_first_divergent_token_is_marked(reference: Tokens, variant: Tokens, text: str) -> None:
+    assert shown(reference, variant) == text
+
+
+def test_a_token_that_is_a_part_of_a_character_shows_its_piece() -> None:
+    comparison = compared([(1, "a"), (2, "b")], [(1, "a"), (3, ""), (4, "空")])
+    tops = (p.Candidate(2, "b", 0.5),)
+    fork = p.ForkFound(1, 1, 2, 3, "b", "<0xE7>", tops, tops, {}, {}, {})
+    comparison.apply(fork)
+    assert stream_text(comparison.streams[1]).plain == "a▶<0xE7>◀空"
+
+
+def test_a_stream_that_ends_first_is_marked_at_its_end() -> None:
+    comparison = compared([(1, "a"), (2, "b")], [(1, "a")])
+    assert stream_text(comparison.streams[1]).plain == "a"
+    comparison.apply(p.StreamFinished(1, "stop"))
+    assert stream_text(comparison.streams[1]).plain == "a▶end◀"
+
+
+def test_where_a_stream_stands() -> None:
+    same = [(1, "a"), (2, "b")]
+    comparison = compared(same, same)
+    first, second = comparison.streams
+    assert divergence(comparison, first) == "reference"
+    assert divergence(comparison, second) == "same so far (2)"
+    comparison.apply(p.StreamFinished(0, "length"))
+    comparison.apply(p.StreamFinished(1, "cancelled"))
+    assert divergence(comparison, second) == "same so far (2)"
+    comparison.apply(p.StreamFinished(1, "length"))
+    assert divergence(comparison, second) == "identical (2)"
+    other = compared(same, [(1, "a"), (3, "c")])
+    assert divergence(other, other.streams[1]) == "diverges at 1"
+    without = compared([], same)
+    assert divergence(without, without.streams[1]) == "not compared"
+
+
+def test_quoted_tokens_are_short_and_on_one_line() -> None:
+    assert quoted("\n\n") == "“↵↵”"
+    assert quoted("x" * 18) == f"“{'x' * 18}”"
+    assert quoted("x" * 19) == f"“{'x' * 17}…”"
+
+
+def test_an_error_in_lines() -> None:
+    assert hint_lines("No.", "") == ["gelu-tui: No."]
+    assert hint_lines("No\n\x1b.", "Do\n.", "x+\n  ^") == [
+        "gelu-tui: No↵␛.",
+        "  x+",
+        "    ^",
+        "  Do↵.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (
+            p.Progress("convert", "weights", 512_000_000, 1_024_000_000, "bytes", 310e6),
+            "Converting weights · 512 MB of 1,024 MB · 50 % · 310 MB/s",
+        ),
+        (
+            p.Progress("download", "config.json", 300, 1_500, "bytes", 20_000.0),
+            "Downloading config.json · 300 B of 2 kB · 20 % · 20 kB/s",
+        ),
+        (
+            p.Progress("download", "big", 1, 24_000_000_000, "bytes"),
+            "Downloading big · 1 B of 24.00 GB · 0 %",
+        ),
+        (p.Progress("load", "weights", 0, 0, "parts"), "Loading weights"),
+        (p.Progress("load", "weights", 3, 0, "parts"), "Loading weights · 3 parts"),
+        (
+            p.Progress("prefill", "gelu", 8, 16, "tokens"),
+            "Reading the prompt: gelu · 8 tokens of 16 tokens · 50 %",
+        ),
+    ],
+    ids=lambda value: value.phase if isinstance(value, p.Progress) else "",
+)
+def test_progress_in_words(event: p.Progress, sentence: str) -> None:
+    assert progress_sentence(event) == sentence
