@@ -71,6 +71,16 @@ def test_a_pasted_prompt_keeps_its_line_breaks(tmp_path: Path) -> None:
         assert "second line" in rows[1]
 
 
+def test_keys_that_come_in_one_burst_keep_their_order(tmp_path: Path) -> None:
+    with terminal(fake_engine("five"), tmp_path) as opened:
+        opened.until_shown("ready")
+        opened.send("first line\x0esecond line\r")
+        opened.until_shown("= reference")
+        rows = opened.text.splitlines()
+        assert rows[0].strip(" █") == "first line"
+        assert rows[1].strip(" █") == "second line"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_app_and_engine_and_restores_the_terminal(
     number: signal.Signals, code: int, tmp_path: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from rich.text import Text
-from textual.binding import Binding
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -17,12 +17,6 @@ class Prompt(TextArea):
 
     class Submitted(Message):
         """The user pressed Enter."""
-
-    BINDINGS = [  # noqa: RUF012 - Textual's way
-        # Priority, because a TextArea takes Enter for itself before its bindings are asked.
-        Binding("enter", "submit", "Run", show=False, priority=True),
-        Binding("ctrl+n,shift+enter", "newline", "New line", show=False, priority=True),
-    ]
 
     def __init__(self, text: str = "") -> None:
         super().__init__(
@@ -45,13 +39,21 @@ class Prompt(TextArea):
         line = "".join(_one_glyph(char) for char in self.document.get_line(line_index))
         return Text(line, end="", no_wrap=True)
 
-    def action_submit(self) -> None:
-        """Run the prompt."""
-        self.post_message(self.Submitted())
+    def on_key(self, event: Key) -> None:
+        """Run or break the line.
 
-    def action_newline(self) -> None:
-        """Break the line at the cursor."""
-        self.replace("\n", *self.selection)
+        Not as bindings: those run in the app's turn, and could overtake letters that were typed
+        before and still wait in this widget's queue.
+        """
+        match event.key:
+            case "enter":
+                self.post_message(self.Submitted())
+            case "ctrl+n" | "shift+enter":
+                self.replace("\n", *self.selection)
+            case _:
+                return
+        event.stop()
+        event.prevent_default()
 
 
 def _one_glyph(char: str) -> str:
