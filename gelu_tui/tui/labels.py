@@ -105,13 +105,13 @@ def _amount(event: p.Progress) -> str:
     return f"{event.done}{total} {event.unit}"
 
 
-def model(loaded: p.Loaded) -> str:
-    """The loaded model and where it runs."""
+def model(loaded: p.Loaded, schedule: p.Schedule) -> str:
+    """The loaded model and how it runs; what may be long comes last."""
     parts = [loaded.model.id, loaded.model.dtype]
     if loaded.model.quantization:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
-    parts.append(loaded.device)
+    parts += [schedule, loaded.device]
     return " · ".join(visible_line(part) for part in parts)
 
 

@@ -29,7 +29,7 @@ async def test_a_prompt_is_typed_and_run_with_enter() -> None:
         shown = it.screen()
         for text in ("= reference", "identical, 40 tokens", "diverges at 10", "diverges at 1 "):
             assert text in shown, shown
-        assert "demo · float32 · cpu · lockstep · ready" in shown
+        assert "ready · demo · float32 · lockstep · cpu" in shown
         assert "tok/s in all" in shown
         assert "gelu_approx ◆ native" in shown
 

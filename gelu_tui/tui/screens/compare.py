@@ -281,7 +281,7 @@ class CompareScreen(Screen[None]):
             schedule = (self.comparison.started if self.comparison else self.choices).schedule
             doing = {Phase.READY: "ready", Phase.RUNNING: "running"}.get(session.phase, "stopping")
             quiet = silent if session.phase in BUSY else ""
-            return f"{labels.model(session.loaded)} · {schedule} · {doing}{quiet}"
+            return f"{doing}{quiet} · {labels.model(session.loaded, schedule)}"
         model = visible_line(session.model)
         return {
             Phase.STARTING: f"Starting the engine{since}",
