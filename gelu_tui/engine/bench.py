@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm import stream_generate
-from mlx_lm.tokenizer_utils import SPMStreamingDetokenizer, TokenizerWrapper
-from transformers import AutoTokenizer
+from mlx_lm import stream_generate, tokenizer_utils
+from mlx_lm.utils import load_tokenizer
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import REGISTRY
@@ -27,6 +25,7 @@ from gelu_tui.engine import caches, device
 from gelu_tui.engine.compare import Run, SelfChecks, resolve
 from gelu_tui.engine.decode import Interrupted, prefill
 from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.engine.mlx_lm_import import complete_tokenizers
 
 Cancelled = Callable[[], bool]
 _WARM_UP_TOKENS = 3
@@ -126,10 +125,8 @@ def _as_mlx_lm_runs() -> Iterator[None]:
 
 
 def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
-    tokenizer = TokenizerWrapper(
-        AutoTokenizer.from_pretrained(loaded.folder),
-        partial(SPMStreamingDetokenizer, trim_space=False),
-    )
+    complete_tokenizers()
+    tokenizer = load_tokenizer(loaded.folder)
     tokenizer.eos_token_ids = set()
 
     def way(count: int) -> _Sample:

@@ -2,8 +2,8 @@
 
 mlx-lm imports transformers for its own tokenizers, which takes longer than the rest of a start; the
 engine reads tokenizers by itself (`tokenizer.py`). So while mlx-lm is imported, empty classes stand
-where it looks for transformers' classes; afterwards they are gone, and whoever needs the real
-transformers imports it. mlx-lm's `load_tokenizer` is therefore of no use in this process.
+where it looks for transformers' classes. Afterwards whoever needs the real transformers imports it,
+and whoever needs mlx-lm's own tokenizers says so by `complete_tokenizers`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,17 @@ def import_mlx_lm() -> None:
         with _lenient_file_limit():
             _import()
     device.prepare()
+
+
+def complete_tokenizers() -> None:
+    """Give mlx-lm's tokenizer module the classes of the real transformers."""
+    import transformers
+    from mlx_lm import tokenizer_utils
+    from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+    tokenizer_utils.AutoTokenizer = transformers.AutoTokenizer
+    tokenizer_utils.PreTrainedTokenizerFast = transformers.PreTrainedTokenizerFast
+    tokenizer_utils.PreTrainedTokenizerBase = PreTrainedTokenizerBase
 
 
 def _import() -> None:
