@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm import stream_generate, tokenizer_utils
+from mlx_lm import stream_generate
 from mlx_lm.utils import load_tokenizer
 
 from gelu_tui.core import protocol as p
