@@ -79,8 +79,8 @@ class Inbox:
             self._pending.remove(job)
 
     def _read(self) -> None:
-        # A hung-up terminal and a closed descriptor raise instead of ending.
-        with contextlib.suppress(OSError, ValueError):
+        # What cannot be read, a hung-up terminal among it, raises instead of ending.
+        with contextlib.suppress(OSError):
             for line in self._stream:
                 if line.strip():
                     self._take(line)

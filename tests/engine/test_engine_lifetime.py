@@ -83,7 +83,7 @@ def test_a_reader_that_leaves_ends_it(tmp_path: Path) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("redirection", ["<&-", "</dev/null", "</"])
+@pytest.mark.parametrize("redirection", ["<&-", "</dev/null", "</", "0>/dev/null"])
 def test_a_stdin_that_cannot_be_read_ends_it(tmp_path: Path, redirection: str) -> None:
     command = f'exec "{sys.executable}" -P -m gelu_tui.engine {redirection}'
     done = subprocess.run(
