@@ -63,14 +63,12 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
     config = read_config(folder)
     family = family_of(config)
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
-    with ThreadPoolExecutor(1) as beside:
-        tokenizer = beside.submit(Tokenizer.load, folder)
-        files = check_weights(folder)
-        target = dtype or (None if device.on_gpu() else "float32")
-        _refuse_too_large(predicted_bytes(files, target))
-        if cancelled():
-            raise LoadCancelled
-        model, config = _load_weights(folder, target)
+    files = check_weights(folder)
+    target = dtype or (None if device.on_gpu() else "float32")
+    _refuse_too_large(predicted_bytes(files, target))
+    if cancelled():
+        raise LoadCancelled
+    model, config, tokenizer = _load_files(folder, target)
     if cancelled():
         raise LoadCancelled
     info = p.ModelInfo(
@@ -81,7 +79,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
         native_activation=family.native_activation,
     )
     return LoadedModel(
-        model, tokenizer.result(), family, info, folder, _context_length(config), _nbytes(model)
+        model, tokenizer, family, info, folder, _context_length(config), _nbytes(model)
     )
 
 
@@ -240,7 +238,8 @@ def _refuse_too_large(needed: int) -> None:
 # --- weights ------------------------------------------------------------------------------------
 
 
-def _load_weights(folder: Path, target: str | None) -> tuple[Any, dict[str, Any]]:
+def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], Tokenizer]:
+    """The model with its weights in memory, its config, and its tokenizer."""
     import_mlx_lm()
     import mlx.core as mx
     from mlx_lm.utils import load_model
@@ -249,10 +248,15 @@ def _load_weights(folder: Path, target: str | None) -> tuple[Any, dict[str, Any]
         model, config = load_model(folder, lazy=True, trust_remote_code=False)
         if target is not None:
             model.set_dtype(getattr(mx, target))
-        mx.eval(model.parameters())
+        weights = model.parameters()
+        with ThreadPoolExecutor(1) as beside:
+            # Reading the tokenizer holds the interpreter lock and evaluating does not: so the two
+            # can be done at once, and nothing else of a load can.
+            tokenizer = beside.submit(Tokenizer.load, folder)
+            mx.eval(weights)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
         raise _load_failure(folder, error) from error
-    return model, config
+    return model, config, tokenizer.result()
 
 
 def _load_failure(folder: Path, error: Exception) -> GeluError:
