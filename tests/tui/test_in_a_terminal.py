@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.terminal import Terminal, alive
 from tests.tui.driving import fake_engine
-from tests.tui.terminal import Terminal, alive, terminal
+from tests.tui.terminal import terminal
 
 
-def running(opened: Terminal) -> int:
-    """Wait until tokens stream; the engine's process id."""
+def running(opened: Terminal) -> psutil.Process:
+    """Wait until tokens stream; the engine's process."""
     opened.until_shown("The sky")
-    (engine,) = opened.children()
+    (engine,) = opened.engines()
     return engine
 
 
@@ -40,9 +41,9 @@ def test_the_prompt_is_shown_before_the_engine_is_started(tmp_path: Path) -> Non
     )
     with terminal(fake_engine("five"), tmp_path, before=before) as opened:
         opened.until_shown("Type a prompt. Enter runs it")
-        assert not opened.children()
+        assert not opened.engines()
         opened.until_shown("ready")
-        assert opened.children()
+        assert opened.engines()
 
 
 def test_type_run_watch_stop_quit(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_killed_app_leaves_no_engine(tmp_path: Path) -> None:
 def test_quit_ends_an_engine_that_hangs(tmp_path: Path) -> None:
     with terminal(fake_engine("hangs", 0.02), tmp_path, prompt="x") as opened:
         engine = running(opened)
-        os.kill(engine, signal.SIGSTOP)
+        engine.suspend()
         opened.send("\x11")
         assert opened.wait() == 0
         assert opened.restored()
