@@ -28,9 +28,10 @@ def open_app(
     engine_command: str | None,
 ) -> int:
     """Check the options and run the app; returns its exit code. Raises `UsageError`."""
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+    # Textual draws on stderr.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
-            "The app needs a terminal on stdin and stdout.",
+            "The app needs a terminal on stdin, stdout and stderr.",
             "For scripts and pipes use `gelu-tui run PROMPT`.",
             kind="no_terminal",
         )

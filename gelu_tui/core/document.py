@@ -84,7 +84,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     error: ErrorInfo | None
     timing: p.Timing
     self_check: p.SelfCheckReport | None
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
     variants: list[VariantDocument]
 
 
@@ -143,7 +143,7 @@ def document(
         error=error or (finished.error if finished else None),
         timing=timing,
         self_check=comparison.self_check,
-        peak_memory_bytes=finished.peak_memory_bytes if finished else 0,
+        peak_memory_bytes=finished.peak_memory_bytes if finished else None,
         variants=[_variant(stream, status) for stream in comparison.streams],
     )
 

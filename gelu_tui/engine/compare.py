@@ -16,7 +16,7 @@ from gelu_tui.engine import caches, device
 from gelu_tui.engine.decode import Interrupted, decode, highest_logprob, prefill
 from gelu_tui.engine.failures import explain
 from gelu_tui.engine.feed_forward import RowFunctions, rowwise
-from gelu_tui.engine.functions import function_of
+from gelu_tui.engine.functions import KERNELS, function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row
 from gelu_tui.engine.self_check import self_check
@@ -135,7 +135,8 @@ class Run:
         except Exception as failure:
             status, error = "failed", explain(failure)
         observer.close("failed" if status == "failed" else "cancelled", error)
-        self._emit(p.Finished(status, self._timing(observer), self._peak_memory, error))
+        peak = self._peak_memory or mx.get_peak_memory()
+        self._emit(p.Finished(status, self._timing(observer), peak, error))
 
     # --- the two schedules ---------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class Run:
                     self._cancelled,
                 )
             seconds = time.perf_counter() - start
-            self._emit(p.Prefilled(row, seconds, len(self._tokens) / seconds))
+            self._emit(p.Prefilled(row, seconds, total / seconds))
             result.append(cache)
         self._prefill_s = time.perf_counter() - began
         return result
@@ -249,7 +250,8 @@ class Run:
                 known[rows] = self_check(
                     self._loaded.model,
                     functions,
-                    self._functions[self._started.reference],
+                    # Of the machine's kernels, not of a formula that may not be finite.
+                    KERNELS[self._loaded.info.native_activation],
                     self._tokens,
                     rows,
                     device.prefill_chunk(),

@@ -87,7 +87,9 @@ def blas_name() -> str | None:
     """The BLAS in use on a CPU backend, None on a GPU."""
     if on_gpu():
         return None
-    return preloaded_blas() or "bundled with MLX"
+    chosen = os.environ.get(BLAS_VARIABLE, "")
+    ignored = f" ({BLAS_VARIABLE} names no file)" if chosen not in ("", "off") else ""
+    return preloaded_blas() or f"bundled with MLX{ignored}"
 
 
 def free_memory() -> int:

@@ -73,7 +73,8 @@ class _MLXOperations:
 def _formula(node: Node) -> Function:
     def function(x: mx.array) -> mx.array:
         y = evaluate(node, x, _MLXOperations(x.dtype))
-        return mx.broadcast_to(y, x.shape)  # a formula without x is a constant
+        # A formula without x is a constant; broadcast_to would fix the shape when it is compiled.
+        return y if y.shape == x.shape else y + mx.zeros_like(x)
 
     return function
 

@@ -199,8 +199,9 @@ def _read_header(path: Path) -> WeightFile:
                 raise ValueError("it is truncated")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        places = [entry["data_offsets"] for entry in header.values()]
+        end = max((int(end) for begin, end in places if 0 <= begin <= end), default=0)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, str(error)) from None
     if 8 + length + end > size:
         raise _damaged(path, f"{8 + length + end - size:,} bytes are missing at its end")
@@ -220,7 +221,7 @@ def predicted_bytes(files: list[WeightFile], target: str | None) -> int:
     for file in files:
         for entry in file.tensors.values():
             begin, end = entry["data_offsets"]
-            stored = _FLOAT_BYTES.get(entry["dtype"])
+            stored = _FLOAT_BYTES.get(entry.get("dtype"))
             total += (end - begin) * width // stored if width and stored else end - begin
     return total
 

@@ -99,10 +99,9 @@ class Observer:
             self._finish(index, reason, error)
 
     def verdict(self) -> tuple[p.Status, ErrorInfo | None]:
-        """A run whose every stream failed has failed; otherwise each stream speaks for itself."""
-        if all(stream.error for stream in self._streams):
-            return "failed", self._streams[self._reference].error
-        return "completed", None
+        """Without a reference nothing is compared; any other stream's failure is its own."""
+        error = self._streams[self._reference].error
+        return ("completed", None) if error is None else ("failed", error)
 
     @property
     def tokens(self) -> int:

@@ -111,12 +111,12 @@ USAGE = {
     ),
     "no terminal": (
         (),
-        "The app needs a terminal on stdin and stdout.",
+        "The app needs a terminal on stdin, stdout and stderr.",
         "For scripts and pipes use `gelu-tui run PROMPT`.",
     ),
     "no terminal, but a prompt": (
         ("Why is the sky blue?",),
-        "The app needs a terminal on stdin and stdout.",
+        "The app needs a terminal on stdin, stdout and stderr.",
         "For scripts and pipes use `gelu-tui run PROMPT`.",
     ),
 }

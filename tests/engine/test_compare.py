@@ -164,7 +164,11 @@ def test_a_failing_reference_leaves_the_others_running(tmp_path: Path) -> None:
         layer.mlp.gate_proj.weight = layer.mlp.gate_proj.weight * 100
     mx.eval(loaded.model.parameters())
     command = p.Compare(PROMPT, (OVERFLOWS, "gelu"), reference="late", max_tokens=4)
-    late, gelu = in_process.compare(loaded, command).streams
+    comparison = in_process.compare(loaded, command)
+    late, gelu = comparison.streams
+    # Nothing was compared, and a script must notice.
+    assert comparison.finished is not None
+    assert comparison.finished.status == "failed"
     assert late.finish_reason == "failed"
     assert gelu.finish_reason == "length"
     assert {step.kl for step in gelu.steps} == {None}

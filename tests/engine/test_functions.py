@@ -72,6 +72,24 @@ def test_own_formula_of_a_registry_function_is_that_function() -> None:
             assert np.array_equal(again, values("gelu", precision, dtype))
 
 
+@pytest.mark.parametrize("spec", [*REGISTRY, *OWN])
+@pytest.mark.parametrize("precision", ["float32", "model"])
+def test_compiled_as_on_a_gpu_every_shape_keeps_its_own(spec: str, precision: str) -> None:
+    """On a GPU the functions are compiled once for all shapes: prefill first, then decode."""
+    function = function_of(parse_variant(spec), precision)
+    mx.enable_compile()
+    try:
+        compiled = mx.compile(function, shapeless=True)
+        for shape in ((1, 7, 4), (1, 1, 4), (2, 3)):
+            x = mx.random.normal(shape)
+            assert compiled(x).shape == shape
+            np.testing.assert_allclose(
+                np.array(compiled(x)), np.array(function(x)), rtol=1e-5, atol=1e-6
+            )
+    finally:
+        mx.disable_compile()
+
+
 def test_the_control_differs_only_by_rounding() -> None:
     """Another order of operations: not the same bits, but the same function."""
     x = mx.array(np.random.default_rng(0).standard_normal(4096).astype(np.float32))

@@ -113,6 +113,24 @@ def test_truncated_weights(keep: int, folder: Path) -> None:
     assert refused(folder).info.kind == "weights_damaged"
 
 
+@pytest.mark.parametrize("offsets", [[], [1], [0, 1, 2], ["a", "b"], [4, 2], None, {}])
+def test_a_header_that_makes_no_sense(offsets: object, folder: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": offsets}}).encode()
+    content = len(header).to_bytes(8, "little") + header + b"\0" * 64
+    (folder / "model.safetensors").write_bytes(content)
+    assert refused(folder).info.kind == "weights_damaged"
+
+
+def test_a_blas_that_does_not_exist_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GELU_TUI_BLAS_PRELOADED", raising=False)
+    monkeypatch.setattr(device, "on_gpu", lambda: False)
+    monkeypatch.setenv("GELU_TUI_BLAS", "/nowhere/libblas.so")
+    assert device.find_blas() is None
+    assert device.blas_name() == "bundled with MLX (GELU_TUI_BLAS names no file)"
+    monkeypatch.setenv("GELU_TUI_BLAS", "off")
+    assert device.blas_name() == "bundled with MLX"
+
+
 def test_unreadable_weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\xff" * 4096)
     assert refused(folder).info.kind == "weights_damaged"

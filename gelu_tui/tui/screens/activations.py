@@ -84,7 +84,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         """List, own formula, what is said about it, keys."""
         with Vertical(id="picker") as box:
             box.border_title = "Activation functions"
-            box.border_subtitle = "F2 done · F10 leave as it was"
+            box.border_subtitle = "F2 done · F10, Esc leave as it was"
             yield FunctionList(id="functions", markup=False)
             yield Input(placeholder="Your own: NAME=EXPRESSION in x, Enter adds it", id="formula")
             yield Static(id="said", markup=False)
