@@ -221,7 +221,7 @@ def predicted_bytes(files: list[WeightFile], target: str | None) -> int:
     for file in files:
         for entry in file.tensors.values():
             begin, end = entry["data_offsets"]
-            stored = _FLOAT_BYTES.get(entry.get("dtype"))
+            stored = _FLOAT_BYTES.get(str(entry.get("dtype")))
             total += (end - begin) * width // stored if width and stored else end - begin
     return total
 
