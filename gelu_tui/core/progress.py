@@ -6,7 +6,7 @@ from gelu_tui.core import protocol as p
 
 _VERBS: dict[p.ProgressPhase, str] = {
     "download": "Downloading",
-    "convert": "Converting",
+    "convert": "",  # checking, converting, building: the label says which
     "load": "Loading",
     "prefill": "Reading the prompt:",
     "self_check": "Checking",
@@ -14,9 +14,15 @@ _VERBS: dict[p.ProgressPhase, str] = {
 }
 
 
+def progress_title(event: p.Progress) -> str:
+    """What is being done, without how far it is."""
+    title = f"{_VERBS[event.phase]} {event.label}".strip()
+    return title[:1].upper() + title[1:]
+
+
 def progress_sentence(event: p.Progress) -> str:
-    """E.g. `Converting weights · 512 MB of 1072 MB · 47 % · 310 MB/s`."""
-    parts = [f"{_VERBS[event.phase]} {event.label}"]
+    """E.g. `Downloading config.json · 512 MB of 1072 MB · 47 % · 310 MB/s`."""
+    parts = [progress_title(event)]
     if event.total > 0:
         parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
         parts.append(f"{event.done / event.total:.0%}".replace("%", " %"))

@@ -20,7 +20,7 @@ from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.safe_text import visible, visible_line
 
 # A shape around the first divergent token, so that it reads without colour too.
-FORK_LEFT, FORK_RIGHT = "▶", "◀"
+FORK_LEFT, FORK_RIGHT = "►", "◄"
 _FORK_STYLE = "bold black on yellow"
 
 # A name and a formula that are longer together get a line each.

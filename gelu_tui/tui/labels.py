@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.progress import progress_title
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.choices import Choices
 
 FORK_MARK = "►"
 NATIVE_MARK = "◆"
-
-_PHASES: dict[p.ProgressPhase, str] = {
-    "download": "Downloading",
-    "convert": "Converting",
-    "load": "Loading",
-    "prefill": "Reading the prompt",
-    "self_check": "Checking rows",
-    "bench": "Measuring",
-}
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
@@ -83,7 +75,7 @@ def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
 
 def progress(event: p.Progress) -> str:
     """How far a long step is: label, bar, amount, speed, percent, as far as they are known."""
-    parts = [f"{_PHASES[event.phase]} {visible_line(event.label)}".strip()]
+    parts = [visible_line(progress_title(event))]
     if event.total > 0:
         share = min(1.0, event.done / event.total)
         filled = round(share * 10)

@@ -265,7 +265,7 @@ def test_text_marks_the_first_divergent_token_without_colour(
 ) -> None:
     assert "\x1b" not in text
     forked = [v for v in document["variants"] if v["fork"] is not None]
-    assert text.count("▶") == text.count("◀") == len(forked)
+    assert text.count("►") == text.count("◄") == len(forked)
     for variant in forked:
         at = re.compile(rf"{variant['name']} .*─ diverges at {variant['first_divergent_token']}\n")
         assert at.search(text)

@@ -45,12 +45,12 @@ def test_a_stream_without_a_fork(tokens: Tokens, text: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "variant", "text"),
     [
-        ([(1, "a"), (2, " b")], [(1, "a"), (3, " c"), (4, " d")], "a▶ c◀ d"),
-        ([(1, "a")], [(2, "b")], "▶b◀"),
-        ([(1, "\n\n"), (2, "[")], [(1, "\n\n"), (3, "The"), (4, " sky\n")], "↵↵\n▶The◀ sky↵"),
-        ([(1, "a"), (2, ",")], [(1, "a"), (3, ".\n"), (4, "Next")], "a▶.↵◀\nNext"),
-        ([(1, "a"), (2, "b")], [(1, "a"), (3, " "), (4, "c")], "a▶␣◀c"),
-        ([(1, "a"), (2, "b")], [(1, "a"), (3, "\x1b]0;")], "a▶␛]0;◀"),
+        ([(1, "a"), (2, " b")], [(1, "a"), (3, " c"), (4, " d")], "a► c◄ d"),
+        ([(1, "a")], [(2, "b")], "►b◄"),
+        ([(1, "\n\n"), (2, "[")], [(1, "\n\n"), (3, "The"), (4, " sky\n")], "↵↵\n►The◄ sky↵"),
+        ([(1, "a"), (2, ",")], [(1, "a"), (3, ".\n"), (4, "Next")], "a►.↵◄\nNext"),
+        ([(1, "a"), (2, "b")], [(1, "a"), (3, " "), (4, "c")], "a►␣◄c"),
+        ([(1, "a"), (2, "b")], [(1, "a"), (3, "\x1b]0;")], "a►␛]0;◄"),
     ],
     ids=["inside", "at once", "after line feeds", "a line feed", "a blank", "hostile"],
 )
@@ -63,14 +63,14 @@ def test_a_token_that_is_a_part_of_a_character_shows_its_piece() -> None:
     tops = (p.Candidate(2, "b", 0.5),)
     fork = p.ForkFound(1, 1, 2, 3, "b", "<0xE7>", tops, tops, {}, {}, {})
     comparison.apply(fork)
-    assert stream_text(comparison.streams[1]).plain == "a▶<0xE7>◀空"
+    assert stream_text(comparison.streams[1]).plain == "a►<0xE7>◄空"
 
 
 def test_a_stream_that_ends_first_is_marked_at_its_end() -> None:
     comparison = compared([(1, "a"), (2, "b")], [(1, "a")])
     assert stream_text(comparison.streams[1]).plain == "a"
     comparison.apply(p.StreamFinished(1, "stop"))
-    assert stream_text(comparison.streams[1]).plain == "a▶end◀"
+    assert stream_text(comparison.streams[1]).plain == "a►end◄"
 
 
 def test_where_a_stream_stands() -> None:
@@ -110,8 +110,10 @@ def test_an_error_in_lines() -> None:
     ("event", "sentence"),
     [
         (
-            p.Progress("convert", "weights", 512_000_000, 1_024_000_000, "bytes", 310e6),
-            "Converting weights · 512 MB of 1,024 MB · 50 % · 310 MB/s",
+            p.Progress(
+                "convert", "converting the model", 512_000_000, 1_024_000_000, "bytes", 310e6
+            ),
+            "Converting it · 512 MB of 1,024 MB · 50 % · 310 MB/s",
         ),
         (
             p.Progress("download", "config.json", 300, 1_500, "bytes", 20_000.0),
