@@ -113,7 +113,7 @@ def test_an_error_in_lines() -> None:
             p.Progress(
                 "convert", "converting the model", 512_000_000, 1_024_000_000, "bytes", 310e6
             ),
-            "Converting it · 512 MB of 1,024 MB · 50 % · 310 MB/s",
+            "Converting the model · 512 MB of 1,024 MB · 50 % · 310 MB/s",
         ),
         (
             p.Progress("download", "config.json", 300, 1_500, "bytes", 20_000.0),
