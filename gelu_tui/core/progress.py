@@ -21,7 +21,7 @@ def progress_title(event: p.Progress) -> str:
 
 
 def progress_sentence(event: p.Progress) -> str:
-    """E.g. `Downloading config.json · 512 MB of 1072 MB · 47 % · 310 MB/s`."""
+    """E.g. `Downloading config.json · 512 MB of 1.07 GB · 47 % · 310 MB/s`."""
     parts = [progress_title(event)]
     if event.total > 0:
         parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
@@ -34,8 +34,13 @@ def progress_sentence(event: p.Progress) -> str:
 
 
 def _amount(count: int, unit: str) -> str:
-    if unit != "bytes":
-        return f"{count} {unit}"
-    if count < 1_000_000:
-        return f"{count / 1e3:.0f} kB" if count >= 1000 else f"{count} B"
-    return f"{count / 1e6:,.0f} MB" if count < 10_000_000_000 else f"{count / 1e9:.2f} GB"
+    return size(count) if unit == "bytes" else f"{count} {unit}"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, as downloads are counted."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.progress import progress_title
+from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.choices import Choices
 
@@ -23,15 +23,6 @@ def rate(tokens_per_second: float) -> str:
     """Tokens a second with as many digits as mean something."""
     digits = 0 if tokens_per_second >= 100 else 1
     return f"{tokens_per_second:.{digits}f} tok/s"
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units, as downloads are counted."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.2f} GB"
 
 
 def seconds(value: float) -> str:

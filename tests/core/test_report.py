@@ -113,11 +113,11 @@ def test_an_error_in_lines() -> None:
             p.Progress(
                 "convert", "converting the model", 512_000_000, 1_024_000_000, "bytes", 310e6
             ),
-            "Converting the model · 512 MB of 1,024 MB · 50 % · 310 MB/s",
+            "Converting the model · 512 MB of 1.02 GB · 50 % · 310 MB/s",
         ),
         (
             p.Progress("download", "config.json", 300, 1_500, "bytes", 20_000.0),
-            "Downloading config.json · 300 B of 2 kB · 20 % · 20 kB/s",
+            "Downloading config.json · 300 B of 1.5 kB · 20 % · 20.0 kB/s",
         ),
         (
             p.Progress("download", "big", 1, 24_000_000_000, "bytes"),
