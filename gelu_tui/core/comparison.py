@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gelu_tui.core import protocol as p
@@ -69,6 +70,9 @@ class Comparison:
     finished: p.Finished | None = None
     prefill: p.Progress | None = None
     elapsed_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._agreements = [Agreement(self.reference, stream) for stream in self.streams]
 
     @classmethod
     def begin(cls, started: p.Started) -> Comparison:
@@ -151,36 +155,80 @@ class Comparison:
         return self.elapsed_s
 
     def _update_divergence(self) -> None:
-        # Streams may arrive in any order, so each remembers how far it is known to agree.
-        reference = self.reference
-        for stream in self.streams:
-            if stream is reference or stream.first_divergent_token is not None:
-                continue
-            shared = min(len(stream.tokens), len(reference.tokens))
-            stream.first_divergent_token = first_divergent_token(
-                reference.tokens[stream.agreed : shared],
-                stream.tokens[stream.agreed : shared],
-                offset=stream.agreed,
-            )
-            if stream.first_divergent_token is None:
-                stream.agreed = shared
-                stream.first_divergent_token = _end_divergence(reference, stream)
-            else:
-                stream.agreed = stream.first_divergent_token
+        for stream, agreement in zip(self.streams, self._agreements, strict=True):
+            agreement.update()
+            stream.agreed = agreement.agreed
+            stream.first_divergent_token = agreement.first_divergent_token
 
 
-def _end_divergence(reference: Stream, stream: Stream) -> int | None:
-    """The step at which one stream has ended of itself while the other went on."""
-    shorter, longer = sorted((reference, stream), key=lambda s: len(s.tokens))
-    ended = shorter.finish_reason in ("stop", "length")
-    return len(shorter.tokens) if ended and len(longer.tokens) > len(shorter.tokens) else None
+class Agreement:
+    """How far two growing streams agree; each call of `update` looks only at what is new."""
+
+    def __init__(self, one: Stream, other: Stream) -> None:
+        self._one = one
+        self._other = other
+        self.agreed = 0  # leading tokens known to be equal
+        self.first_divergent_token: int | None = None
+
+    def update(self) -> None:
+        """Take in what the streams have come to."""
+        if self._one is self._other or self.first_divergent_token is not None:
+            return
+        one, other = self._one.tokens, self._other.tokens
+        shared = min(len(one), len(other))
+        for step in range(self.agreed, shared):
+            if one[step] != other[step]:
+                self.agreed = self.first_divergent_token = step
+                return
+        self.agreed = shared
+        if self._ended_before_the_other():
+            self.first_divergent_token = shared
+
+    def _ended_before_the_other(self) -> bool:
+        shorter, longer = sorted((self._one, self._other), key=lambda stream: len(stream.tokens))
+        ended = shorter.finish_reason in ("stop", "length")
+        return ended and len(longer.tokens) > len(shorter.tokens)
 
 
-def first_divergent_token(
-    reference: list[int], variant: list[int], *, offset: int = 0
-) -> int | None:
-    """The smallest step at which two token lists of equal length differ, plus `offset`."""
-    for step, (a, b) in enumerate(zip(reference, variant, strict=True)):
-        if a != b:
-            return offset + step
-    return None
+class Perspective:
+    """The streams of a comparison seen from any one of them, without a new run.
+
+    The run's own reference is where the statistics come from; which stream the eye compares the
+    others with is free. `reference` is an index.
+    """
+
+    def __init__(self, comparison: Comparison, reference: int | None = None) -> None:
+        self.comparison = comparison
+        self.reference = comparison.started.reference if reference is None else reference
+        seen_from = comparison.streams[self.reference]
+        self._agreements = [Agreement(seen_from, stream) for stream in comparison.streams]
+        self.update()
+
+    def update(self) -> None:
+        """Take in what the streams have come to."""
+        for agreement in self._agreements:
+            agreement.update()
+
+    @property
+    def of_run(self) -> bool:
+        """Whether this is the reference that the run itself used."""
+        return self.reference == self.comparison.started.reference
+
+    def agreed(self, stream: int) -> int:
+        """Leading tokens of `stream` known to equal the reference's."""
+        return self._agreements[stream].agreed
+
+    def first_divergent_token(self, stream: int) -> int | None:
+        """The smallest step at which `stream` differs from the reference; None for itself."""
+        return self._agreements[stream].first_divergent_token
+
+
+def pairwise_first_divergent_tokens(streams: Sequence[Stream]) -> list[list[int | None]]:
+    """The symmetric matrix of first divergent tokens; None on the diagonal and where equal."""
+
+    def between(one: Stream, other: Stream) -> int | None:
+        agreement = Agreement(one, other)
+        agreement.update()
+        return agreement.first_divergent_token
+
+    return [[between(one, other) for other in streams] for one in streams]

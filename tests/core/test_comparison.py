@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, first_divergent_token
+from gelu_tui.core.comparison import (
+    Comparison,
+    Perspective,
+    pairwise_first_divergent_tokens,
+)
 from gelu_tui.core.errors import ErrorInfo
 
 
@@ -99,11 +103,26 @@ def test_solo_one_stream_after_another_reference_last() -> None:
     assert divergences(comparison) == [2, 1, None]
 
 
-def test_first_divergent_token() -> None:
-    assert first_divergent_token([1, 2, 3], [1, 2, 3]) is None
-    assert first_divergent_token([1, 2, 3], [1, 9, 3]) == 1
-    assert first_divergent_token([3], [4], offset=7) == 7
-    assert first_divergent_token([], []) is None
+def test_seen_from_another_stream_without_a_new_run() -> None:
+    comparison = begin(3)
+    feed(comparison, (1, 1, 1), (2, 2, 9), (3, 4, 3))
+    seen = Perspective(comparison, reference=2)
+    assert [seen.first_divergent_token(i) for i in range(3)] == [1, 1, None]
+    assert not seen.of_run
+    feed(comparison, (5, 5, 5), first=3)
+    seen.update()
+    assert [seen.agreed(i) for i in range(2)] == [1, 1]
+    assert divergences(comparison) == [None, 2, 1]  # the run's own are untouched
+
+
+def test_the_matrix_of_pairs() -> None:
+    comparison = begin(3)
+    feed(comparison, (1, 1, 1), (2, 2, 9), (3, 4, 3))
+    assert pairwise_first_divergent_tokens(comparison.streams) == [
+        [None, 2, 1],
+        [2, None, 1],
+        [1, 1, None],
+    ]
 
 
 # --- divergence, against the definition -----------------------------------------------------------

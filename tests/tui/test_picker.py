@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from textual.widgets import Input
 
@@ -73,17 +74,23 @@ async def test_leaving_a_reference_out_leaves_the_choice_to_the_model() -> None:
         assert it.app.compare.choices.reference is None
 
 
+def caret_column(screen: str) -> int | None:
+    """Where the caret points, in characters of the formula above it; None while there is none."""
+    rows = screen.splitlines()
+    for above, row in pairwise(rows):
+        caret, formula = re.search(r"│ +(\^) +│", row), above.find("x*tanh(1,2)")
+        if caret and formula >= 0:
+            return caret.start(1) - formula
+    return None
+
+
 async def test_an_own_formula_is_checked_while_it_is_typed() -> None:
     async with ready() as it:
         await open_picker(it)
         await to_formula(it)
         await it.type("mine=x*tanh(1,2)")
         await it.until_shown("'x*tanh(1,2)' is not usable")
-        await it.until_shown("^")
-        rows = it.screen().splitlines()
-        (caret,) = (row for row in rows if re.search(r"│ +\^ +│", row))
-        above = rows[rows.index(caret) - 1]
-        assert caret.index("^") == above.index("x*tanh(1,2)") + len("x*")
+        await it.until(lambda: caret_column(it.screen()) == len("x*"), "the caret under tanh")
         await it.press("backspace", "backspace", "backspace")
         await it.type(")")
         await it.until_shown("mine: x*tanh(1) is usable. Enter adds it.")
