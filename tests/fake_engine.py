@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -111,6 +112,8 @@ class FakeEngine:
                     self.load(command)
                 case p.Compare():
                     self.compare(command)
+                case p.RenderPrompt():
+                    self.emit(rendered(command))
                 case _:
                     self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
 
@@ -268,6 +271,27 @@ class FakeEngine:
 
     def finish(self, status: p.Status, streams: int) -> None:
         self.emit(p.Finished(status, p.Timing(0.1, 0.01, 1.0, 40, 40.0 * streams), 2_000_000_000))
+
+
+def rendered(command: p.RenderPrompt) -> p.PromptRendered:
+    """A prompt cut into words, with BOS in front and, in a chat, turns around it."""
+    words = re.findall(r"\s?\S+|\s", command.prompt)
+    texts = ["<bos>", *words]
+    if command.chat:
+        texts = ["<bos>", "<start_of_turn>", "user", "\n", *words, "<end_of_turn>", "\n"]
+        texts += ["<start_of_turn>", "model", "\n"]
+    ids = tuple(2 if text == "<bos>" else 10 + sum(map(ord, text)) for text in texts)
+    special = {token for token, text in zip(ids, texts, strict=True) if text.startswith("<")}
+    return p.PromptRendered(
+        command.prompt,
+        "".join(texts),
+        ids,
+        tuple(texts),
+        tuple(sorted(special)),
+        bool(command.chat),
+        True,
+        32768,
+    )
 
 
 def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.ForkFound:

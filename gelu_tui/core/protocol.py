@@ -128,6 +128,16 @@ class Compare(Command, frozen=True, tag="compare"):
     activation_precision: Precision = "float32"
 
 
+class RenderPrompt(Command, frozen=True, tag="render_prompt"):
+    """Tell what the loaded model would be fed for a prompt, without running it.
+
+    `chat` as in `Compare`. Answered in turn: after a run that is going on.
+    """
+
+    prompt: str
+    chat: bool | None = None
+
+
 class Bench(Command, frozen=True, tag="bench"):
     """Measure the loaded model: plain mlx-lm, one variant, lockstep, raw batched forward passes."""
 
@@ -145,7 +155,7 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
 
 
-AnyCommand = Load | Compare | Bench | Cancel | Shutdown
+AnyCommand = Load | Compare | RenderPrompt | Bench | Cancel | Shutdown
 
 
 # --- events -----------------------------------------------------------------------------------
@@ -200,6 +210,24 @@ class Started(Event, frozen=True, tag="started"):
     max_tokens: int
     schedule: Schedule
     chat: bool
+
+
+class PromptRendered(Event, frozen=True, tag="prompt_rendered"):
+    """The answer to `RenderPrompt`; `prompt` is the command's.
+
+    `prompt_text` is exact, with what the tokenizer puts in front of a raw prompt (BOS). `pieces`
+    are the texts of `prompt_tokens` one by one: a lone byte by its name, so that their join may
+    differ from the text. `special_ids` are those among the tokens that only control the model.
+    """
+
+    prompt: str
+    prompt_text: str
+    prompt_tokens: tuple[int, ...]
+    pieces: tuple[str, ...]
+    special_ids: tuple[int, ...]
+    chat: bool
+    has_chat_template: bool
+    context_length: int
 
 
 class Prefilled(Event, frozen=True, tag="prefilled"):
@@ -258,7 +286,7 @@ class SelfChecked(Event, frozen=True, tag="self_check"):
 
 
 class Finished(Event, frozen=True, tag="finished"):
-    """A comparison ended, one way or another."""
+    """A comparison ended, one way or another; a peak of 0 means that it is not known."""
 
     status: Status
     timing: Timing
@@ -311,6 +339,7 @@ AnyEvent = (
     | Progress
     | Loaded
     | Started
+    | PromptRendered
     | Prefilled
     | Step
     | ForkFound

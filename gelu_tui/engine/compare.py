@@ -19,6 +19,7 @@ from gelu_tui.engine.feed_forward import RowFunctions, rowwise
 from gelu_tui.engine.functions import KERNELS, function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row
+from gelu_tui.engine.prompt import feed
 from gelu_tui.engine.self_check import self_check
 
 Cancelled = Callable[[], bool]
@@ -40,18 +41,7 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
     variants = parse_variants(command.activations)
     native = loaded.info.native_activation
     reference = resolve_reference(variants, command.reference, native)
-    has_template = loaded.tokenizer.chat_template is not None
-    if command.chat and not has_template:
-        raise GeluError(
-            "no_chat_template",
-            "This model has no chat template.",
-            "Use --raw to feed the prompt as it is.",
-        )
-    chat = has_template if command.chat is None else command.chat
-    if chat:
-        text, tokens = loaded.tokenizer.chat(command.prompt)
-    else:
-        text, tokens = command.prompt, loaded.tokenizer.encode(command.prompt)
+    text, tokens, chat = feed(loaded.tokenizer, command.prompt, command.chat)
     room = loaded.context_length - len(tokens)
     if room < 1:
         raise GeluError(

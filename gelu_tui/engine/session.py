@@ -138,6 +138,8 @@ class Session:
                     self._load(job.command, job)
                 case p.Compare():
                     self._compare(job.command, job)
+                case p.RenderPrompt():
+                    self._render_prompt(job.command)
                 case p.Bench():
                     self._bench(job.command, job)
         except Exception as error:  # the engine outlives whatever a command runs into
@@ -183,6 +185,12 @@ class Session:
         loaded = self._require_model()
         request = resolve(loaded, command)
         Run(loaded, request, self._emit, job.cancelled, self._load_s).run(self._self_checks)
+
+    def _render_prompt(self, command: p.RenderPrompt) -> None:
+        from gelu_tui.engine.prompt import render
+
+        loaded = self._require_model()
+        self._emit(render(loaded.tokenizer, command, loaded.context_length))
 
     def _bench(self, command: p.Bench, job: Job) -> None:
         from gelu_tui.engine.bench import bench

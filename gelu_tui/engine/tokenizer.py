@@ -107,6 +107,12 @@ class Tokenizer:
         piece = self.backend.id_to_token(token)
         return f"<unknown id {token}>" if piece is None else piece.replace("▁", " ")
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The tokens that control the model instead of being text: BOS, turns, images."""
+        added = self.backend.get_added_tokens_decoder()
+        return frozenset(token for token, properties in added.items() if properties.special)
+
     def detokenizer(self) -> Detokenizer:
         """A fresh incremental detokenizer."""
         return Detokenizer(self)

@@ -1,0 +1,43 @@
+"""What a model is fed for a prompt: through its chat template, or as it is."""
+
+from __future__ import annotations
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.tokenizer import Tokenizer
+
+
+def feed(tokenizer: Tokenizer, prompt: str, chat: bool | None) -> tuple[str, list[int], bool]:
+    """The text, its token ids, and whether the template made it; `chat` None: if there is one.
+
+    Raises `GeluError` where there is no template or it fails.
+    """
+    has_template = tokenizer.chat_template is not None
+    if chat and not has_template:
+        raise GeluError(
+            "no_chat_template",
+            "This model has no chat template.",
+            "Use --raw to feed the prompt as it is.",
+        )
+    if has_template if chat is None else chat:
+        return *tokenizer.chat(prompt), True
+    return prompt, tokenizer.encode(prompt), False
+
+
+def render(tokenizer: Tokenizer, command: p.RenderPrompt, context_length: int) -> p.PromptRendered:
+    """Everything that is fed, token by token. Raises `GeluError`."""
+    text, tokens, chat = feed(tokenizer, command.prompt, command.chat)
+    pieces = tuple(tokenizer.piece(token) for token in tokens)
+    bos = tokenizer.bos_token
+    if bos and pieces[:1] == (bos,) and not text.startswith(bos):
+        text = bos + text  # the tokenizer puts it in front of a raw prompt
+    return p.PromptRendered(
+        prompt=command.prompt,
+        prompt_text=text,
+        prompt_tokens=tuple(tokens),
+        pieces=pieces,
+        special_ids=tuple(sorted(tokenizer.special_ids & set(tokens))),
+        chat=chat,
+        has_chat_template=tokenizer.chat_template is not None,
+        context_length=context_length,
+    )
