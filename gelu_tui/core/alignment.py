@@ -1,0 +1,124 @@
+"""Alignment of two streams after their fork, by token ids.
+
+From the fork on, the nearest place where `REJOIN_LENGTH` tokens in a row agree again is looked for:
+nearest in the sum of the tokens that are skipped on both sides. From there the streams are followed
+as long as they agree, and the search goes on behind. What lies between two such places is aligned
+in the same way by runs of `SHORTEST_STRETCH`.
+
+Cost: every search reads no more tokens than its find skips, so that all of them together read
+each token a fixed number of times, whatever the streams repeat: O(n log n) time for n tokens of
+both streams (the logarithm is a binary search among the places of one run), O(n) memory.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+REJOIN_LENGTH = 8  # tokens in a row that are more than chance
+SHORTEST_STRETCH = 3  # below that, any two texts share punctuation and small words
+
+_Run = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Equal token ids in a row: `length` of them, from these steps of the two streams."""
+
+    reference: int
+    variant: int
+    length: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the streams agree here for more than chance would have it."""
+        return self.length >= REJOIN_LENGTH
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The aligned stretches after a fork, in order; they never overlap, on either side."""
+
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def rejoin(self) -> Stretch | None:
+        """Where the streams first agree again for `REJOIN_LENGTH` tokens or more."""
+        return next((stretch for stretch in self.stretches if stretch.is_long), None)
+
+    @property
+    def aligned(self) -> int:
+        """Tokens in all stretches."""
+        return sum(stretch.length for stretch in self.stretches)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """A rectangle of steps: from (reference, variant) on, the ends not included."""
+
+    reference: int
+    variant: int
+    reference_end: int
+    variant_end: int
+
+
+def align(reference: Sequence[int], variant: Sequence[int], fork: int) -> Alignment:
+    """Align two token lists from step `fork` on; the stretches are in steps of the lists.
+
+    The lists may be those of streams that still grow, as long as they do not grow meanwhile: a
+    later call may then find a nearer place than this one did.
+    """
+    whole = _Area(fork, fork, len(reference), len(variant))
+    stretches: list[Stretch] = []
+    for gap, long in _followed(reference, variant, whole, REJOIN_LENGTH):
+        stretches += [
+            short for _, short in _followed(reference, variant, gap, SHORTEST_STRETCH) if short
+        ]
+        if long is not None:
+            stretches.append(long)
+    return Alignment(tuple(stretches))
+
+
+def _followed(
+    reference: Sequence[int], variant: Sequence[int], area: _Area, run: int
+) -> Iterator[tuple[_Area, Stretch | None]]:
+    """Each gap with the stretch of at least `run` tokens behind it; the last gap has none."""
+    places = _places(variant, area, run)
+    i, j = area.reference, area.variant
+    while (found := _nearest(reference, places, i, j, area.reference_end, run)) is not None:
+        at, there = found
+        length = run
+        while (
+            at + length < area.reference_end
+            and there + length < area.variant_end
+            and reference[at + length] == variant[there + length]
+        ):
+            length += 1
+        yield _Area(i, j, at, there), Stretch(at, there, length)
+        i, j = at + length, there + length
+    yield _Area(i, j, area.reference_end, area.variant_end), None
+
+
+def _places(tokens: Sequence[int], area: _Area, run: int) -> dict[_Run, list[int]]:
+    """Where each run of tokens begins, in ascending order."""
+    places: defaultdict[_Run, list[int]] = defaultdict(list)
+    for start in range(area.variant, area.variant_end - run + 1):
+        places[tuple(tokens[start : start + run])].append(start)
+    return places
+
+
+def _nearest(
+    reference: Sequence[int], places: dict[_Run, list[int]], i: int, j: int, end: int, run: int
+) -> tuple[int, int] | None:
+    """The pair of equal runs from (i, j) on that skips the fewest tokens on both sides."""
+    best: tuple[int, int] | None = None
+    for at in range(i, end - run + 1):
+        if best is not None and at + j >= sum(best):
+            break  # whatever starts here or later skips as much
+        starts = places.get(tuple(reference[at : at + run]), ())
+        index = bisect_left(starts, j)
+        if index < len(starts) and (best is None or at + starts[index] < sum(best)):
+            best = at, starts[index]
+    return best
