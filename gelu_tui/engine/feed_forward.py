@@ -9,7 +9,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from gelu_tui.engine.families import Family, layers_of
+from gelu_tui.core.families import Family
+from gelu_tui.engine.families import layers_of
 from gelu_tui.engine.functions import Function
 
 

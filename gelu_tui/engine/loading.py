@@ -1,35 +1,31 @@
-"""From a name to a model in memory: where it is, whether it can be served, and its weights."""
+"""From a name to a model in memory: whether it can be served, and its weights."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.checkpoint import (
+    check_weights,
+    default_dtype,
+    predicted_bytes,
+    quantization,
+    read_config,
+)
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.families import Family, family_of
 from gelu_tui.engine import device
-from gelu_tui.engine.families import Family, family_of
+from gelu_tui.engine.locate import Cancelled, LoadCancelled, Report, locate
 from gelu_tui.engine.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.tokenizer import Tokenizer
 
-Report = Callable[[p.Progress], None]
-Cancelled = Callable[[], bool]
-
 DTYPES = ("float32", "bfloat16", "float16")
 _DEFAULT_CONTEXT = 8192
-
-# Bytes a value, by the dtype names of the safetensors format.
-_FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-
-
-class LoadCancelled(Exception):
-    """The user gave up on this load."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
     family = family_of(config)
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
     files = check_weights(folder)
-    target = dtype or (None if device.on_gpu() else "float32")
+    target = dtype or default_dtype(on_gpu=device.on_gpu())
     _refuse_too_large(predicted_bytes(files, target))
     if cancelled():
         raise LoadCancelled
@@ -75,155 +71,12 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
         id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
         family=family.name,
         dtype=_dtype_name(model),
-        quantization=_quantization(config),
+        quantization=quantization(config),
         native_activation=family.native_activation,
     )
     return LoadedModel(
         model, tokenizer, family, info, folder, _context_length(config), _nbytes(model)
     )
-
-
-# --- where ------------------------------------------------------------------------------------
-
-
-def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
-    """The folder of a model, converted or downloaded if need be."""
-    if spec == "demo":
-        return _demo(report, cancelled)
-    if not spec:
-        raise GeluError("model_not_found", "The model has no name.", "Give a folder or a hub id.")
-    folder = Path(spec).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise GeluError(
-            "model_not_found",
-            f"'{spec}' is a file, not a model folder.",
-            "Give the folder it is in.",
-        )
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
-        raise GeluError(
-            "model_not_found",
-            f"There is no folder '{spec}'.",
-            "Give a folder with config.json and weights, a hub id such as "
-            "mlx-community/gemma-3-270m-it-bf16, or demo.",
-        )
-    from gelu_tui.engine import hub
-
-    try:
-        return hub.fetch_model(spec, report, cancelled, check_config=family_of)
-    except hub.DownloadCancelled:
-        raise LoadCancelled from None
-
-
-def _demo(report: Report, cancelled: Cancelled) -> Path:
-    from gelu_tui.engine import demo
-
-    def progress(label: str, done: int, total: int) -> None:
-        report(p.Progress("convert", label, done, total, "bytes"))
-
-    try:
-        return demo.ensure_demo(progress, cancelled)
-    except demo.ConversionCancelled:
-        raise LoadCancelled from None
-
-
-# --- checks before loading ----------------------------------------------------------------------
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises `GeluError`."""
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except FileNotFoundError:
-        raise GeluError(
-            "not_a_model",
-            f"'{folder}' has no config.json, so it is not a model folder.",
-            "Give the folder that holds config.json, the weights and the tokenizer.",
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise GeluError(
-            "not_a_model", f"config.json in '{folder}' cannot be read: {error}.", "Fetch it again."
-        ) from None
-    if not isinstance(config, dict):
-        raise GeluError(
-            "not_a_model", f"config.json in '{folder}' is not an object.", "Fetch it again."
-        )
-    return config
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A safetensors file and its header: tensor name to dtype, shape and place."""
-
-    path: Path
-    tensors: dict[str, dict[str, Any]]
-
-
-def check_weights(folder: Path) -> list[WeightFile]:
-    """The weight files, each whole by its own header. Raises `GeluError`."""
-    paths = sorted(folder.glob("model*.safetensors"))
-    wanted = _indexed_files(folder)
-    missing = sorted(wanted - {path.name for path in paths})
-    if missing or not paths:
-        other = next(
-            (f.name for f in folder.glob("*") if f.suffix in (".bin", ".gguf", ".pth")), None
-        )
-        what = f"the weight file {missing[0]} is missing" if missing else "there are no weights"
-        raise GeluError(
-            "weights_missing",
-            f"In '{folder}' {what} (model*.safetensors).",
-            f"{other} is of another format: convert it with `mlx_lm.convert`."
-            if other and not missing
-            else "Fetch the model again, or finish the download.",
-        )
-    return [_read_header(path) for path in paths]
-
-
-def _indexed_files(folder: Path) -> set[str]:
-    try:
-        index = json.loads((folder / "model.safetensors.index.json").read_bytes())
-        return set(index["weight_map"].values())
-    except FileNotFoundError:
-        return set()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return set()  # mlx-lm does not need it either; the headers decide
-
-
-def _read_header(path: Path) -> WeightFile:
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > size:
-                raise ValueError("it is truncated")
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        places = [entry["data_offsets"] for entry in header.values()]
-        end = max((int(end) for begin, end in places if 0 <= begin <= end), default=0)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, str(error)) from None
-    if 8 + length + end > size:
-        raise _damaged(path, f"{8 + length + end - size:,} bytes are missing at its end")
-    return WeightFile(path, header)
-
-
-def _damaged(path: Path, reason: str) -> GeluError:
-    return GeluError(
-        "weights_damaged", f"The weight file '{path}' is not whole: {reason}.", "Fetch it again."
-    )
-
-
-def predicted_bytes(files: list[WeightFile], target: str | None) -> int:
-    """Bytes the weights will take, floating ones in `target` if given."""
-    width = {"float32": 4, "bfloat16": 2, "float16": 2}.get(target or "")
-    total = 0
-    for file in files:
-        for entry in file.tensors.values():
-            begin, end = entry["data_offsets"]
-            stored = _FLOAT_BYTES.get(str(entry.get("dtype")))
-            total += (end - begin) * width // stored if width and stored else end - begin
-    return total
 
 
 def _refuse_too_large(needed: int) -> None:
@@ -290,27 +143,10 @@ def _nbytes(model: Any) -> int:
     return sum(value.nbytes for _, value in tree_flatten(model.parameters()))
 
 
-def _quantization(config: dict[str, Any]) -> dict[str, int | str] | None:
-    found = config.get("quantization") or config.get("quantization_config")
-    if not isinstance(found, dict):
-        return None
-    return {key: found[key] for key in ("group_size", "bits", "mode") if key in found}
-
-
 def _context_length(config: dict[str, Any]) -> int:
     inner = config.get("text_config") or {}
     length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
     return int(length) if length else _DEFAULT_CONTEXT
 
 
-__all__ = [
-    "DTYPES",
-    "LoadCancelled",
-    "LoadedModel",
-    "check_weights",
-    "load",
-    "locate",
-    "predicted_bytes",
-    "read_config",
-    "versions",
-]
+__all__ = ["DTYPES", "LoadCancelled", "LoadedModel", "load", "versions"]

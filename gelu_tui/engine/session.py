@@ -136,6 +136,8 @@ class Session:
             match job.command:
                 case p.Load():
                     self._load(job.command, job)
+                case p.Fetch():
+                    self._fetch(job.command, job)
                 case p.Compare():
                     self._compare(job.command, job)
                 case p.RenderPrompt():
@@ -169,6 +171,16 @@ class Session:
                 weight_bytes=loaded.weight_bytes,
             )
         )
+
+    def _fetch(self, command: p.Fetch, job: Job) -> None:
+        from gelu_tui.engine.locate import LoadCancelled, locate
+
+        try:
+            folder = locate(command.model, self._emit, job.cancelled)
+        except LoadCancelled:
+            self._emit(p.Cancelled("fetch"))
+            return
+        self._emit(p.Fetched(command.model, str(folder)))
 
     def _unload(self) -> None:
         """The old weights go before the new ones come, and not only to MLX's cache."""

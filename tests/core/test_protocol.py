@@ -19,6 +19,7 @@ REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
 COMMANDS: list[p.AnyCommand] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
+    p.Fetch("mlx-community/gemma"),
     p.Compare("Why?", ("gelu", "a=max(x,0)")),
     p.Compare("空が\n\x1b[31m\0\u2028青い", ("gelu",), "gelu", 1, "solo", False, "model"),
     p.RenderPrompt("空が\n青い", True),
@@ -34,6 +35,7 @@ EVENTS: list[p.AnyEvent] = [
         p.ModelInfo("demo", "gemma3_text", "float32", {"bits": 4, "mode": "affine"}, "gelu_approx"),
         "/models/demo", "Device(cpu, 0)", None, {}, 1.5, 32768, True, 10**10,
     ),
+    p.Fetched("mlx-community/gemma", "/models/gemma"),
     p.Started(
         "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0, 9,
         "lockstep", False,

