@@ -1,0 +1,252 @@
+"""Forks in plain sentences: for the fork view, the matrix, text reports and documents."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Agreement, Comparison, Stream
+from gelu_tui.core.forks import fork_seen_from, logit_margin
+from gelu_tui.core.safe_text import visible_line
+
+# Logits between the two tokens: e^0.5 is 1.6 times as likely, e^2 is 7.4 times.
+_CLOSE, _CLEAR = 0.5, 2.0
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+
+def visible_token(text: str, token: int | None = None) -> str:
+    """A token on one line, with blanks at its ends as ␣; without a text, its id."""
+    if not text:
+        return "" if token is None else f"token {token}"
+    shown = visible_line(text)
+    inner = shown.strip(" ")
+    left = len(shown) - len(shown.lstrip(" "))
+    right = len(shown) - left - len(inner)
+    return "␣" * left + inner + "␣" * right
+
+
+def percent(probability: float | None) -> str:
+    """A probability as people write it; a small one never as 0."""
+    if probability is None:
+        return "?"
+    if 0 < probability < 0.001:
+        return "<0.1 %"
+    return f"{probability * 100:.1f} %"
+
+
+def explain_pair(comparison: Comparison, reference_index: int, stream_index: int) -> str:
+    """How two streams stand to each other: their fork, or why there is none."""
+    fork = fork_seen_from(comparison, reference_index, stream_index)
+    if fork is None:
+        return why_no_fork(comparison, reference_index, stream_index)
+    names = (comparison.streams[index].name for index in (reference_index, stream_index))
+    return explain(fork, *names)
+
+
+def explain(fork: p.ForkFound, reference: str, variant: str) -> str:
+    """What happened at a fork, in two plain sentences; the names are those of the two sides."""
+    one, other = visible_line(reference), visible_line(variant)
+    a = _quoted(fork.reference_text, fork.reference_token)
+    b = _quoted(fork.variant_text, fork.variant_token)
+    p_a, p_b = (fork.probabilities.get(key) for key in ("reference_a", "variant_b"))
+    took = f"At token {fork.step} {one} took {a}{_bracketed(p_a)} and {other} took {b}"
+    return f"{took}{_bracketed(p_b)}.{_how_close(fork, one, other)}"
+
+
+def _bracketed(probability: float | None) -> str:
+    return "" if probability is None else f" ({percent(probability)})"
+
+
+def _quoted(text: str, token: int) -> str:
+    shown = visible_token(text, token)
+    return f"“{shown if len(shown) <= 24 else shown[:23] + '…'}”"
+
+
+def _how_close(fork: p.ForkFound, one: str, other: str) -> str:
+    sides = (
+        _Side(
+            one,
+            fork.reference_top,
+            fork.ranks.get("b_in_reference"),
+            fork.margins.get("reference"),
+            fork.probabilities.get("reference_a"),
+        ),
+        _Side(
+            other,
+            fork.variant_top,
+            fork.ranks.get("a_in_variant"),
+            fork.margins.get("variant"),
+            fork.probabilities.get("variant_b"),
+        ),
+    )
+    call, said = _call(sides), _said(sides)
+    return f" {call}: {said}." if call and said else ""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """How one side of a fork saw the other's token; None is not known."""
+
+    name: str
+    top: tuple[p.Candidate, ...]
+    rank: int | None
+    margin: float | None
+    own_probability: float | None
+
+    @property
+    def at_least(self) -> float | None:
+        """A lower bound of the margin: what is not listed comes after the last that is."""
+        if self.margin is not None:
+            return abs(self.margin)
+        return logit_margin(self.own_probability, self.top[-1].probability if self.top else None)
+
+    def said(self) -> str:
+        """Where the other's token stood."""
+        if self.rank is None:
+            listed = len(self.top)
+            return (
+                f"{self.name} had the other's token not among its first {listed}" if listed else ""
+            )
+        behind = "" if self.margin is None else f" ({_behind(self.margin)})"
+        return f"{self.name} had the other's token {_ordinal(self.rank)}{behind}"
+
+
+def _said(sides: tuple[_Side, _Side]) -> str:
+    first, second = sides
+    margins = [side.margin for side in sides if side.margin is not None and side.margin >= 0]
+    if first.rank == second.rank == 1 and len(margins) == 2:
+        far = f"{_number(margins[0])} and {_number(margins[1])} logits"
+        return f"each had the other's token second, {far} behind its own"
+    return ", ".join(said for side in sides if (said := side.said()))
+
+
+def _call(sides: tuple[_Side, _Side]) -> str:
+    """How sure the two sides were, in the words of a referee; empty where that is not known."""
+    first, second = (side.at_least for side in sides)
+    if first is None or second is None:
+        return ""
+    near, far = sorted((first, second))
+    nearer = sides[0 if first < second else 1].name
+    if near >= _CLEAR:
+        return "A clear difference"
+    if any(side.margin is None for side in sides):
+        return "Not a close call"
+    call = "A tie" if near == 0 else "A close call"
+    if far < _CLOSE:
+        return call
+    one_sided = near == 0 or (near < _CLOSE and far >= _CLEAR)
+    return f"{call} for {nearer} only" if one_sided else "Not a close call"
+
+
+def _ordinal(rank: int) -> str:
+    return _ORDINALS[rank] if 0 <= rank < len(_ORDINALS) else f"at place {rank + 1:,}"
+
+
+def _behind(margin: float) -> str:
+    return f"{_number(abs(margin))} logits {'behind' if margin >= 0 else 'ahead'}"
+
+
+def _number(margin: float) -> str:
+    """A margin with as many digits as mean something."""
+    return f"{margin:.2f}" if margin >= 0.01 or margin == 0 else f"{margin:.4f}"
+
+
+def explain_verdict(fork: p.ForkFound) -> str:
+    """What made the fork, formula or rounding, in one plain sentence."""
+    match fork.verdict:
+        case "formula":
+            return (
+                "The formula made this fork: replayed in float32, the two sides still prefer "
+                "different tokens."
+            )
+        case "rounding":
+            return (
+                "Rounding made this fork, not the formula: replayed in float32, both sides prefer "
+                "the same token."
+            )
+        case "tie":
+            return (
+                "A tie: replayed in float32, the two sides still prefer different tokens, "
+                "but one of them by less than 0.001 nats."
+            )
+        case "unverified":
+            reason = visible_line(fork.reason) or "there was no replay"
+            return f"Whether the formula or mere rounding made this fork is open: {reason}."
+
+
+# --- where there is no fork -----------------------------------------------------------------------
+
+
+def why_no_fork(comparison: Comparison, reference_index: int, stream_index: int) -> str:
+    """Why a pair has no fork with candidates, in plain sentences."""
+    reference, stream = comparison.streams[reference_index], comparison.streams[stream_index]
+    one, other = visible_line(reference.name), visible_line(stream.name)
+    if reference is stream:
+        return f"This is {other} itself: there is nothing to compare."
+    agreement = Agreement(reference, stream)
+    agreement.update()
+    step = agreement.first_divergent_token
+    if step is None:
+        return _identical(agreement.agreed, reference, stream)
+    shorter, longer = sorted((reference, stream), key=lambda side: len(side.tokens))
+    if step >= len(shorter.tokens):
+        ended, on = visible_line(shorter.name), visible_line(longer.name)
+        return f"{ended} ended after {count_tokens(step)}, where {on} went on."
+    a, b = (_taken(comparison, index, step) for index in (reference_index, stream_index))
+    took = f"At token {step} {one} took {a} and {other} took {b}."
+    if comparison.started.reference in (reference_index, stream_index):
+        return f"{took} The run kept no candidates of this fork."
+    return (
+        f"{took} No candidates were kept for this pair; "
+        f"run again with {one} as the reference to see them."
+    )
+
+
+def _taken(comparison: Comparison, index: int, step: int) -> str:
+    """A stream's token, with the probability that the stream gave it."""
+    stream = comparison.streams[index]
+    logprob = stream.steps[step].logprob
+    probability = None if logprob is None else math.exp(min(0.0, logprob))
+    text = token_text(comparison, index, step)
+    return _quoted(text, stream.tokens[step]) + _bracketed(probability)
+
+
+def token_text(comparison: Comparison, index: int, step: int) -> str:
+    """The text of one token of a stream, as the forks name it if they do.
+
+    A stream's own text has nothing for a token that completes no character. Empty beyond the end.
+    """
+    stream = comparison.streams[index]
+    if step >= len(stream.tokens):
+        return ""
+    token = stream.tokens[step]
+    for other in comparison.streams:
+        fork = other.fork
+        if fork is not None and fork.step == step:
+            if fork.reference_token == token:
+                return fork.reference_text
+            if fork.variant_token == token:
+                return fork.variant_text
+    return stream.segments[step]
+
+
+def _identical(agreed: int, reference: Stream, stream: Stream) -> str:
+    sides = (reference, stream)
+    one, other = (visible_line(side.name) for side in sides)
+    if not agreed:
+        waited_for = next((side for side in sides if not side.tokens), stream)
+        return f"{visible_line(waited_for.name)} has no tokens to compare."
+    return f"{one} and {other} are {identical_over(agreed, sides)}."
+
+
+def identical_over(agreed: int, streams: tuple[Stream, ...]) -> str:
+    """`identical over 40 tokens`, or `so far` where one of them has not ended by itself."""
+    ended = all(stream.finish_reason in ("stop", "length") for stream in streams)
+    return f"identical {'' if ended else 'so far '}over {count_tokens(agreed)}"
+
+
+def count_tokens(count: int) -> str:
+    """`1 token`, `40 tokens`."""
+    return "1 token" if count == 1 else f"{count:,} tokens"

@@ -1,0 +1,129 @@
+"""The fork of any two streams of a comparison, as far as the run kept what it takes."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.safe_text import visible_line
+
+
+def fork_seen_from(
+    comparison: Comparison, reference_index: int, stream_index: int
+) -> p.ForkFound | None:
+    """The fork of a stream seen from another one, which takes the reference's place in it.
+
+    `margins`, `probabilities` and `ranks` lack the keys of what the run did not keep. None where it
+    kept no candidates of this pair; `why_no_fork` says why.
+    """
+    of_run = comparison.started.reference
+    reference, stream = comparison.streams[reference_index], comparison.streams[stream_index]
+    if reference is stream:
+        return None
+    if reference_index == of_run:
+        return stream.fork
+    if stream_index == of_run:
+        return _mirrored(reference.fork, stream_index) if reference.fork else None
+    if reference.fork is None or stream.fork is None:
+        return None
+    # Both still had the run's reference's tokens before this step, hence the same context.
+    same_step = reference.fork.step == stream.fork.step
+    if not same_step or reference.fork.variant_token == stream.fork.variant_token:
+        return None
+    return _between(reference, reference.fork, stream, stream.fork)
+
+
+def _mirrored(fork: p.ForkFound, stream: int) -> p.ForkFound:
+    """The same fork with the sides exchanged."""
+    margins, probabilities, ranks = fork.margins, fork.probabilities, fork.ranks
+    return msgspec.structs.replace(
+        fork,
+        stream=stream,
+        reference_token=fork.variant_token,
+        variant_token=fork.reference_token,
+        reference_text=fork.variant_text,
+        variant_text=fork.reference_text,
+        reference_top=fork.variant_top,
+        variant_top=fork.reference_top,
+        margins=_known(reference=margins.get("variant"), variant=margins.get("reference")),
+        probabilities=_known(
+            reference_a=probabilities.get("variant_b"),
+            reference_b=probabilities.get("variant_a"),
+            variant_a=probabilities.get("reference_b"),
+            variant_b=probabilities.get("reference_a"),
+        ),
+        ranks={
+            new: ranks[old]
+            for new, old in (
+                ("b_in_reference", "a_in_variant"),
+                ("a_in_variant", "b_in_reference"),
+            )
+            if old in ranks
+        },
+    )
+
+
+def _between(
+    reference: Stream, of_reference: p.ForkFound, stream: Stream, of_stream: p.ForkFound
+) -> p.ForkFound:
+    """Two forks from one context, put side by side: what is not in a top list is not known."""
+    a, b = of_reference.variant_token, of_stream.variant_token
+    reference_top, variant_top = of_reference.variant_top, of_stream.variant_top
+    reference_a = of_reference.probabilities.get("variant_b")
+    variant_b = of_stream.probabilities.get("variant_b")
+    reference_b, b_in_reference = _found(reference_top, b)
+    variant_a, a_in_variant = _found(variant_top, a)
+    ranks = {"b_in_reference": b_in_reference, "a_in_variant": a_in_variant}
+    again = f"run again with {visible_line(reference.name)} as the reference"
+    return p.ForkFound(
+        stream=of_stream.stream,
+        step=of_stream.step,
+        reference_token=a,
+        variant_token=b,
+        reference_text=of_reference.variant_text,
+        variant_text=of_stream.variant_text,
+        reference_top=reference_top,
+        variant_top=variant_top,
+        margins=_known(
+            reference=logit_margin(reference_a, reference_b),
+            variant=logit_margin(variant_b, variant_a),
+        ),
+        probabilities=_known(
+            reference_a=reference_a,
+            reference_b=reference_b,
+            variant_a=variant_a,
+            variant_b=variant_b,
+        ),
+        ranks={key: rank for key, rank in ranks.items() if rank is not None},
+        reason=f"this pair was not compared in the run itself; {again}",
+    )
+
+
+def _known(**values: float | None) -> dict[str, float]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _found(top: tuple[p.Candidate, ...], token: int) -> tuple[float | None, int | None]:
+    """Probability and rank of a token in a top list."""
+    for rank, candidate in enumerate(top):
+        if candidate.id == token:
+            return candidate.probability, rank
+    return None, None
+
+
+def logit_margin(own: float | None, other: float | None) -> float | None:
+    """Logits between two tokens of one distribution, from their probabilities."""
+    if not own or not other:
+        return None
+    return math.log(own) - math.log(other)
+
+
+def kl_at_fork(comparison: Comparison, fork: p.ForkFound) -> float | None:
+    """KL in nats at a fork from the run's own reference, None for a derived one."""
+    stream = comparison.streams[fork.stream]
+    if stream.fork is not fork or fork.step >= len(stream.steps):
+        return None
+    return stream.steps[fork.step].kl
