@@ -14,6 +14,16 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir(_APP, appauthor=False))
 
 
+def data_dir() -> Path:
+    """The user's data folder: saved runs; deleting it loses them."""
+    return Path(platformdirs.user_data_dir(_APP, appauthor=False))
+
+
+def config_dir() -> Path:
+    """The user's settings folder."""
+    return Path(platformdirs.user_config_dir(_APP, appauthor=False))
+
+
 def log_dir() -> Path:
     """The user's log folder."""
     return Path(platformdirs.user_log_dir(_APP, appauthor=False))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gelu_tui.core.activations import DEFAULT_SET
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol import Precision, Schedule
+from gelu_tui.core.settings import Scroll, TokenStyle
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,9 @@ class AppOptions:
     """Settings of one session; the choices among them can be changed inside the app.
 
     `prompt` given means: run it as soon as the model is loaded. `reference` None means the native
-    function if chosen, else the first; `chat` None means if the tokenizer has a template.
+    function if chosen, else the first; `chat` None means if the tokenizer has a template. `theme`
+    None means the one that suits the terminal, `refresh` is in frames a second, `keys` maps names
+    of actions to keys, and `warnings` are what is wrong with the settings file.
     """
 
     model: str = "demo"
@@ -26,3 +31,10 @@ class AppOptions:
     activation_precision: Precision = "float32"
     engine_command: str | None = None
     prompt: str | None = None
+    theme: str | None = None
+    refresh: float = 12
+    token_style: TokenStyle = "plain"
+    scroll: Scroll = "together"
+    keys: Mapping[str, str] = field(default_factory=dict)
+    save_runs: bool = True
+    warnings: tuple[ErrorInfo, ...] = ()

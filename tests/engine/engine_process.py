@@ -28,12 +28,14 @@ _UNWANTED = (
     "PYTHONPATH",
     "HF_TOKEN",
     "HF_HUB_CACHE",
+    "GELU_TUI_CONFIG",
 )
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a process that finds no file of the user's and leaves none behind."""
-    folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "STATE", "DATA")}
+    kinds = ("CACHE", "STATE", "DATA", "CONFIG")
+    folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in kinds}
     kept = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
     return {
         **kept,

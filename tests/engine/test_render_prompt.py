@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,8 +51,7 @@ def render(engine: EngineProcess, prompt: str, **more: Any) -> dict[str, Any]:
 
 def prompt_of_a_run(engine: EngineProcess, prompt: str, **more: Any) -> dict[str, Any]:
     engine.send(compare(prompt, max_tokens=1, **more))
-    started = next(e for e in engine.until("finished") if e["event"] == "started")
-    return started
+    return next(e for e in engine.until("finished") if e["event"] == "started")
 
 
 def test_without_a_model_it_is_refused(engine: EngineProcess) -> None:
