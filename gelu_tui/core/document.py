@@ -28,11 +28,16 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class StepDocument(msgspec.Struct, frozen=True):
-    """Statistics of one emitted token: nats, logits, nats; `kl` only where contexts are equal."""
+    """Statistics of one emitted token: nats, logits, nats; `kl` only where contexts are equal.
+
+    `text` is what this token completed, and `decode_s` its stream's decode seconds until then.
+    """
 
     logprob: float | None
     margin: float | None
     kl: float | None
+    text: str = ""
+    decode_s: float = 0.0
 
 
 class ForkDocument(msgspec.Struct, frozen=True):
@@ -48,6 +53,8 @@ class ForkDocument(msgspec.Struct, frozen=True):
     margins: dict[str, float]
     probabilities: dict[str, float]
     ranks: dict[str, int]
+    reference_text: str = ""
+    variant_text: str = ""
 
 
 class VariantDocument(msgspec.Struct, frozen=True):
@@ -69,7 +76,7 @@ class VariantDocument(msgspec.Struct, frozen=True):
 
 
 class ComparisonDocument(msgspec.Struct, frozen=True):
-    """A whole comparison, readable without the model."""
+    """A whole comparison, readable without the model; `prompt_text` is what the model was fed."""
 
     schema: str
     created: str
@@ -86,6 +93,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     self_check: p.SelfCheckReport | None
     peak_memory_bytes: int | None
     variants: list[VariantDocument]
+    prompt_text: str = ""
 
 
 class StartUp(msgspec.Struct, frozen=True):
@@ -143,8 +151,9 @@ def document(
         error=error or (finished.error if finished else None),
         timing=timing,
         self_check=comparison.self_check,
-        peak_memory_bytes=finished.peak_memory_bytes if finished else None,
+        peak_memory_bytes=(finished.peak_memory_bytes or None) if finished else None,
         variants=[_variant(stream, status) for stream in comparison.streams],
+        prompt_text=started.prompt_text,
     )
 
 
@@ -176,7 +185,7 @@ def _variant(stream: Stream, status: p.Status | None) -> VariantDocument:
         prompt_tps=stream.prompt_tps,
         generation_tps=stream.generation_tps,
         first_divergent_token=stream.first_divergent_token,
-        steps=[StepDocument(s.logprob, s.margin, s.kl) for s in stream.steps],
+        steps=[StepDocument(s.logprob, s.margin, s.kl, s.text, s.decode_s) for s in stream.steps],
         fork=_fork(stream.fork),
     )
 
