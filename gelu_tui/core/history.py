@@ -81,7 +81,7 @@ class History:
             _json([stream.first_divergent_token for stream in streams]),
             document.status,
             sum(len(stream.tokens) for stream in streams),
-            zlib.compress(msgspec.json.encode(document)),
+            zlib.compress(msgspec.json.encode(document), 1),
         )
         statement = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(row))}) RETURNING id"
         rows = self._file.rows("The run could not be saved", statement, row, write=True)

@@ -280,8 +280,8 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     history.path.chmod(0o444)
     folder.chmod(0o555)
     for parent in (tmp_path, *tmp_path.parents):
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's folders, to be walked through
+        if parent.stat().st_mode & 0o011 != 0o011:
+            parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders, to be walked through
     # Root may write everywhere, so the test gives that up where it has it.
     code = (
         "from gelu_tui.core.errors import GeluError\n"
