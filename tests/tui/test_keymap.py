@@ -1,0 +1,165 @@
+"""The user's keys: what is accepted works in an app, what is not is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from textual import events
+from textual.app import App
+from textual.binding import Binding
+
+from gelu_tui.tui.actions import COMPARE_ACTIONS
+from gelu_tui.tui.keymap import RESERVED, keymap
+
+
+@dataclass(frozen=True)
+class Action:
+    name: str
+    keys: str
+
+
+ACTIONS = (
+    Action("run", "ctrl+r"),
+    Action("stop", "ctrl+g,escape"),
+    Action("help", "f1,question_mark"),
+)
+
+
+def mapped(**wanted: str) -> dict[str, str]:
+    found, problems = keymap(wanted, ACTIONS)
+    assert not problems
+    return found
+
+
+def refused(**wanted: str) -> tuple[dict[str, str], list[str]]:
+    found, problems = keymap(wanted, ACTIONS)
+    assert all("\n" not in problem.message for problem in problems)
+    return found, [f"{problem.message} {problem.hint}" for problem in problems]
+
+
+def test_keys_are_named_as_textual_names_them() -> None:
+    found = mapped(run="f4, Ctrl+T,R,r,PageUp, comma")
+    assert found == {"run": "f4,ctrl+t,R,r,pageup,comma"}
+    assert mapped(help="!, /,-,?") == {"help": "exclamation_mark,slash,minus,question_mark"}
+
+
+def test_nothing_wanted_is_nothing_changed() -> None:
+    assert keymap({}, COMPARE_ACTIONS) == ({}, ())
+
+
+def test_an_action_may_take_a_key_that_another_gives_up() -> None:
+    assert mapped(run="ctrl+g", stop="ctrl+r") == {"run": "ctrl+g", "stop": "ctrl+r"}
+    assert mapped(help="f2", run="f1") == {"help": "f2", "run": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("ctrl+m", "terminals send it as Enter. Letters, F1 to F12"),
+        ("ctrl+[", "terminals send it as Escape."),
+        ("ctrl+b", "tmux keeps it for itself."),
+        ("alt+r", "not every terminal sends it."),
+        ("ctrl+enter", "not every terminal sends it."),
+        ("ctrl+left", "not every terminal sends it."),
+        ("shift+f4", "not every terminal sends it."),
+        ("f13", "not every terminal sends it."),
+        ("é", "not every terminal sends it."),
+        ("pagedow", "there is no such key. Did you mean 'pagedown'?"),
+        ("ctrl+", "there is no such key."),
+        ("f0", "there is no such key."),
+        ("\x1b[31m", "there is no such key."),
+        ("ctrl+q", "it quits."),
+        ("enter", "it runs the prompt and chooses."),
+        ("", "an action needs a key."),
+    ],
+)
+def test_a_key_that_cannot_be_had_is_refused(key: str, why: str) -> None:
+    found, (sentence,) = refused(run=key, stop="f8")
+    assert found == {"stop": "f8"}
+    assert sentence.startswith("In [keys], run cannot have the key '")
+    assert "\x1b" not in sentence
+    assert why in sentence
+
+
+def test_the_usable_keys_of_a_list_count() -> None:
+    found, sentences = refused(run="alt+r,f4,ctrl+i")
+    assert found == {"run": "f4"}
+    assert len(sentences) == 2
+
+
+def test_an_unknown_action_is_refused_with_the_nearest_name() -> None:
+    found, (sentence,) = refused(stopp="f8")
+    assert not found
+    assert sentence == "In [keys] there is no action named 'stopp'. Did you mean 'stop'?"
+
+
+def test_a_key_that_another_action_has_is_refused() -> None:
+    found, (sentence,) = refused(run="escape,f4")
+    assert found == {"run": "f4"}
+    assert "run cannot have the key 'escape': 'stop' has it." in sentence
+
+
+def test_two_actions_that_want_one_key() -> None:
+    found, (sentence,) = refused(run="f4", stop="f4")
+    assert found == {"run": "f4"}
+    assert "stop cannot have the key 'f4': 'run' has it." in sentence
+
+
+def test_an_action_that_gets_its_own_keys_back_gets_them_from_who_took_them() -> None:
+    # `stop` cannot have f1, so it keeps escape, which `run` then cannot have.
+    found, sentences = refused(run="escape", stop="f1")
+    assert not found
+    assert len(sentences) == 2
+
+
+def test_every_default_key_is_one_that_a_user_could_choose() -> None:
+    for action in COMPARE_ACTIONS:
+        others = [other for other in COMPARE_ACTIONS if other is not action]
+        _, problems = keymap({action.name: action.keys}, [Action(action.name, "f12"), *others])
+        assert not [p for p in problems if "has it" not in p.message], problems
+
+
+def test_what_is_reserved_is_named_as_textual_names_it() -> None:
+    for key in RESERVED:
+        _, (problem,) = keymap({"run": key.upper()}, ACTIONS)
+        assert RESERVED[key] in problem.message
+
+
+class KeysApp(App[None]):
+    BINDINGS: ClassVar = [Binding(a.keys, a.name, a.name, id=a.name) for a in ACTIONS]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def action_run(self) -> None:
+        self.done.append("run")
+
+    def action_stop(self) -> None:
+        self.done.append("stop")
+
+    def action_help(self) -> None:
+        self.done.append("help")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_textual_takes_the_keymap() -> None:
+    app = KeysApp()
+    async with app.run_test():
+        app.set_keymap(mapped(run="f4,?", stop="ctrl+r", help="h"))
+        for key in ("f4", "question_mark", "ctrl+r", "h", "escape", "ctrl+g", "f1"):
+            app.post_message(events.Key(key, None))
+        app.post_message(events.Key("f4", None))
+        await until(lambda: len(app.done) >= 5)
+        assert app.done == ["run", "run", "stop", "help", "run"]
