@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+# The settings of whoever runs the tests must not matter, nor be changed.
+_home = tempfile.TemporaryDirectory(prefix="gelu-tui-tests-")
+_settings = Path(_home.name) / "config.toml"
+_settings.touch()
+os.environ["GELU_TUI_CONFIG"] = str(_settings)
 
 
 @pytest.fixture(scope="session")

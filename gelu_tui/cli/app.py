@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 
 from gelu_tui.cli import options as o
-from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import UsageError
-from gelu_tui.core.requests import compare_command
+from gelu_tui.cli.settings import theme_problem
+from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.settings import SettingsFile
 
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
 
 
 def open_app(
     prompt: str | None,
+    options: o.ComparisonOptions,
+    file: SettingsFile,
     *,
-    model: str,
-    activations: tuple[str, ...],
-    reference: str | None,
-    max_tokens: int,
-    schedule: p.Schedule,
-    chat: bool | None,
-    activation_precision: p.Precision,
-    dtype: str | None,
     color: str,
     engine_command: str | None,
+    theme: str | None,
+    refresh: float,
 ) -> int:
-    """Check the options and run the app; returns its exit code. Raises `UsageError`."""
+    """Check the options and run the app; returns its exit code. Raises `UsageError`.
+
+    `file` decides what has no option, and its problems are told in the app.
+    """
     # Textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
@@ -35,31 +35,30 @@ def open_app(
             "For scripts and pipes use `gelu-tui run PROMPT`.",
             kind="no_terminal",
         )
-    specs = o.activation_specs(activations)
-    compare_command(
-        _ANY_PROMPT if prompt is None else prompt,
-        specs,
-        reference=reference,
-        max_tokens=max_tokens,
-    )
+    options.compare(_ANY_PROMPT if prompt is None else prompt)
     if o.no_color(color):
         os.environ["NO_COLOR"] = "1"
-    elif color == "always":
-        os.environ.pop("NO_COLOR", None)
+    else:
+        os.environ.pop("NO_COLOR", None)  # Textual would take it for set even if it is empty
     from gelu_tui.tui.app import run_app
     from gelu_tui.tui.options import AppOptions
+    from gelu_tui.tui.themes import check_theme
 
+    wrong_theme: tuple[ErrorInfo, ...] = ()
+    if theme == file.settings.theme and (wrong_theme := theme_problem(file)):
+        theme = None
+    check_theme(theme)
     return run_app(
         AppOptions(
-            model=model,
-            dtype=dtype,
-            activations=specs,
-            reference=reference,
-            max_tokens=max_tokens,
-            schedule=schedule,
-            chat=chat,
-            activation_precision=activation_precision,
+            **asdict(options),
             engine_command=engine_command,
             prompt=prompt,
+            theme=theme,
+            refresh=refresh,
+            token_style=file.settings.token_style,
+            scroll=file.settings.scroll,
+            keys=file.settings.keys,
+            save_runs=file.settings.save_runs,
+            warnings=(*file.problems, *wrong_theme),
         )
     )

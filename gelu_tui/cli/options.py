@@ -1,82 +1,113 @@
-"""Options that several commands share, and how errors leave a command."""
+"""Options that several commands share, and how errors leave a command.
+
+Defaults are those of `core/settings.py`, or the user's own: the command tree hands them to click.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+
+class SettingOption(click.Option):
+    """An option whose help shows the default in force; `unset` is what none means, in words."""
+
+    def __init__(
+        self, declarations: Sequence[str] | None = None, *, unset: str = "", **attributes: Any
+    ) -> None:
+        super().__init__(declarations, show_default=True, **attributes)
+        self._unset = unset
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """What stands in brackets behind the help."""
+        extra = super().get_help_extra(ctx)
+        if self._unset:
+            extra.setdefault("default", self._unset)
+        return extra
+
+
 _COMPARISON = (
     click.option(
         "--model",
-        default="demo",
-        show_default=True,
+        cls=SettingOption,
         metavar="MODEL",
         help="demo, a folder, or the id of a model on the hub.",
     ),
     click.option(
         "-a",
         "--activations",
+        cls=SettingOption,
         multiple=True,
         metavar="NAMES",
         help="Functions to compare, comma separated, in order; NAME=EXPRESSION is one of your own. "
         "May be repeated.",
     ),
-    click.option("--reference", metavar="NAME", help="The one that the others are compared with."),
+    click.option(
+        "--reference",
+        cls=SettingOption,
+        unset="the model's own if chosen, else the first",
+        metavar="NAME",
+        help="The one that the others are compared with.",
+    ),
     click.option(
         "--max-tokens",
+        cls=SettingOption,
         type=int,
-        default=256,
-        show_default=True,
         metavar="N",
         help="For each stream.",
     ),
     click.option(
         "--schedule",
+        cls=SettingOption,
         type=click.Choice(["lockstep", "solo"]),
-        default="lockstep",
-        show_default=True,
         help="All functions as rows of one batch, or each by itself.",
     ),
     click.option(
         "--chat/--raw",
-        default=None,
-        help="Use the chat template, or feed the prompt as it is. [default: chat if there is one]",
+        cls=SettingOption,
+        default=None,  # click would take False
+        unset="chat if there is one",
+        help="Use the chat template, or feed the prompt as it is.",
     ),
     click.option(
         "--activation-precision",
+        cls=SettingOption,
         type=click.Choice(["float32", "model"]),
-        default="float32",
-        show_default=True,
         help="Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
     ),
     click.option(
         "--dtype",
+        cls=SettingOption,
         type=click.Choice(["float32", "bfloat16", "float16"]),
-        help="For floating weights. [default: as stored; float32 on a CPU]",
+        unset="as stored; float32 on a CPU",
+        help="For floating weights.",
     ),
 )
 
 _COMMON = (
     click.option(
         "--color",
+        cls=SettingOption,
         type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        show_default=True,
         help="NO_COLOR is respected too.",
     ),
     click.option(
         "--engine-command",
+        cls=SettingOption,
         metavar="COMMAND",
         help='Start the engine by another command, e.g. "ssh mac gelu-tui engine".',
     ),
@@ -97,6 +128,20 @@ common_options = _all(_COMMON)
 model_option = _COMPARISON[0]
 dtype_option = _COMPARISON[-1]
 color_option = _COMMON[0]
+refresh_option = click.option(
+    "--refresh",
+    cls=SettingOption,
+    type=click.FloatRange(1, 60),
+    metavar="HZ",
+    help="Frames a second while tokens come; fewer for a slow line.",
+)
+theme_option = click.option(
+    "--theme",
+    cls=SettingOption,
+    unset="what suits the terminal",
+    metavar="NAME",
+    help="The app's colours.",
+)
 text_or_json_option = click.option(
     "--format",
     "output_format",
@@ -121,11 +166,57 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
     return click.argument("prompt", nargs=-1, required=required, callback=one, metavar="PROMPT")
 
 
-def activation_specs(values: tuple[str, ...]) -> tuple[str, ...]:
-    """The chosen functions, or the default set."""
-    from gelu_tui.core.activations import DEFAULT_SET, split_specs
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What `comparison_options` give; `activations` are specs."""
 
-    return tuple(split_specs(values)) if values else DEFAULT_SET
+    model: str
+    activations: tuple[str, ...]
+    reference: str | None
+    max_tokens: int
+    schedule: p.Schedule
+    chat: bool | None
+    activation_precision: p.Precision
+    dtype: str | None
+
+    @classmethod
+    def given(cls, **values: Any) -> ComparisonOptions:
+        """From the options of the command that runs now. Raises `UsageError`."""
+        from gelu_tui.core.activations import split_specs
+
+        values["activations"] = tuple(split_specs(values["activations"]))
+        options = cls(**values)
+        return options._without_a_reference_of_other_functions()
+
+    def _without_a_reference_of_other_functions(self) -> ComparisonOptions:
+        """The settings file's reference belongs to its own functions, not to those typed now."""
+        from gelu_tui.core.activations import parse_variants, resolve_reference
+
+        source = click.get_current_context().get_parameter_source
+        if source("reference") is ParameterSource.DEFAULT_MAP:
+            try:
+                resolve_reference(parse_variants(self.activations), self.reference, None)
+            except UsageError:
+                return ComparisonOptions(**{**asdict(self), "reference": None})
+        return self
+
+    def load(self) -> p.Load:
+        """The command that loads the model."""
+        return p.Load(self.model, self.dtype)
+
+    def compare(self, prompt: str) -> p.Compare:
+        """The command that compares. Raises `UsageError`."""
+        from gelu_tui.core.requests import compare_command
+
+        return compare_command(
+            prompt,
+            self.activations,
+            reference=self.reference,
+            max_tokens=self.max_tokens,
+            schedule=self.schedule,
+            chat=self.chat,
+            activation_precision=self.activation_precision,
+        )
 
 
 def no_color(color: str) -> bool:

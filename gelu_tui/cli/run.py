@@ -16,7 +16,6 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import document
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
-from gelu_tui.core.requests import compare_command
 
 _CANCEL_GRACE_S = 5.0
 _PROMPT_LIMIT = 4 * 1024 * 1024
@@ -24,30 +23,15 @@ _PROMPT_LIMIT = 4 * 1024 * 1024
 
 def run_headless(
     prompt: str,
+    options: o.ComparisonOptions,
     *,
-    model: str,
-    activations: tuple[str, ...],
-    reference: str | None,
-    max_tokens: int,
-    schedule: p.Schedule,
-    chat: bool | None,
-    activation_precision: p.Precision,
-    dtype: str | None,
     output_format: str,
     color: str,
     engine_command: str | None,
 ) -> int:
     """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
-    command = compare_command(
-        read_prompt(prompt),
-        o.activation_specs(activations),
-        reference=reference,
-        max_tokens=max_tokens,
-        schedule=schedule,
-        chat=chat,
-        activation_precision=activation_precision,
-    )
-    runner = _Runner(p.Load(model, dtype), command, engine_command, jsonl=output_format == "jsonl")
+    command = options.compare(read_prompt(prompt))
+    runner = _Runner(options.load(), command, engine_command, jsonl=output_format == "jsonl")
     asyncio.run(runner.run())
     if output_format == "json":
         runner.print_document()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gelu_tui import __version__
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import GeluError, UsageError
+
+if TYPE_CHECKING:
+    from gelu_tui.core.settings import SettingsFile
 
 
 class _PromptGroup(click.Group):
@@ -31,19 +34,64 @@ class _PromptGroup(click.Group):
     "`gelu-tui app --help`.",
 )
 @click.version_option(__version__, prog_name="gelu-tui")
-def tree() -> None:
+@click.pass_context
+def tree(ctx: click.Context) -> None:
     """Compare the token streams of one Gemma model under different activation functions."""
+    if ctx.invoked_subcommand not in ("engine", "settings"):
+        _take_settings(ctx)
+
+
+def _take_settings(ctx: click.Context) -> None:
+    """The user's settings become the defaults of every command's options of the same names."""
+    from gelu_tui.core.settings import load_settings
+
+    file = load_settings()
+    settings = file.settings
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    values["chat"] = None if settings.chat == "auto" else settings.chat
+    ctx.obj = file
+    ctx.default_map = {
+        name: {
+            option.name: values[option.name]
+            for option in command.params
+            if option.name in values and values[option.name] is not None
+        }
+        for name, command in tree.commands.items()
+    }
+    if ctx.invoked_subcommand != "app":  # which shows them itself
+        for problem in file.problems:
+            o.complain(problem)
 
 
 @tree.command("app", short_help="Open the app (the default).")
 @o.prompt_argument(required=False)
 @o.comparison_options
+@o.theme_option
+@o.refresh_option
 @o.common_options
-def app(prompt: str | None, **options: Any) -> int:
+@click.pass_obj
+def app(
+    file: SettingsFile,
+    /,
+    prompt: str | None,
+    color: str,
+    engine_command: str | None,
+    theme: str | None,
+    refresh: float,
+    **comparison: Any,
+) -> int:
     """Open the app (the default); a PROMPT given here runs at once."""
     from gelu_tui.cli.app import open_app
 
-    return open_app(prompt, **options)
+    return open_app(
+        prompt,
+        o.ComparisonOptions.given(**comparison),
+        file,
+        color=color,
+        engine_command=engine_command,
+        theme=theme,
+        refresh=refresh,
+    )
 
 
 @tree.command("run", short_help="Compare without the app: text, JSON or events.")
@@ -58,11 +106,19 @@ def app(prompt: str | None, **options: Any) -> int:
     help="Streams and a table, one JSON document, or the engine's events as they come.",
 )
 @o.common_options
-def run(prompt: str, **options: Any) -> int:
+def run(
+    prompt: str, output_format: str, color: str, engine_command: str | None, **comparison: Any
+) -> int:
     """Compare on PROMPT without the app; '-' reads it from stdin."""
     from gelu_tui.cli.run import run_headless
 
-    return run_headless(prompt, **options)
+    return run_headless(
+        prompt,
+        o.ComparisonOptions.given(**comparison),
+        output_format=output_format,
+        color=color,
+        engine_command=engine_command,
+    )
 
 
 @tree.command("activations", short_help="List the activation functions.")
@@ -73,6 +129,53 @@ def activations(output_format: str, color: str) -> None:
     from gelu_tui.cli.listing import print_activations
 
     print_activations(output_format, color)
+
+
+@tree.command("models", short_help="List Gemma models, or fetch one.")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    help="Look here too: a model, or a folder of models. May be repeated.",
+)
+@click.option(
+    "--fetch",
+    metavar="ID",
+    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; what has arrived is "
+    "kept, and the same command goes on from there.",
+)
+@o.text_or_json_option
+@o.common_options
+def models(
+    folders: tuple[str, ...],
+    fetch: str | None,
+    output_format: str,
+    color: str,
+    engine_command: str | None,
+) -> int:
+    """List the Gemma models of this machine and some that can be fetched, or fetch one."""
+    from gelu_tui.cli.models import fetch_model, print_models
+
+    if fetch is not None:
+        return fetch_model(fetch, output_format, engine_command)
+    print_models(folders, output_format, color)
+    return o.DONE
+
+
+@tree.command("settings", short_help="Show the settings file and what counts.")
+@click.option("--defaults", "shown", flag_value="defaults", help="Every setting and key explained.")
+@click.option("--path", "shown", flag_value="path", help="Only where the file is.")
+@click.option("--check", "shown", flag_value="check", help="Exit with 1 if something is wrong.")
+def settings(shown: str | None) -> int:
+    """Show where the settings file is and what counts, as commented TOML.
+
+    The command line comes before the file, and the file before the defaults. GELU_TUI_CONFIG names
+    another file.
+    """
+    from gelu_tui.cli.settings import show_settings
+
+    return show_settings(shown)
 
 
 @tree.command("bench", short_help="Measure against plain mlx-lm.")

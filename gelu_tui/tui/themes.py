@@ -1,0 +1,60 @@
+"""Which themes are offered, and which one suits the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from textual.theme import BUILTIN_THEMES
+
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings import suggestion
+
+DARK, LIGHT = "textual-dark", "textual-light"
+ANSI_DARK, ANSI_LIGHT = "ansi-dark", "ansi-light"
+
+
+def offered(*, no_color: bool) -> list[str]:
+    """Names of the themes to choose from.
+
+    Under NO_COLOR Textual's filter turns every colour of an ANSI theme into black, so those are
+    left out.
+    """
+    return [name for name, theme in BUILTIN_THEMES.items() if not (theme.ansi and no_color)]
+
+
+def check_theme(name: str | None) -> None:
+    """Raises `UsageError` for a theme that does not exist; None is the terminal's own choice."""
+    if name is not None and name not in BUILTIN_THEMES:
+        raise UsageError(
+            f"There is no theme named '{visible_line(name)[:40]}'.",
+            suggestion(name, BUILTIN_THEMES) or f"There are {', '.join(BUILTIN_THEMES)}.",
+            kind="theme",
+        )
+
+
+def theme_for(
+    wanted: str | None,
+    color_system: str | None,
+    *,
+    no_color: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
+    """The theme to open with: the wanted one if it can be shown, else what suits the terminal.
+
+    `color_system` is Rich's name of what the terminal can show: truecolor, 256, standard or None.
+    """
+    if wanted in offered(no_color=no_color):
+        return wanted
+    few_colors = color_system not in ("truecolor", "256")
+    if few_colors and not no_color:
+        # An RGB theme in 16 colours loses its shades; these use the terminal's own colours.
+        return ANSI_LIGHT if _light_background(environ) else ANSI_DARK
+    return DARK
+
+
+def _light_background(environ: Mapping[str, str]) -> bool:
+    """Some terminals tell their colours as `foreground;background`; unknown counts as dark."""
+    background = environ.get("COLORFGBG", "").rpartition(";")[2]
+    return background == "7" or background in {str(number) for number in range(9, 16)}
