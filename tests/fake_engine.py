@@ -42,6 +42,16 @@ SILU = pieces(
 )
 RELU = pieces("ment| of| of| of| the| the| of| of")
 HOSTILE = pieces("plain| \x1b[31mred|\x1b]0;owned\x07| [bold]markup[/]| \u202eabc| \x00|\r| end")
+FETCH_ERRORS = {
+    "google": ErrorInfo(
+        "gated",
+        "google/x is gated: its licence must be accepted before it can be fetched.",
+        "Accept it at https://huggingface.co/google/x, then log in with `hf auth login`.",
+    ),
+    "nobody": ErrorInfo(
+        "model_not_found", "The hub has no model nobody/x, or it is private.", "Check the spelling."
+    ),
+}
 BLANKS = ("\n", " ", "", "<start_of_image>")
 
 
@@ -110,6 +120,8 @@ class FakeEngine:
             match command:
                 case p.Load():
                     self.load(command)
+                case p.Fetch():
+                    self.fetch(command)
                 case p.Compare():
                     self.compare(command)
                 case p.RenderPrompt():
@@ -163,6 +175,25 @@ class FakeEngine:
             weight_bytes=1_072_000_000,
         )
         self.emit(loaded)
+
+    def fetch(self, command: p.Fetch) -> None:
+        """What becomes of a fetch is in the model's name: google/…, nobody/…, dies/…."""
+        owner = command.model.split("/")[0]
+        try:
+            for part in range(1, 41):
+                file = "model.safetensors (2 of 5 files)"
+                done, total = part * 6_075_000, 243_000_000
+                self.emit(p.Progress("download", file, done, total, "bytes", 12_500_000.0))
+                self.sleep(self.step_s)
+                if owner in FETCH_ERRORS:
+                    self.emit(p.Failed(FETCH_ERRORS[owner], "fetch"))
+                    return
+                if owner == "dies":
+                    os.kill(os.getpid(), signal.SIGKILL)
+        except CancelSeen:
+            self.emit(p.Cancelled("fetch"))
+            return
+        self.emit(p.Fetched(command.model, f"/models/{command.model}"))
 
     def compare(self, command: p.Compare) -> None:
         if self.scenario == "compare_error":

@@ -8,7 +8,7 @@ import time
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.progress import progress_sentence
+from gelu_tui.core.progress import progress_sentence, transfer_sentence
 from gelu_tui.core.safe_text import visible_line
 
 _INTERVAL_S = 0.1
@@ -28,6 +28,8 @@ class ProgressLine:
         if not self._terminal or now - self._last < _INTERVAL_S:
             return
         match event:
+            case p.Progress() if event.unit == "bytes":
+                text = transfer_sentence(event)
             case p.Progress():
                 text = progress_sentence(event)
             case p.Step() if comparison is not None:

@@ -24,6 +24,9 @@ _BYTES = {**_FLOAT_BYTES, "U32": 4, "I32": 4, "U16": 2, "I16": 2, "U8": 1, "I8":
 _DTYPE_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
+_INDEX = "model.safetensors.index.json"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model")
+
 # Headers of the largest Gemmas have 200 kB; the format itself allows 100 MB.
 _HEADER_LIMIT = 100_000_000
 
@@ -114,13 +117,36 @@ def check_weights(folder: Path) -> list[WeightFile]:
 
 
 def _indexed_files(folder: Path) -> set[str]:
+    """The weight files that the index names: none where there is no index, or none to be read.
+
+    mlx-lm does not need an index either; the headers decide.
+    """
+    return _read_index(folder) or set()
+
+
+def _read_index(folder: Path) -> set[str] | None:
     try:
-        index = json.loads((folder / "model.safetensors.index.json").read_bytes())
+        index = json.loads((folder / _INDEX).read_bytes())
         return set(map(str, index["weight_map"].values()))
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return set()  # mlx-lm does not need it either; the headers decide
+        return None
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What a download of this model has still to bring, as far as the folder itself can tell."""
+    indexed = _read_index(folder)
+    if indexed is None:
+        return [_INDEX]
+    found = {path.name for path in folder.glob("model*.safetensors") if path.is_file()}
+    wanted = ["config.json", *sorted(indexed)]
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if not indexed and not found:
+        missing.append("model.safetensors")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        missing.append(_TOKENIZERS[0])
+    return missing
 
 
 def _read_header(path: Path) -> WeightFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,8 +199,14 @@ def _fork(fork: p.ForkFound | None) -> ForkDocument | None:
 
 
 def to_json(value: Any, *, indent: int = 0) -> str:
-    """Any of the documents or events as JSON that is safe to print on a terminal."""
-    encoded = msgspec.json.encode(value)
+    """Any of the documents or events as JSON that is safe to print on a terminal.
+
+    A path need not be valid UTF-8: such bytes become lone surrogates, as Python has them.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), indent=indent or None)
     if indent:
         encoded = msgspec.json.format(encoded, indent=indent)
     return escape_json(encoded.decode("utf-8"))

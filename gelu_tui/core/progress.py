@@ -33,6 +33,32 @@ def progress_sentence(event: p.Progress) -> str:
     return " · ".join(parts)
 
 
+def transfer_sentence(event: p.Progress) -> str:
+    """A download or a conversion where room is scarce: what matters first, the file's name last.
+
+    E.g. `Downloading 47 % · 512 MB of 1.07 GB · 31.0 MB/s · 18 s left · config.json`.
+    """
+    parts = []
+    if event.total > 0:
+        parts.append(f"{min(1.0, event.done / event.total):.0%}".replace("%", " %"))
+        parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
+    elif event.done:
+        parts.append(_amount(event.done, event.unit))
+    if event.rate > 0:
+        parts.append(f"{_amount(round(event.rate), event.unit)}/s")
+        if event.total > event.done:
+            parts.append(f"{_duration((event.total - event.done) / event.rate)} left")
+    return f"{_VERBS[event.phase]} {' · '.join((*parts, event.label))}".strip()
+
+
+def _duration(seconds: float) -> str:
+    """In the coarsest unit that still says something."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def _amount(count: int, unit: str) -> str:
     return size(count) if unit == "bytes" else f"{count} {unit}"
 

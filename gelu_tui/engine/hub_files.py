@@ -35,6 +35,7 @@ from huggingface_hub.utils import (
     validate_repo_id,
 )
 
+from gelu_tui.core.checkpoint import missing_files
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.hub_errors import NotWholeError, explain
@@ -99,25 +100,8 @@ def _cached(repo_id: str) -> Path | None:
         )
     except LocalEntryNotFoundError:
         return None
-    return folder if _whole(folder) else None
-
-
-def _whole(folder: Path) -> bool:
-    """Whether a snapshot has all that a model needs; another program may have fetched it."""
-    index = folder / "model.safetensors.index.json"
-    weights = {path.name for path in folder.glob("model*.safetensors")}
-    if index.is_file():
-        try:
-            weights = set(json.loads(index.read_bytes())["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return False
-    needed = ["config.json", *weights]
-    tokenizers = ("tokenizer.json", "tokenizer.model")
-    return (
-        bool(weights)
-        and all((folder / name).is_file() for name in needed)
-        and any((folder / name).is_file() for name in tokenizers)
-    )
+    # Another program may have fetched some of its files only.
+    return None if missing_files(folder) else folder
 
 
 def _storage(repo_id: str) -> Path:

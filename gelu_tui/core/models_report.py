@@ -1,0 +1,116 @@
+"""The report of `gelu-tui models`: readable at 80 columns, ids whole so that they can be copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gelu_tui.core import model_texts as texts
+from gelu_tui.core.memory import ALLOWANCE_BYTES, Memory
+from gelu_tui.core.models import PUBLIC_MODELS, LocalModel, LocalModels, PublicModel
+from gelu_tui.core.progress import size
+from gelu_tui.core.safe_text import visible_line
+
+SCHEMA = "gelu-tui.models/1"
+
+_COLUMNS = ("family", "parameters", "stored as", "on disk", "needs", "native")
+_INDENT = (0, 0, 0, 2)
+
+
+def fetchable(found: LocalModels) -> list[PublicModel]:
+    """The public models that are not on this machine, whole or in part."""
+    here = {model.id for model in found.models}
+    return [model for model in PUBLIC_MODELS if model.id not in here]
+
+
+def models_document(found: LocalModels, memory: Memory) -> dict[str, Any]:
+    """Everything that was found, for scripts."""
+    models = [
+        {
+            **msgspec.to_builtins(model),
+            "needed_bytes": model.needed_bytes,
+            "verdict": None if model.weight_bytes is None else memory.verdict(model.weight_bytes),
+        }
+        for model in found.models
+    ]
+    return {
+        "schema": SCHEMA,
+        "memory": memory,
+        "allowance_bytes": ALLOWANCE_BYTES,
+        "models": models,
+        "other_models_in_cache": found.others,
+        "fetchable": fetchable(found),
+    }
+
+
+def models_report(found: LocalModels, memory: Memory) -> RenderableType:
+    """Local models, then what can be fetched."""
+    cells = [_cells(model) for model in found.models]
+    widths = [max(map(cell_len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
+    parts: list[RenderableType] = [
+        _line("On this machine", "memory"),
+        _row(_COLUMNS, widths, "dim"),
+    ]
+    for model, row in zip(found.models, cells, strict=True):
+        parts.append(_line(visible_line(model.id), texts.standing(model, memory)))
+        if any(row):
+            parts.append(_row(row, widths))
+        if model.reason:
+            parts.append(Padding(Text(visible_line(model.reason)), _INDENT))
+    if not any(model.usable for model in found.models):
+        parts += [Text(), Text("No Gemma on this machine can be loaded yet.")]
+    title = Text("Can be fetched: gelu-tui models --fetch ID", style="bold")
+    notes = Text(_notes(found, memory), style="dim")
+    return Group(*parts, Text(), title, _fetchable(found), Text(), notes)
+
+
+def _cells(model: LocalModel) -> tuple[str, ...]:
+    return (
+        texts.family(model),
+        texts.parameters(model),
+        texts.stored(model),
+        texts.disk(model),
+        texts.needs(model),
+        model.native_activation or "",
+    )
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], style: str = "") -> RenderableType:
+    pairs = zip(cells, widths, strict=True)
+    padded = (cell + " " * (width - cell_len(cell)) for cell, width in pairs)
+    return Padding(Text("  ".join(padded).rstrip(), style=style), _INDENT)
+
+
+def _line(left: str, right: str) -> RenderableType:
+    line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    line.add_column(overflow="fold", ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(Text(left, style="bold"), right)
+    return line
+
+
+def _fetchable(found: LocalModels) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for model in fetchable(found):
+        table.add_row(model.id, model.family, "gated: see below" if model.gated else "")
+    return table
+
+
+def _notes(found: LocalModels, memory: Memory) -> str:
+    lines = [
+        f"Memory: {size(memory.total_bytes)}, of which a model may take "
+        f"{size(memory.usable_bytes)} now. What a model needs is its weights and "
+        f"{size(ALLOWANCE_BYTES)} for caches and logits.",
+        "The size of a download is asked of the hub when it begins. Gated: accept the licence on "
+        "the model's page at https://huggingface.co, then `hf auth login`, both once.",
+    ]
+    if found.others:
+        lines.append(f"Not listed: {found.others} models of other families.")
+    return "\n".join(lines)

@@ -1,0 +1,155 @@
+"""`gelu-tui models`: the list, and fetching by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
+from tests.model_folders import QUANTIZED, cached_repo, model_folder
+
+
+@pytest.fixture
+def filled(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment whose hub's cache holds something of everything."""
+    cache = tmp_path / "hub"
+    four_bit = {"group_size": 64, "bits": 4}
+    cached_repo(
+        cache,
+        "mlx-community/gemma-3-1b-it-qat-4bit",
+        model_folder(tmp_path / "a", tensors=QUANTIZED, quantization=four_bit),
+    )
+    cached_repo(cache, "maker/gemma-9", model_folder(tmp_path / "b", "gemma9"))
+    cached_repo(cache, "maker/llama", model_folder(tmp_path / "c", "llama"))
+    return {**env, "HF_HUB_CACHE": str(cache)}
+
+
+def test_text_at_80_columns(filled: dict[str, str], tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine", "gemma2")
+    done = gelu(filled, "models", "--folder", str(folder))
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert "…" not in done.out and "\x1b" not in done.out
+    verdict = next(line for line in lines if line.startswith("mlx-community/gemma-3-1b"))
+    assert verdict.split() == ["mlx-community/gemma-3-1b-it-qat-4bit", "fits"]
+    facts = lines[lines.index(verdict) + 1].split()
+    assert facts[:4] == ["gemma3_text", "1", "M", "4-bit"]
+    assert facts[-1] == "gelu_approx"
+    assert "which gelu-tui does not serve" in " ".join(lines)
+    assert "Not listed: 1 models of other families." in done.out
+    assert any(line.startswith(str(folder)[:60]) for line in lines)
+    # What is here is not offered, what is not is.
+    offered = done.out.partition("Can be fetched")[2]
+    assert "gemma-3-1b-it-qat-4bit" not in offered
+    assert re.search(r"^google/gemma-7b-it +gemma +gated", offered, re.MULTILINE)
+
+
+def test_json(filled: dict[str, str], tmp_path: Path) -> None:
+    done = gelu(filled, "models", "--folder", str(tmp_path / "nowhere"), "--format", "json")
+    assert done.code == 0
+    document = json.loads(done.raw)
+    assert document["schema"] == "gelu-tui.models/1"
+    models = {model["id"]: model for model in document["models"]}
+    cached = models["mlx-community/gemma-3-1b-it-qat-4bit"]
+    assert (cached["state"], cached["verdict"], cached["parameters"]) == (
+        "ready",
+        "fits",
+        1_001_000,
+    )
+    assert cached["needed_bytes"] == cached["weight_bytes"] + document["allowance_bytes"]
+    assert models["maker/gemma-9"]["state"] == "not_served"
+    assert models[str(tmp_path / "nowhere")]["state"] == "absent"
+    assert document["other_models_in_cache"] == 1
+    assert {"id": "google/gemma-7b-it", "family": "gemma", "gated": True} in document["fetchable"]
+
+
+def test_hostile_names_are_harmless(env: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[31m\u202eb"
+    model_folder(folder, "gemma\x1b]0;owned\x07")
+    for output in ("text", "json"):
+        done = gelu(env, "models", "--folder", str(folder), "--format", output)
+        assert done.code == 0
+        assert UNSAFE.search(done.out) is None
+
+
+def test_a_folder_that_is_not_utf_8(env: dict[str, str], tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    Path(os.fsdecode(folder)).mkdir()
+    assert gelu(env, "models", "--folder", folder).code == 0
+    done = gelu(env, "models", "--folder", folder, "--format", "json")
+    found = [model["id"] for model in json.loads(done.raw)["models"]]
+    assert os.fsdecode(folder) in found
+
+
+# --- fetching -----------------------------------------------------------------------------------
+
+
+def fetch(env: dict[str, str], model: str, *more: str, step_s: float = 0.001) -> list[str]:
+    return [*COMMAND, "models", "--fetch", model, "--engine-command",
+            fake_engine("five", step_s), *more]  # fmt: skip
+
+
+def test_fetching_prints_the_folder(env: dict[str, str]) -> None:
+    words = fetch(env, "maker/gemma")[len(COMMAND) :]
+    done = gelu(env, *words)
+    assert (done.code, done.out, done.err) == (0, "/models/maker/gemma\n", "")
+    done = gelu(env, *words, "--format", "json")
+    assert json.loads(done.raw) == {
+        "schema": "gelu-tui.fetched/1",
+        "model": "maker/gemma",
+        "folder": "/models/maker/gemma",
+    }
+
+
+def test_a_gated_repository_is_explained(env: dict[str, str]) -> None:
+    done = gelu(env, *fetch(env, "google/x")[len(COMMAND) :])
+    sentence, hint = complaint(done, 1)
+    assert "gated" in sentence
+    assert "https://huggingface.co/google/x" in hint and "hf auth login" in hint
+
+
+def test_an_engine_that_dies(env: dict[str, str]) -> None:
+    sentence, _ = complaint(gelu(env, *fetch(env, "dies/x")[len(COMMAND) :]), 1)
+    assert "was killed" in sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_stops_and_says_that_what_has_arrived_is_kept(
+    number: signal.Signals, env: dict[str, str]
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        fetch(env, "maker/gemma", step_s=2), env=env, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while b"%" not in shown:
+        shown += os.read(ours, 4096)
+    assert re.search(r"\d+ % · [\d.]+ MB of 243 MB · 12.5 MB/s · \d+ s left", shown.decode())
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert (process.returncode, out) == (128 + number, b"")
+    assert "what has arrived is kept" in told
+    assert "goes on from there" in told
+
+
+def test_the_demo_through_the_real_engine(env: dict[str, str], tmp_path: Path) -> None:
+    done = gelu(env, "models", "--fetch", str(tmp_path))
+    assert (done.code, done.out) == (0, f"{tmp_path}\n")
+
+
+def test_no_hub_within_reach(env: dict[str, str]) -> None:
+    sentence, hint = complaint(gelu(env, "models", "--fetch", "maker/gemma"), 1)
+    assert "is not on this machine" in sentence
+    assert hint.startswith("Unset HF_HUB_OFFLINE")
