@@ -15,6 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 import psutil
 import pyte
 
+# What an app switches on, and how it switches it off again.
+_MODES = {
+    "alternate screen": (b"\x1b[?1049h", b"\x1b[?1049l"),
+    "hidden cursor": (b"\x1b[?25l", b"\x1b[?25h"),
+    "mouse": (b"\x1b[?1000h", b"\x1b[?1000l"),
+    "mouse movement": (b"\x1b[?1003h", b"\x1b[?1003l"),
+    "mouse as SGR": (b"\x1b[?1006h", b"\x1b[?1006l"),
+    "focus reports": (b"\x1b[?1004h", b"\x1b[?1004l"),
+    "bracketed paste": (b"\x1b[?2004h", b"\x1b[?2004l"),
+    "no line wrap": (b"\x1b[?7l", b"\x1b[?7h"),
+    "Kitty's keys": (b"\x1b[>", b"\x1b[<u"),
+}
+
 
 class Terminal:
     """The app in a pseudo-terminal of its own session, as a shell or sshd would start it."""
@@ -23,7 +36,7 @@ class Terminal:
         self, command: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]
     ) -> None:
         columns, rows = size
-        self.output = b""
+        self.output = bytearray()
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.master, slave = os.openpty()
@@ -70,13 +83,26 @@ class Terminal:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if "engine" in " ".join(child.cmdline())]
 
+    def left_behind(self) -> list[str]:
+        """What is not as the app found it; empty for a restored terminal."""
+        left = [
+            name
+            for name, (on, off) in _MODES.items()
+            if self.output.rfind(on) >= 0 and self.output.rfind(off) < self.output.rfind(on)
+        ]
+        if termios.tcgetattr(self._slave)[:4] != self._settings[:4]:
+            left.append("line settings")
+        return left
+
     def restored(self) -> bool:
-        """Whether the terminal is as it was found: main screen, cursor, line settings."""
-        return (
-            self.output.rfind(b"\x1b[?1049l") > self.output.rfind(b"\x1b[?1049h")
-            and self.output.rfind(b"\x1b[?25h") > self.output.rfind(b"\x1b[?25l")
-            and termios.tcgetattr(self._slave)[:4] == self._settings[:4]
-        )
+        """Whether the terminal is as it was found."""
+        return not self.left_behind()
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the terminal another size, as a dragged window does."""
+        columns, rows = size
+        self._screen.resize(rows, columns)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def hang_up(self) -> None:
         """Close the terminal, as a lost connection does."""
@@ -98,10 +124,13 @@ class Terminal:
             return
         if select.select([self.master], [], [], timeout_s)[0]:
             with contextlib.suppress(OSError):
-                data = os.read(self.master, 65536)
-                self.output += data
-                # pyte takes a private SGR for a colour.
-                self._stream.feed(data.replace(b"\x1b[>", b"\x1b["))
+                self.take(os.read(self.master, 65536))
+
+    def take(self, data: bytes) -> None:
+        """Take in what the app has written."""
+        self.output += data
+        # pyte takes a private SGR for a colour.
+        self._stream.feed(data.replace(b"\x1b[>", b"\x1b["))
 
 
 def alive(process: psutil.Process) -> bool:

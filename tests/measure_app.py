@@ -1,0 +1,275 @@
+"""The budgets of the app, measured in a pseudo-terminal.
+
+    python -m tests.measure_app [--what bytes,latency,...] [--json]
+
+Prints what was aimed at, what was measured, and whether it is met. Nothing else should run on the
+machine meanwhile. `overhead` runs the demo model, everything else a fake engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+
+from tests.measuring import (
+    EIGHT,
+    FOUR,
+    RATE,
+    Figure,
+    app,
+    cpu_s,
+    fake,
+    first_frame,
+    focus_moved,
+    key_figure,
+    latencies,
+    letter_shown,
+    letters,
+    newest_stamp,
+    streaming,
+)  # fmt: skip
+from tests.recorder import Recorder
+
+_BYTES_S = 15.0
+_SLOWER = ("--refresh", "4")
+FORBIDDEN = ("mlx", "mlx_lm", "transformers", "tokenizers", "huggingface_hub")
+_LIST_IMPORTS = """
+import sys
+from gelu_tui.cli import main
+try:
+    main()
+finally:
+    loaded = set(name.partition(".")[0] for name in sys.modules)
+    open({file!r}, "w").write(" ".join(sorted(loaded & set({forbidden!r}))))
+"""
+
+
+# --- bytes ------------------------------------------------------------------------------------
+
+
+def measure_bytes() -> Iterator[Figure]:
+    """What the terminal is sent while four panes stream, and what that costs the app."""
+    for options in ((), _SLOWER):
+        if options and not option_exists(options[0]):
+            continue
+        with streaming(*options) as terminal:
+            process = psutil.Process(terminal.process.pid)
+            before = cpu_s(process)
+            chunks = terminal.record(_BYTES_S)
+            share = (cpu_s(process) - before) / _BYTES_S
+            kib = sum(len(chunk.data) for chunk in chunks) / 1024 / _BYTES_S
+            rss = process.memory_info().rss / 2**20
+        what = " ".join((f"bytes, 4 panes, 120x40, {RATE} tokens/s", *options))
+        yield Figure(what, "< 100 KiB/s", f"{kib:.0f} KiB/s", kib < 100)
+        yield Figure("  the app meanwhile", "", f"{share:.0%} of a core, {rss:.0f} MiB")
+
+
+def option_exists(name: str) -> bool:
+    """Whether the app has an option."""
+    command = (sys.executable, "-P", "-m", "gelu_tui", "app", "--help")
+    return name in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def measure_latency() -> Iterator[Figure]:
+    """Key press to changed screen while eight panes stream."""
+    with streaming(activations=EIGHT) as terminal:
+        typed = latencies(terminal, list(letters())[:110], letter_shown, 0.25)
+        yield key_figure("letter typed into the prompt, 8 panes", typed)
+    with streaming(activations=EIGHT) as terminal:
+        terminal.send("\t")
+        moved = latencies(terminal, ["\t"] * 110, focus_moved, 0.35)
+        yield key_figure("Tab to another pane, 8 panes", moved)
+
+
+# --- start ------------------------------------------------------------------------------------
+
+
+def measure_first_frame() -> Iterator[Figure]:
+    """From the command to the first frame, and that no model library was imported for it."""
+    rounds = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "imports"
+        script = ("-c", _LIST_IMPORTS.format(file=str(file), forbidden=FORBIDDEN))
+        for _ in range(8):
+            began = time.monotonic()
+            with app(start=script) as terminal:
+                rounds.append(first_frame(terminal) - began)
+        imported = file.read_text().split()
+    median, worst = statistics.median(rounds[1:]), max(rounds[1:])
+    yield Figure("command to first frame", "< 0.5 s", f"median {median:.2f} s, max {worst:.2f}",
+                 median < 0.5)  # fmt: skip
+    yield Figure("model libraries imported by the app", "none", ", ".join(imported) or "none",
+                 not imported)  # fmt: skip
+
+
+# --- long texts -------------------------------------------------------------------------------
+
+
+def measure_append() -> Iterator[Figure]:
+    """What the app works for a second of tokens, at the beginning and in a long text."""
+    cost = {}
+    for burst in (300, 30_000):
+        with streaming(engine=fake("--rate", RATE, "--burst", burst)) as terminal:
+            process = psutil.Process(terminal.process.pid)
+            until_caught_up(terminal, process)
+            before = cpu_s(process)
+            terminal.record(10)
+            cost[burst] = (cpu_s(process) - before) / 10
+            rss = process.memory_info().rss / 2**20
+            yield Figure(f"CPU of the app, 4 panes at {burst} tokens", "",
+                         f"{cost[burst]:.0%} of a core, {rss:.0f} MiB")  # fmt: skip
+    ratio = cost[30_000] / cost[300]
+    yield Figure("append at 30,000 tokens ÷ at 300", "≤ 1.2", f"{ratio:.2f}", ratio <= 1.2)
+
+
+def until_caught_up(terminal: Recorder, process: psutil.Process) -> None:
+    """Wait until the app has worked off a burst: until its load stays what it is."""
+    loads: list[float] = []
+    while len(loads) < 60:
+        before = cpu_s(process)
+        terminal.record(1.5)
+        loads.append((cpu_s(process) - before) / 1.5)
+        if len(loads) >= 3 and max(loads[-3:]) - min(loads[-3:]) < 0.1:
+            return
+
+
+# --- a slow line ------------------------------------------------------------------------------
+
+
+def measure_slow() -> Iterator[Figure]:
+    """A line of 20 KiB/s: how long a key takes, and how old the text on the screen is."""
+    with streaming(engine=fake("--rate", RATE, "--stamped")) as terminal:
+        terminal.bytes_per_s = 20 * 1024
+        terminal.record(10)
+        typed = latencies(terminal, list(letters())[:25], letter_shown, 0.4)
+        began = time.monotonic()
+        terminal.record(8)
+        ages = []
+        for second in range(1, 9):
+            terminal.replay(began + second)
+            ages.append(began + second - newest_stamp(terminal))
+    ordered = sorted(typed)
+    seen = sum(value < float("inf") for value in typed)
+    yield Figure("letter typed, line of 20 KiB/s", "", f"median {statistics.median(ordered):.0f} "
+                 f"ms, max {ordered[-1]:.0f}, shown {seen} of {len(typed)}")  # fmt: skip
+    median = statistics.median(ages)
+    yield Figure("age of the text shown, line of 20 KiB/s", "< 2 s",
+                 f"median {median:.1f} s, max {max(ages):.1f}", median < 2)  # fmt: skip
+
+
+# --- the engine with the app watching ---------------------------------------------------------
+
+
+def measure_overhead() -> Iterator[Figure]:
+    """Tokens a second of the real engine with the app watching, over headless; interleaved."""
+    ratios = []
+    for _ in range(5):
+        watched, headless = with_app(), without_app()
+        ratios.append(watched / headless)
+        print(f"  {watched:.2f} / {headless:.2f} = {ratios[-1]:.3f}", file=sys.stderr)
+    median = statistics.median(ratios)
+    spread = " ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
+    yield Figure("engine tokens/s, app watching ÷ headless, 4 panes, demo", "≥ 0.97",
+                 f"{median:.3f} (rounds {spread})", median >= 0.97)  # fmt: skip
+
+
+_TOKENS = "48"
+_PROMPT = "Why is the sky blue?"
+
+
+def teed(file: Path) -> str:
+    """The real engine, its events written to a file too."""
+    engine = shlex.join((sys.executable, "-P", "-m", "gelu_tui.engine"))
+    return shlex.join(("sh", "-c", f"{engine} | tee {shlex.quote(str(file))}"))
+
+
+def finished_tps(file: Path) -> float | None:
+    """Tokens a second of the comparison in these events; None while it is not finished."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    ends = [line for line in lines if line.startswith('{"event":"finished"') and line[-1] == "}"]
+    return float(json.loads(ends[-1])["timing"]["tokens_per_second"]) if ends else None
+
+
+def with_app() -> float:
+    """One run in the app."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "events"
+        with app("--raw", "--max-tokens", _TOKENS, _PROMPT, engine=teed(file)) as terminal:
+            deadline = time.monotonic() + 300
+            while (tps := finished_tps(file)) is None and time.monotonic() < deadline:
+                terminal.record(1.0)
+        return tps or float("nan")
+
+
+def without_app() -> float:
+    """The same run by `gelu-tui run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "events"
+        command = (sys.executable, "-P", "-m", "gelu_tui", "run", "--raw", "-a", FOUR)
+        options = ("--reference", "gelu_approx", "--max-tokens", _TOKENS, "--format", "jsonl")
+        with psutil.Popen(
+            (*command, *options, "--engine-command", teed(file), _PROMPT), stdout=-3, stderr=-3
+        ) as process:
+            process.wait(300)
+        return finished_tps(file) or float("nan")
+
+
+# --- all --------------------------------------------------------------------------------------
+
+MEASUREMENTS = {
+    "first-frame": measure_first_frame,
+    "bytes": measure_bytes,
+    "latency": measure_latency,
+    "slow": measure_slow,
+    "append": measure_append,
+    "overhead": measure_overhead,
+}
+
+
+def machine() -> str:
+    """Where this was measured."""
+    memory = psutil.virtual_memory().total / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, {memory:.0f} GiB, "
+        f"Python {platform.python_version()}, load {load:.1f} before"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--what", default=",".join(MEASUREMENTS), help="comma separated")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    where = machine()
+    figures = []
+    for name in arguments.what.split(","):
+        print(f"{name}…", file=sys.stderr)
+        figures += MEASUREMENTS[name]()
+    if arguments.json:
+        print(json.dumps({"machine": where, "figures": [asdict(f) for f in figures]}, indent=1))
+        return
+    print(where)
+    for figure in figures:
+        met = {True: "met", False: "MISSED", None: ""}[figure.met]
+        print(f"{figure.what:<56} {figure.goal:<12} {figure.measured:<44} {met}")
+
+
+if __name__ == "__main__":
+    main()
