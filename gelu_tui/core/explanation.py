@@ -173,7 +173,7 @@ def explain_verdict(fork: p.ForkFound) -> str:
             )
         case "unverified":
             reason = visible_line(fork.reason) or "there was no replay"
-            return f"Whether the formula or mere rounding made this fork is open: {reason}."
+            return f"Formula or mere rounding? That is open: {reason}."
 
 
 # --- where there is no fork -----------------------------------------------------------------------

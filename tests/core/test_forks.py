@@ -278,7 +278,7 @@ def test_sentences_let_nothing_act_on_a_terminal() -> None:
         ("formula", "The formula made this fork"),
         ("rounding", "Rounding made this fork, not the formula"),
         ("tie", "by less than 0.001 nats"),
-        ("unverified", "is open: the replay was switched off."),
+        ("unverified", "That is open: the replay was switched off."),
     ],
 )
 def test_verdicts(verdict: str, said: str) -> None:

@@ -1,0 +1,131 @@
+"""What a stream might have taken at a fork: a list of tokens with bars, as styled text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.explanation import percent, visible_token
+from gelu_tui.core.safe_text import visible_line
+
+TAKEN_MARK = "●"
+OTHERS_MARK = "○"
+LEGEND = f"{TAKEN_MARK} taken here  {OTHERS_MARK} by the other  #n its place there"
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+# Place, mark, percent and place in the other list, with the blanks between them.
+_FIXED_CELLS = 19
+_TOKEN_CELLS = (10, 22)
+_BAR_CELLS = 60
+
+
+@dataclass(frozen=True)
+class CandidateList:
+    """One side of a fork. `other_*` is about the token that the other side took.
+
+    Probabilities and ranks that are not known are None; ranks count from 0.
+    """
+
+    name: str
+    top: tuple[p.Candidate, ...]
+    own: int
+    other: p.Candidate
+    other_known: bool
+    other_rank: int | None
+    margin: float | None
+    others_places: dict[int, int]  # token to its rank in the other side's list
+    scale: float  # the probability of a full bar, the same on both sides
+
+    @property
+    def summary(self) -> str:
+        """How far the other's token is behind, in one short line."""
+        where = "" if self.other_rank is None else f"other's #{self.other_rank + 1:,}"
+        if self.margin is None:
+            return where or f"other's: not among the {len(self.top)}"
+        margin = f"margin {self.margin:.3g} logits".replace("-", "−")
+        return f"{margin}, {where}" if where else margin
+
+
+def both_lists(
+    fork: p.ForkFound, reference: str, variant: str
+) -> tuple[CandidateList, CandidateList]:
+    """The reference's side and the variant's."""
+    reference_places = {candidate.id: rank for rank, candidate in enumerate(fork.reference_top)}
+    variant_places = {candidate.id: rank for rank, candidate in enumerate(fork.variant_top)}
+    chances = [candidate.probability for candidate in (*fork.reference_top, *fork.variant_top)]
+    scale = max(chances, default=1.0) or 1.0
+    p_rb, p_va = (fork.probabilities.get(key) for key in ("reference_b", "variant_a"))
+    return (
+        CandidateList(
+            reference,
+            fork.reference_top,
+            fork.reference_token,
+            p.Candidate(fork.variant_token, fork.variant_text, p_rb or 0.0),
+            p_rb is not None,
+            fork.ranks.get("b_in_reference"),
+            fork.margins.get("reference"),
+            variant_places,
+            scale,
+        ),
+        CandidateList(
+            variant,
+            fork.variant_top,
+            fork.variant_token,
+            p.Candidate(fork.reference_token, fork.reference_text, p_va or 0.0),
+            p_va is not None,
+            fork.ranks.get("a_in_variant"),
+            fork.margins.get("variant"),
+            reference_places,
+            scale,
+        ),
+    )
+
+
+def candidates(side: CandidateList, width: int, rows: int) -> Content:
+    """The list in `rows` rows at most, then its summary; the two tokens taken are always in it."""
+    lines = [Content.styled(visible_line(side.name), "bold").truncate(width, ellipsis=True)]
+    places = list(range(min(rows, len(side.top))))
+    rank = next((r for r, candidate in enumerate(side.top) if candidate.id == side.other.id), None)
+    if rank is None and places:
+        places = places[: max(1, rows - 1)]
+    elif rank is not None and rank not in places:
+        places[-1] = rank
+    lines += [_row(side, place, side.top[place], width) for place in places]
+    if rank is None:
+        lines.append(_row(side, side.other_rank, side.other, width))
+    lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
+    return Content("\n").join(lines)
+
+
+def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: int) -> Content:
+    taken, others = candidate.id == side.own, candidate.id == side.other.id
+    known = side.other_known or not others
+    style = "bold $text-warning" if taken else "$text-warning" if others else ""
+    bar_style = "$text-warning" if taken or others else "dim"
+    room = max(0, width - _FIXED_CELLS)
+    token_cells = min(max(room * 3 // 5, _TOKEN_CELLS[0]), _TOKEN_CELLS[1], room)
+    bar_cells = min(room - token_cells, _BAR_CELLS)
+    number = "?" if place is None else str(place + 1) if place < 999 else "…"
+    there = side.others_places.get(candidate.id)
+    return Content.assemble(
+        (f"{number:>3} ", "dim"),
+        (f"{TAKEN_MARK if taken else OTHERS_MARK if others else ' '} ", style),
+        Content.styled(visible_token(candidate.text, candidate.id), style).truncate(
+            token_cells, ellipsis=True, pad=True
+        ),
+        (f"{percent(candidate.probability) if known else '?':>8}", style),
+        (f"{'–' if there is None else f'#{there + 1}':>4} ", "dim"),
+        (_bar(candidate.probability / side.scale if known else 0.0, bar_cells), bar_style),
+    ).truncate(width)
+
+
+def _bar(share: float, cells: int) -> str:
+    """A bar in eighths of a cell; what is not 0 is seen."""
+    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
+    if share > 0 and cells:
+        eighths = max(1, eighths)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")
