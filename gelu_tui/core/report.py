@@ -17,6 +17,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
+from gelu_tui.core.explanation import explain, explain_verdict
 from gelu_tui.core.safe_text import visible, visible_line
 
 # A shape around the first divergent token, so that it reads without colour too.
@@ -96,8 +97,8 @@ def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableTyp
             parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
         parts.append(Text())
     parts += [_streams_table(comparison), Text()]
-    if any(stream.fork for stream in comparison.streams):
-        parts += [_forks_table(comparison), Text()]
+    if forks := _forks(comparison):
+        parts += [*forks, Text()]
     return Group(*parts, Text("\n".join(_footing(comparison, loaded)), style="dim"))
 
 
@@ -158,16 +159,25 @@ def _diverges_at(comparison: Comparison, stream: Stream) -> str:
     return "–" if stream.first_divergent_token is None else str(stream.first_divergent_token)
 
 
-def _forks_table(comparison: Comparison) -> Table:
-    """Each side's token with the probability that its own function gives it."""
-    table = _table("fork", "step", "reference → variant", numbers=("step",))
-    for stream in comparison.streams:
-        if (fork := stream.fork) is not None:
-            a, b = (fork.probabilities[key] for key in ("reference_a", "variant_b"))
-            tokens = quoted(fork.reference_text), quoted(fork.variant_text)
-            change = f"{tokens[0]} {a:.1%} → {tokens[1]} {b:.1%}"
-            table.add_row(Text(visible_line(stream.name)), str(fork.step), Text(change))
-    return table
+def _forks(comparison: Comparison) -> list[RenderableType]:
+    """Each fork in plain sentences; what made it is told once where it is the same for all."""
+    forks = [(stream, stream.fork) for stream in comparison.streams if stream.fork is not None]
+    verdicts = [explain_verdict(fork) for _, fork in forks]
+    same = len(set(verdicts)) == 1
+    parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
+    for (stream, fork), verdict in zip(forks, verdicts, strict=True):
+        said = explain(fork, comparison.reference.name, stream.name)
+        parts.append(_hanging(said if same else f"{said} {verdict}"))
+    return [*parts, Text(verdicts[0], style="dim")] if forks and same else parts
+
+
+def _hanging(sentence: str) -> RenderableType:
+    """A paragraph behind a bullet."""
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row("·", Text(sentence))
+    return line
 
 
 def quoted(text: str) -> str:
