@@ -7,6 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes on a loaded machine says nothing about it.
+settings.register_profile("gelu-tui", deadline=None)
+settings.load_profile("gelu-tui")
 
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,6 +22,8 @@ _home = tempfile.TemporaryDirectory(prefix="gelu-tui-tests-")
 _settings = Path(_home.name) / "config.toml"
 _settings.touch()
 os.environ["GELU_TUI_CONFIG"] = str(_settings)
+# Nor may the history: what a test runs is not a run of theirs.
+os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,231 @@
+"""Curves drawn with characters: pure functions from values to rows of text.
+
+A cell holds a small grid of dots (braille 2x4, half blocks 1x2, or one character). Every run of
+cells carries the role of what is in it, so that whoever shows it can give each role a style; curves
+are told apart by their pattern as well, never by the style alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+Pattern = Literal["solid", "dotted"]
+
+AXIS, BLANK, MARK, LABEL = "axis", "blank", "mark", "label"
+
+
+@dataclass(frozen=True)
+class Dots:
+    """How many dots a cell has, the glyph of each mask of dots, and the lines of the axes.
+
+    Bit `row * columns + column` of a mask is that dot, from the top left. `marks` are for cells of
+    one dot, where only the glyph can tell a solid curve from a dotted one.
+    """
+
+    columns: int
+    rows: int
+    glyphs: str
+    horizontal: str
+    vertical: str
+    cross: str
+    mark: str
+    marks: tuple[str, str] | None = None
+
+
+def _braille(mask: int) -> str:
+    # Unicode counts the dots down the left side first, and the lowest row last.
+    bits = (0, 3, 1, 4, 2, 5, 6, 7)
+    return chr(0x2800 + sum(1 << bit for dot, bit in enumerate(bits) if mask >> dot & 1))
+
+
+BRAILLE = Dots(2, 4, "".join(map(_braille, range(256))), "─", "│", "┼", "●")
+HALVES = Dots(1, 2, " ▀▄█", "─", "│", "┼", "*")
+ASCII = Dots(1, 1, " *", "-", "|", "+", "O", ("*", "."))
+
+
+def dots_for(encoding: str | None, term: str | None) -> Dots:
+    """The finest dots that a terminal shows: the kernel's console has no braille in its font."""
+    if (encoding or "").lower().replace("-", "").replace("_", "") not in ("utf8", "utf8sig"):
+        return ASCII
+    return HALVES if term == "linux" else BRAILLE
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the plane that is drawn: `left` < `right`, `bottom` < `top`."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def columns(self, count: int) -> list[float]:
+        """The x of the middle of each of `count` columns."""
+        step = (self.right - self.left) / count
+        return [self.left + (index + 0.5) * step for index in range(count)]
+
+    def column(self, x: float, count: int) -> int | None:
+        """The column of x, None outside."""
+        place = math.floor((x - self.left) / (self.right - self.left) * count)
+        return place if 0 <= place < count else None
+
+    def row(self, y: float, count: int) -> int:
+        """The row of y from the top: −1 above the window, `count` below it; y is not nan."""
+        place = (self.top - y) / (self.top - self.bottom) * count
+        return math.floor(min(max(place, -1.0), float(count)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A curve: its value in the middle of each column of dots (nan: a gap), and how it looks."""
+
+    values: Sequence[float]
+    role: str
+    pattern: Pattern = "solid"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Cells of one role beside each other."""
+
+    text: str
+    role: str
+
+
+def dot_columns(window: Window, width: int, dots: Dots) -> list[float]:
+    """The xs for which a `Layer` of `width` cells wants values."""
+    return window.columns(width * dots.columns)
+
+
+def plot(
+    layers: Sequence[Layer],
+    window: Window,
+    width: int,
+    height: int,
+    *,
+    dots: Dots = BRAILLE,
+    axes: bool = True,
+    marks: Sequence[tuple[float, float]] = (),
+) -> list[list[Run]]:
+    """Draw `layers`, the first on top, into `height` rows of `width` cells; exactly that many.
+
+    What lies outside of the window is cut off. `marks` are points (x, y) with a sign of their own.
+    """
+    cells = _axes(window, width, height, dots) if axes else [[(" ", BLANK)] * width] * height
+    cells = [list(row) for row in cells]
+    for layer in reversed(layers):
+        # A cell shows one curve: two would be neither.
+        masks: dict[tuple[int, int], int] = {}
+        for column, row in _dots_of(layer, window, height * dots.rows):
+            place = (row // dots.rows, column // dots.columns)
+            bit = row % dots.rows * dots.columns + column % dots.columns
+            masks[place] = masks.get(place, 0) | 1 << bit
+        for (row, column), mask in masks.items():
+            glyph = dots.glyphs[mask]
+            if dots.marks:
+                glyph = dots.marks[layer.pattern == "dotted"]
+            cells[row][column] = (glyph, layer.role)
+    for x, y in marks:
+        column_of_mark, row = window.column(x, width), window.row(y, height)
+        if column_of_mark is not None and 0 <= row < height:
+            cells[row][column_of_mark] = (dots.mark, MARK)
+    return [_runs(row) for row in cells]
+
+
+def _dots_of(layer: Layer, window: Window, count: int) -> Iterator[tuple[int, int]]:
+    """The dots of a curve as (column, row), connected where it is steep, inside of the window."""
+    before: int | None = None
+    for column, value in enumerate(layer.values):
+        if math.isnan(value):
+            before = None
+            continue
+        row = window.row(value, count)
+        # what lies between this row and the last belongs half to either column
+        first = row if before is None else before + (row > before) - (row < before)
+        span = range(min(first, row), max(first, row) + 1)
+        half = (first + row) / 2
+        for place in span:
+            if not 0 <= place < count or (layer.pattern == "dotted" and (column + place) % 3):
+                continue
+            nearer = before is None or abs(place - row) <= abs(place - first) or place == half
+            yield (column if nearer else column - 1), place
+        before = row
+
+
+def _axes(window: Window, width: int, height: int, dots: Dots) -> list[list[tuple[str, str]]]:
+    zero_row = window.row(0.0, height)
+    zero_column = window.column(0.0, width)
+    rows = []
+    for row in range(height):
+        cells = [(dots.horizontal, AXIS) if row == zero_row else (" ", BLANK)] * width
+        if zero_column is not None:
+            cells[zero_column] = (dots.cross if row == zero_row else dots.vertical, AXIS)
+        rows.append(cells)
+    return rows
+
+
+def _runs(cells: Sequence[tuple[str, str]]) -> list[Run]:
+    return [
+        Run("".join(glyph for glyph, _ in group), role)
+        for role, group in groupby(cells, key=lambda cell: cell[1])
+    ]
+
+
+def number(value: float) -> str:
+    """A label: three digits that mean something, a true minus."""
+    if value == 0:
+        return "0"
+    text = f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+    mantissa, _, exponent = text.partition("e")
+    return (mantissa + (f"e{int(exponent)}" if exponent else "")).replace("-", "−")
+
+
+def labelled(
+    rows: Sequence[Sequence[Run]], window: Window, width: int, gutter: int
+) -> list[list[Run]]:
+    """`rows` with the ys of top, 0 and bottom in a gutter before them, and a row of xs below."""
+    texts = {len(rows) - 1: window.bottom, 0: window.top, window.row(0.0, len(rows)): 0.0}
+    labels = {row: number(y) for row, y in texts.items()}
+    # what has no room is left out: half a number is a wrong one
+    labels = {row: label for row, label in labels.items() if len(label) < gutter}
+    labelled_rows = [
+        [Run(f"{labels.get(row, ''):>{gutter - 1}} ", LABEL), *runs]
+        for row, runs in enumerate(rows)
+    ]
+    return [*labelled_rows, [Run(" " * gutter + _x_labels(window, width), LABEL)]]
+
+
+def _x_labels(window: Window, width: int) -> str:
+    line = [" "] * width
+    for x in (window.left, 0.0, window.right):
+        text = number(x)
+        middle = window.column(x, width)
+        middle = (0 if x <= window.left else width - 1) if middle is None else middle
+        start = min(max(0, middle - len(text) // 2), width - len(text))
+        if start >= 0 and not "".join(line[max(0, start - 1) : start + len(text) + 1]).strip():
+            line[start : start + len(text)] = text
+    return "".join(line)
+
+
+__all__ = [
+    "ASCII",
+    "AXIS",
+    "BLANK",
+    "BRAILLE",
+    "HALVES",
+    "LABEL",
+    "MARK",
+    "Dots",
+    "Layer",
+    "Run",
+    "Window",
+    "dot_columns",
+    "dots_for",
+    "labelled",
+    "number",
+    "plot",
+]

@@ -1,0 +1,149 @@
+"""Curves and the facts beside them, held against the definition at a point."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gelu_tui.core.activations import (
+    REGISTRY,
+    error_against_gelu,
+    evaluate_float,
+    node_of,
+    parse_variant,
+)
+from gelu_tui.core.curve_views import VIEWS, draw, facts, small_curve
+from gelu_tui.core.curves import EXACT, difference, profile, same, slope, values
+from gelu_tui.core.plot import ASCII, BRAILLE, HALVES
+
+OWN = (
+    "a=x*sigmoid(1.773*x)",
+    "b=where(x-1,min(x,2),-x)",
+    "c=max(0,x)**2+abs(x)-sqrt(abs(x))",
+    "d=log(1+exp(x))*softplus(x)/(e+pi)",
+    "e_=7",
+    "f=exp(-x*x)*erf(x)",
+    "g=-gelu(-mish(x))",
+)
+ALL = (*REGISTRY, *OWN)
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_arrays_and_points_agree(spec: str) -> None:
+    variant = parse_variant(spec)
+    xs = np.linspace(-60, 60, 481)
+    points = [evaluate_float(node_of(variant), float(x)) for x in xs]
+    np.testing.assert_allclose(values(variant, xs), points, rtol=1e-11, atol=1e-13)
+
+
+def test_where_there_is_no_finite_value() -> None:
+    # Accepted formulas are finite within [−60, 60]; beyond it nothing is promised.
+    variant = parse_variant("a=sqrt(x+61)")
+    found = values(variant, [-100.0, 3.0])
+    assert math.isnan(found[0]) and found[1] == 8
+
+
+def test_the_slope() -> None:
+    xs = np.array([-2.0, -0.5, 0.0, 1.0])
+    square = parse_variant("s=x*x")
+    np.testing.assert_allclose(slope(square, xs), 2 * xs, atol=1e-8)
+    assert slope(parse_variant("relu"), 0.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_error_is_the_one_of_the_table(name: str) -> None:
+    error, at = error_against_gelu(parse_variant(name))
+    found = profile(parse_variant(name))
+    assert found.error == pytest.approx(error, rel=1e-3, abs=1e-15)
+    if error:
+        assert found.error_at == pytest.approx(at, abs=2e-3) or (
+            found.symmetric and found.error_at == pytest.approx(-at, abs=2e-3)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "rms"),
+    [("gelu_approx", 1.29e-4), ("gelu_fast_approx", 6.9e-3), ("silu", 0.0995), ("relu", 0.127)],
+)
+def test_the_rms_error_at_the_normal_distribution(name: str, rms: float) -> None:
+    assert profile(parse_variant(name)).rms == pytest.approx(rms, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "monotonic", "kink", "lowest"),
+    [
+        ("gelu", False, None, -0.16997),
+        ("relu", True, 0.0, 0.0),
+        ("relu2", True, None, 0.0),
+        ("silu", False, None, -0.27846),
+        ("identity", True, None, -6.0),
+        ("down=-x", True, None, -6.0),
+        ("between=max(x,0.3*x+0.123)", True, 0.1757, -1.677),
+        ("step=where(x-1,2,0)", True, 1.0, 0.0),
+        ("steep=x*sigmoid(1000*x)", False, None, -2.785e-4),
+    ],
+)
+def test_properties(spec: str, monotonic: bool, kink: float | None, lowest: float) -> None:
+    found = profile(parse_variant(spec))
+    assert found.monotonic is monotonic
+    assert found.kink == (None if kink is None else pytest.approx(kink, abs=1e-3))
+    assert found.lowest == pytest.approx(lowest, abs=1e-5)
+
+
+def test_controls_are_found() -> None:
+    assert same(parse_variant("keras_gelu_approx"), parse_variant("gelu_approx"))
+    assert same(parse_variant("again=gelu(x)"), EXACT)
+    assert not same(parse_variant("gelu_approx"), EXACT)
+    registry = [parse_variant(name) for name in REGISTRY]
+    assert "control: the same function as gelu_approx" in facts(registry[3], registry)
+    assert not [line for line in facts(parse_variant("relu"), registry) if "control" in line]
+
+
+def test_the_facts_in_words() -> None:
+    assert facts(parse_variant("gelu_fast_approx")) == [
+        "max error 0.0203 at x = ±2.27",
+        "RMS error 0.00691 at N(0,1)",
+        "smooth · not monotonic · negative outputs",
+        "lowest −0.164 at x = −0.75",
+    ]
+    assert facts(EXACT)[0] == "no error: this is exact GELU"
+    assert facts(parse_variant("relu2"))[0] == "max error 30 at x = 6, of |x| ≤ 6"
+
+
+@given(
+    st.sampled_from(ALL),
+    st.sampled_from(VIEWS),
+    st.integers(0, 120),
+    st.integers(0, 40),
+    st.sampled_from([BRAILLE, HALVES, ASCII]),
+)
+def test_a_view_fits_into_its_box(spec, view, width, height, dots) -> None:
+    rows = draw(parse_variant(spec), view, width, height, dots)
+    assert len(rows) == (height if height >= 4 and width >= 16 else 0)
+    for row in rows[1:]:
+        assert sum(len(run.text) for run in row) == width
+    assert all(sum(len(run.text) for run in row) <= max(width, 32) for row in rows[:1])
+
+
+@given(st.sampled_from(ALL), st.integers(1, 30), st.integers(1, 4))
+def test_a_small_curve_fits_into_its_box(spec: str, width: int, height: int) -> None:
+    rows = small_curve(parse_variant(spec), width, height, BRAILLE)
+    assert [sum(len(run.text) for run in row) for row in rows] == [width] * height
+
+
+def test_the_largest_error_is_marked_where_it_is() -> None:
+    rows = draw(parse_variant("gelu_fast_approx"), "difference", 48, 12, BRAILLE)
+    marks = [row for row in rows[1:] for run in row if run.role == "mark"]
+    assert len(marks) == 2, "at −2.27 and at 2.27"
+    peak = float(difference(parse_variant("gelu_fast_approx"), 2.27))
+    assert peak == pytest.approx(-0.0203, abs=1e-4)
+
+
+def test_ascii_is_ascii() -> None:
+    rows = draw(parse_variant("silu"), "curve", 60, 12, ASCII)
+    drawn = "".join(run.text for row in rows for run in row if run.role != "label")
+    assert drawn.isascii()
