@@ -27,7 +27,7 @@ def standing(model: LocalModel, memory: Memory) -> str:
     if model.usable and model.weight_bytes is not None:
         return memory.verdict(model.weight_bytes)
     if model.source == "demo" and model.state == "absent":
-        return "not installed"
+        return "missing"
     return _STANDING.get(model.state, "")
 
 
@@ -84,6 +84,14 @@ def memory_sentence(model: LocalModel, memory: Memory) -> str:
             return f"{need} Too big for the {free} that are free: close other programs."
         case _:
             return f"{need} Too big for this machine, which has {size(memory.total_bytes)}."
+
+
+def too_big(model: LocalModel, memory: Memory) -> str:
+    """Why it should not be loaded, in one short sentence."""
+    return (
+        f"Too big: it needs {size(model.weight_bytes or 0)} for its weights alone, and a model may "
+        f"take {size(memory.usable_bytes)}."
+    )
 
 
 def sentences(model: LocalModel, memory: Memory) -> list[str]:

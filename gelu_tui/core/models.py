@@ -6,6 +6,7 @@ headers only. Nothing here raises for what it finds: what cannot be used is list
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from gelu_tui.core.memory import ALLOWANCE_BYTES
 
 Source = Literal["demo", "hub", "folder"]
 State = Literal["ready", "unconverted", "absent", "partial", "damaged", "not_served"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 USABLE: tuple[State, ...] = ("ready", "unconverted")
 _STATE_OF: dict[str, State] = {
@@ -78,6 +81,20 @@ class PublicModel(msgspec.Struct, frozen=True):
 def is_gated(repo_id: str) -> bool:
     """Whether a repository is known to be gated: Google's own are, copies by others are not."""
     return repo_id.startswith("google/")
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether `text` could be the id of a repository: OWNER/NAME, and no path."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def named_folder(text: str) -> str | None:
+    """The absolute path of the folder that `text` names, None if there is none. Takes disk time."""
+    try:
+        path = Path(text).expanduser().absolute()
+        return str(path) if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 # Repositories that public code names. Those of families that are not served are left out.

@@ -1,0 +1,387 @@
+"""Models: what is on this machine, whether it fits, loading one, fetching another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import DataTable, Input, Static
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.memory import Memory, machine_memory
+from gelu_tui.core.model_texts import before_fetching, standing, too_big
+from gelu_tui.core.models import (
+    PUBLIC_MODELS,
+    LocalModel,
+    LocalModels,
+    PublicModel,
+    find_models,
+    is_gated,
+    is_hub_id,
+    named_folder,
+)
+from gelu_tui.core.progress import size
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.fetching import Fetch
+from gelu_tui.tui.model_rows import Listed, details, fetch_lines
+from gelu_tui.tui.screens.models_table import ModelTable
+
+_LOW_BELOW = 18  # rows
+_PADDING = 4  # cells at the sides of every line
+
+# A narrow terminal cuts the line off at the right.
+_KEYS = "Enter load · f fetch · q back · / another · r look again"
+_FETCHING_KEYS = "x stop the fetch · q back · Enter load · / another"
+_INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
+_NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
+
+
+@dataclass(frozen=True)
+class LoadModel:
+    """Load this model: `demo`, a folder, or a hub id."""
+
+    model: str
+
+
+class ModelsScreen(Screen[LoadModel | None]):
+    """Dismissed with the model to load, or None.
+
+    `current` is the loaded model as the user named it and `held_bytes` what its weights hold, which
+    come free when another is loaded; `folders` are looked into beside the hub's cache. A fetch runs
+    in an engine process of its own, started by `engine_command`, and ends with the screen.
+    """
+
+    CSS_PATH = "models.tcss"
+    BINDINGS: ClassVar = [
+        Binding("q,f10", "back", "Back"),
+        Binding("x,ctrl+g", "stop", "Stop the fetch"),
+        Binding("escape", "leave_field", "To the list"),
+    ]
+
+    @dataclass
+    class Found(Message):
+        """What a search of the disk has found."""
+
+        found: LocalModels
+        memory: Memory
+        current: str
+        choose: str | None
+
+    @dataclass
+    class Named(Message):
+        """What was typed, and the folder that it names, if any."""
+
+        text: str
+        folder: str | None
+
+    @dataclass
+    class Fetching(Message):
+        """One event of a fetch."""
+
+        fetch: Fetch
+        event: p.AnyEvent
+
+    def __init__(
+        self,
+        current: str,
+        *,
+        held_bytes: int = 0,
+        folders: Sequence[str] = (),
+        engine_command: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.current = current
+        self._held_bytes = held_bytes
+        self._folders = list(folders)
+        self._engine_command = engine_command
+        self._named: list[PublicModel] = []  # typed by the user
+        self._local = LocalModels(())
+        self._memory = Memory(0, 0, 0)
+        self._fetched: set[str] = set()
+        self._fetch: Fetch | None = None
+        self._progress: p.Progress | None = None
+        self._warned = ""  # what Enter or q was already warned of
+
+    def compose(self) -> ComposeResult:
+        """Title, models, the chosen one, a field, the fetch, what is said, keys."""
+        yield Static("Models", id="title", markup=False)
+        yield ModelTable(id="models")
+        yield Static(id="details", markup=False)
+        yield Input(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
+        yield Static(id="fetch", markup=False)
+        yield Static(id="said", markup=False)
+        yield Static(_KEYS, id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Look at the disk."""
+        self._table.focus()
+        self._search(choose=self.current)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other widths, other columns; a low terminal has less room for details."""
+        self.set_class(event.size.height < _LOW_BELOW, "-low")
+        self.call_after_refresh(self._describe)
+        self.call_after_refresh(self._show_fetch)
+
+    def on_unmount(self) -> None:
+        """A fetch ends with the screen; what has arrived is kept."""
+        if self._fetch is not None:
+            self._fetch.kill()
+
+    @property
+    def _table(self) -> ModelTable:
+        return self.query_one(ModelTable)
+
+    @property
+    def _chosen(self) -> Listed | None:
+        return self._table.chosen
+
+    # --- the list -----------------------------------------------------------------------------
+
+    def _search(self, choose: str | None = None) -> None:
+        """Look at the disk in a thread, then show what is there and choose one."""
+        folders = list(self._folders)
+
+        async def search() -> None:
+            found, memory, current = await asyncio.to_thread(_look, folders, self.current)
+            memory = memory.plus(self._held_bytes)
+            wanted = current if choose == self.current else choose
+            self.post_message(self.Found(found, memory, current, wanted))
+
+        self.run_worker(search(), group="search", exclusive=True)
+
+    @on(Found)
+    def _take(self, message: Found) -> None:
+        self._local, self._memory, self.current = message.found, message.memory, message.current
+        self._list(message.choose)
+        self.query_one("#title", Static).update(
+            f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
+            f"{size(self._memory.usable_bytes)}"
+        )
+        if not any(model.usable for model in self._local.models):
+            self._say(_NOTHING)
+
+    def _list(self, choose: str | None = None) -> None:
+        """Local models, then those that can be fetched; the cursor stays on its model."""
+        here = {model.id for model in self._local.models}
+        others = [m for m in (*self._named, *PUBLIC_MODELS) if m.id not in here]
+        self._table.show([*self._local.models, *others], self._memory, self.current, choose)
+        self._describe()
+
+    @on(DataTable.RowHighlighted)
+    def _describe(self) -> None:
+        model = self._chosen
+        box = self.query_one("#details", Static)
+        if model is None:
+            box.update("Looking for models on this machine.")
+        else:
+            width = max(20, self.size.width - _PADDING)
+            loaded = model.id == self.current
+            box.update(details(model, self._memory, width, loaded=loaded))
+
+    # --- what the keys do ---------------------------------------------------------------------
+
+    def action_load(self) -> None:
+        """Load the chosen model if it is here and can be served."""
+        model = self._chosen
+        if model is None:
+            return
+        if model.id in self._fetched:
+            self._close(LoadModel(model.id))  # an engine elsewhere may have it though we do not
+        elif isinstance(model, PublicModel) or model.state == "partial":
+            self._say(
+                f"It is not here{' whole' * isinstance(model, LocalModel)} yet: f fetches it."
+            )
+        elif not model.usable:
+            self._say(ErrorInfo(model.state, model.reason))
+        elif standing(model, self._memory) == "too big" and self._warned != model.id:
+            self._warned = model.id
+            self._say(f"{too_big(model, self._memory)} Enter again loads it all the same.")
+        else:
+            self._close(LoadModel(model.id))
+
+    def action_fetch(self) -> None:
+        """Fetch the chosen model."""
+        model = self._chosen
+        if model is None:
+            return
+        if isinstance(model, LocalModel) and (refusal := _fetch_refusal(model)):
+            self._say(refusal)
+        else:
+            self._begin(model.id)
+
+    async def action_stop(self) -> None:
+        """Stop the fetch."""
+        if self._fetch is not None:
+            self._say("Stopping. x again ends it at once.")
+            await self._fetch.stop()
+
+    def action_look(self) -> None:
+        """Look at the disk again."""
+        self._say("")
+        self._search()
+
+    def action_name(self) -> None:
+        """To the field for another model."""
+        self.query_one(Input).focus()
+
+    def action_leave_field(self) -> None:
+        """From the field back to the list."""
+        self.query_one(Input).value = ""
+        self._table.focus()
+
+    def action_back(self) -> None:
+        """Return with nothing chosen; a fetch that goes on is warned of first."""
+        if self._fetch is not None and self._warned != "back":
+            self._warned = "back"
+            self._say("Leaving stops the fetch; what has arrived is kept. q again leaves.")
+        else:
+            self._close(None)
+
+    def _close(self, result: LoadModel | None) -> None:
+        if self.is_current:
+            self.dismiss(result)
+
+    # --- the field ----------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    def _hint(self, event: Input.Changed) -> None:
+        text = event.value.strip()
+        if not text:
+            self._say("")
+        elif is_hub_id(text):
+            self._say(f"Enter fetches it. {before_fetching(text) if is_gated(text) else ''}")
+        else:
+            self._say("Enter looks into this folder.")
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if not text:
+            self._table.focus()
+            return
+
+        async def name() -> None:
+            self.post_message(self.Named(text, await asyncio.to_thread(named_folder, text)))
+
+        self.run_worker(name(), group="name", exclusive=True)
+
+    @on(Named)
+    def _take_name(self, message: Named) -> None:
+        text, folder = message.text, message.folder
+        if folder is None and text != "demo" and not is_hub_id(text):
+            said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
+            self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
+            return
+        self.action_leave_field()
+        self._say("")
+        if folder is not None:
+            self._folders.append(folder)
+            self._search(choose=folder)
+            return
+        if text not in self._table.ids:
+            self._named.insert(0, PublicModel(text, "", is_gated(text)))
+        self._list(choose=text)
+        if not (isinstance(self._chosen, LocalModel) and self._chosen.usable):
+            self.action_fetch()
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _say_keys(self) -> None:
+        keys = _KEYS if self._fetch is None else _FETCHING_KEYS
+        in_field = isinstance(self.focused, Input)
+        self.query_one("#keys", Static).update(_INPUT_KEYS if in_field else keys)
+
+    # --- the fetch ----------------------------------------------------------------------------
+
+    def _begin(self, model: str) -> None:
+        if self._fetch is not None:
+            self._say(f"One at a time: {visible_line(self._fetch.model)} is being fetched.")
+            return
+        self._fetch = fetch = Fetch(model, self._engine_command)
+        self._progress, self._warned = None, ""
+        self._say("")
+        self._show_fetch()
+
+        async def follow() -> None:
+            async for event in fetch.events():
+                self.post_message(self.Fetching(fetch, event))
+
+        self.run_worker(follow(), group="fetch")
+
+    @on(Fetching)
+    def _follow(self, message: Fetching) -> None:
+        if message.fetch is not self._fetch:
+            return
+        model = message.fetch.model
+        match message.event:
+            case p.Progress():
+                self._progress = message.event
+                self._show_fetch()
+            case p.Fetched():
+                self._fetched.add(model)
+                self._end(f"{visible_line(model)} is here. Enter loads it.", choose=model)
+            case p.Failed():
+                self._end(message.event.error)
+            case p.Cancelled():
+                kept = "" if model == "demo" else " What has arrived is kept: f goes on from there."
+                self._end(f"Stopped.{kept}")
+            case _:
+                pass
+
+    def _end(self, said: str | ErrorInfo, choose: str | None = None) -> None:
+        self._fetch = self._progress = None
+        self._show_fetch()
+        self._say(said)
+        self._search(choose)
+
+    def _show_fetch(self) -> None:
+        box = self.query_one("#fetch", Static)
+        self._say_keys()
+        box.display = self._fetch is not None
+        if self._fetch is None:
+            return
+        width = max(20, self.size.width - _PADDING)
+        box.update(fetch_lines(self._fetch.model, self._progress, width))
+        if self._progress is not None:
+            self._table.show_progress(self._fetch.model, self._progress)
+
+    # --- what is said -------------------------------------------------------------------------
+
+    def _say(self, said: str | ErrorInfo) -> None:
+        box = self.query_one("#said", Static)
+        box.display = bool(said)
+        self.set_class(bool(said), "-said")
+        if isinstance(said, ErrorInfo):
+            message = (f"✗ {visible_line(said.message)}", "bold $text-error")
+            box.update(Content.assemble(message, f" {visible_line(said.hint)}"))
+        else:
+            box.update(said)
+
+
+def _look(folders: list[str], current: str) -> tuple[LocalModels, Memory, str]:
+    """Search the disk; the loaded model's own folder is listed too, under its absolute path."""
+    loaded = None if current == "demo" else named_folder(current)
+    if loaded is not None:
+        folders = [*folders, loaded]
+    return find_models(folders), machine_memory(), loaded or current
+
+
+def _fetch_refusal(model: LocalModel) -> str | ErrorInfo:
+    """Why a local model is not fetched; empty if it can be."""
+    if model.state == "unconverted" or (model.source == "hub" and model.state == "partial"):
+        return ""
+    if model.state == "ready":
+        return "It is here already: Enter loads it."
+    if model.source == "hub" and model.state == "damaged":
+        return ErrorInfo("damaged", model.reason, "Delete its folder; then f fetches it anew.")
+    return ErrorInfo(model.state, model.reason)
