@@ -20,9 +20,10 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.screens.matrix_view import MatrixView
 
 _POLL_S = 0.5
-_KEYS = "q back · Enter fork of the pair · r row as reference · ← ↑ ↓ → move"
+_KEYS = "q back · Enter fork · r make row the reference · ← ↑ ↓ → move"
 
-_SHORT_BELOW = 29  # rows; shorter than that the matrix takes what the rest leaves
+_NARROW_BELOW = 70  # columns; narrower than that a sentence takes all its rows
+_OTHER_ROWS = 7  # frame, sentence and keys around the matrix
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
 
     def on_resize(self, event: Resize) -> None:
         """Keep the sentence in view where the matrix has to scroll."""
-        self.set_class(event.size.height < _SHORT_BELOW, "-short")
+        self.set_class(event.size.width < _NARROW_BELOW, "-narrow")
+        self.query_one("#view").styles.max_height = max(1, event.size.height - _OTHER_ROWS)
 
     def action_open(self) -> None:
         """Leave for the fork of the pair under the cursor."""
