@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.settings import theme_problem
+from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.settings import SettingsFile
 
@@ -23,10 +24,12 @@ def open_app(
     engine_command: str | None,
     theme: str | None,
     refresh: float,
+    saved: ComparisonDocument | None = None,
 ) -> int:
     """Check the options and run the app; returns its exit code. Raises `UsageError`.
 
-    `file` decides what has no option, and its problems are told in the app.
+    `file` decides what has no option, and its problems are told in the app. `saved` is a
+    comparison to open with.
     """
     # Textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
@@ -60,5 +63,6 @@ def open_app(
             keys=file.settings.keys,
             save_runs=file.settings.save_runs,
             warnings=(*file.problems, *wrong_theme),
+            saved=saved,
         )
     )

@@ -8,17 +8,18 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import document
-from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.document import ComparisonDocument, document
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
 
 _CANCEL_GRACE_S = 5.0
-_PROMPT_LIMIT = 4 * 1024 * 1024
 
 
 def run_headless(
@@ -28,16 +29,21 @@ def run_headless(
     output_format: str,
     color: str,
     engine_command: str | None,
+    save_runs: bool,
 ) -> int:
     """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
     command = options.compare(read_prompt(prompt))
     runner = _Runner(options.load(), command, engine_command, jsonl=output_format == "jsonl")
     asyncio.run(runner.run())
-    if output_format == "json":
-        runner.print_document()
-    elif output_format == "text":
-        runner.print_report(color)
-    runner.tell()
+    try:
+        if output_format == "json":
+            runner.print_document()
+        elif output_format == "text":
+            runner.print_report(color)
+        runner.tell()
+    finally:
+        if save_runs:
+            runner.save()
     return runner.exit_code()
 
 
@@ -45,21 +51,8 @@ def read_prompt(argument: str) -> str:
     """The prompt itself, or stdin for '-', without its last line feed. Raises `UsageError`."""
     if argument != "-":
         return _as_utf8(argument)
-    data = sys.stdin.buffer.read(_PROMPT_LIMIT + 1) if sys.stdin else b""
-    if len(data) > _PROMPT_LIMIT:
-        raise UsageError(
-            f"The prompt on stdin is longer than {_PROMPT_LIMIT:,} bytes.",
-            "No Gemma's context holds that much; shorten it.",
-            kind="prompt_too_long",
-        )
-    try:
-        return data.decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The prompt is not valid UTF-8 (byte {error.start}).",
-            "Convert the text to UTF-8 first.",
-            kind="encoding",
-        ) from None
+    data = sys.stdin.buffer.read(PROMPT_LIMIT + 1) if sys.stdin else b""
+    return decode_prompt(data, "The prompt on stdin")
 
 
 def _as_utf8(argument: str) -> str:
@@ -174,18 +167,37 @@ class _Runner:
             return "cancelled"
         return "failed" if self.error is not None else "completed"
 
-    def print_document(self) -> None:
-        """One JSON document, if the comparison had begun."""
+    @cached_property
+    def _document(self) -> ComparisonDocument | None:
+        """The whole of it, if the comparison had begun."""
         if self._comparison is None or self._loaded is None:
-            return
-        whole = document(
+            return None
+        return document(
             self._comparison,
             self._loaded,
             self._command.activation_precision,
             status=self._status(),
             error=self.error,
         )
-        o.print_json(whole, indent=2)
+
+    def print_document(self) -> None:
+        """One JSON document, if the comparison had begun."""
+        if self._document is not None:
+            o.print_json(self._document, indent=2)
+
+    def save(self) -> None:
+        """Into the history, if there are tokens; what hinders that does not fail the run."""
+        if self._document is None or not any(v.tokens for v in self._document.variants):
+            return
+        from gelu_tui.core.history import History
+
+        history = History()
+        try:
+            history.save(self._document)
+        except GeluError as error:
+            o.complain(error)
+        if (notice := history.pop_notice()) is not None:
+            o.complain(notice)
 
     def print_report(self, color: str) -> None:
         """Streams and a table, if the comparison had begun."""

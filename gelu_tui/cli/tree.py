@@ -105,9 +105,20 @@ def app(
     show_default=True,
     help="Streams and a table, one JSON document, or the engine's events as they come.",
 )
+@click.option(
+    "--save/--no-save",
+    "save_runs",
+    cls=o.SettingOption,
+    help="Keep the comparison for `gelu-tui history`.",
+)
 @o.common_options
 def run(
-    prompt: str, output_format: str, color: str, engine_command: str | None, **comparison: Any
+    prompt: str,
+    output_format: str,
+    color: str,
+    engine_command: str | None,
+    save_runs: bool,
+    **comparison: Any,
 ) -> int:
     """Compare on PROMPT without the app; '-' reads it from stdin."""
     from gelu_tui.cli.run import run_headless
@@ -118,7 +129,59 @@ def run(
         output_format=output_format,
         color=color,
         engine_command=engine_command,
+        save_runs=save_runs,
     )
+
+
+@tree.command("history", short_help="List the saved runs, or delete one.")
+@click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="At most so many, the newest first.",
+)
+@click.option("--delete", type=int, metavar="ID", help="Delete this run, and list nothing.")
+@o.text_or_json_option
+@o.color_option
+def history(**options: Any) -> None:
+    """List the saved runs: prompt, model, functions, first divergent tokens."""
+    from gelu_tui.cli.history import print_history
+
+    print_history(**options)
+
+
+@tree.command("show", short_help="Print a saved run.")
+@click.argument("run", metavar="ID")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="As `run` prints it, its JSON document, or a report.",
+)
+@o.color_option
+def show(run: str, output_format: str, color: str) -> None:
+    """Print a saved run; ID may be `last`, or a file that `run --format json` wrote."""
+    from gelu_tui.cli.history import print_run
+
+    print_run(run, output_format, color)
+
+
+@tree.command("open", short_help="Open a saved run in the app.")
+@click.argument("run", metavar="FILE.json|ID")
+@o.theme_option
+@o.refresh_option
+@o.common_options
+@click.pass_obj
+def open_run(file: SettingsFile, /, run: str, **options: Any) -> int:
+    """Open a saved run in the app, without loading its model; ID may be `last`."""
+    from gelu_tui.cli.history import open_run
+
+    return open_run(run, file, **options)
 
 
 @tree.command("activations", short_help="List the activation functions.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gelu_tui.core.activations import DEFAULT_SET
+from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol import Precision, Schedule
 from gelu_tui.core.settings import Scroll, TokenStyle
@@ -18,7 +19,8 @@ class AppOptions:
     `prompt` given means: run it as soon as the model is loaded. `reference` None means the native
     function if chosen, else the first; `chat` None means if the tokenizer has a template. `theme`
     None means the one that suits the terminal, `refresh` is in frames a second, `keys` maps names
-    of actions to keys, and `warnings` are what is wrong with the settings file.
+    of actions to keys, and `warnings` are what is wrong with the settings file. `saved` is a comparison
+    to open with instead of a run: it needs no model until something is run.
     """
 
     model: str = "demo"
@@ -38,3 +40,4 @@ class AppOptions:
     keys: Mapping[str, str] = field(default_factory=dict)
     save_runs: bool = True
     warnings: tuple[ErrorInfo, ...] = ()
+    saved: ComparisonDocument | None = None

@@ -1,0 +1,126 @@
+"""`gelu-tui history`, `show` and `open`: saved runs, without a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group
+from rich.text import Text
+
+from gelu_tui.cli import options as o
+from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.history import History, local_time
+from gelu_tui.core.restore import command_of, loaded_of, read_document, restore
+from gelu_tui.core.safe_text import visible, visible_line
+
+if TYPE_CHECKING:
+    from gelu_tui.core.settings import SettingsFile
+
+_SIZE_LIMIT = 512 * 1024 * 1024
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def print_history(
+    *, search: str, limit: int, delete: int | None, output_format: str, color: str
+) -> None:
+    """List runs, or delete one. Raises `GeluError`."""
+    with _history() as history:
+        if delete is not None:
+            history.delete(delete)
+            click.echo(f"Run {delete} is deleted.", err=True)
+            return
+        entries = history.entries(search, limit + 1)
+    found, more = entries[:limit], len(entries) > limit
+    if output_format == "json":
+        o.print_json({"schema": "gelu-tui.history/1", "runs": found}, indent=2)
+    elif found:
+        from gelu_tui.cli.console import print_report
+        from gelu_tui.core.history_texts import HistoryTable
+
+        print_report(HistoryTable(found), color)
+        if more:
+            click.echo(f"These are the newest {limit}; --limit lists more.", err=True)
+    else:
+        none = f"No saved run holds all of: {visible_line(search)}" if search else "No runs yet."
+        click.echo(none, err=True)
+
+
+def print_run(run: str, output_format: str, color: str) -> None:
+    """Print a run in full. Raises `GeluError`."""
+    document = _document(run)
+    if output_format == "json":
+        o.print_json(document, indent=2)
+    elif output_format == "markdown":
+        from gelu_tui.core.markdown import markdown_report
+
+        click.echo(markdown_report(document).encode(), nl=False)
+    else:
+        from gelu_tui.cli.console import print_report
+        from gelu_tui.core.report import comparison_report
+
+        heading = Text(visible(document.prompt), style="bold")
+        when = Text(f"{local_time(document.created)} · {document.status}", style="dim")
+        report = comparison_report(restore(document), loaded_of(document))
+        print_report(Group(heading, when, Text(), report), color)
+        if document.error is not None:
+            o.complain(document.error)
+
+
+def open_run(run: str, file: SettingsFile, **options: Any) -> int:
+    """Open a run in the app; its settings are those of the next run. Raises `GeluError`."""
+    from gelu_tui.cli.app import open_app
+
+    document = _document(run)
+    command = command_of(document)
+    dtype = document.model.dtype
+    chosen = o.ComparisonOptions(
+        model=document.model.id,
+        activations=command.activations,
+        reference=command.reference,
+        max_tokens=command.max_tokens,
+        schedule=command.schedule,
+        chat=command.chat,
+        activation_precision=command.activation_precision,
+        dtype=dtype if dtype in _DTYPES else None,
+    )
+    return open_app(None, chosen, file, saved=document, **options)
+
+
+@contextlib.contextmanager
+def _history() -> Iterator[History]:
+    """The user's, with what there is to tell about its file."""
+    history = History()
+    try:
+        yield history
+    finally:
+        if (notice := history.pop_notice()) is not None:
+            o.complain(notice)
+
+
+def _document(run: str) -> ComparisonDocument:
+    """A saved run by its id, or a document in a file."""
+    if run == "last" or run.isdecimal():
+        with _history() as history:
+            return history.load(history.last() if run == "last" else int(run[:18]))
+    return read_document(_content(Path(run)))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_SIZE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"'{path}' cannot be read: {reason}.",
+            "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`.",
+            kind="no_run",
+        ) from None
+    if len(data) > _SIZE_LIMIT:
+        raise GeluError("not_a_document", f"'{path}' is too large for a saved comparison.")
+    return data

@@ -1,0 +1,257 @@
+"""Saved runs on the screen: found, looked at, opened, run again, exported, deleted."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.export import export
+from gelu_tui.core.history import History
+from gelu_tui.tui.screens.history import HistoryScreen, Reopen, Rerun
+from tests.core.saved_runs import run_document
+from tests.tui.driving import Driven
+
+PROMPTS = ("Why is the sky blue?", "A haiku, please", "\x1b[31mred [bold]x[/]")
+
+
+class Opened(App[None]):
+    """The screen over an empty app; `results` are what it was dismissed with."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self.history = history
+        self.animation_level = "none"
+        self.results: list[Reopen | Rerun | None] = []
+
+    def on_mount(self) -> None:
+        self.push_screen(HistoryScreen(self.history), self.results.append)
+
+
+class Seen(Driven):
+    app: Opened  # type: ignore[assignment]
+
+    async def result(self) -> Reopen | Rerun | None:
+        await self.until(lambda: self.app.results, "the screen is dismissed")
+        return self.app.results[0]
+
+    async def focus(self, name: str) -> None:
+        await self.until(
+            lambda: self.app.focused is not None and self.app.focused.id == name, f"focus: {name}"
+        )
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    history = History(tmp_path / "history.sqlite")
+    for prompt in PROMPTS:
+        history.save(run_document(prompt))
+    return history
+
+
+@asynccontextmanager
+async def opened(
+    history: History, size: tuple[int, int] = (80, 24), shown: str = "run 3 ·"
+) -> AsyncIterator[Seen]:
+    app = Opened(history)
+    async with app.run_test(size=size) as pilot:
+        pilot_of_anything: Pilot[None] = pilot
+        it = Seen(app, pilot_of_anything)  # type: ignore[arg-type]
+        await it.until_shown(shown)
+        yield it
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+async def test_the_newest_first_with_a_preview_of_the_chosen_one(history: History) -> None:
+    async with opened(history) as it:
+        rows = [line for line in it.screen().splitlines() if " done" in line]
+        assert ["red [bold]x[/]" in rows[0], "A haiku" in rows[1], "Why is" in rows[2]] == [
+            True
+        ] * 3
+        assert "gelu_approx +2" in rows[0] and "= 2" in rows[0]
+        assert "silu ► at 2 The sky► was grey." in it.flat()
+        assert "\x1b" not in it.screen()
+        await it.press("down")
+        await it.until_shown("run 2 ·")
+
+
+@pytest.mark.parametrize("size", [(200, 50), (120, 36), (64, 18), (40, 12), (20, 5)])
+async def test_every_size(history: History, size: tuple[int, int]) -> None:
+    async with opened(history, size, shown="History · 3 runs") as it:
+        await it.until_shown("when")
+        assert all(len(line) <= size[0] for line in it.screen().splitlines())
+        await it.press("end", "enter")
+        result = await it.result()
+        assert isinstance(result, Reopen) and result.run == 1
+
+
+async def test_search(history: History) -> None:
+    async with opened(history) as it:
+        await it.press("slash")
+        await it.focus("search")
+        await it.type("HAIKU")
+        await it.until_shown("History · 1 run ")
+        await it.until_shown("run 2 ·")
+        await it.type("q")  # a letter of the search, not a key
+        await it.until_shown("No run holds “HAIKUq”.")
+        await it.press("backspace")
+        await it.until_shown("History · 1 run ")
+        await it.press("enter", "enter")
+        result = await it.result()
+        assert isinstance(result, Reopen) and result.document.prompt == "A haiku, please"
+
+
+async def test_the_way_back_out_of_a_search_and_out_of_the_screen(history: History) -> None:
+    async with opened(history) as it:
+        await it.press("slash")
+        await it.focus("search")
+        await it.type("nothing like it")
+        await it.until_shown("No run holds")
+        await it.press("f10")
+        await it.until_shown("History · 3 runs")
+        await it.focus("runs")
+        await it.press("f10")
+        assert await it.result() is None
+
+
+async def test_before_the_first_run(tmp_path: Path) -> None:
+    empty = History(tmp_path / "none" / "history.sqlite")
+    async with opened(empty, shown="Every run is saved here by itself") as it:
+        await it.press("enter", "x", "e", "r")
+        await it.press("q")
+        assert await it.result() is None
+    assert not empty.path.exists()
+
+
+# --- doing ----------------------------------------------------------------------------------------
+
+
+async def test_open_and_run_again(history: History) -> None:
+    for key, kind in (("enter", Reopen), ("r", Rerun)):
+        async with opened(history) as it:
+            await it.press("down", key)
+            result = await it.result()
+            assert isinstance(result, kind)
+            assert result.document == run_document(PROMPTS[1])
+
+
+async def test_a_double_click_opens_and_a_click_only_chooses(history: History) -> None:
+    async with opened(history) as it:
+        await it.pilot.click("#runs", offset=(20, 2))
+        await it.until_shown("run 2 ·")
+        assert it.app.results == []
+        await it.pilot.click("#runs", offset=(20, 3), times=2)
+        result = await it.result()
+        assert isinstance(result, Reopen) and result.run == 1
+
+
+async def test_delete_asks_first(history: History) -> None:
+    async with opened(history) as it:
+        for no in ("n", "x", "enter", "escape"):
+            await it.press("x")
+            await it.until_shown("Delete run 3")
+            await it.press(no)
+            await it.focus("runs")
+            assert "Delete run" not in it.screen()
+        assert len(history.entries()) == 3
+        await it.press("down", "x")
+        await it.until_shown("Delete run 2, “A haiku, please”?")
+        await it.press("y")
+        await it.until_shown("Run 2 is deleted.")
+        await it.until_shown("History · 2 runs")
+        assert [entry.id for entry in history.entries()] == [3, 1]
+        await it.until_shown("run 1 ·")  # the next one is chosen
+
+
+async def test_export(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with opened(history) as it:
+        await it.press("e")
+        await it.focus("path")
+        await it.press("enter")
+        await it.until_shown("Written:")
+        report = tmp_path / "gelu-tui-run-3.md"
+        assert "The sky► was◄ grey." in report.read_text(encoding="utf-8")
+        report.write_text("mine")
+        await it.press("e")
+        await it.focus("path")
+        await it.press("enter")
+        await it.until_shown("Overwrite it?")
+        await it.press("n")
+        await it.focus("path")
+        assert report.read_text() == "mine"
+        await it.press("enter")
+        await it.until_shown("Overwrite it?")
+        await it.press("y")
+        await it.until_shown("Written:")
+        assert report.read_text(encoding="utf-8") != "mine"
+
+
+async def test_export_of_the_data_and_names_that_do_not_work(
+    history: History, tmp_path: Path
+) -> None:
+    async with opened(history, (120, 30)) as it:
+        for name, said in (
+            (f"{tmp_path}/run.txt", "Let the name end in .md"),
+            (f"{tmp_path}/none/run.json", "cannot be written: No such file or directory."),
+            (f"{tmp_path}/run.json", "Written:"),
+        ):
+            await it.press("e")
+            await it.focus("path")
+            it.app.focused.value = name  # type: ignore[union-attr]
+            await it.press("enter")
+            await it.until_shown(said)
+            await it.press("escape")
+        saved = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+        assert saved["prompt"] == PROMPTS[2]
+        assert not list(tmp_path.glob(".*"))  # noqa: ASYNC240
+
+
+def test_an_export_that_fails_in_the_middle_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text("old")
+    written = Path.write_text
+
+    def full(path: Path, text: str, **how: str) -> int:
+        written(path, text[:100], **how)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(GeluError, match="cannot be written: No space left on device"):
+        export(run_document(), path, overwrite=True)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_run_that_another_instance_deleted(history: History) -> None:
+    async with opened(history) as it:
+        history.delete(2)
+        await it.press("down", "enter")
+        await it.until_shown("There is no saved run 2.")
+        assert it.app.results == []
+
+
+async def test_a_damaged_file_is_told_in_one_sentence(history: History) -> None:
+    history.path.write_bytes(b"damaged" * 1000)
+    async with opened(history, shown="The history was damaged and is now history.damaged-") as it:
+        assert "No runs yet." in it.flat()
+
+
+async def test_a_history_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").mkdir()
+    async with opened(
+        History(tmp_path / "history.sqlite"), shown="The saved runs could not be read"
+    ) as it:
+        await it.press("q")
+        assert await it.result() is None
