@@ -86,6 +86,11 @@ class Variant:
     formula: str
     node: Node | None = None
 
+    @property
+    def spec(self) -> str:
+        """What `parse_variant` takes to make this variant again."""
+        return self.name if self.node is None else f"{self.name}={self.formula}"
+
     def info(self, precision: Precision, native_activation: str) -> VariantInfo:
         """This variant as the protocol and the documents name it."""
         native = self.node is None and self.name == native_activation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,15 +50,23 @@ class Stream:
             return None
         return len(self.steps) / self.steps[-1].decode_s
 
-    def recent_tps(self, window: int = 8) -> float | None:
-        """Tokens a second over the last `window` tokens; None before the second token."""
+    def recent_tps(self, window_s: float = 2.0) -> float | None:
+        """Tokens a second over the last `window_s` of decoding; None before the second token.
+
+        At least the last two tokens count, however slow they were.
+        """
         if len(self.steps) < 2:
             return None
-        first = self.steps[max(0, len(self.steps) - 1 - window)]
-        last = self.steps[-1]
-        seconds = last.decode_s - first.decode_s
-        count = min(window, len(self.steps) - 1)
-        return count / seconds if seconds > 0 else None
+        last = self.steps[-1].decode_s
+        first = bisect_left(self.steps, last - window_s, key=lambda step: step.decode_s)
+        first = min(first, len(self.steps) - 2)
+        seconds = last - self.steps[first].decode_s
+        return (len(self.steps) - 1 - first) / seconds if seconds > 0 else None
+
+    @property
+    def largest_kl(self) -> float | None:
+        """The largest KL so far, in nats; None while nothing was compared."""
+        return max((step.kl for step in self.steps if step.kl is not None), default=None)
 
 
 @dataclass
@@ -70,6 +79,7 @@ class Comparison:
     finished: p.Finished | None = None
     prefill: p.Progress | None = None
     elapsed_s: float = 0.0
+    memory_bytes: int = 0  # that the engine's arrays held at the last step; 0 if it does not tell
 
     def __post_init__(self) -> None:
         self._agreements = [Agreement(self.reference, stream) for stream in self.streams]
@@ -138,6 +148,7 @@ class Comparison:
 
     def _apply_step(self, event: p.Step) -> None:
         self.elapsed_s = event.elapsed_s
+        self.memory_bytes = event.memory_bytes
         for step in event.streams:
             stream = self._stream(step.stream)
             if stream.time_to_first_token_s is None:
@@ -221,6 +232,18 @@ class Perspective:
     def first_divergent_token(self, stream: int) -> int | None:
         """The smallest step at which `stream` differs from the reference; None for itself."""
         return self._agreements[stream].first_divergent_token
+
+
+def noise_floor(comparison: Comparison) -> float | None:
+    """The KL, in nats, up to which a difference means nothing on this machine; None if unknown.
+
+    Where the self-check found rows of one function whose logits differ by up to d, their KL is at
+    most d²/2: it is ln E[e^δ] − E[δ] with δ from −d to d, which Hoeffding's lemma bounds.
+    """
+    if comparison.self_check is None:
+        return None
+    difference = comparison.self_check.max_logit_difference
+    return None if difference is None else difference**2 / 2
 
 
 def pairwise_first_divergent_tokens(streams: Sequence[Stream]) -> list[list[int | None]]:

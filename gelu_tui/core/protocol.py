@@ -255,11 +255,15 @@ class Prefilled(Event, frozen=True, tag="prefilled"):
 
 
 class Step(Event, frozen=True, tag="step"):
-    """New tokens, at most one of each stream; `elapsed_s` since the comparison began."""
+    """New tokens, at most one of each stream; `elapsed_s` since the comparison began.
+
+    `memory_bytes` is what MLX holds in arrays, weights and caches included; 0 if not told.
+    """
 
     step: int
     elapsed_s: float
     streams: tuple[StreamStep, ...]
+    memory_bytes: int = 0
 
 
 class ForkFound(Event, frozen=True, tag="fork"):

@@ -183,7 +183,7 @@ class Run:
                     for row, token in enumerate(decoded.tokens)
                     if row not in observer.ended
                 ]
-                observer.observe(step, now - self._began, observed)
+                observer.observe(step, now - self._began, observed, mx.get_active_memory())
                 # Rows that have ended stay in the batch: the kernels' shapes must not change.
                 if len(observer.ended) == rows:
                     return
@@ -222,6 +222,7 @@ class Run:
                     step,
                     now - self._began,
                     [Row(row, decoded.tokens[0], decoded.logits[0], own_seconds[row])],
+                    mx.get_active_memory(),
                 )
                 if self._cancelled():
                     raise Interrupted

@@ -67,21 +67,23 @@ class Observer:
         self._max_tokens = max_tokens
         self._streams = [_StreamState(name, tokenizer.detokenizer()) for name in names]
         self._reference_steps: dict[int, tuple[int, Distribution, Logits | None]] = {}
-        self._queue: queue.Queue[tuple[int, float, list[Row]] | None] = queue.Queue(_QUEUE_LIMIT)
+        self._queue: queue.Queue[tuple[int, float, list[Row], int] | None] = queue.Queue(_QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
         self.seconds = 0.0
         self._thread.start()
 
-    def observe(self, step: int, elapsed_s: float, rows: list[Row]) -> None:
+    def observe(
+        self, step: int, elapsed_s: float, rows: list[Row], memory_bytes: int = 0
+    ) -> None:
         """Hand over one step; of solo streams the reference first. Raises what the thread met."""
         if self._failure is not None:
             raise self._failure
         for row in rows:
             if row.token in self._tokenizer.end_ids or step + 1 >= self._max_tokens:
                 self.ended.add(row.stream)
-        self._queue.put((step, elapsed_s, rows))
+        self._queue.put((step, elapsed_s, rows, memory_bytes))
 
     def drain(self) -> None:
         """Wait until all is said. Raises what the thread met."""
@@ -119,7 +121,7 @@ class Observer:
                 self.seconds += time.perf_counter() - began
             del item  # the logits go back to MLX now, not after the next step
 
-    def _observe(self, step: int, elapsed_s: float, rows: list[Row]) -> None:
+    def _observe(self, step: int, elapsed_s: float, rows: list[Row], memory: int) -> None:
         # The reference first: the others are measured against it.
         rows = sorted(rows, key=lambda row: row.stream != self._reference)
         said: list[p.StreamStep] = []
@@ -143,7 +145,8 @@ class Observer:
             elif step + 1 >= self._max_tokens:
                 finished.append((row.stream, "length", None))
         if said:
-            self._emit(p.Step(step, elapsed_s, tuple(sorted(said, key=lambda s: s.stream))))
+            ordered = tuple(sorted(said, key=lambda s: s.stream))
+            self._emit(p.Step(step, elapsed_s, ordered, memory))
         for fork in forks:
             self._emit(fork)
         for stream, reason, error in finished:

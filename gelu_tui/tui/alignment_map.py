@@ -13,7 +13,7 @@ from gelu_tui.core.alignment import REJOIN_LENGTH, SHORTEST_STRETCH, Alignment, 
 from gelu_tui.core.comparison import Stream
 from gelu_tui.core.explanation import count_tokens
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.labels import FORK_MARK
+from gelu_tui.tui.pieces import FORK_MARK
 
 _SHARED, _DIFFERS = "─", "·"
 _STYLES = {_SHARED: "dim", _DIFFERS: "dim", FORK_MARK: "bold $text-warning"}

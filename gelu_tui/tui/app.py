@@ -1,13 +1,17 @@
-"""The app: one engine, one screen, and an end that leaves nothing behind."""
+"""The app: one engine, one comparison, and an end that leaves nothing behind."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import threading
 import traceback
 from collections.abc import Iterable
+from inspect import isawaitable
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -19,12 +23,18 @@ from textual.screen import Screen
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.tui.actions import COMPARE_ACTIONS
+from gelu_tui.core.history import History
+from gelu_tui.core.settings_writing import save_setting
+from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
+from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.session import BUSY, Session
+from gelu_tui.tui.themes import offered, theme_for
+from gelu_tui.tui.widgets.board import Board
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXIT_GRACE_S = 3.0
@@ -42,10 +52,28 @@ class GeluApp(App[None]):
         super().__init__()
         self.options = options
         self.session = Session(p.Load(options.model, options.dtype), options.engine_command)
-        self.compare = CompareScreen(Choices.from_options(options), options.prompt)
+        self.history = History() if options.save_runs else None
+        board = Board(options.scroll, options.token_style)
+        choices = Choices.from_options(options)
+        self.compare = CompareScreen(choices, options.prompt, board, options.refresh)
+        self.go = Navigation(self, self.compare)
         self.animation_level = "none"
-        if self.no_color:
-            self._leave_ansi_themes_out()
+        self._problems = list(options.warnings)
+        self._set_keys()
+        self._set_theme()
+
+    def _set_keys(self) -> None:
+        self.user_keys, problems = keymap(self.options.keys, ACTIONS)
+        self._problems += problems
+        self.set_keymap(self.user_keys)
+
+    def _set_theme(self) -> None:
+        names = offered(no_color=self.no_color)
+        for name in list(self.available_themes):
+            if name not in names:
+                self.unregister_theme(name)
+        system = self.console.color_system
+        self.theme = theme_for(self.options.theme, system, no_color=self.no_color)
 
     def get_default_screen(self) -> Screen[None]:
         """The comparison opens first."""
@@ -56,18 +84,36 @@ class GeluApp(App[None]):
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._end_by_signal, number)
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         self.call_after_refresh(self._open)
 
     async def _open(self) -> None:
-        self.start_engine()
-        if self.options.prompt is not None:
-            await self.compare.action_run()
+        # Collecting garbage among what start-up made would be a pause of its own.
+        gc.freeze()
+        gc.enable()
+        if self.options.saved is not None:
+            self.session.sleep()
+            await self.compare.show_saved(self.options.saved)
+        else:
+            self.start_engine()
+            if self.options.prompt is not None:
+                await self.compare.action_run()
+        for problem in self._problems[:1]:
+            self.compare.complain(problem)
+        self.run_worker(self._recall_prompts(), group="history")
+
+    async def _recall_prompts(self) -> None:
+        if self.history is not None:
+            with contextlib.suppress(GeluError):  # the history screen says what is wrong with it
+                self.compare.recall(await asyncio.to_thread(self.history.prompts))
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        if self.compare.shown is not None:
+            self.compare.shown.save_now()
         await self.session.close()
 
     # --- the engine ---------------------------------------------------------------------------
@@ -79,21 +125,69 @@ class GeluApp(App[None]):
             self.session.follow(client, self.post_message), group="engine", exclusive=True
         )
 
+    def load_model(self, model: str) -> None:
+        """Load another model in a new engine; what was shown stays."""
+        self.session.choose_model(model)
+        self.compare.action_reload()
+
     @on(EngineEvent)
     async def _engine_event(self, message: EngineEvent) -> None:
         if message.client is not self.session.client or not self.is_running:
             return
         try:
             await self.session.apply(message.event)
-            await self.compare.engine_event(message.event)
+            if not self._answer_fed_text(message.event):
+                await self.compare.engine_event(message.event)
         except GeluError as error:
             self._lose(EngineLost(message.client, error.info))
+
+    def _answer_fed_text(self, event: p.AnyEvent) -> bool:
+        """Hand an answer to the screen that waits for it; whether it was one."""
+        match event:
+            case p.PromptRendered() | p.Failed(command="render_prompt"):
+                from gelu_tui.tui.screens.fed_text import FedTextScreen
+
+                if isinstance(self.screen, FedTextScreen):
+                    if isinstance(event, p.PromptRendered):
+                        self.screen.show(event)
+                    else:
+                        self.screen.fail(event.error)
+                return True
+        return False
 
     @on(EngineLost)
     def _lose(self, message: EngineLost) -> None:
         if message.client is self.session.client and self.is_running:
             self.session.lose()
             self.compare.engine_lost(message.error)
+
+    # --- the terminal -------------------------------------------------------------------------
+
+    @property
+    def terminal_is_behind(self) -> bool:
+        """Whether frames still wait for the terminal.
+
+        Textual queues thirty of them and then blocks the app: on a slow line twenty seconds of old
+        pictures. The queue is its own; where it cannot be seen, nothing is known to wait.
+        """
+        writer = getattr(self._driver, "_writer_thread", None)
+        queue = getattr(writer, "_queue", None)
+        return queue is not None and queue.qsize() > 0
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy through the terminal (OSC 52), and into a file for terminals that do not."""
+        super().copy_to_clipboard(text)
+        path = paths.cache_dir() / "clipboard.txt"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8", errors="replace")
+        except OSError:
+            self.compare.say("Copied by the terminal, if it lets programs copy.")
+        else:
+            self.compare.say(
+                f"Copied, if the terminal lets programs copy; else see {_short(path)}."
+            )
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -104,6 +198,9 @@ class GeluApp(App[None]):
         watchdog = threading.Timer(_EXIT_GRACE_S, os._exit, (128 + number,))
         watchdog.daemon = True
         watchdog.start()
+        if self.compare.shown is not None:
+            self.compare.shown.save_now()
+            self.compare.shown.end()
         self.exit(return_code=128 + number)
 
     def _fatal_error(self) -> None:
@@ -126,26 +223,58 @@ class GeluApp(App[None]):
         else:
             self.compare.say("Nothing is running. Ctrl+Q quits.")
 
-    # --- looks and palette --------------------------------------------------------------------
+    # --- keys, palette, looks -----------------------------------------------------------------
 
-    def _leave_ansi_themes_out(self) -> None:
-        # Under NO_COLOR Textual's filter turns every colour of an ANSI theme into black.
-        for name, theme in self.available_themes.items():
-            if theme.ansi:
-                self.unregister_theme(name)
-        if self.theme not in self.available_themes:
-            self.theme = "textual-dark"
+    async def action_open(self, name: str) -> None:
+        """Open a screen beside the comparison."""
+        opened = getattr(self.go, name)()
+        if isawaitable(opened):
+            await opened
+
+    async def action_export(self, kind: str) -> None:
+        """Write the comparison into a file."""
+        await self.go.export(kind)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a comparison is greyed while there is none."""
+        needs = action == "export" or (action == "open" and parameters[0] in ("fork", "matrix"))
+        return None if needs and self.compare.shown is None else True
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Textual's own commands, this app's actions, and the settings without a key."""
         yield from super().get_system_commands(screen)
         if screen is not self.compare:
             return
-        for action in COMPARE_ACTIONS:
-            if action.title and screen.check_action(action.name, ()):
-                run = getattr(screen, f"action_{action.name}")
-                yield SystemCommand(action.title, action.help, run)
+        for actions, node in ((COMPARE_ACTIONS, self.compare), (PANE_ACTIONS, self.compare.board)):
+            for action in actions:
+                if action.title:
+                    call = action.call or action.name
+                    yield SystemCommand(
+                        action.title,
+                        action.help,
+                        lambda call=call, node=node: self.run_action(call, node),
+                    )
         yield from self.compare.setting_commands()
+
+    def help_sections(self) -> list[str]:
+        """What help begins with: the part of the screen that has the focus."""
+        in_board = self.compare.board.has_focus_within
+        return ["panes", "prompt"] if in_board else ["prompt", "panes"]
+
+    def _keep_theme(self, name: str) -> None:
+        try:
+            problem = save_setting("theme", name)
+        except GeluError as error:
+            problem = error.info
+        if problem is not None:
+            self.compare.complain(problem)
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except ValueError:
+        return str(path)
 
 
 def run_app(options: AppOptions) -> int:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from math import exp
+
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.comparison import Comparison, Stream, noise_floor
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.sparkline import sparkline
 from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.pieces import FORK_MARK, named
 
-FORK_MARK = "►"
 NATIVE_MARK = "◆"
+
+_NARROW = 34  # cells below which a KL is told with one digit
+_FLOOR_WIDTH = 50  # cells from which on the noise floor is told beside the largest KL
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
@@ -19,12 +25,6 @@ _FINISH: dict[p.FinishReason, str] = {
 }
 
 
-def rate(tokens_per_second: float) -> str:
-    """Tokens a second with as many digits as mean something."""
-    digits = 0 if tokens_per_second >= 100 else 1
-    return f"{tokens_per_second:.{digits}f} tok/s"
-
-
 def seconds(value: float) -> str:
     """A duration: 3.4 s, 2 min 05 s."""
     if value < 60:
@@ -32,12 +32,16 @@ def seconds(value: float) -> str:
     return f"{int(value) // 60} min {int(value) % 60:02d} s"
 
 
-def divergence(stream: Stream, reference: Stream, *, running: bool) -> str:
+def divergence(
+    stream: Stream, reference: Stream, first_divergent: int | None, *, running: bool
+) -> str:
     """How a stream stands to the reference, in one phrase."""
     if stream is reference:
         return "= reference"
-    if stream.first_divergent_token is not None:
-        return f"{FORK_MARK} diverges at {stream.first_divergent_token}"
+    if first_divergent is not None:
+        verdict = stream.fork.verdict if stream.fork is not None else "unverified"
+        decided = "" if verdict == "unverified" else f" · {verdict}"
+        return f"{FORK_MARK} diverges at {first_divergent}{decided}"
     if not stream.tokens:
         return "waiting for its first token" if running else "no tokens"
     if running:
@@ -51,17 +55,73 @@ def divergence(stream: Stream, reference: Stream, *, running: bool) -> str:
 
 
 def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
-    """Tokens so far of the maximum, why the stream ended, and its rate."""
-    speed = stream.generation_tps
+    """Tokens so far of the maximum, and why the stream ended."""
     if stream.finish_reason is not None:
         ending = f" {_FINISH[stream.finish_reason]}"
-    elif running:
-        ending = ""
-        speed = stream.recent_tps() or speed
     else:
-        ending = " cut off"
-    tokens = f"{len(stream.tokens)}/{max_tokens}{ending}"
-    return tokens if speed is None else f"{tokens} · {rate(speed)}"
+        ending = "" if running else " cut off"
+    return f"{len(stream.tokens)}/{max_tokens}{ending}"
+
+
+def rates(stream: Stream, *, running: bool) -> tuple[str, str]:
+    """Tokens a second, long and short: while it runs the rate of the last seconds comes first."""
+    average = stream.generation_tps
+    if average is None:
+        return "", ""
+    recent = stream.recent_tps() if running and stream.finish_reason is None else None
+    short = rate(average if recent is None else recent)
+    parts = [short, f"avg {_digits(average)}"] if recent is not None else [f"{short} avg"]
+    if stream.time_to_first_token_s is not None:
+        parts.append(f"first token {stream.time_to_first_token_s:.2f} s")
+    return " · ".join(parts), short
+
+
+def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> str:
+    """KL against the run's reference as a sparkline, its largest value, and the noise floor."""
+    if stream is comparison.reference:
+        return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
+    values = [step.kl for step in stream.steps]
+    if stream.fork is not None:
+        del values[stream.fork.step + 1 :]  # after the fork the contexts differ
+    largest = stream.largest_kl
+    if largest is None:
+        return ""
+    floor = noise_floor(comparison)
+    if width < _NARROW:
+        words = f"KL {largest:.0e}" if largest else "KL 0"
+    else:
+        words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
+    if floor is not None and width >= _FLOOR_WIDTH:
+        words += f" · floor {nats(floor)}"
+    room = width - len(words) - 1
+    return f"{sparkline(values, min(room, len(values)), noise_floor=floor)} {words}"
+
+
+def nats(value: float) -> str:
+    """A KL divergence with as many digits as mean something."""
+    return "0" if value == 0 else f"{value:.1e} nats" if abs(value) < 0.01 else f"{value:.2f} nats"
+
+
+def rate(tokens_per_second: float) -> str:
+    """Tokens a second with as many digits as mean something."""
+    return f"{_digits(tokens_per_second)} tok/s"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.{0 if value >= 100 else 1}f}"
+
+
+def token(stream: Stream, index: int, name: str, reference: str) -> str:
+    """What is known of one token, on one line: its place, id, text and statistics."""
+    step = stream.steps[index]
+    parts = [f"{visible_line(name)} token {index}", f"‘{named(stream, index)}’ id {step.token}"]
+    if step.logprob is not None:
+        parts.append(f"p {exp(step.logprob):.1%} ({step.logprob:.2f} nats)")
+    if step.margin is not None:
+        parts.append(f"margin {step.margin:.2f} logits")
+    if step.kl is not None:
+        parts.append(f"KL {nats(step.kl)} from {visible_line(reference)}")
+    return " · ".join(parts)
 
 
 def progress(event: p.Progress) -> str:
@@ -99,10 +159,14 @@ def model(loaded: p.Loaded, schedule: p.Schedule) -> str:
 
 
 def totals(comparison: Comparison) -> str:
-    """Rate of all streams together and the time so far."""
+    """Rate of all streams together, the time so far, and the peak of memory when it is known."""
     speed = comparison.tokens_per_second
     parts = [f"{rate(speed)} in all"] if speed is not None else []
     parts.append(seconds(comparison.elapsed_s))
+    if comparison.finished is not None and comparison.finished.peak_memory_bytes:
+        parts.append(f"peak {size(comparison.finished.peak_memory_bytes)}")
+    elif comparison.memory_bytes:
+        parts.append(size(comparison.memory_bytes))
     return " · ".join(parts)
 
 
@@ -111,11 +175,13 @@ def settings(choices: Choices, shown: Comparison | None) -> str:
     names = [variant.name for variant in choices.variants()]
     parts = []
     if shown is not None and names != [stream.name for stream in shown.streams]:
-        parts.append(f"next run: {', '.join(names)}")
-    parts.append(f"reference {choices.reference or 'native'}")
+        parts.append(f"next: {', '.join(names)}")
+    parts.append({None: "chat if it has a template", True: "chat", False: "raw"}[choices.chat])
     parts.append(f"{choices.max_tokens} tokens")
+    parts.append(f"reference {choices.reference or 'native'}")
     parts.append(choices.schedule)
-    parts.append({None: "chat auto", True: "chat", False: "raw prompt"}[choices.chat])
-    dtype = "float32" if choices.activation_precision == "float32" else "the model's dtype"
-    parts.append(f"function in {dtype}")
+    if choices.activation_precision == "model":
+        parts.append("functions in the model's dtype")
+    else:
+        parts.append("functions in float32")
     return visible_line(" · ".join(parts))

@@ -1,24 +1,53 @@
-"""How many columns of panes fit: pure arithmetic in cells."""
+"""How panes share the room there is: pure arithmetic in cells."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
+from typing import Literal
 
 MIN_COLUMNS, MIN_ROWS = 40, 12
 
 MIN_PANE_ROWS = 5
 
-_HEAD_ROWS = 3  # rule with the name, state, counts
+_HEAD_ROWS = 3  # rule with the name, state, numbers
 _GUTTER = 1
 _COMFORTABLE_WIDTH = 30
 _MIN_WIDTH = 22
 
+Layout = Literal["auto", "columns", "grid", "tabs"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "columns", "grid", "tabs")
 
-def pane_columns(panes: int, width: int, height: int) -> int:
+
+@dataclass(frozen=True)
+class Arrangement:
+    """`columns` of panes, or one pane at a time under a row of tabs."""
+
+    columns: int
+    tabs: bool = False
+
+
+def arrangement(panes: int, width: int, height: int, layout: Layout = "auto") -> Arrangement:
+    """How to show `panes` panes: side by side or as a grid where they fit, else as tabs."""
+    if panes <= 1:
+        return Arrangement(1)
+    match layout:
+        case "tabs":
+            return Arrangement(1, tabs=True)
+        case "columns":
+            return Arrangement(panes)
+        case "grid":
+            return Arrangement(ceil(panes**0.5))
+        case _:
+            columns = pane_columns(panes, width, height)
+            return Arrangement(columns or 1, tabs=columns is None)
+
+
+def pane_columns(panes: int, width: int, height: int) -> int | None:
     """The number of columns in which `panes` panes show the most readable text.
 
     What counts is the text area of a pane; lines shorter than a comfortable width count much less.
-    Where the panes do not all fit, as many columns as are readable at all.
+    None where the panes do not all fit.
     """
 
     def readable_cells(columns: int) -> float:
@@ -33,6 +62,11 @@ def pane_columns(panes: int, width: int, height: int) -> int:
         if height // ceil(panes / columns) >= MIN_PANE_ROWS
         and width // columns >= min(width, _MIN_WIDTH)
     ]
-    if not fitting:
-        return max(1, min(panes, width // _COMFORTABLE_WIDTH))
-    return max(fitting, key=readable_cells)
+    return max(fitting, key=readable_cells, default=None)
+
+
+def head_rows(pane_rows: int) -> int:
+    """How many rows of numbers a pane of that height has above its text."""
+    if pane_rows < 7:
+        return 1
+    return 2 if pane_rows < 12 else 3

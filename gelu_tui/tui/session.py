@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 
+import msgspec
+
 from gelu_tui.client import EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
@@ -23,6 +25,7 @@ class Phase(Enum):
     STOPPING = auto()  # a cancel is sent, the run has not ended yet
     NO_MODEL = auto()  # the engine lives, but its load failed or was cancelled
     LOST = auto()  # no engine
+    ASLEEP = auto()  # no engine yet: a saved run is read, which needs none
 
 
 BUSY = frozenset({Phase.STARTING, Phase.LOADING, Phase.RUNNING, Phase.STOPPING})
@@ -85,6 +88,14 @@ class Session:
         finally:
             await client.close()
 
+    def sleep(self) -> None:
+        """Wait with the engine until something is run."""
+        self._enter(Phase.ASLEEP)
+
+    def choose_model(self, model: str) -> None:
+        """The model that the next load takes."""
+        self._load = msgspec.structs.replace(self._load, model=model)
+
     def kill(self) -> None:
         """End the engine at once, from anywhere."""
         if self.client is not None:
@@ -107,7 +118,7 @@ class Session:
                 await self.stop()
             case Phase.NO_MODEL:
                 await self.load()
-            case Phase.LOST:
+            case Phase.LOST | Phase.ASLEEP:
                 return False
             case _:
                 pass
@@ -117,6 +128,10 @@ class Session:
         """Load the model again, in the engine that is there."""
         self._enter(Phase.LOADING)
         await self._send(self._load)
+
+    async def ask(self, command: p.RenderPrompt) -> None:
+        """Ask what takes no time; the answer comes as an event."""
+        await self._send(command)
 
     async def stop(self) -> None:
         """Cancel the load or the run that is going on."""
@@ -139,6 +154,8 @@ class Session:
                 await self._become_ready()
             case p.Finished():
                 await self._become_ready()
+            case p.Failed(command="render_prompt"):
+                pass
             case p.Failed() | p.Cancelled():
                 if self.loaded is None or event.command == "load":
                     self.loaded = self.pending = None

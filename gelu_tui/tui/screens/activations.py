@@ -1,55 +1,35 @@
-"""Choose and order the activation functions, write your own, choose the reference."""
+"""Choose and order the activation functions, write your own, choose the reference; see them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
 from typing import ClassVar
 
-from textual import on
+from rich.cells import cell_len
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.activations import (
-    MAX_VARIANTS,
-    REGISTRY,
-    FormulaError,
-    Variant,
-    parse_variant,
-    parse_variants,
-    resolve_reference,
-)
+from gelu_tui.core.activations import MAX_VARIANTS, FormulaError, Variant, parse_variant
+from gelu_tui.core.curve_views import VIEWS, facts
 from gelu_tui.core.errors import GeluError, UsageError
-from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.choices import Choices
-from gelu_tui.tui.labels import NATIVE_MARK
+from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
+from gelu_tui.tui.picking import Picking
+from gelu_tui.tui.widgets.curve import CurvePlot, terminal_dots
 
-_KEYS = "Space choose · U D move · R reference · X delete · Tab own formula · Enter done"
+_CHECK_AFTER_S = 0.04  # a formula is looked at once the typing pauses that long
 
-
-@dataclass(frozen=True)
-class Row:
-    """One function of the list."""
-
-    spec: str
-    variant: Variant
-    chosen: bool
-
-
-def rows_of(choices: Choices) -> list[Row]:
-    """The chosen functions in their order, then the rest of the registry."""
-    rows = [Row(_spec(variant), variant, chosen=True) for variant in choices.variants()]
-    names = {row.variant.name for row in rows}
-    rest = (parse_variant(name) for name in REGISTRY if name not in names)
-    return [*rows, *(Row(variant.name, variant, chosen=False) for variant in rest)]
-
-
-def _spec(variant: Variant) -> str:
-    return variant.name if variant.node is None else f"{variant.name}={variant.formula}"
+# A hostile formula takes a second to check: it is done on a thread, and once.
+_checked = lru_cache(maxsize=64)(parse_variant)
 
 
 class FunctionList(OptionList):
@@ -57,10 +37,13 @@ class FunctionList(OptionList):
 
     BINDINGS: ClassVar = [
         Binding("space", "screen.choose", "Choose"),
-        Binding("u,shift+up", "screen.move(-1)", "Up"),
-        Binding("d,shift+down", "screen.move(1)", "Down"),
+        Binding("u,shift+up", "screen.move_up", "Up"),
+        Binding("d,shift+down", "screen.move_down", "Down"),
         Binding("r", "screen.reference", "Reference"),
         Binding("x,delete", "screen.remove", "Delete own"),
+        Binding("s", "screen.next_set", "Sets"),
+        Binding("v", "screen.next_view", "View"),
+        Binding("slash", "screen.formula", "Find or write"),
     ]
 
 
@@ -70,184 +53,271 @@ class ActivationsScreen(ModalScreen[Choices | None]):
     CSS_PATH = "activations.tcss"
     BINDINGS: ClassVar = [
         Binding("f2", "done", "Done"),
-        Binding("escape,f10", "dismiss", "Leave as it was"),
+        Binding("escape,f10", "leave", "Leave as it was"),
     ]
 
     def __init__(self, choices: Choices, native: str | None) -> None:
         super().__init__()
-        self.choices = choices
-        self.native = native
-        self.rows = rows_of(choices)
-        self.reference = choices.reference
+        self.picking = Picking(choices, native)
+        self.view = 0
+        self._leaving = False
+        self._home = 0  # the row to come back to while the field finds others
 
     def compose(self) -> ComposeResult:
-        """List, own formula, what is said about it, keys."""
+        """List and drawing, own formula, what is said about it, keys."""
         with Vertical(id="picker") as box:
             box.border_title = "Activation functions"
-            box.border_subtitle = "F2 done · F10, Esc leave as it was"
-            yield FunctionList(id="functions", markup=False)
-            yield Input(placeholder="Your own: NAME=EXPRESSION in x, Enter adds it", id="formula")
+            box.border_subtitle = "Enter, F2 done · Esc, F10 leave as it was"
+            with Container(id="sides"):
+                yield FunctionList(id="functions", markup=False)
+                with Vertical(id="details"):
+                    yield Static(id="about", markup=False)
+                    yield CurvePlot()
+                    yield Static(id="facts", markup=False)
+            yield Input(placeholder="Tab: find a name, or your own NAME=EXPRESSION", id="formula")
             yield Static(id="said", markup=False)
-            yield Static(_KEYS, id="keys", markup=False)
+            yield Static(Content.from_markup(KEYS), id="keys")
 
     def on_mount(self) -> None:
         """Show the rows."""
-        self._list.add_options(Option(prompt) for prompt in self._prompts())
-        self._list.highlighted = 0
         self._list.focus()
-        self._fit()
-        self._say_chosen()
+        self._show(0)
+
+    @on(events.Resize)
+    def _resized(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < 72, "-narrow")
+        self.set_class(event.size.height < 28, "-low")
+        self.set_class(event.size.height < 16, "-flat")
+        self.call_after_refresh(self._draw_rows)
 
     @property
     def _list(self) -> FunctionList:
         return self.query_one(FunctionList)
 
+    @property
+    def _input(self) -> Input:
+        return self.query_one(Input)
+
+    @property
+    def _index(self) -> int:
+        return min(self._list.highlighted or 0, len(self.picking.rows) - 1)
+
     # --- the rows -----------------------------------------------------------------------------
+
+    def _change(self, change: Callable[[], int | None]) -> None:
+        """Do it and show the rows, or say why not; what it gives is the row to go to."""
+        try:
+            index = change()
+        except GeluError as error:
+            self._say_error(error)
+        else:
+            self._show(self._index if index is None else index)
 
     def action_choose(self) -> None:
         """Choose the highlighted function, or leave it out."""
-        index = self._index()
-        row = self.rows[index]
-        if not row.chosen and sum(other.chosen for other in self.rows) >= MAX_VARIANTS:
-            self._say(
-                f"{MAX_VARIANTS} functions are the most that one comparison takes.", error=True
-            )
-            return
-        self.rows[index] = replace(row, chosen=not row.chosen)
-        if row.chosen and row.variant.name == self.reference:
-            self.reference = None
-        self._show()
+        self._change(lambda: self.picking.toggle(self._index))
 
-    def action_move(self, by: int) -> None:
-        """Move the highlighted function up or down."""
-        index = self._index()
-        target = index + by
-        if 0 <= target < len(self.rows):
-            self.rows[index], self.rows[target] = self.rows[target], self.rows[index]
-            self._show(target)
+    def action_move_up(self) -> None:
+        """Move the highlighted function before the chosen one above it."""
+        self._change(lambda: self.picking.move(self._index, -1))
+
+    def action_move_down(self) -> None:
+        """Move the highlighted function behind the chosen one below it."""
+        self._change(lambda: self.picking.move(self._index, 1))
 
     def action_reference(self) -> None:
         """Make the highlighted function the reference, or leave that to the model."""
-        index = self._index()
-        row = self.rows[index]
-        if not row.chosen:
-            self.action_choose()
-        if self.rows[index].chosen:
-            self.reference = None if self.reference == row.variant.name else row.variant.name
-            self._show()
+        self._change(lambda: self.picking.refer(self._index))
 
     def action_remove(self) -> None:
         """Take an own formula off the list."""
-        index = self._index()
-        row = self.rows[index]
-        if row.variant.node is None:
-            self._say("Only your own formulas can be deleted; Space leaves a function out.")
+        self._change(lambda: self.picking.remove(self._index))
+
+    def action_next_set(self) -> None:
+        """Choose the next ready-made set."""
+        name = self.picking.next_set()
+        self._show(0)
+        self._say(f"Chosen: {name}. S again for the next set.")
+
+    def action_next_view(self) -> None:
+        """Put the next view first: curve, difference from exact GELU, slope."""
+        self.view = (self.view + 1) % len(VIEWS)
+        self._show_details(self._shown())
+
+    def action_formula(self) -> None:
+        """Go to the field."""
+        self._input.focus()
+
+    def _show(self, index: int) -> None:
+        self._draw_rows(index)
+        self._say_chosen()
+
+    def _draw_rows(self, index: int | None = None) -> None:
+        """Write the list anew, each row as high as there is room for."""
+        functions = self._list
+        place = self._index if index is None else min(index, len(self.picking.rows) - 1)
+        width, height = functions.scrollable_content_region.size
+        fitting = height // max(1, len(self.picking.rows))
+        lines = max(min(3, fitting), 1 if height < 10 else 2)
+        dots = terminal_dots(self.app.console.encoding)
+        functions.set_options(
+            Option(row_text(self.picking, at, width, lines, dots))
+            for at in range(len(self.picking.rows))
+        )
+        functions.highlighted = place
+        self._show_details(self._shown())
+
+    # --- the details --------------------------------------------------------------------------
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self) -> None:
+        self._show_details(self._shown())
+        if self._leaving:
+            self._say_chosen()
+
+    def _shown(self) -> Variant:
+        """What the details are about: the formula that is written, else the row."""
+        if self.focused is self._input and "=" in self._input.value:
+            try:
+                return _checked(self._input.value.strip())
+            except GeluError:
+                return self.query_one(CurvePlot).variant or self.picking.rows[self._index].variant
+        return self.picking.rows[self._index].variant
+
+    def _show_details(self, variant: Variant) -> None:
+        width = self.query_one("#details").content_size.width
+        self.query_one("#about", Static).update(about(self.picking, variant, width))
+        views = VIEWS[self.view :] + VIEWS[: self.view]
+        self.query_one(CurvePlot).show(variant, views)
+        others = [row.variant for row in self.picking.rows]
+        self.query_one("#facts", Static).update("\n".join(facts(variant, others)))
+
+    # --- the field ----------------------------------------------------------------------------
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _focus_moved(self) -> None:
+        if self.focused is self._input and not self._input.value:
+            self._home = self._index
+        self._show_details(self._shown())
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self.run_worker(self._check(event.value), group="check", exclusive=True)
+
+    async def _check(self, text: str) -> None:
+        """Say what is known of the text in the field, and draw it."""
+        if not text.strip():
+            self._say_chosen()
             return
-        del self.rows[index]
-        if row.variant.name == self.reference:
-            self.reference = None
-        self._show(min(index, len(self.rows) - 1))
+        if "=" not in text:
+            self._find(text)
+            return
+        self._list.highlighted = self._home
+        await asyncio.sleep(_CHECK_AFTER_S)
+        try:
+            variant = await asyncio.to_thread(_checked, text.strip())
+        except GeluError as error:
+            self._say_error(error)
+        else:
+            self._show_details(variant)
+            self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
+
+    def _find(self, text: str) -> None:
+        index = self.picking.find(text)
+        self._list.highlighted = self._home if index is None else index
+        if index is None:
+            self._say("No function of that name; your own is NAME=EXPRESSION, x is its input.")
+            return
+        name = self.picking.rows[index].variant.name
+        self._say(f"{name}: Enter goes to it. Your own is NAME=EXPRESSION.")
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        if not event.value.strip():
+            self.action_done()
+        elif self._take_formula():
+            self._list.focus()
+
+    def _take_formula(self) -> bool:
+        """Take over what stands in the field; False, and said why, if that cannot be."""
+        text = self._input.value.strip()
+        try:
+            if "=" in text:
+                index = self.picking.add(_checked(text))
+            else:
+                found = self.picking.find(text)
+                index = self.picking.add(parse_variant(text)) if found is None else found
+        except GeluError as error:
+            self._say_error(error)
+            return False
+        self._input.value = ""
+        self._show(index)
+        if not self.picking.rows[index].chosen and "=" in text:
+            self._say_error(
+                UsageError(
+                    f"It is in the list, but {MAX_VARIANTS} are chosen already.",
+                    "Leave one out first.",
+                )
+            )
+        return True
+
+    # --- the end ------------------------------------------------------------------------------
 
     @on(OptionList.OptionSelected)
     def action_done(self) -> None:
-        """Take the choices if they can be run."""
-        specs = tuple(row.spec for row in self.rows if row.chosen)
-        try:
-            resolve_reference(parse_variants(specs), self.reference, self.native)
-        except GeluError as error:
-            self._say_error(error)
-            return
-        self.dismiss(replace(self.choices, activations=specs, reference=self.reference))
-
-    def _fit(self) -> None:
-        # As high as its rows, what is said, the formula, the keys and the frame, if there is room.
-        self.query_one("#picker").styles.max_height = len(self.rows) + 9
-
-    def _index(self) -> int:
-        return self._list.highlighted or 0
-
-    def _show(self, highlighted: int | None = None) -> None:
-        index = self._index() if highlighted is None else highlighted
-        self._list.set_options(Option(prompt) for prompt in self._prompts())
-        self._list.highlighted = index
-        self._fit()
-        self._say_chosen()
-
-    def _prompts(self) -> list[Content]:
-        width = max(len(row.variant.name) for row in self.rows)
-        number = 0
-        prompts = []
-        for row in self.rows:
-            number += row.chosen
-            mark = f"[■] {number}" if row.chosen else "[ ]  "
-            native = f" {NATIVE_MARK}" if row.variant.name == self.native else "  "
-            reference = " reference" if row.variant.name == self.reference else ""
-            prompts.append(
-                Content.assemble(
-                    f"{mark} ",
-                    (f"{visible_line(row.variant.name):<{width}}", "bold" if row.chosen else ""),
-                    native,
-                    (f" {visible_line(row.variant.formula)}", "dim"),
-                    (reference, "bold $text-accent"),
-                )
-            )
-        return prompts
-
-    # --- the own formula ----------------------------------------------------------------------
-
-    @on(Input.Changed)
-    def _check(self, event: Input.Changed) -> None:
-        """Check the formula while it is typed."""
-        if not event.value.strip():
-            self._say_chosen()
+        """Take the choices if they can be run, with the formula in the field if there is one."""
+        if "=" in self._input.value and not self._take_formula():
+            self._input.focus()
             return
         try:
-            variant = parse_variant(event.value.strip())
+            self.dismiss(self.picking.result())
         except GeluError as error:
             self._say_error(error)
-        else:
-            self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
-    @on(Input.Submitted)
-    def _add(self, event: Input.Submitted) -> None:
-        if not event.value.strip():
-            self.action_done()
+    def action_leave(self) -> None:
+        """From the field to the list; from there away, and changes are lost only if asked twice."""
+        if self.focused is self._input and self._input.value:
+            self._list.focus()
             return
-        try:
-            variant = parse_variant(event.value.strip())
-        except GeluError as error:
-            self._say_error(error)
+        if self._leaving or not (self.picking.changed or "=" in self._input.value):
+            self.dismiss(None)
             return
-        names = [row.variant.name for row in self.rows]
-        if variant.name in names:
-            index = names.index(variant.name)
-            self.rows[index] = Row(_spec(variant), variant, self.rows[index].chosen)
-        else:
-            index = sum(row.chosen for row in self.rows)
-            self.rows.insert(index, Row(_spec(variant), variant, chosen=False))
-        event.input.value = ""
-        self._show(index)
-        self._list.focus()
-        if not self.rows[index].chosen:
-            self.action_choose()
+        self._say(
+            "! Not taken yet: Enter keeps the changes, Esc again discards them.",
+            "bold $text-warning",
+        )
+        self._leaving = True
 
     # --- what is said -------------------------------------------------------------------------
 
     def _say_chosen(self) -> None:
-        count = sum(row.chosen for row in self.rows)
-        reference = self.reference or "the model's own function if chosen, else the first"
+        count = len(self.picking.chosen)
+        reference = self.picking.effective_reference()
+        if self.picking.reference is None:
+            how = "the model's own" if reference == self.picking.native else "the first chosen"
+            reference = f"{reference}, {how}" if reference else "the model's own, else the first"
         self._say(f"{count} chosen of at most {MAX_VARIANTS}. Reference: {reference}.")
 
-    def _say(self, sentence: str, *, error: bool = False) -> None:
-        style = "$text-error" if error else "dim"
-        self.query_one("#said", Static).update(Content.assemble((visible_line(sentence), style)))
+    def _say(self, sentence: str, style: str = "dim") -> None:
+        self._tell(Content.styled(visible_line(sentence), style))
 
     def _say_error(self, error: GeluError) -> None:
-        parts: list[tuple[str, str]] = [
-            (f"✗ {visible_line(error.info.message)}", "bold $text-error")
-        ]
-        if isinstance(error, FormulaError):
-            parts.append((f"\n{visible(error.pointer())}", ""))
-        elif isinstance(error, UsageError) and error.info.hint:
-            parts.append((f" {visible_line(error.info.hint)}", ""))
-        self.query_one("#said", Static).update(Content.assemble(*parts))
+        if isinstance(error, FormulaError) and "=" in self._input.value:
+            field = self._input
+            before = field.value.index("=") + 1
+            before += len(field.value[before:]) - len(field.value[before:].lstrip())
+            column = cell_len(field.value[: before + error.position]) - int(field.scroll_offset.x)
+            column += field.content_region.x - self.query_one("#said").content_region.x
+            self._tell(caret_line(error, column, self.query_one("#said").content_size.width))
+            return
+        self._tell(
+            Content.assemble(
+                (f"✗ {visible_line(error.info.message)}", "bold $text-error"),
+                f" {visible_line(error.info.hint)}",
+            )
+        )
+
+    def _tell(self, content: Content) -> None:
+        self._leaving = False
+        self.query_one("#said", Static).update(content)

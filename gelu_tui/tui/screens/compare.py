@@ -16,61 +16,80 @@ from textual.widgets import Footer, Static
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui import labels
+from gelu_tui.tui import labels, status
 from gelu_tui.tui.actions import COMPARE_ACTIONS
 from gelu_tui.tui.choices import Choices, setting_variations
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
+from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.session import BUSY, Phase, Session
+from gelu_tui.tui.widgets.board import Board
+from gelu_tui.tui.widgets.info_line import InfoLine
 from gelu_tui.tui.widgets.notice import Notice
-from gelu_tui.tui.widgets.pane_grid import PaneGrid
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.status import StatusLine
-from gelu_tui.tui.widgets.stream_pane import StreamPane
+from gelu_tui.tui.widgets.token_pane import TokenPane
 
 if TYPE_CHECKING:
     from gelu_tui.tui.app import GeluApp
 
-REFRESH_HZ = 12  # all panes together
-SILENCE_S = 5.0  # after this the status line says how long the engine has been quiet
+NUMBERS_HZ = 4  # numbers that change faster cannot be read
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
 
 class CompareScreen(Screen[None]):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
-    BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS]
+    BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
 
-    def __init__(self, choices: Choices, prompt: str | None) -> None:
+    def __init__(self, choices: Choices, prompt: str | None, board: Board, refresh: float) -> None:
         super().__init__()
         self.choices = choices
-        self.comparison: Comparison | None = None
+        self.shown: Shown | None = None
         self.prompt_given = prompt or ""
+        self.board = board
+        self.refresh_hz = refresh
+        self._every = max(1, round(refresh / NUMBERS_HZ))
+        self._ticks = 0
         self._dirty = False
-        self._live = False
         self._phase_shown: Phase | None = None
         self._timer: Timer | None = None
 
     @property
+    def gelu(self) -> GeluApp:
+        """The app, by its own type."""
+        return cast("GeluApp", self.app)
+
+    @property
     def session(self) -> Session:
         """The app's engine."""
-        return cast("GeluApp", self.app).session
+        return self.gelu.session
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """What the panes show."""
+        return self.shown.comparison if self.shown is not None else None
+
+    @property
+    def live(self) -> bool:
+        """Whether the comparison on the screen still grows."""
+        return self.shown is not None and self.shown.live
 
     def compose(self) -> ComposeResult:
-        """Prompt, settings, panes, notice, status, footer."""
+        """Prompt, one line of information, panes, notice, status, footer."""
         yield Prompt(self.prompt_given)
-        yield Static(id="settings", markup=False)
-        yield PaneGrid()
+        yield InfoLine()
+        yield self.board
         yield Notice()
         yield StatusLine()
-        yield Footer()
+        yield Footer(show_command_palette=False)
         yield Static(id="too-small", markup=False)
 
     async def on_mount(self) -> None:
         """Show the choices, and begin to look at the engine."""
-        self._timer = self.set_interval(1 / REFRESH_HZ, self._tick)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
+        self._timer = self.set_interval(1 / self.refresh_hz, self._tick)
         await self.show_choices()
 
     # --- what the user does -------------------------------------------------------------------
@@ -78,15 +97,21 @@ class CompareScreen(Screen[None]):
     @on(Prompt.Submitted)
     async def action_run(self) -> None:
         """Run the prompt, now or as soon as the engine can."""
+        prompt = self.query_one(Prompt)
         try:
-            command = self.choices.command(self.query_one(Prompt).text)
+            command = self.choices.command(prompt.text)
         except GeluError as error:
             self.query_one(Notice).show_error(error.info)
             return
+        prompt.remember()
+        await self.run_command(command)
+
+    async def run_command(self, command: p.Compare) -> None:
+        """Run a command, now or as soon as the engine can."""
         notice = self.query_one(Notice)
         notice.clear()
         if not await self.session.run(command):
-            cast("GeluApp", self.app).start_engine()
+            self.gelu.start_engine()
         if self.session.pending is not None:
             notice.say(
                 "The run is queued: it starts when the last one has stopped."
@@ -111,36 +136,8 @@ class CompareScreen(Screen[None]):
         """Start the engine anew; what was shown stays."""
         self._end_run()
         self.query_one(Notice).clear()
-        cast("GeluApp", self.app).start_engine()
+        self.gelu.start_engine()
         self.phase_changed()
-
-    def action_activations(self) -> None:
-        """Choose the functions of the next run."""
-        from gelu_tui.tui.screens.activations import ActivationsScreen
-
-        native = self.session.loaded.model.native_activation if self.session.loaded else None
-        self.app.push_screen(ActivationsScreen(self.choices, native), self._chosen)
-
-    async def _chosen(self, choices: Choices | None) -> None:
-        if choices is not None:
-            await self.choose(choices)
-
-    def action_help(self) -> None:
-        """Show the keys."""
-        from gelu_tui.tui.screens.help import HelpScreen
-
-        self.app.push_screen(HelpScreen())
-
-    async def action_reference(self) -> None:
-        """Make the focused pane the reference of the next run."""
-        focused = self.focused
-        pane = (
-            next((node for node in focused.ancestors if isinstance(node, StreamPane)), None)
-            if (focused)
-            else None
-        )
-        if pane is not None and pane.variant_name in [v.name for v in self.choices.variants()]:
-            await self.choose(replace(self.choices, reference=pane.variant_name))
 
     def setting_commands(self) -> Iterator[SystemCommand]:
         """The settings of the next run that have no key, for the command palette."""
@@ -152,15 +149,89 @@ class CompareScreen(Screen[None]):
         self.choices = choices
         await self.show_choices()
 
+    @on(Board.ReferenceChosen)
+    async def _take_reference(self, message: Board.ReferenceChosen) -> None:
+        names = [variant.name for variant in self.choices.variants()]
+        if message.name in names:
+            await self.choose(replace(self.choices, reference=message.name))
+        if self.board.perspective is not None and not self.board.perspective.of_run:
+            run = visible_line(self.board.perspective.comparison.reference.name)
+            self.say(
+                f"Compared with {visible_line(message.name)} from here on. "
+                f"KL stays what the run measured, against {run}."
+            )
+
+    @on(Board.Reordered)
+    async def _take_order(self, message: Board.Reordered) -> None:
+        specs = {variant.name: variant.spec for variant in self.choices.variants()}
+        if sorted(message.names) == sorted(specs):
+            ordered = tuple(specs[name] for name in message.names)
+            self.choices = replace(self.choices, activations=ordered)
+
+    @on(Board.Told)
+    def _tell(self, message: Board.Told) -> None:
+        self.say(message.sentence)
+
+    @on(Board.SearchWanted)
+    def _ask_what_to_search(self) -> None:
+        self.query_one(InfoLine).ask(self.board.query_text)
+
+    @on(InfoLine.Searched)
+    def _search(self, message: InfoLine.Searched) -> None:
+        found = self.board.search(message.text)
+        info = self.query_one(InfoLine)
+        if not message.done:
+            info.count(found)
+            return
+        if message.text and found:
+            self.board.action_match_step(1)
+            self.say(f"{found} found. N and Shift+N go through them, Escape ends the search.")
+        elif message.text:
+            self.say(f"‘{visible_line(message.text)}’ is nowhere in the panes.")
+        if self.board.chosen_pane is not None:
+            self.board.chosen_pane.tokens.focus()
+
+    @on(TokenPane.Pointed)
+    def _tell_of_token(self, message: TokenPane.Pointed) -> None:
+        info = self.query_one(InfoLine)
+        if message.token is None or self.comparison is None:
+            info.tell(None)
+            return
+        index = next((x.index for x in self.board.panes if x.tokens is message.pane), 0)
+        stream = self.comparison.streams[index]
+        run = self.comparison.reference.name
+        info.tell(labels.token(stream, message.token, stream.name, run))
+
+    @on(TokenPane.Chosen)
+    def _open_fork(self) -> None:
+        self.gelu.go.fork()
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as it stands in the field."""
+        return self.query_one(Prompt).text
+
+    def recall(self, prompts: list[str]) -> None:
+        """Prompts of earlier sessions, the newest first, for the Up key."""
+        self.query_one(Prompt).recent[:0] = reversed(prompts)
+
+    def take_prompt(self, text: str) -> None:
+        """Put a text into the field."""
+        prompt = self.query_one(Prompt)
+        prompt.take(text)
+        prompt.focus()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`stop` is greyed while there is nothing to stop."""
-        if action == "stop" and self.session.phase not in BUSY:
-            return None
-        return True
+        return None if action == "stop" and self.session.phase not in BUSY else True
 
     def say(self, sentence: str) -> None:
         """Show one plain sentence."""
         self.query_one(Notice).say(sentence)
+
+    def complain(self, error: ErrorInfo) -> None:
+        """Show what went wrong."""
+        self.query_one(Notice).show_error(error)
 
     # --- what the engine says -----------------------------------------------------------------
 
@@ -169,18 +240,18 @@ class CompareScreen(Screen[None]):
         match event:
             case p.Loaded():
                 self.query_one(Notice).clear_news()
-                if self.comparison is None:
+                if self.shown is None:
                     await self.show_choices()
             case p.Started():
                 await self._begin(event)
             case p.Failed():
-                self._end_run()
+                self._end_run(event.error)
                 more = "F5 loads it again." if self.session.phase is Phase.NO_MODEL else ""
                 self.query_one(Notice).show_error(event.error, more)
             case p.Cancelled():
-                self.query_one(Notice).say("The load was stopped. F5 loads the model again.")
-            case _ if self.comparison is not None and self._live:
-                self.comparison.apply(event)
+                self.say("The load was stopped. F5 loads the model again.")
+            case _ if self.shown is not None and self.live:
+                self.shown.comparison.apply(event)
                 self._dirty = True
                 if isinstance(event, p.Finished):
                     self._finish(event)
@@ -190,23 +261,38 @@ class CompareScreen(Screen[None]):
 
     def engine_lost(self, error: ErrorInfo) -> None:
         """The engine is gone: keep what was shown, say why, offer a new one."""
-        self._end_run()
+        self._end_run(error)
         self.query_one(Notice).show_error(error, "F5 or a run starts a new engine.")
         self.phase_changed()
 
     async def _begin(self, started: p.Started) -> None:
-        self.comparison = Comparison.begin(started)
-        self._live = True
-        grid = self.query_one(PaneGrid)
-        if len(grid.panes) != len(self.comparison.streams):
-            self.minimize()
-        await grid.set_count(len(self.comparison.streams))
-        # Not strict: the app may be closing, and then the panes are gone.
-        for pane, stream in zip(grid.panes, self.comparison.streams, strict=False):
-            pane.begin(stream)
-        self.query_one("#settings", Static).update(labels.settings(self.choices, self.comparison))
+        if self.session.loaded is None:
+            raise p.ProtocolError("The engine began a comparison without a model.")
+        comparison = Comparison.begin(started)
+        await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
         self.query_one(Notice).clear()
+
+    async def _show(self, shown: Shown) -> None:
+        if len(self.board.panes) != len(shown.comparison.streams):
+            self.minimize()
+        self.shown = shown
+        await self.board.begin(shown.comparison)
+        self._show_settings()
         self._draw()
+        self._show_status()
+        self.refresh_bindings()
+
+    async def show_saved(self, saved: ComparisonDocument) -> None:
+        """Show a saved comparison; it needs no model."""
+        if self.live:
+            await self.session.stop()
+            self._end_run()
+        self.query_one(Prompt).take(saved.prompt)
+        await self._show(Shown.reopened(saved))
+        self.say("This is a saved run. Enter in the prompt runs the prompt anew.")
+        pane = self.board.chosen_pane
+        if pane is not None:
+            pane.tokens.focus()
 
     def _finish(self, finished: p.Finished) -> None:
         self._end_run()
@@ -215,26 +301,32 @@ class CompareScreen(Screen[None]):
         else:
             self.query_one(Notice).clear_news()
 
-    def _end_run(self) -> None:
-        if self._live:
-            self._live = False
+    def _end_run(self, error: ErrorInfo | None = None) -> None:
+        if self.shown is not None and self.shown.live:
+            self.shown.end(error)
             self._draw()
+            self.run_worker(self._save(self.shown), group="save")
+
+    async def _save(self, shown: Shown) -> None:
+        problem = await shown.save()
+        if problem is not None and self.is_running:
+            self.complain(problem)
 
     # --- what is drawn ------------------------------------------------------------------------
 
     async def show_choices(self) -> None:
         """Write the settings, and the functions as empty panes unless a comparison is shown."""
-        self.query_one("#settings", Static).update(labels.settings(self.choices, self.comparison))
-        if self.comparison is not None:
-            return
-        variants = self.choices.variants()
-        grid = self.query_one(PaneGrid)
-        await grid.set_count(len(variants))
-        loaded = self.session.loaded
-        native = loaded.model.native_activation if loaded else ""
-        for pane, variant in zip(grid.panes, variants, strict=False):
-            info = variant.info(self.choices.activation_precision, native)
-            pane.announce(info.name, info.formula, native=info.native)
+        self._show_settings()
+        if self.shown is None:
+            loaded = self.session.loaded
+            native = loaded.model.native_activation if loaded else ""
+            precision = self.choices.activation_precision
+            await self.board.announce(
+                [variant.info(precision, native) for variant in self.choices.variants()]
+            )
+
+    def _show_settings(self) -> None:
+        self.query_one(InfoLine).settle(labels.settings(self.choices, self.comparison))
 
     def phase_changed(self) -> None:
         """Bring status line, footer and timer up to date; cheap while the phase stays."""
@@ -248,47 +340,28 @@ class CompareScreen(Screen[None]):
             (self._timer.resume if self.session.phase in BUSY else self._timer.pause)()
 
     def _tick(self) -> None:
+        if self.gelu.terminal_is_behind:
+            return  # a slow line gets fewer frames, and the newest
+        self._ticks += 1
+        numbers = self._ticks % self._every == 0
         if self._dirty:
-            self._draw()
-        self._show_status()
+            self._draw(numbers=numbers)
+        if numbers:
+            self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
-            self.query_one(Notice).say(
+            self.say(
                 f"The engine has not stopped for {self.session.phase_s:.0f} s. "
                 "Ctrl+G once more ends it and starts a new one."
             )
 
-    def _draw(self) -> None:
-        self._dirty = False
-        if self.comparison is None:
-            return
+    def _draw(self, *, numbers: bool = True) -> None:
+        self._dirty = self.live and not numbers
         with self.app.batch_update():
-            panes = self.query_one(PaneGrid).panes
-            for pane, stream in zip(panes, self.comparison.streams, strict=False):
-                pane.show(stream, self.comparison, running=self._live)
+            self.board.show(running=self.live, numbers=numbers)
 
     def _show_status(self) -> None:
-        totals = labels.totals(self.comparison) if self.comparison is not None else ""
-        self.query_one(StatusLine).show(self._status_text(), totals)
-
-    def _status_text(self) -> str:
-        session = self.session
-        since = f" · {session.phase_s:.0f} s" if session.phase_s >= 1 else ""
-        silent = f" · silent for {session.silent_s:.0f} s" if session.silent_s > SILENCE_S else ""
-        if session.progress is not None:
-            waiting = since if session.phase is Phase.LOADING else silent
-            return labels.progress(session.progress) + waiting
-        if session.loaded is not None:
-            schedule = (self.comparison.started if self.comparison else self.choices).schedule
-            doing = {Phase.READY: "ready", Phase.RUNNING: "running"}.get(session.phase, "stopping")
-            quiet = silent if session.phase in BUSY else ""
-            return f"{doing}{quiet} · {labels.model(session.loaded, schedule)}"
-        model = visible_line(session.model)
-        return {
-            Phase.STARTING: f"Starting the engine{since}",
-            Phase.LOADING: f"Loading {model}{since}",
-            Phase.STOPPING: f"Stopping{since}",
-            Phase.NO_MODEL: f"{model} is not loaded",
-        }.get(session.phase, "No engine")
+        left, right = status.texts(self.session, self.shown)
+        self.query_one(StatusLine).show(left, right)
 
     def on_resize(self, event: Resize) -> None:
         """Ask for more room where the screen could not be used."""

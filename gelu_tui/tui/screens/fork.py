@@ -25,7 +25,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.alignment_map import alignment_map, rejoin_sentence, stretch_list
 from gelu_tui.tui.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork_context import fork_context
-from gelu_tui.tui.labels import FORK_MARK
+from gelu_tui.tui.pieces import FORK_MARK
 
 _POLL_S = 0.5
 _KEYS = "q back · n next stream · p previous · ↑ ↓ scroll"

@@ -1,32 +1,57 @@
-"""Up to eight panes: side by side when there is room, else a grid, scrolled when it must be."""
+"""Up to eight panes: side by side, as a grid, or one at a time under a row of tabs."""
 
 from __future__ import annotations
 
 from math import ceil
 
-from textual.containers import Grid
-from textual.events import Resize
+from textual.app import ComposeResult
+from textual.containers import Grid, Vertical
+from textual.events import DescendantFocus, Resize
 
-from gelu_tui.tui.layout import MIN_PANE_ROWS, pane_columns
+from gelu_tui.tui.layout import LAYOUTS, MIN_PANE_ROWS, Arrangement, Layout, arrangement
 from gelu_tui.tui.widgets.stream_pane import StreamPane
+from gelu_tui.tui.widgets.tab_row import TabRow
 
 
-class PaneGrid(Grid):
-    """Holds the panes and arranges them."""
+class PaneGrid(Vertical):
+    """Holds the panes and arranges them; `chosen` is the place of the pane that counts."""
 
     DEFAULT_CSS = """
     PaneGrid {
         height: 1fr;
-        overflow-x: hidden;
-        overflow-y: auto;
-        grid-gutter: 0 1;
+        TabRow { display: none; }
+        Grid {
+            height: 1fr;
+            overflow-x: hidden;
+            overflow-y: auto;
+            grid-gutter: 0 1;
+        }
     }
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layout_wanted: Layout = "auto"
+        self.chosen = 0
+        self._arrangement = Arrangement(1)
+        self._grid = Grid()
+        self._tabs = TabRow()
+
+    def compose(self) -> ComposeResult:
+        """Tabs, where they are needed, and the panes."""
+        yield self._tabs
+        yield self._grid
 
     @property
     def panes(self) -> list[StreamPane]:
         """The panes in their order."""
-        return list(self.query_children(StreamPane))
+        return list(self._grid.query_children(StreamPane))
+
+    @property
+    def chosen_pane(self) -> StreamPane | None:
+        """The pane that has, or last had, the focus."""
+        panes = self.panes
+        return panes[min(self.chosen, len(panes) - 1)] if panes else None
 
     async def set_count(self, count: int) -> None:
         """Add or remove panes at the end."""
@@ -34,20 +59,81 @@ class PaneGrid(Grid):
         for pane in panes[count:]:
             await pane.remove()
         if count > len(panes):
-            await self.mount(*(StreamPane() for _ in range(count - len(panes))))
-        self._arrange_panes()
+            await self._grid.mount(*(StreamPane() for _ in range(count - len(panes))))
+        self.chosen = min(self.chosen, max(0, count - 1))
+        self.arrange_panes()
+
+    def next_layout(self) -> Layout:
+        """Take the next of the layouts."""
+        after = (LAYOUTS.index(self.layout_wanted) + 1) % len(LAYOUTS)
+        self.layout_wanted = LAYOUTS[after]
+        self.arrange_panes()
+        return self.layout_wanted
+
+    def choose(self, place: int, *, focus: bool = True) -> None:
+        """Make the pane at a place the one that counts; in tabs, the one in view."""
+        if not 0 <= place < len(self.panes):
+            return
+        self.chosen = place
+        self._show_chosen()
+        if focus:
+            self.panes[place].tokens.focus()
+
+    def move(self, by: int) -> bool:
+        """Move the chosen pane; whether there was room to."""
+        panes = self.panes
+        to = self.chosen + by
+        if not 0 <= to < len(panes):
+            return False
+        if by < 0:
+            self._grid.move_child(panes[self.chosen], before=panes[to])
+        else:
+            self._grid.move_child(panes[self.chosen], after=panes[to])
+        self.chosen = to
+        self.show_tabs()
+        return True
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """The pane that gets the focus is the one that counts."""
+        for place, pane in enumerate(self.panes):
+            if pane.tokens is event.widget:
+                self.chosen = place
+                self._show_chosen()
+
+    def on_tab_row_chosen(self, message: TabRow.Chosen) -> None:
+        """A tab was clicked."""
+        message.stop()
+        self.choose(message.index)
 
     def on_resize(self, event: Resize) -> None:
         """Arrange anew."""
-        self._arrange_panes()
+        self.arrange_panes()
 
-    def _arrange_panes(self) -> None:
-        count = len(self.panes)
-        width, height = self.container_size
-        if not count or not width or not height:
+    def arrange_panes(self) -> None:
+        """Give the panes their places by the room there is."""
+        panes = self.panes
+        width, height = self.size
+        if not panes or not width or not height:
             return
-        columns = pane_columns(count, width, height)
-        rows = ceil(count / columns)
-        self.styles.grid_size_columns = columns
+        self._arrangement = found = arrangement(len(panes), width, height, self.layout_wanted)
+        self._tabs.display = found.tabs
+        shown = 1 if found.tabs else len(panes)
+        rows = ceil(shown / found.columns)
+        self._grid.styles.grid_size_columns = found.columns
         fits = height // rows >= MIN_PANE_ROWS
-        self.styles.grid_rows = "1fr" if fits else str(MIN_PANE_ROWS)
+        self._grid.styles.grid_rows = "1fr" if fits else str(MIN_PANE_ROWS)
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        for place, pane in enumerate(self.panes):
+            pane.display = not self._arrangement.tabs or place == self.chosen
+        self.show_tabs()
+
+    def tab_titles(self) -> list[str]:
+        """What the tabs say."""
+        return [pane.variant_name for pane in self.panes]
+
+    def show_tabs(self) -> None:
+        """Bring the tabs up to date."""
+        if self._arrangement.tabs:
+            self._tabs.show(self.tab_titles(), self.chosen)

@@ -29,6 +29,41 @@ class Prompt(TextArea):
             compact=True,
         )
 
+        # What was run before, the newest last, and where in it the field is.
+        self.recent: list[str] = []
+        self._at: int | None = None
+        self._draft = ""
+
+    def remember(self) -> None:
+        """The text is run: Up brings it back later."""
+        if self.text in self.recent:
+            self.recent.remove(self.text)
+        self.recent.append(self.text)
+        self._at = None
+
+    def take(self, text: str) -> None:
+        """Replace the text; an undo brings the old one back."""
+        self.replace(text, self.document.start, self.document.end)
+        self.move_cursor(self.document.end)
+
+    @property
+    def _row(self) -> int:
+        """The row of the cursor, soft wraps counted."""
+        return self.wrapped_document.location_to_offset(self.cursor_location).y
+
+    def _recall(self, by: int) -> bool:
+        """Go to the prompt before or after; whether there is one."""
+        at = len(self.recent) if self._at is None else self._at
+        if not 0 <= at + by <= len(self.recent):
+            return False
+        if self._at is None:
+            self._draft = self.text
+        self._at = at + by
+        if self._at == len(self.recent):
+            self._at = None
+        self.take(self._draft if self._at is None else self.recent[self._at])
+        return True
+
     def on_mount(self) -> None:
         """Go on where the text ends, with a steady cursor: a blinking one costs a slow line."""
         self.cursor_blink = False
@@ -50,6 +85,10 @@ class Prompt(TextArea):
                 self.post_message(self.Submitted())
             case "ctrl+n" | "shift+enter":
                 self.replace("\n", *self.selection)
+            case "up" if self._row == 0 and self._recall(-1):
+                pass
+            case "down" if self._row == self.wrapped_document.height - 1 and self._recall(1):
+                pass
             case _:
                 return
         event.stop()

@@ -1,0 +1,46 @@
+"""When the next frame may be drawn: not while the terminal still works on the last ones."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+# Asks the terminal where its cursor is. It answers when it has come so far in what it was sent,
+# which is the only thing that sees a slow line behind ssh: sshd takes megabytes at once.
+QUESTION = "\x1b[6n"
+
+_IN_FLIGHT = 2  # frames on the way: with one, a long way would halve the rate of a quick line
+_LOST_S = 3.0  # no answer for so long: it is lost, as when tmux is attached elsewhere
+
+
+class Pace:
+    """Counts frames out and answers in. A terminal that has never answered is not waited for."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked: deque[float] = deque()
+        self._answers = False
+        self.delay_s = 0.0  # how long the last answer took
+
+    def may_draw(self, *, queued: int) -> bool:
+        """Whether a frame drawn now would be seen soon; `queued` writes wait in this process."""
+        if queued:
+            return False
+        if self._asked and self._clock() - self._asked[0] > _LOST_S:
+            self._asked.clear()
+            self._answers = False
+        return not self._answers or len(self._asked) < _IN_FLIGHT
+
+    def drawn(self) -> bool:
+        """A frame is on its way; whether the question shall follow it."""
+        if not self._answers and self._asked:
+            return False  # one question is enough to find out whether this terminal answers
+        self._asked.append(self._clock())
+        return True
+
+    def answered(self) -> None:
+        """The terminal has come to a question; answers that nobody waits for are ignored."""
+        if self._asked:
+            self._answers = True
+            self.delay_s = self._clock() - self._asked.popleft()

@@ -1,0 +1,60 @@
+"""The comparison on the screen, with what a document of it needs; saved as it ends."""
+
+from __future__ import annotations
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.document import ComparisonDocument, document
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.history import History
+from gelu_tui.core.restore import loaded_of, restore
+from gelu_tui.tui.saving import SavedRun
+
+
+class Shown:
+    """A comparison that runs or has run here, or a saved one that was reopened."""
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        loaded: p.Loaded,
+        saved: ComparisonDocument | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.comparison = comparison
+        self.loaded = loaded
+        self.saved = saved
+        self.live = saved is None
+        self._error: ErrorInfo | None = None
+        self._run = SavedRun(history) if history is not None else None
+
+    @classmethod
+    def reopened(cls, saved: ComparisonDocument) -> Shown:
+        """A saved comparison; it is not saved again."""
+        return cls(restore(saved), loaded_of(saved), saved)
+
+    def end(self, error: ErrorInfo | None = None) -> None:
+        """Nothing more will come; `error` is what ended it if it could not say so itself."""
+        self.live = False
+        self._error = error
+
+    def document(self) -> ComparisonDocument:
+        """The document of the comparison as it stands."""
+        if self.saved is not None:
+            return self.saved
+        finished = self.comparison.finished is not None
+        status: p.Status | None = None if finished else "failed" if self._error else "cancelled"
+        precision = self.comparison.reference.variant.precision
+        return document(self.comparison, self.loaded, precision, status=status, error=self._error)
+
+    async def save(self) -> ErrorInfo | None:
+        """Save without holding the app up; what the user should be told, if anything."""
+        if self._run is None or not self.comparison.total_tokens:
+            return None
+        return await self._run.save(self.document())
+
+    def save_now(self) -> ErrorInfo | None:
+        """Save before returning, where it has not ended yet: the app is about to."""
+        if self._run is None or not self.live or not self.comparison.total_tokens:
+            return None
+        return self._run.save_now(self.document())

@@ -1,0 +1,106 @@
+"""The numbers above a stream, in one to three rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.widgets import Static
+
+from gelu_tui.core.comparison import Comparison, Perspective
+from gelu_tui.tui import labels
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is told of a stream; `kind` is `fork`, `reference` or empty."""
+
+    state: str = ""
+    counts: str = ""
+    rates: str = ""
+    rate: str = ""
+    kl: str = ""
+    kind: str = ""
+
+
+class PaneHead(Static):
+    """State and counts, rates, KL: as many rows as the pane's height allows."""
+
+    DEFAULT_CSS = """
+    PaneHead {
+        height: 1;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = Numbers()
+        self.rows = 1
+
+    def set_rows(self, rows: int) -> None:
+        """Take one to three rows."""
+        if rows != self.rows:
+            self.rows = rows
+            self.styles.height = rows
+            self._write()
+
+    def show(self, numbers: Numbers) -> None:
+        """Write the numbers; cheap if they are the same."""
+        if numbers != self._numbers:
+            self._numbers = numbers
+            self._write()
+
+    def on_resize(self) -> None:
+        """Keep the right texts at the right."""
+        self._write()
+
+    def _write(self) -> None:
+        n = self._numbers
+        style = {"fork": "bold $text-warning", "reference": "bold"}.get(n.kind, "")
+        match self.rows:
+            case 1:
+                rows = [self._row((n.state, style), n.rate or n.counts)]
+            case 2:
+                rows = [self._row((n.state, style), n.counts), self._row((n.kl, ""), n.rate)]
+            case _:
+                rows = [
+                    self._row((n.state, style), n.counts),
+                    self._row((n.rates, ""), ""),
+                    self._row((n.kl, ""), ""),
+                ]
+        self.update(Content("\n").join(rows), layout=False)
+
+    def _row(self, left: tuple[str, str], right: str) -> Content:
+        text, style = left
+        room = self.size.width - 1
+        if len(text) + len(right) + 2 > room:
+            right = right if len(right) + 2 + 12 <= room else ""
+            text = (
+                Content(text)
+                .truncate(max(0, room - (len(right) + 2 if right else 0)), ellipsis=True)
+                .plain
+            )
+        gap = " " * max(0, room - Content(text).cell_length - len(right))
+        return Content.assemble((text, style), gap, (right, "dim"))
+
+
+def numbers(
+    perspective: Perspective, index: int, width: int, rows: int, *, running: bool
+) -> Numbers:
+    """What is told of one stream of a comparison, for a head of `width` cells and `rows` rows."""
+    comparison: Comparison = perspective.comparison
+    stream, reference = comparison.streams[index], comparison.streams[perspective.reference]
+    first_divergent = perspective.first_divergent_token(index)
+    rates, rate = labels.rates(stream, running=running)
+    beside = len(rate) + 2 if rows == 2 else 0
+    kind = "reference" if stream is reference else ""
+    return Numbers(
+        state=labels.divergence(stream, reference, first_divergent, running=running),
+        counts=labels.counts(stream, comparison.started.max_tokens, running=running),
+        rates=rates,
+        rate=rate,
+        kl=labels.divergence_numbers(stream, comparison, width - 1 - beside),
+        kind="fork" if first_divergent is not None else kind,
+    )

@@ -1,0 +1,302 @@
+"""One stream's tokens: followed while they come, pointed at by keys and mouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding
+from textual.events import Click, Leave, MouseMove, MouseScrollDown, MouseScrollUp
+from textual.message import Message
+from textual.style import Style
+
+from gelu_tui.core.comparison import Stream
+from gelu_tui.core.levels import TokenStyle, level
+from gelu_tui.core.token_buffer import TokenBuffer
+from gelu_tui.core.wrapping import clusters
+from gelu_tui.tui.pieces import ending, pieces
+from gelu_tui.tui.widgets.token_rows import TokenRows
+
+_WHEEL_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a stream stands to the reference that it is seen from."""
+
+    fork: int | None = None
+    agreed: int = 0  # leading tokens known to be equal
+    is_reference: bool = False
+
+
+class TokenPane(TokenRows, can_focus=True):
+    """Shows one stream.
+
+    It scrolls by itself instead of being a `ScrollView`: there every new row is a new layout of
+    the screen, and the whole pane is sent to the terminal again. Here a token costs its own row.
+    """
+
+    ALLOW_MAXIMIZE = True  # together with its frame: name and counts stay in view
+    DEFAULT_CSS = "TokenPane { height: 1fr; }"
+    BINDINGS: ClassVar = [
+        Binding("up", "rows(-1)", "Row up", show=False),
+        Binding("down", "rows(1)", "Row down", show=False),
+        Binding("pageup", "pages(-1)", "Page up", show=False),
+        Binding("pagedown,space", "pages(1)", "Page down", show=False),
+        Binding("left", "token(-1)", "Token back", show=False),
+        Binding("right", "token(1)", "Token on", show=False),
+        Binding("home", "start", "Start", show=False),
+        Binding("end", "end", "End, and follow it", show=False),
+    ]
+
+    class Pointed(Message):
+        """The cursor moved to `token`, or went away (None); `hover` if only the mouse is there."""
+
+        def __init__(self, pane: TokenPane, token: int | None, *, hover: bool = False) -> None:
+            super().__init__()
+            self.pane = pane
+            self.token = token
+            self.hover = hover
+
+    class Scrolled(Message):
+        """The user scrolled; `token` is the first in view, None while the end is followed."""
+
+        def __init__(self, pane: TokenPane, token: int | None) -> None:
+            super().__init__()
+            self.pane = pane
+            self.token = token
+
+    class Chosen(Message):
+        """The user asks for what lies behind the pane: its fork."""
+
+        def __init__(self, pane: TokenPane) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statistic: TokenStyle = "plain"
+        self._stream: Stream | None = None
+        self._standing = Standing()
+        self._fork_text = self._ending = ""
+        self.tokens = 0  # that can be pointed at; what follows them in the buffer is no token
+
+    # --- the text -----------------------------------------------------------------------------
+
+    def restart(self, text: str = "") -> None:
+        """Begin anew; `text` stands there while there is no stream."""
+        self._stream = None
+        self._standing, self._fork_text, self._ending, self.tokens = Standing(), "", "", 0
+        self._set_buffer(TokenBuffer(), self.finder.query)
+        if text:
+            self.buffer.append(text)
+
+    def show(self, stream: Stream, standing: Standing) -> None:
+        """Take in what `stream` has come to; only rows that differ are drawn again."""
+        if stream is not self._stream:
+            self.restart()
+            self._stream = stream
+        before, self._standing = self._standing, standing
+        fork = standing.fork
+        fork_text = "" if fork is None else next(pieces(stream, fork, fork), "")
+        end_text = ending(stream, fork)
+        keep = self.tokens
+        if fork != before.fork or fork_text != self._fork_text:
+            keep = min(at for at in (keep, fork, before.fork) if at is not None)
+        changed_from = self.buffer.starts[keep]
+        if keep < self.tokens or end_text != self._ending:
+            self.buffer.truncate(keep)
+            self._ending = ""
+        for text in pieces(stream, fork, keep):
+            self.buffer.append(text)
+        self.tokens, self._fork_text = len(stream.segments), fork_text
+        if end_text != self._ending:
+            self.buffer.append(end_text)
+            self._ending = end_text
+        if standing.is_reference != before.is_reference:
+            changed_from = 0
+        elif standing.agreed != before.agreed and not standing.is_reference:
+            # In solo the reference catches up with a stream that stands already.
+            first = min(before.agreed, standing.agreed, keep)
+            changed_from = min(changed_from, self.buffer.starts[first])
+        self._draw(changed_from, settle=stream.finish_reason is not None)
+
+    def _draw(self, changed_from: int, *, settle: bool) -> None:
+        if not self.size:
+            return
+        if self.view.follows and self.view.follow(settle=settle):
+            self.draw_all()
+        elif changed_from < self.buffer.length:
+            self.draw_from(changed_from)
+
+    def set_statistic(self, statistic: TokenStyle) -> None:
+        """Choose what the tokens' colours tell."""
+        self.statistic = statistic
+        self.refresh()
+
+    def search(self, query: str) -> None:
+        """Mark all places of a text; an empty one takes the marks away."""
+        self.finder.search(query)
+        self.refresh()
+
+    def token_style(self, token: int) -> Style:
+        """Quiet while it agrees, the first divergent token unmistakable, the rest plain."""
+        base, standing = self.visual_style, self._standing
+        if self._stream is None:
+            return base + self.style_of("shared")
+        if token >= self.tokens:
+            return base + self.style_of("error" if self._stream.error else "fork")
+        if token == standing.fork:
+            return base + self.style_of("fork")
+        if self.statistic != "plain":
+            found = level(self._stream.steps[token], self.statistic)
+            return base + self.style_of(f"level{found}") if found else base
+        if token < standing.agreed and not standing.is_reference:
+            return base + self.style_of("shared")
+        return base
+
+    def token_state(self, start: int, end: int) -> tuple[object, ...]:
+        """The part of the row that agrees, and whether the fork is in it."""
+        standing = self._standing
+        quiet = self.buffer.starts[min(standing.agreed, len(self.buffer))]
+        fork = standing.fork
+        return (
+            None if standing.is_reference else max(start, min(quiet, end)),
+            fork is not None and start <= self.buffer.starts[min(fork, len(self.buffer))] < end,
+            self.statistic,
+        )
+
+    # --- pointing -----------------------------------------------------------------------------
+
+    def point(self, token: int | None) -> None:
+        """Put the cursor on a token, clamped to those there are, or take it away."""
+        if token is not None:
+            if not self.tokens:
+                return
+            token = max(0, min(token, self.tokens - 1))
+        self.draw_tokens(self.cursor, token)
+        self.cursor = token
+        if token is not None:
+            self.reveal(token)
+        self.post_message(self.Pointed(self, token))
+
+    def set_echo(self, token: int | None) -> None:
+        """Mark the token at which another pane's cursor stands, and have it in view."""
+        if token is not None and token >= self.tokens:
+            token = None
+        if token != self.echo:
+            self.draw_tokens(self.echo, token)
+            self.echo = token
+            if token is not None:
+                self.reveal(token)
+
+    def reveal(self, token: int) -> None:
+        """Scroll as little as needed to have a token in view."""
+        if token < len(self.buffer) and self.view.reveal(self.buffer.starts[token]):
+            self.draw_all()
+
+    def align(self, token: int | None) -> None:
+        """Scroll with another pane: to the row of a token, or (None) to the end."""
+        if token is None:
+            self.view.to_end()
+        elif len(self.buffer):
+            self.view.align(self.buffer.starts[min(token, len(self.buffer) - 1)])
+        self.draw_all()
+
+    def token_under(self, x: int, y: int) -> int | None:
+        """The token at a cell of the view."""
+        found = self.view.row(y)
+        if found is None:
+            return None
+        line, row = found
+        used = 0
+        for first, _, width in clusters(row.text[: row.shown]):
+            used += width
+            if x < used:
+                token = self.buffer.token_at(self.buffer.lines[line].start + row.start + first)
+                return token if token < self.tokens else None
+        return None
+
+    # --- keys ---------------------------------------------------------------------------------
+
+    def action_token(self, count: int) -> None:
+        """Move the cursor by tokens; the first time it appears at the fork or in view."""
+        if self.cursor is not None:
+            self.point(self.cursor + count)
+            return
+        fork = self._standing.fork
+        self.point(self.buffer.token_at(self.view.offset) if fork is None else fork)
+
+    def action_rows(self, count: int) -> None:
+        """Scroll by rows; with a cursor, move it to the row above or below."""
+        if self.cursor is None:
+            self._scroll(count)
+        else:
+            at = self.view.beside(self.buffer.starts[self.cursor], count)
+            self.point(self.buffer.token_at(at))
+
+    def action_pages(self, count: int) -> None:
+        """Scroll by views, with one row of overlap."""
+        self._scroll(count * max(1, self.size.height - 1))
+
+    def action_start(self) -> None:
+        """Show the first row; the cursor goes with it."""
+        self.view.to_start()
+        self._scrolled()
+        if self.cursor is not None:
+            self.point(0)
+
+    def action_end(self) -> None:
+        """Show the end, follow it, and take the cursor away."""
+        if self.cursor is not None:
+            self.point(None)
+        self.view.to_end()
+        self._scrolled()
+
+    def _scroll(self, rows: int) -> bool:
+        moved = self.view.scroll(rows)
+        if moved:
+            self._scrolled()
+        return moved
+
+    def _scrolled(self) -> None:
+        self.draw_all()
+        top = None if self.view.follows else self.buffer.token_at(self.view.offset)
+        self.post_message(self.Scrolled(self, top))
+
+    # --- mouse --------------------------------------------------------------------------------
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """The wheel; where there is nothing to scroll it is left to the grid."""
+        self._wheel(event, -_WHEEL_ROWS)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """The wheel; where there is nothing to scroll it is left to the grid."""
+        self._wheel(event, _WHEEL_ROWS)
+
+    def _wheel(self, event: MouseScrollUp | MouseScrollDown, rows: int) -> None:
+        if self._scroll(rows):
+            event.stop()
+            event.prevent_default()
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """Tell what is under the mouse."""
+        self._hover(self.token_under(event.x, event.y))
+
+    def on_leave(self, event: Leave) -> None:
+        """The mouse is elsewhere."""
+        self._hover(None)
+
+    def _hover(self, token: int | None) -> None:
+        if token != self.hover:
+            self.draw_tokens(self.hover, token)
+            self.hover = token
+            self.post_message(self.Pointed(self, token, hover=True))
+
+    def on_click(self, event: Click) -> None:
+        """A click points at a token, a double click asks for the fork."""
+        token = self.token_under(event.x, event.y)
+        if event.chain == 2:
+            self.post_message(self.Chosen(self))
+        elif token is not None:
+            self.point(token)

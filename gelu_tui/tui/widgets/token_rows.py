@@ -1,0 +1,230 @@
+"""The rows of a token buffer on Textual's line API: drawing and selecting, nothing else."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.style import Style
+from textual.widget import Widget
+
+from gelu_tui.core.finding import Finder
+from gelu_tui.core.levels import TOP_LEVEL
+from gelu_tui.core.token_buffer import TokenBuffer
+from gelu_tui.core.viewport import Viewport
+from gelu_tui.core.wrapping import Row
+from gelu_tui.tui.row_style import Overlay, overlaid, segments, token_runs
+
+_STRIPS = 512  # rows kept ready to be drawn: several screens
+
+# What a row's look depends on besides its text.
+_State = tuple[object, ...]
+
+
+class TokenRows(Widget):
+    """Shows what `view` has in view of `buffer`, and a scroll bar in the last column.
+
+    It draws its lines itself, without Textual's cache of widget styles: with eight panes that
+    cache costs more than the rows. So it has neither border nor padding.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "token--shared",
+        "token--fork",
+        "token--error",
+        "token--cursor",
+        "token--echo",
+        "token--hover",
+        "token--match",
+        "token--bar",
+        *(f"token--level{number}" for number in range(1, TOP_LEVEL + 1)),
+    }
+    DEFAULT_CSS = """
+    TokenRows {
+        .token--shared { text-style: dim; }
+        .token--fork { color: auto; background: $warning; text-style: bold; }
+        .token--error { color: $text-error; text-style: bold; }
+        .token--cursor { text-style: reverse; }
+        .token--echo { text-style: underline bold; }
+        .token--hover { text-style: underline; }
+        .token--match { background: $accent 40%; text-style: bold underline; }
+        .token--bar { color: $foreground 40%; }
+        .token--level1 { background: $warning 15%; }
+        .token--level2 { background: $warning 30%; text-style: underline; }
+        .token--level3 { background: $warning 50%; text-style: bold; }
+        .token--level4 { color: auto; background: $error; text-style: bold underline; }
+        &:focus .token--bar { color: $accent; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cursor: int | None = None
+        self.echo: int | None = None  # where the cursor of another pane is
+        self.hover: int | None = None
+        self._bar = range(0)
+        # By row and state, so that it outlives appending; emptied when the theme changes.
+        self._strips = lru_cache(_STRIPS)(self._strip)
+        self._set_buffer(TokenBuffer())
+
+    def _set_buffer(self, buffer: TokenBuffer, query: str = "") -> None:
+        self.buffer = buffer
+        self.view = Viewport(buffer)
+        self.finder = Finder(buffer, query)
+        self.cursor = self.echo = self.hover = None
+        self._measure()
+        self._strips.cache_clear()
+        self.refresh()
+
+    def token_style(self, token: int) -> Style:
+        """How a token looks, without what points at it."""
+        return self.visual_style
+
+    def token_state(self, start: int, end: int) -> _State:
+        """What `token_style` of the tokens between two offsets depends on."""
+        return ()
+
+    # --- size and theme -----------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        self.view.resize(max(1, self.size.width - 1), self.size.height)
+        self._bar = self.view.bar()
+
+    def on_resize(self) -> None:
+        """Wrap what is in view to the new width; the rest when it comes into view."""
+        self._measure()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """The theme or the focus has changed."""
+        super().notify_style_update()
+        self._strips.cache_clear()
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def draw_from(self, offset: int) -> None:
+        """Draw the rows from a character on, and the bar if it moved."""
+        width, height = self.size
+        bar = self.view.bar()
+        if bar != self._bar:
+            self._bar = bar
+            self.refresh(Region(width - 1, 0, 1, height))
+        first = max(0, self.view.y_of(offset))
+        if first < height:
+            self.refresh(Region(0, first, width, height - first))
+
+    def draw_all(self) -> None:
+        """Draw everything after the view has moved."""
+        self._bar = self.view.bar()
+        self.refresh()
+
+    def draw_tokens(self, *tokens: int | None) -> None:
+        """Draw the rows of single tokens."""
+        for token in tokens:
+            if token is not None and token < len(self.buffer):
+                first, last = self.buffer.span(token)
+                top, bottom = self.view.y_of(first), self.view.y_of(max(first, last - 1))
+                top, bottom = max(0, top), min(self.size.height - 1, bottom)
+                if top <= bottom:
+                    self.refresh(Region(0, top, self.size.width, bottom - top + 1))
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region, filtered as Textual would."""
+        background = self.background_colors[1]
+        filters = self.get_line_filters()
+        strips = []
+        for y in crop.line_range:
+            strip = self.render_line(y)
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            strips.append(strip.crop(crop.x, crop.right))
+        return strips
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the view."""
+        width = max(0, self.size.width - 1)
+        found = self.view.row(y)
+        bar = "▐" if y in self._bar else " "
+        if found is None:
+            return self._strips(-1, None, width, (bar,))
+        line, row = found
+        start = self.buffer.lines[line].start + row.start
+        return self._strips(line, row, width, self._state(line, start, start + len(row.text), bar))
+
+    def _state(self, line: int, start: int, end: int, bar: str) -> _State:
+        def here(token: int | None) -> int | None:
+            if token is None or token >= len(self.buffer):
+                return None
+            first, last = self.buffer.span(token)
+            return token if first < end and last > start else None
+
+        selection = self.text_selection
+        return (
+            bar,
+            None if selection is None else selection.get_span(line),
+            self.buffer.epoch,
+            here(self.cursor),
+            here(self.echo),
+            here(self.hover),
+            self.finder.query and tuple(self.finder.between(start, end)),
+            self.token_state(start, end),
+        )
+
+    def _strip(self, line: int, row: Row | None, width: int, state: _State) -> Strip:
+        base = self.visual_style.rich_style
+        bar = Segment(str(state[0]), (self.visual_style + self.style_of("bar")).rich_style)
+        if row is None:
+            return Strip([Segment(" " * width, base), bar], width + 1)
+        line_start = self.buffer.lines[line].start
+        start = line_start + row.start
+        end = start + row.shown
+        runs = token_runs(self.buffer, start, end, self.token_style)
+        runs = overlaid(runs, self._overlays(line, start, end, state[1]))
+        text = Strip(segments(row, line, line_start, runs)).adjust_cell_length(width, base)
+        return Strip([*text, bar], width + 1)
+
+    def _overlays(self, line: int, start: int, end: int, selected: object) -> list[Overlay]:
+        match = self.style_of("match")
+        found = [Overlay(*span, match) for span in self.finder.between(start, end)]
+        for token, name in ((self.hover, "hover"), (self.echo, "echo"), (self.cursor, "cursor")):
+            if token is not None and token < len(self.buffer):
+                found.append(Overlay(*self.buffer.span(token), self.style_of(name)))
+        if isinstance(selected, tuple):
+            at = self.buffer.lines[line].start
+            first, last = selected
+            style = self.screen.get_visual_style("screen--selection")
+            found.append(Overlay(at + first, end if last == -1 else at + last, style))
+        return found
+
+    def style_of(self, name: str) -> Style:
+        """A component style, to be laid on top of another."""
+        # Without colour a block is made by the terminal itself, whatever its background.
+        if self.app.no_color and name in ("fork", f"level{TOP_LEVEL}"):
+            return Style(bold=True, reverse=True)
+        return self.get_visual_style(f"token--{name}", partial=True)
+
+    # --- selecting ----------------------------------------------------------------------------
+
+    @property
+    def allow_select(self) -> bool:
+        """Text can be selected with the mouse."""
+        return True
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The selected text, without the breaks that wrapping made."""
+        lines = [line.text for line in self.buffer.lines]
+        chosen = []
+        for index, text in enumerate(lines):
+            span = selection.get_span(index)
+            if span is not None:
+                start, end = span
+                chosen.append(text[start : None if end == -1 else end])
+        return "\n".join(chosen), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Draw with the selection."""
+        self.refresh()
