@@ -19,8 +19,8 @@ class AppOptions:
     `prompt` given means: run it as soon as the model is loaded. `reference` None means the native
     function if chosen, else the first; `chat` None means if the tokenizer has a template. `theme`
     None means the one that suits the terminal, `refresh` is in frames a second, `keys` maps names
-    of actions to keys, and `warnings` are what is wrong with the settings file. `saved` is a comparison
-    to open with instead of a run: it needs no model until something is run.
+    of actions to keys, and `warnings` are what is wrong with the settings file. `saved` is a
+    comparison to open with instead of a run: it needs no model until something is run.
     """
 
     model: str = "demo"
