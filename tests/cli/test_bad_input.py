@@ -156,9 +156,9 @@ STDIN = {
     "a line feed": (b"\n", "The prompt is empty."),
     "latin-1": (
         "Warum ist Käse blau?".encode("latin-1"),
-        "The prompt is not valid UTF-8 (byte 11).",
+        "The prompt on stdin is not valid UTF-8 (byte 11).",
     ),
-    "cut": ("空".encode()[:2], "The prompt is not valid UTF-8 (byte 0)."),
+    "cut": ("空".encode()[:2], "The prompt on stdin is not valid UTF-8 (byte 0)."),
     "endless": (b"\0" * 5_000_000, "The prompt on stdin is longer than 4,194,304 bytes."),
 }
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import html
-import re
 import shlex
 import sys
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from gelu_tui.core.comparison import Comparison
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
+from tests.tui.screen_app import screen_text
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 PROMPT = "Why is the sky blue?"
@@ -99,24 +97,6 @@ class Driven:
     def flat(self) -> str:
         """What the terminal shows, on one line: a sentence may be wrapped."""
         return " ".join(self.screen().split())
-
-
-def screen_text(app: GeluApp) -> str:
-    """The rows of the screen, read from Textual's own export."""
-    rows: defaultdict[float, dict[float, str]] = defaultdict(dict)
-    cells = re.findall(
-        r'<text class="[^"]*-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>',
-        app.export_screenshot(),
-    )
-    for x, y, text in cells:
-        rows[float(y)][round(float(x) / 12.2)] = html.unescape(text).replace("\xa0", " ")
-    lines = []
-    for _, parts in sorted(rows.items()):
-        line = ""
-        for x, text in sorted(parts.items()):
-            line = line.ljust(int(x)) + text
-        lines.append(line.rstrip())
-    return "\n".join(lines)
 
 
 @asynccontextmanager
