@@ -68,7 +68,7 @@ def memory_sentence(model: LocalModel, memory: Memory) -> str:
     """What it needs against what there is; empty where the need cannot be told."""
     if model.weight_bytes is None or model.needed_bytes is None:
         return ""
-    target = default_dtype()
+    target = None if model.quantization else default_dtype()
     weights = f"{size(model.weight_bytes)} for weights" + (f" in {target}" if target else "")
     need = (
         f"Needs {size(model.needed_bytes)} of memory: {weights}, "
@@ -100,7 +100,7 @@ def sentences(model: LocalModel, memory: Memory) -> list[str]:
     if model.usable or model.state == "not_served":
         said.append(memory_sentence(model, memory))
     if model.usable and model.quantization and default_dtype() is not None:
-        said.append("Quantized weights are very slow here: MLX's CPU backend has no kernel for it.")
+        said.append("Quantized weights are very slow on MLX's CPU backend.")
     if model.native_activation:
         said.append(f"Its native activation function is {model.native_activation}.")
     return [sentence for sentence in said if sentence]

@@ -73,7 +73,7 @@ def models_report(found: LocalModels, memory: Memory) -> RenderableType:
 
 def _cells(model: LocalModel) -> tuple[str, ...]:
     return (
-        texts.family(model),
+        texts.family(model) or ("–" if model.disk_bytes else ""),
         texts.parameters(model),
         texts.stored(model),
         texts.disk(model),

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from gelu_tui.core import demo
+from gelu_tui.core.models import find_models
 from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
 from tests.model_folders import QUANTIZED, cached_repo, model_folder
 
@@ -144,9 +146,20 @@ def test_a_signal_stops_and_says_that_what_has_arrived_is_kept(
     assert "goes on from there" in told
 
 
-def test_the_demo_through_the_real_engine(env: dict[str, str], tmp_path: Path) -> None:
+def test_a_folder_through_the_real_engine(env: dict[str, str], tmp_path: Path) -> None:
     done = gelu(env, "models", "--fetch", str(tmp_path))
     assert (done.code, done.out) == (0, f"{tmp_path}\n")
+
+
+@pytest.mark.demo
+@pytest.mark.xdist_group("demo")
+def test_the_demo_is_what_was_said_of_it_before_it_was_converted(demo_model: Path) -> None:
+    done = gelu(os.environ, "models", "--fetch", "demo")
+    assert (done.code, done.out) == (0, f"{demo_model}\n")
+    found = find_models().models[0]
+    assert (found.id, found.state) == ("demo", "ready")
+    assert (found.family, found.dtype) == (demo.FAMILY, "float32")
+    assert (found.parameters, found.weight_bytes) == (demo.PARAMETERS, demo.WEIGHT_BYTES)
 
 
 def test_no_hub_within_reach(env: dict[str, str]) -> None:

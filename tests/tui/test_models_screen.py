@@ -249,6 +249,14 @@ async def test_what_cannot_be_loaded_says_why(cache: Path, tmp_path: Path) -> No
         assert not it.results
 
 
+async def test_home_and_end() -> None:
+    async with shown() as it:
+        await it.press("end")
+        await it.until(lambda: it.at == it.table.ids[-1], "the cursor is at the last model")
+        await it.press("home")
+        await it.until(lambda: it.at == "demo", "the cursor is at the first model")
+
+
 @pytest.mark.parametrize("key", ["q", "f10", "escape"])
 async def test_leaving(key: str) -> None:
     async with shown() as it:

@@ -24,6 +24,8 @@ class ModelTable(DataTable[Content]):
         Binding("r", "screen.look", "Look again"),
         Binding("slash", "screen.name", "Another"),
         Binding("escape", "screen.back", "Back"),
+        Binding("home", "scroll_top", "First"),
+        Binding("end", "scroll_bottom", "Last"),
     ]
 
     def __init__(self, id: str) -> None:  # noqa: A002
