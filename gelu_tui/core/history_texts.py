@@ -102,6 +102,8 @@ def _row(said: Mapping[str, str], widths: Mapping[str, int], style: str = "") ->
 
 def cut(text: str, width: int) -> str:
     """A text in exactly `width` cells, with … where something is missing."""
+    if text.isascii():  # the quick way for nearly all
+        return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
     line = Text(text)
     line.truncate(width, overflow="ellipsis", pad=True)
     return line.plain

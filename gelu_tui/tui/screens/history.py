@@ -28,7 +28,7 @@ from gelu_tui.tui.history_preview import preview
 from gelu_tui.tui.widgets.question import Question
 from gelu_tui.tui.widgets.run_table import RunTable
 
-LIMIT = 500
+LIMIT = 200  # the table is written anew for every letter of a search
 _LOW_BELOW = 18  # rows
 
 # By what has the focus; a narrow terminal cuts the line off at the right.
@@ -104,7 +104,7 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         yield Static("History", id="title", markup=False)
         yield Input(placeholder="Search prompts, models, functions", id="search")
         with Container(id="body"):
-            yield RunTable(cursor_type="row", cell_padding=0, id="runs")
+            yield RunTable(id="runs")
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
         yield Static(id="said", markup=False)
@@ -118,9 +118,8 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         self._list()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Other widths, other columns; a low terminal has no room for the preview."""
+        """A low terminal has no room for the preview."""
         self.set_class(event.size.height < _LOW_BELOW, "-low")
-        self.call_after_refresh(self._fill)
 
     @property
     def _table(self) -> RunTable:
@@ -150,7 +149,7 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         for index, entry in enumerate(self._entries):
             if entry.id == chosen:
                 row = index
-        self._fill(min(row, len(self._entries) - 1))
+        self._table.fill(self._entries, min(row, len(self._entries) - 1))
         found = "1 run" if len(self._entries) == 1 else f"{len(self._entries)} runs"
         if len(self._entries) == LIMIT:
             found = f"the newest {LIMIT} runs; search to find older ones"
@@ -162,11 +161,6 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
             self._table.focus()
         self._say_keys()
         self._look()
-
-    def _fill(self, row: int | None = None) -> None:
-        """Write the table anew, for the width that it has."""
-        table = self._table
-        table.fill(self._entries, table.cursor_row if row is None else row)
 
     # --- the chosen run -----------------------------------------------------------------------
 
