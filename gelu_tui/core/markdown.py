@@ -8,22 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, quoted, stream_text
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible, visible_line
 
 # What Markdown, its tables, inline HTML or GitHub's mentions would act on.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
-
-VERDICTS: dict[p.Verdict, str] = {
-    "formula": "the formulas differ enough: evaluated in float32, both keep their own token",
-    "rounding": "rounding made this fork: evaluated in float32, both prefer the same token",
-    "tie": "too close to call: evaluated in float32, the two tokens are all but equal",
-    "unverified": "unverified",
-}
 
 
 def markdown_report(document: ComparisonDocument) -> str:
@@ -150,17 +143,13 @@ def _forks(comparison: Comparison) -> list[str]:
                 (fork.reference_text, fork.variant_text), both, strict=True
             )
         )
-        rows.append((stream.name, str(fork.step), a, b, verdict_sentence(fork)))
+        verdict = f"{fork.verdict}: {explain_verdict(fork)}"
+        rows.append((stream.name, str(fork.step), a, b, verdict))
     return [
         "## Forks",
         _table(header, rows, numbers=("step",)),
         "Each token with its probability under the reference → under the variant.",
     ]
-
-
-def verdict_sentence(fork: p.ForkFound) -> str:
-    """Whether formula or rounding made a fork, as far as it is known, and why not if it is not."""
-    return f"{VERDICTS[fork.verdict]}{f': {fork.reason}' if fork.reason else ''}"
 
 
 # --- Markdown -------------------------------------------------------------------------------------
