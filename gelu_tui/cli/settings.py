@@ -17,9 +17,9 @@ def show_settings(shown: str | None) -> int:
         return o.DONE
     if shown == "defaults":
         from gelu_tui.core.settings_text import default_toml
-        from gelu_tui.tui.actions import COMPARE_ACTIONS
+        from gelu_tui.tui.actions import ACTIONS
 
-        actions = ((action.name, action.keys, action.help) for action in COMPARE_ACTIONS)
+        actions = ((action.name, action.keys, action.help) for action in ACTIONS)
         click.echo(default_toml(actions).encode(), nl=False)
         return o.DONE
     file = load_settings()
@@ -47,7 +47,7 @@ def theme_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:
 
 
 def _key_problems(file: SettingsFile) -> tuple[ErrorInfo, ...]:
-    from gelu_tui.tui.actions import COMPARE_ACTIONS
+    from gelu_tui.tui.actions import ACTIONS
     from gelu_tui.tui.keymap import keymap
 
-    return keymap(file.settings.keys, COMPARE_ACTIONS)[1]
+    return keymap(file.settings.keys, ACTIONS)[1]

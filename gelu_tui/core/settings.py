@@ -126,7 +126,7 @@ def unreadable(path: Path, error: Exception) -> ErrorInfo:
 
 
 def _missing(path: Path) -> tuple[ErrorInfo, ...]:
-    if not os.environ.get("GELU_TUI_CONFIG"):
+    if not os.environ.get("GELU_TUI_CONFIG") or path != settings_path():
         return ()
     return (
         _problem(

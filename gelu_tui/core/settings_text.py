@@ -70,7 +70,10 @@ def default_toml(actions: Iterable[tuple[str, str, str]]) -> str:
     parts = [_comment("Settings of gelu-tui. Take the # away from a line to change it."), ""]
     for name, explanation in EXPLAINED.items():
         value = getattr(defaults, name)
-        parts.append(_comment(f"{explanation} Allowed: {allowed(FIELDS[name].type)}."))
+        limits = allowed(FIELDS[name].type)
+        parts.append(
+            _comment(explanation if limits == "text" else f"{explanation} Allowed: {limits}.")
+        )
         parts += [f"# {_line(name, _EXAMPLES[name] if value is None else value)}", ""]
     parts += [_comment(_KEYS), "[keys]"]
     parts += [

@@ -33,7 +33,7 @@ from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.session import BUSY, Session
-from gelu_tui.tui.themes import offered, theme_for
+from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 from gelu_tui.tui.widgets.board import Board
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -68,6 +68,8 @@ class GeluApp(App[None]):
         self.set_keymap(self.user_keys)
 
     def _set_theme(self) -> None:
+        for theme in OWN_THEMES:
+            self.register_theme(theme)
         names = offered(no_color=self.no_color)
         for name in list(self.available_themes):
             if name not in names:

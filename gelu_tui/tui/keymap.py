@@ -96,7 +96,7 @@ def keymap(
                 found.append(key)
         if found:
             usable[name] = found
-        elif not _split(keys):
+        elif own[name] and not _split(keys):
             problems.append(_refused(name, keys, "an action needs a key"))
     _without_clashes(usable, own, problems)
     return {name: ",".join(keys) for name, keys in usable.items()}, tuple(problems)

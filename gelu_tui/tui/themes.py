@@ -4,32 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
-from textual.theme import BUILTIN_THEMES
+from textual.theme import BUILTIN_THEMES, Theme
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings import suggestion
 
-DARK, LIGHT = "textual-dark", "textual-light"
-ANSI_DARK, ANSI_LIGHT = "ansi-dark", "ansi-light"
+DARK = "textual-dark"
+
+# The terminal's own colours. Textual's ANSI themes draw in blue, which cannot be read on black.
+_DARK_16 = replace(
+    BUILTIN_THEMES["ansi-dark"],
+    name="terminal-dark",
+    primary="ansi_cyan",
+    secondary="ansi_magenta",
+    accent="ansi_yellow",
+    error="ansi_bright_red",
+)
+_LIGHT_16 = replace(
+    BUILTIN_THEMES["ansi-light"],
+    name="terminal-light",
+    secondary="ansi_magenta",
+    warning="ansi_red",
+)
+OWN_THEMES: tuple[Theme, ...] = (_DARK_16, _LIGHT_16)
+
+_THEMES = {theme.name: theme for theme in (*BUILTIN_THEMES.values(), *OWN_THEMES)}
 
 
 def offered(*, no_color: bool) -> list[str]:
-    """Names of the themes to choose from.
+    """Names of the themes to choose from; the app registers `OWN_THEMES`.
 
     Under NO_COLOR Textual's filter turns every colour of an ANSI theme into black, so those are
     left out.
     """
-    return [name for name, theme in BUILTIN_THEMES.items() if not (theme.ansi and no_color)]
+    return [name for name, theme in _THEMES.items() if not (theme.ansi and no_color)]
 
 
 def check_theme(name: str | None) -> None:
     """Raises `UsageError` for a theme that does not exist; None is the terminal's own choice."""
-    if name is not None and name not in BUILTIN_THEMES:
+    if name is not None and name not in _THEMES:
         raise UsageError(
             f"There is no theme named '{visible_line(name)[:40]}'.",
-            suggestion(name, BUILTIN_THEMES) or f"There are {', '.join(BUILTIN_THEMES)}.",
+            suggestion(name, _THEMES) or f"There are {', '.join(_THEMES)}.",
             kind="theme",
         )
 
@@ -50,7 +69,7 @@ def theme_for(
     few_colors = color_system not in ("truecolor", "256")
     if few_colors and not no_color:
         # An RGB theme in 16 colours loses its shades; these use the terminal's own colours.
-        return ANSI_LIGHT if _light_background(environ) else ANSI_DARK
+        return (_LIGHT_16 if _light_background(environ) else _DARK_16).name
     return DARK
 
 
