@@ -9,6 +9,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def latencies(terminal: Recorder, keys: list[str], watch: Watch, pause_s: float)
     for pressed, key in presses:
         terminal.replay(pressed, look)
         waiting[pressed] = watch(terminal, key)
-    terminal.replay(float("inf"), look)
+    terminal.replay(time.monotonic(), look)
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from tests.terminal import Terminal
 
 _READ_BYTES = 65536
 _SLOW_READS_HZ = 50
+_QUESTION = b"\x1b[6n"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Recorder(Terminal):
     """Records without emulating, so that measuring costs the machine next to nothing.
 
     `replay` emulates afterwards, chunk by chunk. `bytes_per_s` makes it a slow line: no more than
-    that is read in a second, and what the app writes beyond it has to wait.
+    that is read in a second, and what the app writes beyond it has to wait. With `buffered` it is a
+    slow line behind sshd, which takes all that the app writes at once: then only the times at which
+    it came are those of the line.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Recorder(Terminal):
     ) -> None:
         super().__init__(command, size, environment)
         self.bytes_per_s: int | None = None
+        self.buffered = False
+        self._asked: deque[float] = deque()
         self._recorded: list[Chunk] = []
         self._replayed = 0
 
@@ -46,9 +52,12 @@ class Recorder(Terminal):
         while (left := until - time.monotonic()) > 0:
             if self.bytes_per_s is None:
                 self._record_one(left, _READ_BYTES)
+            elif self.buffered:
+                self._record_one(0.005, _READ_BYTES)
             else:
                 self._record_one(0, self.bytes_per_s // _SLOW_READS_HZ)
                 time.sleep(1 / _SLOW_READS_HZ)
+            self._answer()
         return self._recorded[first:]
 
     def press(self, keys: str) -> float:
@@ -69,9 +78,20 @@ class Recorder(Terminal):
         if select.select([self.master], [], [], timeout_s)[0]:
             with contextlib.suppress(OSError):
                 data = os.read(self.master, count)
-                self._recorded.append(Chunk(time.monotonic(), data))
+                at = time.monotonic()
+                if self.buffered and self.bytes_per_s and self._recorded:
+                    at = max(at, self._recorded[-1].at) + len(data) / self.bytes_per_s
+                self._recorded.append(Chunk(at, data))
+                self._asked.extend([at] * data.count(_QUESTION))
+
+    def _answer(self) -> None:
+        """Say where the cursor is, as every terminal does, once the question has come through."""
+        while self._asked and self._asked[0] <= time.monotonic():
+            self._asked.popleft()
+            os.write(self.master, b"\x1b[1;1R")
 
     def _read(self, timeout_s: float) -> None:
         # `until` and `until_shown` look at the live screen.
         self._record_one(timeout_s, _READ_BYTES)
+        self._answer()
         self.replay(float("inf"))

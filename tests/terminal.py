@@ -85,14 +85,18 @@ class Terminal:
 
     def left_behind(self) -> list[str]:
         """What is not as the app found it; empty for a restored terminal."""
-        left = [
+        left = self.modes_left()
+        if termios.tcgetattr(self._slave)[:4] != self._settings[:4]:
+            left.append("line settings")
+        return left
+
+    def modes_left(self) -> list[str]:
+        """What the app has switched on and not off again."""
+        return [
             name
             for name, (on, off) in _MODES.items()
             if self.output.rfind(on) >= 0 and self.output.rfind(off) < self.output.rfind(on)
         ]
-        if termios.tcgetattr(self._slave)[:4] != self._settings[:4]:
-            left.append("line settings")
-        return left
 
     def restored(self) -> bool:
         """Whether the terminal is as it was found."""
@@ -129,13 +133,13 @@ class Terminal:
     def take(self, data: bytes) -> None:
         """Take in what the app has written."""
         self.output += data
-        # pyte takes a private SGR for a colour.
-        self._stream.feed(data.replace(b"\x1b[>", b"\x1b["))
+        # pyte takes a private SGR for a colour, and prints half of what it does not know.
+        self._stream.feed(data.replace(b"\x1b[<u", b"").replace(b"\x1b[>", b"\x1b["))
 
 
 def alive(process: psutil.Process) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

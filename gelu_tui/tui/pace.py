@@ -10,7 +10,10 @@ from collections.abc import Callable
 # which is the only thing that sees a slow line behind ssh: sshd takes megabytes at once.
 QUESTION = "\x1b[6n"
 
-_IN_FLIGHT = 2  # frames on the way: with one, a long way would halve the rate of a quick line
+# Frames on the way. With one, a line that is quick but long would stand still half of the time;
+# with two, a slow line would show what is twice as old.
+_IN_FLIGHT = 2
+_SLOW_S = 0.25
 _LOST_S = 3.0  # no answer for so long: it is lost, as when tmux is attached elsewhere
 
 
@@ -30,7 +33,7 @@ class Pace:
         if self._asked and self._clock() - self._asked[0] > _LOST_S:
             self._asked.clear()
             self._answers = False
-        return not self._answers or len(self._asked) < _IN_FLIGHT
+        return not self._answers or len(self._asked) < (1 if self.delay_s > _SLOW_S else _IN_FLIGHT)
 
     def drawn(self) -> bool:
         """A frame is on its way; whether the question shall follow it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,17 @@ from gelu_tui.tui.options import AppOptions
 {before}
 sys.exit(run_app(AppOptions(
     activations=("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu"),
-    max_tokens=40, engine_command={engine!r}, prompt={prompt!r},
+    max_tokens={max_tokens}, engine_command={engine!r}, prompt={prompt!r},
 )))
 """
+
+
+def app_command(
+    engine: str, *, prompt: str | None = None, before: str = "", max_tokens: int = 40
+) -> tuple[str, ...]:
+    """The command that starts the app; `before` is Python that runs first in its process."""
+    script = _START.format(before=before, engine=engine, prompt=prompt, max_tokens=max_tokens)
+    return (sys.executable, "-c", script)
 
 
 @contextmanager
@@ -30,12 +38,22 @@ def terminal(
     prompt: str | None = None,
     before: str = "",
     size: tuple[int, int] = (80, 24),
+    max_tokens: int = 40,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Terminal]:
-    """The app in a terminal; `before` is Python that runs first in its process."""
-    script = _START.format(before=before, engine=engine, prompt=prompt)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    opened = Terminal((sys.executable, "-c", script), size, environment)
+    """The app in a terminal."""
+    command = app_command(engine, prompt=prompt, before=before, max_tokens=max_tokens)
+    with opened(command, home, size, environment or {}) as it:
+        yield it
+
+
+@contextmanager
+def opened(
+    command: tuple[str, ...], home: Path, size: tuple[int, int], environment: Mapping[str, str]
+) -> Iterator[Terminal]:
+    """Any command in a terminal, in a home of its own; at the end it is gone."""
+    it = Terminal(command, size, {"PATH": os.environ["PATH"], "HOME": str(home), **environment})
     try:
-        yield opened
+        yield it
     finally:
-        opened.close()
+        it.close()
