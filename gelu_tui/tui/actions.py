@@ -30,19 +30,25 @@ class Action:
             self.label or self.title or self.help,
             show=bool(self.label),
             key_display=_shown_in_footer(self.keys),
+            # A text field has uses of its own for some function keys.
+            priority=all(_is_function_key(key) for key in self.keys.split(",")),
             id=self.name,
         )
 
 
 def _shown_in_footer(keys: str) -> str | None:
     first = keys.split(",")[0]
-    return first.upper() if first.startswith("f") and first[1:].isdigit() else None
+    return first.upper() if _is_function_key(first) else None
+
+
+def _is_function_key(key: str) -> bool:
+    return key[:1] == "f" and key[1:].isdigit()
 
 
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
 
 COMPARE_ACTIONS = (
-    Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
+    Action("run", "ctrl+r", "", "Run", "Run the prompt; Enter in the prompt does it too."),
     Action(
         "stop",
         "ctrl+g,escape",

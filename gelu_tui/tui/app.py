@@ -202,7 +202,6 @@ class GeluApp(App[None]):
         watchdog.start()
         if self.compare.shown is not None:
             self.compare.shown.save_now()
-            self.compare.shown.end()
         self.exit(return_code=128 + number)
 
     def _fatal_error(self) -> None:

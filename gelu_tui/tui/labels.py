@@ -170,13 +170,18 @@ def totals(comparison: Comparison) -> str:
     return " · ".join(parts)
 
 
-def settings(choices: Choices, shown: Comparison | None) -> str:
-    """The settings of the next run; its functions too where the screen shows others."""
+def settings(
+    choices: Choices, shown: Comparison | None, has_chat_template: bool | None = None
+) -> str:
+    """The settings of the next run; its functions too where the screen shows others.
+
+    `has_chat_template` is the loaded model's; None while none is loaded.
+    """
     names = [variant.name for variant in choices.variants()]
     parts = []
     if shown is not None and names != [stream.name for stream in shown.streams]:
         parts.append(f"next: {', '.join(names)}")
-    parts.append({None: "chat if it has a template", True: "chat", False: "raw"}[choices.chat])
+    parts.append(_chat(choices.chat, has_chat_template))
     parts.append(f"{choices.max_tokens} tokens")
     parts.append(f"reference {choices.reference or 'native'}")
     parts.append(choices.schedule)
@@ -185,3 +190,11 @@ def settings(choices: Choices, shown: Comparison | None) -> str:
     else:
         parts.append("functions in float32")
     return visible_line(" · ".join(parts))
+
+
+def _chat(wanted: bool | None, has_template: bool | None) -> str:
+    if wanted is not None:
+        return "chat template" if wanted else "raw prompt"
+    if has_template is None:
+        return "chat if there is a template"
+    return "chat template" if has_template else "raw prompt (no chat template)"

@@ -38,9 +38,10 @@ def named(stream: Stream, index: int) -> str:
         # A special token, the end, or part of a character: the fork event may name it.
         fork = stream.fork
         text = fork.variant_text if fork is not None and fork.step == index else ""
-        if not text and index == len(stream.tokens) - 1 and stream.finish_reason == "stop":
-            return "end of text"
-    return visible_line(text) if text.strip() else visible_line(text).replace(" ", "␣") or "∅"
+        if not text:
+            ended = index == len(stream.tokens) - 1 and stream.finish_reason == "stop"
+            return "end of text" if ended else "…"
+    return visible_line(text) if text.strip() else visible_line(text).replace(" ", "␣")
 
 
 def _marked(stream: Stream, index: int) -> str:

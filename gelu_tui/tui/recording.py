@@ -25,6 +25,7 @@ class Shown:
         self.loaded = loaded
         self.saved = saved
         self.live = saved is None
+        self._unsaved = True
         self._error: ErrorInfo | None = None
         self._run = SavedRun(history) if history is not None else None
 
@@ -51,10 +52,12 @@ class Shown:
         """Save without holding the app up; what the user should be told, if anything."""
         if self._run is None or not self.comparison.total_tokens:
             return None
-        return await self._run.save(self.document())
+        problem = await self._run.save(self.document())
+        self._unsaved = problem is not None
+        return problem
 
     def save_now(self) -> ErrorInfo | None:
-        """Save before returning, where it has not ended yet: the app is about to."""
-        if self._run is None or not self.live or not self.comparison.total_tokens:
+        """Save before returning, unless that is done: the app is about to end."""
+        if self._run is None or not self._unsaved or not self.comparison.total_tokens:
             return None
         return self._run.save_now(self.document())

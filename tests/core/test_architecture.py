@@ -12,8 +12,8 @@ import gelu_tui.core
 
 HEAVY = {"mlx", "mlx_lm", "transformers", "tokenizers", "huggingface_hub", "numpy", "torch"}
 
-# Used by the engine only: statistics over logits.
-NUMERIC = {"gelu_tui.core.statistics"}
+# Statistics over logits, used by the engine only, and the picker's curves.
+NUMERIC = {f"gelu_tui.core.{name}" for name in ("statistics", "curves", "curve_views")}
 CORE = {f"gelu_tui.core.{module.name}" for module in pkgutil.iter_modules(gelu_tui.core.__path__)}
 
 
@@ -33,7 +33,7 @@ def test_the_core_is_light() -> None:
     assert not found & (HEAVY | {"textual"})
 
 
-def test_the_cores_statistics_need_no_more_than_numpy() -> None:
+def test_what_computes_needs_no_more_than_numpy() -> None:
     found = imported_by(*NUMERIC)
     assert "numpy" in found
     assert not found & (HEAVY - {"numpy"} | {"textual"})

@@ -112,6 +112,7 @@ async def driven(
         "engine_command": fake_engine(scenario, step_s),
         "activations": FIVE,
         "max_tokens": 40,
+        "theme": "textual-dark",
         **options,
     }
     app = GeluApp(AppOptions(**settings))

@@ -123,8 +123,7 @@ def test_quit_ends_an_engine_that_hangs(tmp_path: Path) -> None:
 
 def test_a_fault_of_the_app_is_a_sentence_and_a_log_entry(tmp_path: Path) -> None:
     before = (
-        "from gelu_tui.tui.screens.compare import CompareScreen\n"
-        "CompareScreen.action_help = lambda self: 1 / 0\n"
+        "from gelu_tui.tui.navigation import Navigation\nNavigation.help = lambda self: 1 / 0\n"
     )
     with terminal(fake_engine("five", 0.05), tmp_path, prompt="x", before=before) as opened:
         engine = running(opened)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from textual.app import SystemCommand
 
 from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.pane_grid import PaneGrid
+from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.prompt import Prompt
-from gelu_tui.tui.widgets.stream_view import StreamView
+from gelu_tui.tui.widgets.token_pane import TokenPane
 from tests.tui.driving import PROMPT, driven, ready
 
 
@@ -29,7 +30,7 @@ async def test_a_prompt_is_typed_and_run_with_enter() -> None:
         shown = it.screen()
         for text in ("= reference", "identical, 40 tokens", "diverges at 10", "diverges at 1 "):
             assert text in shown, shown
-        assert "ready · demo · float32 · lockstep · cpu" in shown
+        assert "done · demo · float32 · lockstep · cpu" in shown
         assert "tok/s in all" in shown
         assert "gelu_approx ◆ native" in shown
 
@@ -37,7 +38,7 @@ async def test_a_prompt_is_typed_and_run_with_enter() -> None:
 async def test_the_first_divergent_token_is_marked_and_the_shared_prefix_is_quiet() -> None:
     async with driven(prompt=PROMPT, activations=("gelu_approx", "gelu_fast_approx")) as it:
         await it.until_finished()
-        reference, variant = it.app.compare.query(StreamView)
+        reference, variant = it.app.compare.query(TokenPane)
         line = [seg for y in range(3) for seg in variant.render_line(y)]
         quiet = "".join(seg.text for seg in line if seg.style and seg.style.dim)
         marked = [seg for seg in line if "►light" in seg.text]
@@ -56,10 +57,10 @@ async def test_streams_are_shown_while_they_grow() -> None:
         await it.press("ctrl+r")
         await it.until_shown("The sky is")
         assert it.phase is Phase.RUNNING
-        assert "same so far" in it.screen()
+        await it.until_shown("same so far")
+        await it.until_shown("/40")
         assert "running" in it.screen()
-        assert "/40" in it.screen()
-        await it.until_shown("/40 · 2")
+        await it.until(lambda: re.search(r"\d\d\.\d tok/s · avg", it.screen()), "live rates")
 
 
 async def test_a_prompt_given_on_the_command_line_runs_at_once_and_stands_in_the_field() -> None:
@@ -158,9 +159,11 @@ async def test_a_pane_becomes_the_reference_of_the_next_run() -> None:
         await it.until_finished()
         assert it.comparison.reference.name == "gelu_approx"
         await it.press("tab")
-        await it.until(lambda: isinstance(it.app.focused, StreamView), "a pane has the focus")
+        await it.until(lambda: isinstance(it.app.focused, TokenPane), "a pane has the focus")
         await it.press("r")
         await it.until_shown("reference gelu ·")
+        await it.until(lambda: it.app.compare.board.perspective.reference == 0, "seen from gelu")
+        await it.until_shown("= reference")
         await it.press("ctrl+r")
         await it.until(lambda: it.comparison.reference.name == "gelu", "the new reference")
         await it.until_finished()
@@ -171,7 +174,7 @@ async def test_one_to_eight_panes() -> None:
     for count in (1, 2, 8):
         async with driven(prompt="x", activations=eight[:count], size=(80, 24)) as it:
             await it.until_finished()
-            assert len(it.app.compare.query_one(PaneGrid).panes) == count
+            assert len(it.app.compare.query_one(Board).panes) == count
             for name in eight[:count]:
                 assert name in it.screen()
 
@@ -182,37 +185,37 @@ async def test_the_view_follows_the_tail_until_the_user_scrolls_up() -> None:
     ) as it:
         await it.type("x")
         await it.press("enter")
-        view = it.app.compare.query_one(StreamView)
-        await it.until(lambda: len(view.rows) > 60, "a long text")
-        assert view.is_at_end
+        view = it.app.compare.query_one(TokenPane)
+        await it.until(lambda: len(view.buffer) > 400, "a long text")
+        assert view.view.at_end
         await it.press("tab")
         await it.until(lambda: view.has_focus, "the view has the focus")
         await it.press("pageup")
-        await it.until(lambda: not view.is_at_end, "scrolled up")
-        place = view.top
-        longer = len(view.rows) + 10
-        await it.until(lambda: len(view.rows) > longer, "more text")
-        assert view.top == place
+        await it.until(lambda: not view.view.follows, "scrolled up")
+        place = view.view.offset
+        longer = len(view.buffer) + 100
+        await it.until(lambda: len(view.buffer) > longer, "more text")
+        assert view.view.offset == place
         await it.press("end")
-        await it.until(lambda: view.is_at_end, "the end again")
-        longer = len(view.rows) + 10
-        await it.until(lambda: len(view.rows) > longer, "more text")
-        assert view.is_at_end
+        await it.until(lambda: view.view.follows, "the end again")
+        longer = len(view.buffer) + 100
+        await it.until(lambda: len(view.buffer) > longer, "more text")
+        assert view.view.at_end
 
 
 async def test_a_maximised_pane_gives_way_to_another_number_of_panes() -> None:
     async with driven(prompt="x") as it:
         await it.until_finished()
         await it.press("tab")
-        await it.until(lambda: isinstance(it.app.focused, StreamView), "a pane has the focus")
-        it.app.compare.action_maximize()
+        await it.until(lambda: isinstance(it.app.focused, TokenPane), "a pane has the focus")
+        await it.press("z")
         await it.until(lambda: "gelu_approx" not in it.screen(), "one pane alone", every_s=0.1)
         assert "identical, 40 tokens" in it.screen()
         await it.app.compare.choose(replace(it.app.compare.choices, activations=("relu", "silu")))
         await it.press("ctrl+r")
         await it.until(lambda: len(it.comparison.streams) == 2, "two streams")
         await it.until_finished()
-        assert "─ silu" in it.screen()
+        assert "silu" in it.screen()
         assert "x" in it.screen().splitlines()[0]
 
 
@@ -222,16 +225,16 @@ async def test_the_palette_holds_the_actions_and_the_settings() -> None:
         def commands() -> dict[str, SystemCommand]:
             return {c.title: c for c in it.app.get_system_commands(it.app.screen)}
 
-        assert {"Run", "Activations", "Reload the model", "Schedule: solo"} <= set(commands())
-        assert "Stop" not in commands()
+        wanted = {"Run", "Activation functions", "Reload the model", "Schedule: solo"}
+        assert wanted <= set(commands())
         await commands()["Schedule: solo"].callback()
         await commands()["Tokens: 80"].callback()
-        await it.until_shown("80 tokens · solo")
+        await it.until_shown("80 tokens · reference native · solo")
 
 
 async def test_help_lists_the_keys() -> None:
     async with ready() as it:
         await it.press("f1")
-        await it.until_shown("Stop the run or the load")
+        await it.until_shown("In a pane (Tab goes there)")
         await it.press("enter")
         await it.until_shown("Type a prompt")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from textual.color import Color
 
+from gelu_tui.core.wrapping import cells
 from gelu_tui.tui.widgets.prompt import Prompt
-from gelu_tui.tui.widgets.stream_view import StreamView
+from gelu_tui.tui.widgets.token_pane import TokenPane
 from tests.tui.driving import PROMPT, driven, ready
 
 
@@ -16,15 +15,15 @@ from tests.tui.driving import PROMPT, driven, ready
 async def test_a_finished_comparison_fits_its_terminal(size: tuple[int, int]) -> None:
     async with driven(prompt=PROMPT, size=size) as it:
         await it.until_finished()
-        await it.until_shown("^r Run")  # the footer is made anew when a run ends
+        await it.until_shown("F1 Help")  # the footer is made anew when a run ends
         rows = it.screen().splitlines()
         assert all(len(row) <= size[0] for row in rows)
         assert PROMPT in rows[0]
-        assert "= reference" in it.screen()
+        assert "identical, 40" in it.screen()
         assert "tok/s in all" in rows[-2]
-        assert "^r Run" in rows[-1]
+        assert "F1 Help" in rows[-1]
         if size[0] >= 80:
-            for text in ("diverges at 10", "diverges at 1 ", "diverges at 0", "identical, 40"):
+            for text in ("diverges at 10", "diverges at 1 ", "diverges at 0", "= reference"):
                 assert text in it.screen()
             assert "^q Quit" in rows[-1]
 
@@ -47,8 +46,9 @@ async def test_a_resize_in_the_middle_of_a_run_wraps_anew() -> None:
         for size in ((80, 24), (200, 50), (41, 13), (120, 36)):
             await it.pilot.resize_terminal(*size)
         await it.until_finished()
-        for view in it.app.compare.query(StreamView):
-            assert all(line.cell_length <= view.size.width for line in view.rows)
+        for view in it.app.compare.query(TokenPane):
+            rows = [row for _, row in view.view.rows()]
+            assert all(cells(row.text[: row.shown]) < view.size.width for row in rows)
 
 
 async def test_hostile_text_is_visible_and_does_nothing() -> None:
@@ -58,7 +58,7 @@ async def test_hostile_text_is_visible_and_does_nothing() -> None:
         for text in ("␛[31mred", "␛]0;owned␇", "[bold]markup[/]", "⟨U+202E⟩abc", "␀", "␍"):
             assert text in shown
         for y in range(5):
-            for view in it.app.compare.query(StreamView):
+            for view in it.app.compare.query(TokenPane):
                 drawn = "".join(segment.text for segment in view.render_line(y))
                 assert not set(drawn) & {"\x1b", "\x00", "\x07", "\r", "\u202e"}
 
@@ -97,7 +97,7 @@ async def test_nothing_is_black_on_black_without_colour(monkeypatch: pytest.Monk
     async with driven(prompt=PROMPT) as it:
         await it.until_finished()
         assert not any(theme.ansi for theme in it.app.available_themes.values())
-        view = it.app.compare.query(StreamView)[2]
+        view = it.app.compare.query(TokenPane)[2]
         segments = [s for y in range(4) for s in view.render_line(y) if "►" in s.text]
         assert segments[0].style is not None
         assert segments[0].style.reverse
@@ -106,16 +106,21 @@ async def test_nothing_is_black_on_black_without_colour(monkeypatch: pytest.Monk
 async def test_every_theme_keeps_the_fork_distinct_and_readable() -> None:
     async with driven(prompt=PROMPT) as it:
         await it.until_finished()
-        view = it.app.compare.query(StreamView)[2]
+        view = it.app.compare.query(TokenPane)[2]
         for theme in it.app.available_themes.values():
             if theme.ansi:  # drawn in the terminal's own colours
                 continue
             it.app.theme = theme.name
-            await asyncio.sleep(0.1)
-            styles = [s.style for y in range(4) for s in view.render_line(y) if "►" in s.text]
-            assert styles[0] is not None
-            assert styles[0].color is not None
-            assert styles[0].bgcolor is not None
-            ink, block = map(Color.from_rich_color, (styles[0].color, styles[0].bgcolor))
-            assert block == Color.parse(it.app.theme_variables["warning"]), theme.name
+            warning = Color.parse(it.app.theme_variables["warning"])
+
+            def block_and_ink(view: TokenPane = view) -> tuple[Color, Color]:
+                styles = [s.style for y in range(4) for s in view.render_line(y) if "►" in s.text]
+                assert styles[0] is not None
+                return (
+                    Color.from_rich_color(styles[0].bgcolor),
+                    Color.from_rich_color(styles[0].color),
+                )
+
+            await it.until(lambda w=warning: block_and_ink()[0] == w, f"the block of {theme.name}")
+            block, ink = block_and_ink()
             assert block.get_contrast_text(1.0).brightness == pytest.approx(ink.brightness, abs=0.2)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from textual.style import Style
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui import labels
-from gelu_tui.tui.layout import MIN_PANE_ROWS, pane_columns
-from gelu_tui.tui.stream_text import StreamStyles, stream_content
-
-STYLES = StreamStyles(shared=Style(dim=True), fork=Style(reverse=True), error=Style(bold=True))
+from gelu_tui.tui.layout import MIN_PANE_ROWS, Arrangement, Layout, arrangement, pane_columns
+from gelu_tui.tui.pieces import ending, pieces
 
 
 def comparison(reference: list[str], variant: list[str]) -> Comparison:
@@ -41,26 +38,19 @@ def end(made: Comparison, *reasons: p.FinishReason) -> None:
         made.apply(p.StreamFinished(stream, reason))
 
 
-def shown(made: Comparison) -> list[tuple[str, str]]:
-    """The variant's text as (text, kind) runs."""
-    content = stream_content(made.streams[1], is_reference=False, styles=STYLES)
-    kinds = {STYLES.shared: "shared", STYLES.fork: "fork", STYLES.error: "error"}
-    spans = [(s.start, s.end, kinds[s.style]) for s in content.spans if s.style in kinds]  # type: ignore[index]
-    return [(content.plain[start:stop], kind) for start, stop, kind in spans]
-
-
 def plain(made: Comparison) -> str:
-    return stream_content(made.streams[1], is_reference=False, styles=STYLES).plain
+    stream = made.streams[1]
+    fork = stream.first_divergent_token
+    return "".join(pieces(stream, fork)) + ending(stream, fork)
 
 
 def test_while_streams_agree_all_of_it_is_quiet() -> None:
     made = comparison(["The", " sky"], ["The", " sky"])
-    assert shown(made) == [("The sky", "shared")]
+    assert plain(made) == "The sky"
 
 
 def test_only_the_first_divergent_token_is_marked() -> None:
     made = comparison(["The", " sky", " is"], ["The", " sea", " is"])
-    assert shown(made) == [("The", "shared"), ("►sea", "fork")]
     assert plain(made) == "The ►sea is"
 
 
@@ -89,7 +79,7 @@ def test_a_stream_that_ends_before_the_reference_diverges_at_its_end() -> None:
     made = comparison(["a", "b"], ["a"])
     end(made, "length", "stop")
     assert made.streams[1].first_divergent_token == 1
-    assert plain(made) == "a►end of text"
+    assert plain(made) == "a ►end of text"
 
 
 def test_a_failed_stream_says_why_after_its_text() -> None:
@@ -120,23 +110,35 @@ def test_how_a_stream_stands(
 ) -> None:
     made = comparison(reference, variant)
     end(made, *reasons)
-    assert labels.divergence(made.streams[1], made.reference, running=running) == expected
+    stream = made.streams[1]
+    first = stream.first_divergent_token
+    assert labels.divergence(stream, made.reference, first, running=running) == expected
 
 
 def test_the_reference_is_named_as_such() -> None:
     made = comparison(["a"], ["b"])
-    assert labels.divergence(made.reference, made.reference, running=True) == "= reference"
+    assert labels.divergence(made.reference, made.reference, None, running=True) == "= reference"
 
 
 def test_counts_while_running_after_the_end_and_when_cut_off() -> None:
     made = comparison(["a", "b"], ["a", "b"])
     stream = made.streams[1]
-    assert labels.counts(stream, 256, running=True) == "2/256 · 1.0 tok/s"
-    assert labels.counts(stream, 256, running=False) == "2/256 cut off · 1.0 tok/s"
+    assert labels.counts(stream, 256, running=True) == "2/256"
+    assert labels.counts(stream, 256, running=False) == "2/256 cut off"
     end(made, "length", "stop")
-    assert labels.counts(stream, 256, running=True) == "2/256 ended · 1.0 tok/s"
-    assert labels.counts(made.reference, 2, running=False) == "2/2 limit · 1.0 tok/s"
+    assert labels.counts(stream, 256, running=True) == "2/256 ended"
+    assert labels.counts(made.reference, 2, running=False) == "2/2 limit"
     assert labels.counts(comparison([], []).streams[1], 9, running=True) == "0/9"
+
+
+def test_rates_now_and_on_average_with_their_unit() -> None:
+    made = comparison(["a", "b"], ["a", "b"])
+    said, short = labels.rates(made.streams[1], running=True)
+    assert said == "1.0 tok/s · avg 1.0 · first token 1.00 s"
+    assert short == "1.0 tok/s"
+    end(made, "length", "length")
+    assert labels.rates(made.streams[1], running=False)[0].startswith("1.0 tok/s avg")
+    assert labels.rates(comparison([], []).streams[1], running=True) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -175,9 +177,28 @@ def test_columns(panes: int, width: int, height: int, columns: int) -> None:
 
 def test_panes_are_never_unreadably_narrow() -> None:
     for panes, width, height in itertools.product(range(1, 9), range(40, 260, 7), range(5, 60, 5)):
-        columns = pane_columns(panes, width, height)
-        assert 1 <= columns <= panes
-        assert width // columns >= 22
-        rows = -(-panes // columns)
-        fits_alone = height >= MIN_PANE_ROWS * panes
-        assert height // rows >= MIN_PANE_ROWS or not fits_alone
+        found = arrangement(panes, width, height)
+        if found.tabs:
+            assert pane_columns(panes, width, height) is None
+            continue
+        assert 1 <= found.columns <= panes
+        assert width // found.columns >= min(width, 22)
+        assert panes == 1 or height // -(-panes // found.columns) >= MIN_PANE_ROWS
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("auto", Arrangement(3)),
+        ("columns", Arrangement(5)),
+        ("grid", Arrangement(3)),
+        ("tabs", Arrangement(1, tabs=True)),
+    ],
+)
+def test_a_layout_of_ones_own(layout: Layout, expected: Arrangement) -> None:
+    assert arrangement(5, 120, 32, layout) == expected
+
+
+def test_where_panes_do_not_fit_there_are_tabs() -> None:
+    assert arrangement(8, 50, 16) == Arrangement(1, tabs=True)
+    assert arrangement(1, 50, 4) == Arrangement(1)

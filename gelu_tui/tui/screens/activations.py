@@ -25,6 +25,7 @@ from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
 from gelu_tui.tui.picking import Picking
 from gelu_tui.tui.widgets.curve import CurvePlot, terminal_dots
+from gelu_tui.tui.widgets.formula_field import FormulaField
 
 _CHECK_AFTER_S = 0.04  # a formula is looked at once the typing pauses that long
 
@@ -60,7 +61,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         super().__init__()
         self.picking = Picking(choices, native)
         self.view = 0
-        self._leaving = False
+        self._leaving: int | None = None  # the row on which leaving was asked for once
         self._home = 0  # the row to come back to while the field finds others
 
     def compose(self) -> ComposeResult:
@@ -74,7 +75,9 @@ class ActivationsScreen(ModalScreen[Choices | None]):
                     yield Static(id="about", markup=False)
                     yield CurvePlot()
                     yield Static(id="facts", markup=False)
-            yield Input(placeholder="Tab: find a name, or your own NAME=EXPRESSION", id="formula")
+            yield FormulaField(
+                placeholder="Tab: find a name, or your own NAME=EXPRESSION", id="formula"
+            )
             yield Static(id="said", markup=False)
             yield Static(Content.from_markup(KEYS), id="keys")
 
@@ -95,8 +98,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         return self.query_one(FunctionList)
 
     @property
-    def _input(self) -> Input:
-        return self.query_one(Input)
+    def _input(self) -> FormulaField:
+        return self.query_one(FormulaField)
 
     @property
     def _index(self) -> int:
@@ -172,7 +175,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self) -> None:
         self._show_details(self._shown())
-        if self._leaving:
+        if self._leaving not in (None, self._index):
             self._say_chosen()
 
     def _shown(self) -> Variant:
@@ -203,7 +206,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        self.run_worker(self._check(event.value), group="check", exclusive=True)
+        self.run_worker(lambda: self._check(event.value), group="check", exclusive=True)
 
     async def _check(self, text: str) -> None:
         """Say what is known of the text in the field, and draw it."""
@@ -251,7 +254,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         except GeluError as error:
             self._say_error(error)
             return False
-        self._input.value = ""
+        with self._input.prevent(Input.Changed):
+            self._input.value = ""
         self._show(index)
         if not self.picking.rows[index].chosen and "=" in text:
             self._say_error(
@@ -280,14 +284,14 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         if self.focused is self._input and self._input.value:
             self._list.focus()
             return
-        if self._leaving or not (self.picking.changed or "=" in self._input.value):
+        if self._leaving is not None or not (self.picking.changed or "=" in self._input.value):
             self.dismiss(None)
             return
         self._say(
             "! Not taken yet: Enter keeps the changes, Esc again discards them.",
             "bold $text-warning",
         )
-        self._leaving = True
+        self._leaving = self._index
 
     # --- what is said -------------------------------------------------------------------------
 
@@ -319,5 +323,5 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         )
 
     def _tell(self, content: Content) -> None:
-        self._leaving = False
+        self._leaving = None
         self.query_one("#said", Static).update(content)

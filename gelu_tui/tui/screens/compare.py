@@ -84,7 +84,7 @@ class CompareScreen(Screen[None]):
         yield self.board
         yield Notice()
         yield StatusLine()
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
         yield Static(id="too-small", markup=False)
 
     async def on_mount(self) -> None:
@@ -240,8 +240,7 @@ class CompareScreen(Screen[None]):
         match event:
             case p.Loaded():
                 self.query_one(Notice).clear_news()
-                if self.shown is None:
-                    await self.show_choices()
+                await self.show_choices()
             case p.Started():
                 await self._begin(event)
             case p.Failed():
@@ -326,7 +325,10 @@ class CompareScreen(Screen[None]):
             )
 
     def _show_settings(self) -> None:
-        self.query_one(InfoLine).settle(labels.settings(self.choices, self.comparison))
+        loaded = self.session.loaded
+        template = loaded.has_chat_template if loaded else None
+        text = labels.settings(self.choices, self.comparison, template)
+        self.query_one(InfoLine).settle(text)
 
     def phase_changed(self) -> None:
         """Bring status line, footer and timer up to date; cheap while the phase stays."""

@@ -63,16 +63,16 @@ class HelpScreen(ModalScreen[None]):
             "panes": ("In a pane (Tab goes there)", (*MOVING_KEYS, *self._rows(PANE_ACTIONS))),
         }
         table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold", no_wrap=True)
+        table.add_column(no_wrap=True)
         table.add_column(ratio=1)
         for title, rows in (
             *(sections[name] for name in self._order),
             ("Everywhere", (*self._rows(COMPARE_ACTIONS), *OTHER_KEYS)),
             ("Signs", _MARKS),
         ):
-            table.add_row("", f"[{title}]", style="bold")
+            table.add_row(title, "", style="bold underline")
             for key, text in rows:
-                table.add_row(key, text)
+                table.add_row(f"  {key}", text)
             table.add_row()
         return table
 

@@ -36,52 +36,57 @@ class PaneHead(Static):
 
     def __init__(self) -> None:
         super().__init__()
-        self._numbers = Numbers()
-        self.rows = 1
+        self._rows = 1
+        self._shown: tuple[Perspective, int, bool] | None = None
+        self._written: tuple[object, ...] = ()
 
     def set_rows(self, rows: int) -> None:
         """Take one to three rows."""
-        if rows != self.rows:
-            self.rows = rows
+        if rows != self._rows:
+            self._rows = rows
             self.styles.height = rows
             self._write()
 
-    def show(self, numbers: Numbers) -> None:
-        """Write the numbers; cheap if they are the same."""
-        if numbers != self._numbers:
-            self._numbers = numbers
-            self._write()
+    def show(self, perspective: Perspective, index: int, *, running: bool) -> None:
+        """Tell of one stream of a comparison as it stands; cheap if nothing has changed."""
+        self._shown = (perspective, index, running)
+        self._write()
 
     def on_resize(self) -> None:
-        """Keep the right texts at the right."""
+        """Another width has room for other words."""
         self._write()
 
     def _write(self) -> None:
-        n = self._numbers
+        width, rows = self.size.width, self._rows
+        if self._shown is None or not width:
+            return
+        perspective, index, running = self._shown
+        n = numbers(perspective, index, width, rows, running=running)
+        if (n, width, rows) == self._written:
+            return
+        self._written = (n, width, rows)
         style = {"fork": "bold $text-warning", "reference": "bold"}.get(n.kind, "")
-        match self.rows:
+        state = (n.state, style)
+        match rows:
             case 1:
-                rows = [self._row((n.state, style), n.rate or n.counts)]
+                lines = [self._row(state, n.rate or n.counts)]
             case 2:
-                rows = [self._row((n.state, style), n.counts), self._row((n.kl, ""), n.rate)]
+                lines = [self._row(state, n.counts), self._row((n.kl, ""), n.rate)]
             case _:
-                rows = [
-                    self._row((n.state, style), n.counts),
+                lines = [
+                    self._row(state, n.counts),
                     self._row((n.rates, ""), ""),
                     self._row((n.kl, ""), ""),
                 ]
-        self.update(Content("\n").join(rows), layout=False)
+        self.update(Content("\n").join(lines), layout=False)
 
     def _row(self, left: tuple[str, str], right: str) -> Content:
         text, style = left
         room = self.size.width - 1
-        if len(text) + len(right) + 2 > room:
-            right = right if len(right) + 2 + 12 <= room else ""
-            text = (
-                Content(text)
-                .truncate(max(0, room - (len(right) + 2 if right else 0)), ellipsis=True)
-                .plain
-            )
+        # What stands on the left matters more: the right gives way word by word.
+        while right and len(text) + len(right) + 2 > room:
+            right = right.rpartition(" ")[0]
+        text = Content(text).truncate(max(0, room), ellipsis=True).plain
         gap = " " * max(0, room - Content(text).cell_length - len(right))
         return Content.assemble((text, style), gap, (right, "dim"))
 

@@ -11,7 +11,7 @@ from gelu_tui.core.comparison import Perspective
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels
 from gelu_tui.tui.layout import head_rows
-from gelu_tui.tui.widgets.pane_head import PaneHead, numbers
+from gelu_tui.tui.widgets.pane_head import PaneHead
 from gelu_tui.tui.widgets.token_pane import Standing, TokenPane
 
 
@@ -83,6 +83,4 @@ class StreamPane(Vertical):
 
     def show_numbers(self, perspective: Perspective, *, running: bool) -> None:
         """Bring the head up to date."""
-        head = self._head
-        found = numbers(perspective, self.index, head.size.width, head.rows, running=running)
-        head.show(found)
+        self._head.show(perspective, self.index, running=running)

@@ -21,6 +21,8 @@ from gelu_tui.tui.row_style import Overlay, overlaid, segments, token_runs
 
 _STRIPS = 512  # rows kept ready to be drawn: several screens
 
+_ATTRIBUTES_ONLY = frozenset({"shared", "cursor", "echo", "hover", "bar"})
+
 # What a row's look depends on besides its text.
 _State = tuple[object, ...]
 
@@ -202,10 +204,13 @@ class TokenRows(Widget):
 
     def style_of(self, name: str) -> Style:
         """A component style, to be laid on top of another."""
-        # Without colour a block is made by the terminal itself, whatever its background.
-        if self.app.no_color and name in ("fork", f"level{TOP_LEVEL}"):
+        # Without colours, or with the terminal's own, a block is made by the terminal itself: it
+        # reads whatever the background is.
+        app = self.app
+        if name in ("fork", f"level{TOP_LEVEL}") and (app.no_color or app.native_ansi_color):
             return Style(bold=True, reverse=True)
-        return self.get_visual_style(f"token--{name}", partial=True)
+        # Textual's partial styles have no opaque background.
+        return self.get_visual_style(f"token--{name}", partial=name in _ATTRIBUTES_ONLY)
 
     # --- selecting ----------------------------------------------------------------------------
 
