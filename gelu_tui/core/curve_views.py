@@ -124,14 +124,16 @@ def facts(variant: Variant, others: Iterable[Variant] = ()) -> list[str]:
             f"RMS error {number(found.rms)} at N(0,1)",
         ]
     smooth = "smooth" if found.kink is None else f"not smooth at x = {number(round(found.kink, 2))}"
-    shape = "monotonic" if found.monotonic else "not monotonic"
-    sign = "negative outputs" if found.lowest < 0 else "no negative outputs"
-    lines.append(f"{smooth} · {shape} · {sign}")
-    if found.lowest < 0 and not found.monotonic:
+    lines.append(f"{smooth} · {'monotonic' if found.monotonic else 'not monotonic'}")
+    if found.lowest >= 0:
+        lines.append("no negative outputs")
+    elif found.monotonic:
+        lines.append("negative outputs")
+    else:
         lines.append(f"lowest {number(found.lowest)} at x = {number(round(found.lowest_at, 2))}")
     twins = [other.name for other in others if other.name != variant.name and same(variant, other)]
     if twins:
-        lines.append(f"control: the same function as {', '.join(twins)}")
+        lines.append(f"control of {', '.join(twins)}")
     return lines
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Vertical
@@ -206,8 +206,9 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        self.run_worker(lambda: self._check(event.value), group="check", exclusive=True)
+        self._check(event.value)
 
+    @work(group="check", exclusive=True)
     async def _check(self, text: str) -> None:
         """Say what is known of the text in the field, and draw it."""
         if not text.strip():
