@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
 import sys
 from dataclasses import asdict
@@ -43,6 +45,10 @@ def open_app(
         os.environ["NO_COLOR"] = "1"
     else:
         os.environ.pop("NO_COLOR", None)  # Textual would take it for set even if it is empty
+    # Textual reads and draws UTF-8 whatever the locale says.
+    if isinstance(sys.__stderr__, io.TextIOWrapper):
+        sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
+    gc.disable()  # while there is no frame yet: start-up makes little garbage; the app enables it
     from gelu_tui.tui.app import run_app
     from gelu_tui.tui.options import AppOptions
     from gelu_tui.tui.themes import check_theme

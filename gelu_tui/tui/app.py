@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterable
 from inspect import isawaitable
@@ -15,29 +12,28 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.history import History
 from gelu_tui.core.settings_writing import save_setting
 from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.ending import Ending
 from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
+from gelu_tui.tui.pace import QUESTION, Pace
 from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.session import BUSY, Session
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 from gelu_tui.tui.widgets.board import Board
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_EXIT_GRACE_S = 3.0
 
 
 class GeluApp(App[None]):
@@ -46,7 +42,10 @@ class GeluApp(App[None]):
     TITLE = "gelu-tui"
     # Textual reads the style sheets of screens that are pushed; this one is there from the start.
     CSS_PATH = "screens/compare.tcss"
-    BINDINGS: ClassVar = [Binding("ctrl+q", "quit", "Quit", priority=True)]
+    BINDINGS: ClassVar = [
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
+    ]
 
     def __init__(self, options: AppOptions) -> None:
         super().__init__()
@@ -57,6 +56,8 @@ class GeluApp(App[None]):
         choices = Choices.from_options(options)
         self.compare = CompareScreen(choices, options.prompt, board, options.refresh)
         self.go = Navigation(self, self.compare)
+        self.pace = Pace()
+        self.ending = Ending(self, self.session.kill, self._save_now)
         self.animation_level = "none"
         self._problems = list(options.warnings)
         self._set_keys()
@@ -66,6 +67,9 @@ class GeluApp(App[None]):
         self.user_keys, problems = keymap(self.options.keys, ACTIONS)
         self._problems += problems
         self.set_keymap(self.user_keys)
+        for action in ACTIONS:
+            if not action.keys and action.name in self.user_keys:
+                self.bind(self.user_keys[action.name], action.call, show=False)
 
     def _set_theme(self) -> None:
         for theme in OWN_THEMES:
@@ -83,9 +87,7 @@ class GeluApp(App[None]):
 
     async def on_mount(self) -> None:
         """Take the signals; the engine starts after the first frame."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._end_by_signal, number)
+        self.ending.begin()
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         self.call_after_refresh(self._open)
 
@@ -100,8 +102,8 @@ class GeluApp(App[None]):
             self.start_engine()
             if self.options.prompt is not None:
                 await self.compare.action_run()
-        for problem in self._problems[:1]:
-            self.compare.complain(problem)
+        if self._problems:
+            self.compare.complain(_together(self._problems))
         self.run_worker(self._recall_prompts(), group="history")
 
     async def _recall_prompts(self) -> None:
@@ -111,11 +113,8 @@ class GeluApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-        if self.compare.shown is not None:
-            self.compare.shown.save_now()
+        self.ending.end()
+        self._save_now()
         await self.session.close()
 
     # --- the engine ---------------------------------------------------------------------------
@@ -146,16 +145,22 @@ class GeluApp(App[None]):
     def _answer_fed_text(self, event: p.AnyEvent) -> bool:
         """Hand an answer to the screen that waits for it; whether it was one."""
         match event:
-            case p.PromptRendered() | p.Failed(command="render_prompt"):
-                from gelu_tui.tui.screens.fed_text import FedTextScreen
+            case p.PromptRendered():
+                answer: p.PromptRendered | ErrorInfo = event
+            case p.Failed(command="render_prompt"):
+                answer = event.error
+            case p.Cancelled(command="render_prompt"):
+                answer = ErrorInfo("cancelled", "The question was stopped with the run.")
+            case _:
+                return False
+        from gelu_tui.tui.screens.fed_text import FedTextScreen
 
-                if isinstance(self.screen, FedTextScreen):
-                    if isinstance(event, p.PromptRendered):
-                        self.screen.show(event)
-                    else:
-                        self.screen.fail(event.error)
-                return True
-        return False
+        if isinstance(self.screen, FedTextScreen):
+            if isinstance(answer, ErrorInfo):
+                self.screen.fail(answer)
+            else:
+                self.screen.show(answer)
+        return True
 
     @on(EngineLost)
     def _lose(self, message: EngineLost) -> None:
@@ -165,16 +170,24 @@ class GeluApp(App[None]):
 
     # --- the terminal -------------------------------------------------------------------------
 
-    @property
-    def terminal_is_behind(self) -> bool:
-        """Whether frames still wait for the terminal.
+    def may_draw(self) -> bool:
+        """Whether the terminal has taken the last frames: a slow line gets fewer, and the newest.
 
-        Textual queues thirty of them and then blocks the app: on a slow line twenty seconds of old
+        Textual queues thirty frames and then blocks the app: on a slow line twenty seconds of old
         pictures. The queue is its own; where it cannot be seen, nothing is known to wait.
         """
         writer = getattr(self._driver, "_writer_thread", None)
         queue = getattr(writer, "_queue", None)
-        return queue is not None and queue.qsize() > 0
+        return self.pace.may_draw(queued=queue.qsize() if queue is not None else 0)
+
+    def drawn(self) -> None:
+        """A frame is under way: ask the terminal to tell when it has come to it."""
+        if self._driver is not None and self.pace.drawn():
+            self.call_after_refresh(self._driver.write, QUESTION)
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """The terminal has come to a question."""
+        self.pace.answered()
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through the terminal (OSC 52), and into a file for terminals that do not."""
@@ -193,16 +206,14 @@ class GeluApp(App[None]):
 
     # --- the end ------------------------------------------------------------------------------
 
-    def _end_by_signal(self, number: int) -> None:
-        # The terminal may be gone, and then restoring it may hang: the engine goes first, and a
-        # clock outside of the event loop sees to it that the app goes too.
-        self.session.kill()
-        watchdog = threading.Timer(_EXIT_GRACE_S, os._exit, (128 + number,))
-        watchdog.daemon = True
-        watchdog.start()
+    async def action_quit(self) -> None:
+        """Quit, also where the terminal takes nothing more."""
+        self.ending.hurry()
+        await super().action_quit()
+
+    def _save_now(self) -> None:
         if self.compare.shown is not None:
             self.compare.shown.save_now()
-        self.exit(return_code=128 + number)
 
     def _fatal_error(self) -> None:
         # Textual prints a traceback with local variables; ours goes to a file, and the user gets
@@ -269,6 +280,14 @@ class GeluApp(App[None]):
             problem = error.info
         if problem is not None:
             self.compare.complain(problem)
+
+
+def _together(problems: list[ErrorInfo]) -> ErrorInfo:
+    first, *more = problems
+    if not more:
+        return first
+    hint = f"There are {len(more)} more: `gelu-tui settings --check` lists them."
+    return ErrorInfo(first.kind, first.message, hint)
 
 
 def _short(path: Path) -> str:

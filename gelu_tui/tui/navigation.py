@@ -125,6 +125,12 @@ class Navigation:
         except GeluError as error:
             self._compare.complain(error.info)
             return
+        shown = self._compare.shown
+        started = shown.comparison.started if shown is not None and shown.live else None
+        if started is not None and started.prompt == command.prompt:
+            # The engine answers after the run; of its own prompt the run has told.
+            self._app.push_screen(FedTextScreen(started))
+            return
         self._app.push_screen(FedTextScreen())
         await session.ask(p.RenderPrompt(command.prompt, command.chat))
 

@@ -154,7 +154,7 @@ class Session:
                 await self._become_ready()
             case p.Finished():
                 await self._become_ready()
-            case p.Failed(command="render_prompt"):
+            case p.Failed(command="render_prompt") | p.Cancelled(command="render_prompt"):
                 pass
             case p.Failed() | p.Cancelled():
                 if self.loaded is None or event.command == "load":

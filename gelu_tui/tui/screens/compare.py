@@ -269,7 +269,7 @@ class CompareScreen(Screen[None]):
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
         await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
-        self.query_one(Notice).clear()
+        self.query_one(Notice).clear_news()
 
     async def _show(self, shown: Shown) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
@@ -342,12 +342,13 @@ class CompareScreen(Screen[None]):
             (self._timer.resume if self.session.phase in BUSY else self._timer.pause)()
 
     def _tick(self) -> None:
-        if self.gelu.terminal_is_behind:
-            return  # a slow line gets fewer frames, and the newest
+        if not self.gelu.may_draw():
+            return
         self._ticks += 1
         numbers = self._ticks % self._every == 0
         if self._dirty:
             self._draw(numbers=numbers)
+            self.gelu.drawn()
         if numbers:
             self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
