@@ -12,7 +12,6 @@ from gelu_tui.core.plot import Dots
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.labels import NATIVE_MARK
 from gelu_tui.tui.picking import Picking
-from gelu_tui.tui.widgets.curve import styled
 
 KEYS = " · ".join(
     f"[@click=screen.{action}]{keys} {what}[/]"
@@ -42,7 +41,10 @@ def row_text(picking: Picking, index: int, width: int, lines: int, dots: Dots) -
     room = width - curve_width - (1 if curve_width else 0)
     texts = _row_lines(picking, index, lines, room)
     return Content("\n").join(
-        Content.assemble(_fitted(text, room), " " if curve_width else "", styled(runs))
+        # in the row's own colour, which is readable under the cursor in every theme
+        Content.assemble(
+            _fitted(text, room), " " if curve_width else "", "".join(run.text for run in runs)
+        )
         for text, runs in zip(texts, curve, strict=True)
     )
 
