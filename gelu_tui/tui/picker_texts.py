@@ -43,7 +43,9 @@ def row_text(picking: Picking, index: int, width: int, lines: int, dots: Dots) -
     return Content("\n").join(
         # in the row's own colour, which is readable under the cursor in every theme
         Content.assemble(
-            _fitted(text, room), " " if curve_width else "", "".join(run.text for run in runs)
+            _fitted(text, room),
+            " " if curve_width else "",
+            ("".join(run.text for run in runs), "bold"),
         )
         for text, runs in zip(texts, curve, strict=True)
     )
