@@ -6,7 +6,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from gelu_tui.core.activations import FormulaError, Variant
-from gelu_tui.core.curve_views import aliases, small_curve
+from gelu_tui.core.curve_views import CURVE, aliases, small_curve
 from gelu_tui.core.expressions import FUNCTIONS
 from gelu_tui.core.plot import Dots
 from gelu_tui.core.safe_text import visible_line
@@ -45,7 +45,7 @@ def row_text(picking: Picking, index: int, width: int, lines: int, dots: Dots) -
         Content.assemble(
             _fitted(text, room),
             " " if curve_width else "",
-            ("".join(run.text for run in runs), "bold"),
+            *((run.text, "bold" if run.role == CURVE else "") for run in runs),
         )
         for text, runs in zip(texts, curve, strict=True)
     )
