@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.history import Entry, History
 from tests.terminal import Terminal
 
 _START = """
@@ -57,3 +59,13 @@ def opened(
         yield it
     finally:
         it.close()
+
+
+def saved(home: Path) -> list[Entry]:
+    """The runs in the history under this home; none while it is being made."""
+    for file in home.rglob("history.sqlite"):
+        try:
+            return History(file).entries()
+        except GeluError:
+            return []
+    return []

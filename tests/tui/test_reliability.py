@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,7 +15,8 @@ import pytest
 from tests.terminal import Terminal, alive
 from tests.tui import shown
 from tests.tui.driving import fake_engine
-from tests.tui.terminal import terminal
+from tests.tui.terminal import opened as opened_in
+from tests.tui.terminal import saved, terminal
 
 WIDE = (120, 36)
 
@@ -67,7 +68,7 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
         assert shown.LATER in it.text, "what was shown stays"
         it.send(shown.RELOAD)
         it.until(lambda: not alive(engine), "the old engine is gone")
-        it.until_shown(shown.READY)
+        it.until(it.engines, "a new engine")
         assert shown.LATER in it.text, "what was shown stays"
         it.send(shown.ENTER)
         restarted(it, engine)
@@ -75,7 +76,7 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
 
 def test_an_engine_that_writes_garbage(tmp_path: Path) -> None:
     with terminal(fake_engine("garbage", 0.1), tmp_path, prompt="x", size=WIDE) as it:
-        it.until_shown(shown.FORKED)
+        it.until(it.engines, "an engine")
         (engine,) = it.engines()
         it.until_shown(shown.NO_SENSE)
         assert "The sky is blue" in it.text, "what was shown stays"
@@ -185,8 +186,9 @@ def pour(opened: Terminal, data: bytes) -> None:
     ids=["C", "unknown", "ISO-8859-1"],
 )
 def test_a_locale_that_is_not_utf8(locale: dict[str, str], tmp_path: Path) -> None:
-    engine = fake_engine("five", 0.02)
-    with terminal(engine, tmp_path, prompt="x", size=WIDE, environment=locale) as it:
+    words = ("-a", "gelu_approx,silu", "--engine-command", fake_engine("five", 0.02), "x")
+    command = (sys.executable, "-m", "gelu_tui", *words)
+    with opened_in(command, tmp_path, WIDE, locale) as it:
         it.until_shown(shown.FORKED)
         assert "\\u" not in it.text, "no character is spelled out"
         assert "\ufffd" not in it.text
@@ -199,25 +201,29 @@ def test_a_locale_that_is_not_utf8(locale: dict[str, str], tmp_path: Path) -> No
 # --- the end ----------------------------------------------------------------------------------
 
 
-def stalled(opened: Terminal) -> None:
-    """Nobody reads what the app writes, until it can write no more."""
-    time.sleep(4)
-
-
-@pytest.mark.parametrize("before", [running, stalled], ids=["running", "stalled line"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_while_tokens_stream(
-    number: signal.Signals, code: int, before: Callable[[Terminal], object], tmp_path: Path
-) -> None:
+def test_a_signal_while_tokens_stream(number: signal.Signals, code: int, tmp_path: Path) -> None:
     engine = fake_engine("long", 0.01)
     with terminal(engine, tmp_path, prompt="x", size=WIDE, max_tokens=4000) as it:
         child = running(it)
-        before(it)
         it.process.send_signal(number)
-        if before is stalled:
-            it.process.wait(15)
-            assert it.process.returncode == code
-        else:
-            assert it.wait() == code
-            assert not it.left_behind()
+        assert it.wait() == code
+        assert not it.left_behind()
         it.until(lambda: not alive(child), "the engine is gone")
+
+
+@pytest.mark.parametrize(("end", "code"), [("SIGTERM", 143), ("Ctrl+Q", 0)])
+def test_the_end_when_nobody_reads_the_terminal(end: str, code: int, tmp_path: Path) -> None:
+    engine = fake_engine("long", 0.01)
+    with terminal(engine, tmp_path, prompt="x", size=WIDE, max_tokens=4000) as it:
+        child = running(it)
+        time.sleep(4)  # long enough for every buffer on the way to be full
+        if end == "SIGTERM":
+            it.process.send_signal(signal.SIGTERM)
+        else:
+            it.send(shown.QUIT)
+        assert it.process.wait(20) == code
+        assert "line settings" not in it.left_behind()
+        it.until(lambda: not alive(child), "the engine is gone")
+        (entry,) = saved(tmp_path)
+        assert entry.total_tokens >= 5 * 10, "what there was is saved"

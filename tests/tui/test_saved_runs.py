@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.errors import GeluError
-from gelu_tui.core.history import Entry, History
+from gelu_tui.core.history import Entry
 from tests.terminal import Terminal
 from tests.tui import shown
 from tests.tui.driving import fake_engine
-from tests.tui.terminal import terminal
+from tests.tui.terminal import saved, terminal
 
 WIDE = (120, 36)
-
-
-def saved(home: Path) -> list[Entry]:
-    """The runs in the history under this home; none while it is being made."""
-    for file in home.rglob("history.sqlite"):
-        try:
-            return History(file).entries()
-        except GeluError:
-            return []
-    return []
 
 
 def until_saved(opened: Terminal, home: Path, status: str) -> Entry:
@@ -83,12 +72,13 @@ def test_a_run_whose_engine_was_killed(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     # No file of the app's process may grow beyond this: what a full disk does, without root.
     before = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
-    engine = fake_engine("five", 0.02)
-    with terminal(engine, tmp_path, prompt="Why?", size=WIDE, before=before) as it:
+    engine = fake_engine("five", 0.1)
+    with terminal(engine, tmp_path, prompt="Why?", size=WIDE, before=before, max_tokens=15) as it:
+        it.until_shown("15/15")
         it.until_shown(shown.NOT_SAVED)
         assert shown.FORKED in it.text, "what was shown stays"
         it.send(shown.ENTER)
-        it.until(lambda: 0 < shown.tokens_shown(it.text) < 12, "another run")
+        it.until(lambda: 0 < shown.tokens_shown(it.text) < 15, "another run")
         it.send(shown.QUIT)
         assert it.wait() == 0
         assert not it.left_behind()
