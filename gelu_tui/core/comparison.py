@@ -31,6 +31,7 @@ class Stream:
     prompt_tps: float | None = None
     first_divergent_token: int | None = None
     agreed: int = 0  # leading tokens known to equal the reference's
+    kl: Peaks = field(default_factory=lambda: Peaks())  # in nats, while contexts are equal
     fork: p.ForkFound | None = None
 
     @property
@@ -63,10 +64,35 @@ class Stream:
         seconds = last - self.steps[first].decode_s
         return (len(self.steps) - 1 - first) / seconds if seconds > 0 else None
 
-    @property
-    def largest_kl(self) -> float | None:
-        """The largest KL so far, in nats; None while nothing was compared."""
-        return max((step.kl for step in self.steps if step.kl is not None), default=None)
+
+class Peaks:
+    """The largest of every so many values, in bounded room: what a picture of them needs.
+
+    Each of `values` stands for `size` values, the last one for those there are; when there would
+    be too many, neighbours are joined.
+    """
+
+    _LIMIT = 512
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.size = 1
+        self._in_last = 1
+        self.largest: float | None = None
+
+    def add(self, value: float) -> None:
+        """Take one more value in."""
+        self.largest = value if self.largest is None else max(self.largest, value)
+        if self.values and self._in_last < self.size:
+            self.values[-1] = max(self.values[-1], value)
+            self._in_last += 1
+            return
+        if len(self.values) == self._LIMIT:
+            pairs = zip(self.values[::2], self.values[1::2], strict=True)
+            self.values = [max(pair) for pair in pairs]
+            self.size *= 2
+        self.values.append(value)
+        self._in_last = 1
 
 
 @dataclass
@@ -157,6 +183,8 @@ class Comparison:
             stream.tokens.append(step.token)
             stream.segments.append(step.text)
             stream.steps.append(step)
+            if step.kl is not None:
+                stream.kl.add(step.kl)
         self._update_divergence()
 
     def _time_to_first_token(self, stream: Stream, step: p.StreamStep) -> float:

@@ -56,7 +56,7 @@ class Candidate(msgspec.Struct, frozen=True):
     probability: float
 
 
-class StreamStep(msgspec.Struct, frozen=True):
+class StreamStep(msgspec.Struct, frozen=True, gc=False):
     """One token of one stream.
 
     `text` is what this token completes: empty while a character still lacks bytes. `logprob` in

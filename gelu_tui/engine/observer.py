@@ -67,16 +67,16 @@ class Observer:
         self._max_tokens = max_tokens
         self._streams = [_StreamState(name, tokenizer.detokenizer()) for name in names]
         self._reference_steps: dict[int, tuple[int, Distribution, Logits | None]] = {}
-        self._queue: queue.Queue[tuple[int, float, list[Row], int] | None] = queue.Queue(_QUEUE_LIMIT)
+        self._queue: queue.Queue[tuple[int, float, list[Row], int] | None] = queue.Queue(
+            _QUEUE_LIMIT
+        )
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
         self.seconds = 0.0
         self._thread.start()
 
-    def observe(
-        self, step: int, elapsed_s: float, rows: list[Row], memory_bytes: int = 0
-    ) -> None:
+    def observe(self, step: int, elapsed_s: float, rows: list[Row], memory_bytes: int = 0) -> None:
         """Hand over one step; of solo streams the reference first. Raises what the thread met."""
         if self._failure is not None:
             raise self._failure

@@ -28,17 +28,32 @@ class Action:
             self.keys,
             self.call or self.name,
             self.label or self.title or self.help,
-            show=bool(self.label),
-            key_display=_shown_in_footer(self.keys),
+            show=False,
             # A text field has uses of its own for some function keys.
             priority=all(_is_function_key(key) for key in self.keys.split(",")),
             id=self.name,
         )
 
 
-def _shown_in_footer(keys: str) -> str | None:
-    first = keys.split(",")[0]
-    return first.upper() if _is_function_key(first) else None
+_GLYPHS = {
+    "question_mark": "?",
+    "full_stop": ".",
+    "comma": ",",
+    "slash": "/",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+}
+
+
+def shown_key(key: str) -> str:
+    """A key as people write it: F1, ^G, ?, Shift+N."""
+    if _is_function_key(key):
+        return key.upper()
+    if key.startswith("ctrl+"):
+        return f"^{key.removeprefix('ctrl+').upper()}"
+    if len(key) == 1 and key.isalpha():
+        return f"Shift+{key}" if key.isupper() else key.upper()
+    return _GLYPHS.get(key, key.capitalize())
 
 
 def _is_function_key(key: str) -> bool:
@@ -48,7 +63,7 @@ def _is_function_key(key: str) -> bool:
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
 
 COMPARE_ACTIONS = (
-    Action("run", "ctrl+r", "", "Run", "Run the prompt; Enter in the prompt does it too."),
+    Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
     Action(
         "stop",
         "ctrl+g,escape",
@@ -154,27 +169,29 @@ COMPARE_ACTIONS = (
 )
 
 PANE_ACTIONS = (
-    Action("to_fork", "f", "", "", "Put the cursor on the first divergent token."),
+    Action("to_fork", "f", "To fork", "", "Put the cursor on the first divergent token."),
     Action(
         "next_fork",
         "full_stop",
-        "",
+        "Next fork",
         "",
         "The next fork, in whichever pane it is.",
         "fork_step(1)",
     ),
     Action("previous_fork", "comma", "", "", "The fork before.", "fork_step(-1)"),
-    Action("search", "slash", "", "Search in all panes", "Search in all panes."),
+    Action("search", "slash", "Search", "Search in all panes", "Search in all panes."),
     Action("next_match", "n", "", "", "The next place found.", "match_step(1)"),
     Action("previous_match", "N", "", "", "The place before.", "match_step(-1)"),
     Action(
         "reference",
         "r",
-        "",
+        "Reference",
         "Reference: this pane",
         "Compare the others with this pane, at once and in the next run.",
     ),
-    Action("zoom", "z", "", "Maximise or restore this pane", "Maximise the pane, or restore it."),
+    Action(
+        "zoom", "z", "Zoom", "Maximise or restore this pane", "Maximise the pane, or restore it."
+    ),
     Action(
         "move_back",
         "less_than_sign",
@@ -194,21 +211,21 @@ PANE_ACTIONS = (
     Action(
         "layout",
         "g",
-        "",
+        "Layout",
         "Layout: columns, grid, tabs",
         "Next layout: by the room there is, columns, grid, tabs.",
     ),
     Action(
         "together",
         "t",
-        "",
+        "Together",
         "Scroll together or free",
         "Scroll and point in all panes together, token by token, or in each by itself.",
     ),
     Action(
         "colours",
         "c",
-        "",
+        "Colours",
         "Token colours: plain, KL, probability, margin",
         "What the tokens' colours tell: nothing, KL, probability, margin.",
     ),
@@ -218,23 +235,41 @@ PANE_ACTIONS = (
 
 # Keys that widgets and Textual bring themselves, for the help page.
 PROMPT_KEYS = (
-    ("enter", "Run."),
-    ("ctrl+n", "New line. Pasted line breaks are kept."),
-    ("up, down", "In the first and the last line: the prompt before, the one after."),
-    ("tab, shift+tab", "To the panes and back."),
+    ("Enter", "Run."),
+    ("^N", "New line. Pasted line breaks are kept."),
+    ("↑, ↓", "In the first and the last line: the prompt before, the one after."),
+    ("Tab, Shift+Tab", "To the panes and back."),
 )
 MOVING_KEYS = (
-    ("left, right", "Move the token cursor; it begins at the fork. The line above tells of it."),
-    ("up, down", "Scroll; with a cursor, move it by rows."),
-    ("pageup, pagedown", "Scroll by pages."),
-    ("home, end", "The start; the end, which is then followed."),
-    ("enter", "The fork of this pane."),
+    ("←, →", "Move the token cursor; it begins at the fork. The line above tells of it."),
+    ("↑, ↓", "Scroll; with a cursor, move it by rows."),
+    ("PgUp, PgDn", "Scroll by pages."),
+    ("Home, End", "The start; the end, which is then followed."),
+    ("Enter", "The fork of this pane."),
     ("1 to 8", "The pane of that number."),
 )
 OTHER_KEYS = (
-    ("ctrl+c", "Copy what is selected; with nothing selected, stop the run."),
-    ("ctrl+q", "Quit; the engine ends too."),
-    ("ctrl+p", "Command palette: every action, schedule, chat or raw, tokens, theme."),
+    ("^C", "Copy what is selected; with nothing selected, stop the run."),
+    ("^Q, ^Z", "Quit; the engine ends too. Suspend: `fg` comes back."),
+    ("^P", "Command palette: every action, schedule, chat or raw, tokens, theme."),
 )
 
 ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)
+
+_QUIT = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
+_BY_NAME = {action.name: action for action in (*ACTIONS, _QUIT)}
+
+# In the order of their weight: what does not fit a narrow terminal is left out.
+PROMPT_LINE = tuple(
+    _BY_NAME[name]
+    for name in (
+        *("help", "activations", "prompts", "models", "history", "stop", "quit", "run", "fork"),
+    )
+)
+PANE_LINE = tuple(
+    _BY_NAME[name]
+    for name in (
+        *("help", "fork", "next_fork", "search", "stop", "quit", "reference", "zoom", "colours"),
+        *("together", "layout", "activations", "history"),
+    )
+)

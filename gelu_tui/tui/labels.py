@@ -80,10 +80,7 @@ def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> st
     """KL against the run's reference as a sparkline, its largest value, and the noise floor."""
     if stream is comparison.reference:
         return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
-    values = [step.kl for step in stream.steps]
-    if stream.fork is not None:
-        del values[stream.fork.step + 1 :]  # after the fork the contexts differ
-    largest = stream.largest_kl
+    values, largest = stream.kl.values, stream.kl.largest
     if largest is None:
         return ""
     floor = noise_floor(comparison)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import (
     Comparison,
+    Peaks,
     Perspective,
+    noise_floor,
     pairwise_first_divergent_tokens,
 )
 from gelu_tui.core.errors import ErrorInfo
@@ -321,3 +323,24 @@ def test_time_to_first_token_is_the_streams_own_in_solo() -> None:
     comparison.apply(p.Prefilled(1, 2.0, 1.0))
     comparison.apply(p.Step(0, 60.0, (token(1, 1, 0.25),)))
     assert [s.time_to_first_token_s for s in comparison.streams] == [1.5, 2.25]
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=3000))
+def test_peaks_keep_the_largest_of_equal_shares(values: list[float]) -> None:
+    peaks = Peaks()
+    for value in values:
+        peaks.add(value)
+    size = peaks.size
+    shares = [values[start : start + size] for start in range(0, len(values), size)]
+    assert peaks.values == [max(share) for share in shares]
+    assert len(peaks.values) <= 512
+    assert peaks.largest == max(values)
+
+
+def test_the_noise_floor_is_what_the_self_check_allows() -> None:
+    comparison = begin(2)
+    assert noise_floor(comparison) is None
+    for difference, floor in ((0.0, 0.0), (1e-3, 5e-7), (None, None)):
+        report = p.SelfCheckReport(2, 3, difference == 0, difference)
+        comparison.apply(p.SelfChecked(report))
+        assert noise_floor(comparison) == floor

@@ -12,7 +12,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
@@ -20,13 +20,14 @@ from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels, status
-from gelu_tui.tui.actions import COMPARE_ACTIONS
+from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.choices import Choices, setting_variations
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.session import BUSY, Phase, Session
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.info_line import InfoLine
+from gelu_tui.tui.widgets.key_line import KeyLine
 from gelu_tui.tui.widgets.notice import Notice
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.status import StatusLine
@@ -84,7 +85,7 @@ class CompareScreen(Screen[None]):
         yield self.board
         yield Notice()
         yield StatusLine()
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
         yield Static(id="too-small", markup=False)
 
     async def on_mount(self) -> None:
@@ -279,7 +280,7 @@ class CompareScreen(Screen[None]):
         self._show_settings()
         self._draw()
         self._show_status()
-        self.refresh_bindings()
+        self.show_keys()
 
     async def show_saved(self, saved: ComparisonDocument) -> None:
         """Show a saved comparison; it needs no model."""
@@ -337,9 +338,21 @@ class CompareScreen(Screen[None]):
             return
         self._phase_shown = phase
         self._show_status()
-        self.refresh_bindings()
+        self.show_keys()
         if self._timer is not None:
             (self._timer.resume if self.session.phase in BUSY else self._timer.pause)()
+
+    def on_descendant_focus(self) -> None:
+        """Another part of the screen, other keys."""
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        """The keys that matter where the focus is."""
+        off = set() if self.session.phase in BUSY else {"stop"}
+        if self.shown is None:
+            off.add("fork")
+        actions = PANE_LINE if self.board.has_focus_within else PROMPT_LINE
+        self.query_one(KeyLine).show(actions, self.gelu.user_keys, off)
 
     def _tick(self) -> None:
         if not self.gelu.may_draw():
@@ -369,6 +382,7 @@ class CompareScreen(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         """Ask for more room where the screen could not be used."""
         width, height = event.size
+        self.call_after_refresh(self.show_keys)
         self.set_class(width < MIN_COLUMNS or height < MIN_ROWS, "-too-small")
         self.query_one("#too-small", Static).update(
             f"More room, please:\nat least {MIN_COLUMNS} × {MIN_ROWS}.\n"

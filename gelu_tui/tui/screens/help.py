@@ -19,6 +19,7 @@ from gelu_tui.tui.actions import (
     PANE_ACTIONS,
     PROMPT_KEYS,
     Action,
+    shown_key,
 )
 from gelu_tui.tui.labels import NATIVE_MARK
 from gelu_tui.tui.pieces import FORK_MARK
@@ -28,14 +29,6 @@ _MARKS = (
     (NATIVE_MARK, "The activation function that mlx-lm itself uses for the model."),
     ("▁▃▆█", "KL step by step, a glyph for each decade: ▁ below 1e-6 nats, █ from 1 nat; · is 0."),
 )
-_GLYPHS = {
-    "question_mark": "?",
-    "full_stop": ".",
-    "comma": ",",
-    "slash": "/",
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
-}
 
 
 class HelpScreen(ModalScreen[None]):
@@ -82,10 +75,4 @@ class HelpScreen(ModalScreen[None]):
     def _keys_of(self, action: Action) -> str:
         # A user may have put the action on other keys.
         keys = self._keymap.get(action.name, action.keys)
-        return ", ".join(_shown(key) for key in keys.split(","))
-
-
-def _shown(key: str) -> str:
-    if key[:1] == "f" and key[1:].isdigit():
-        return key.upper()
-    return _GLYPHS.get(key, f"shift+{key.lower()}" if len(key) == 1 and key.isupper() else key)
+        return ", ".join(shown_key(key) for key in keys.split(","))

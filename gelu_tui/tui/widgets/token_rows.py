@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from rich.segment import Segment
 from textual.geometry import Region
@@ -69,7 +69,9 @@ class TokenRows(Widget):
         self.echo: int | None = None  # where the cursor of another pane is
         self.hover: int | None = None
         self._bar = range(0)
-        # By row and state, so that it outlives appending; emptied when the theme changes.
+        self._width = 0
+        self._drawn: dict[int, Strip] = {}  # by row of the view, until it is refreshed
+        # By row and state, so that it outlives appending, scrolling and the focus.
         self._strips = lru_cache(_STRIPS)(self._strip)
         self._set_buffer(TokenBuffer())
 
@@ -93,7 +95,10 @@ class TokenRows(Widget):
     # --- size and theme -----------------------------------------------------------------------
 
     def _measure(self) -> None:
-        self.view.resize(max(1, self.size.width - 1), self.size.height)
+        width, height = self.size
+        self._width = max(0, width - 1)  # of the text: the last column is the bar's
+        self._drawn.clear()
+        self.view.resize(max(1, self._width), height)
         self._bar = self.view.bar()
 
     def on_resize(self) -> None:
@@ -104,7 +109,7 @@ class TokenRows(Widget):
     def notify_style_update(self) -> None:
         """The theme or the focus has changed."""
         super().notify_style_update()
-        self._strips.cache_clear()
+        self._drawn.clear()
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -134,25 +139,45 @@ class TokenRows(Widget):
                 if top <= bottom:
                     self.refresh(Region(0, top, self.size.width, bottom - top + 1))
 
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """Have regions, or everything, drawn anew."""
+        if regions:
+            for region in regions:
+                for y in region.line_range:
+                    self._drawn.pop(y, None)
+        else:
+            self._drawn.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region, filtered as Textual would."""
-        background = self.background_colors[1]
-        filters = self.get_line_filters()
-        strips = []
-        for y in crop.line_range:
-            strip = self.render_line(y)
-            for line_filter in filters:
-                strip = strip.apply_filter(line_filter, background)
-            strips.append(strip.crop(crop.x, crop.right))
-        return strips
+        """The lines of a region, filtered as Textual would.
+
+        Whatever has changed on the screen, Textual asks every widget for its lines: those that
+        have not changed stand ready.
+        """
+        drawn = self._drawn
+        missing = [y for y in crop.line_range if y not in drawn]
+        if missing:
+            background = self.background_colors[1]
+            filters = self.get_line_filters()
+            for y in missing:
+                strip = self.render_line(y)
+                for line_filter in filters:
+                    strip = strip.apply_filter(line_filter, background)
+                drawn[y] = strip
+        if crop.x == 0 and crop.width == self._width + 1:
+            return [drawn[y] for y in crop.line_range]
+        return [drawn[y].crop(crop.x, crop.right) for y in crop.line_range]
 
     def render_line(self, y: int) -> Strip:
         """One row of the view."""
-        width = max(0, self.size.width - 1)
+        width = self._width
         found = self.view.row(y)
         bar = "▐" if y in self._bar else " "
         if found is None:
-            return self._strips(-1, None, width, (bar,))
+            return self._strips(-1, None, width, (bar, self.app.theme, self.has_focus))
         line, row = found
         start = self.buffer.lines[line].start + row.start
         return self._strips(line, row, width, self._state(line, start, start + len(row.text), bar))
@@ -162,7 +187,8 @@ class TokenRows(Widget):
             if token is None or token >= len(self.buffer):
                 return None
             first, last = self.buffer.span(token)
-            return token if first < end and last > start else None
+            # A line break stands after the last character of its row.
+            return token if first <= end and last > start else None
 
         selection = self.text_selection
         return (
@@ -172,6 +198,8 @@ class TokenRows(Widget):
             here(self.cursor),
             here(self.echo),
             here(self.hover),
+            self.app.theme,
+            self.has_focus,
             self.finder.query and tuple(self.finder.between(start, end)),
             self.token_state(start, end),
         )
@@ -186,8 +214,21 @@ class TokenRows(Widget):
         end = start + row.shown
         runs = token_runs(self.buffer, start, end, self.token_style)
         runs = overlaid(runs, self._overlays(line, start, end, state[1]))
-        text = Strip(segments(row, line, line_start, runs)).adjust_cell_length(width, base)
-        return Strip([*text, bar], width + 1)
+        text = segments(row, line, line_start, runs) + self._line_break(line, row)
+        return Strip([*Strip(text).adjust_cell_length(width, base), bar], width + 1)
+
+    def _line_break(self, line: int, row: Row) -> list[Segment]:
+        """A glyph for the line break after a row, while something points at it."""
+        here = self.buffer.lines[line]
+        at = here.start + row.start + len(row.text)
+        if row.start + len(row.text) < here.length or at >= self.buffer.length:
+            return []
+        for token, name in ((self.cursor, "cursor"), (self.echo, "echo"), (self.hover, "hover")):
+            if token is not None and token < len(self.buffer):
+                first, last = self.buffer.span(token)
+                if first <= at < last:
+                    return [Segment("↵", (self.visual_style + self.style_of(name)).rich_style)]
+        return []
 
     def _overlays(self, line: int, start: int, end: int, selected: object) -> list[Overlay]:
         match = self.style_of("match")

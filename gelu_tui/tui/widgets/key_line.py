@@ -1,0 +1,64 @@
+"""The few keys that matter, for the part of the screen that has the focus.
+
+Not Textual's Footer: that one is a widget for each key, made anew whenever the focus moves, which
+takes a hundred milliseconds while eight panes stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.events import Click
+from textual.widgets import Static
+
+from gelu_tui.tui.actions import Action, shown_key
+
+
+class KeyLine(Static):
+    """Keys with their labels; those that do not fit are left out, and a click is the key."""
+
+    DEFAULT_CSS = """
+    KeyLine {
+        height: 1;
+        padding: 0 1;
+        background: $panel;
+        text-wrap: nowrap;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._shown: tuple[object, ...] = ()
+        self._calls: list[tuple[int, str]] = []
+
+    def show(self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str]) -> None:
+        """Write the keys of `actions`, in their order of weight; names in `off` are greyed."""
+        chosen = tuple(actions)
+        now = (chosen, tuple(sorted(off)), self.size.width)
+        if now == self._shown:
+            return
+        self._shown = now
+        room = self.size.width - 2
+        parts: list[tuple[str, str]] = []
+        self._calls = []
+        used = 0
+        for action in chosen:
+            key = shown_key(keymap.get(action.name, action.keys).split(",")[0])
+            width = cell_len(key) + 1 + cell_len(action.label) + 2
+            if used + width - 2 > room:
+                break
+            used += width
+            quiet = "dim" if action.name in off else ""
+            style = f"bold $text-accent {quiet}".strip()
+            parts += [(key, style), (f" {action.label}  ", quiet)]
+            self._calls.append((used, action.call or action.name))
+        self.update(Content.assemble(*parts), layout=False)
+
+    async def on_click(self, event: Click) -> None:
+        """Do what the key would."""
+        for end, call in self._calls:
+            if event.x - 1 < end:
+                await self.screen.run_action(call)
+                return
