@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from textual import events
 from textual.app import SystemCommand
 
 from gelu_tui.tui.session import Phase
@@ -238,3 +239,29 @@ async def test_help_lists_the_keys() -> None:
         await it.until_shown("In a pane (Tab goes there)")
         await it.press("enter")
         await it.until_shown("Type a prompt")
+
+
+async def test_a_very_long_paste_stands_by_its_name_and_is_run_whole() -> None:
+    long = "some words of a line\n" * 50_000
+    async with ready() as it:
+        field = it.app.compare.query_one(Prompt)
+        await it.type("a ")
+        field.post_message(events.Paste(long))
+        await it.type("z")
+        await it.until(lambda: field.text.endswith("z"), "the key after the paste")
+        assert field.text == "a [text 1: 1,050,000 characters]z"
+        await it.press("enter")
+        await it.until_finished()
+        assert it.comparison.started.prompt == f"a {long}z"
+        await it.type("x")
+        await it.press("up")
+        await it.until(lambda: field.prompt == f"a {long}z", "the prompt before")
+        assert "[text 2: 1,050,003 characters]" in it.screen()
+
+
+async def test_a_pasted_line_break_does_not_run() -> None:
+    async with ready() as it:
+        field = it.app.compare.query_one(Prompt)
+        field.post_message(events.Paste("one\r\ntwo"))
+        await it.until(lambda: field.text == "one\ntwo", "both lines")
+        assert it.phase is Phase.READY

@@ -100,7 +100,7 @@ class CompareScreen(Screen[None]):
         """Run the prompt, now or as soon as the engine can."""
         prompt = self.query_one(Prompt)
         try:
-            command = self.choices.command(prompt.text)
+            command = self.choices.command(prompt.prompt)
         except GeluError as error:
             self.query_one(Notice).show_error(error.info)
             return
@@ -210,7 +210,7 @@ class CompareScreen(Screen[None]):
     @property
     def prompt_text(self) -> str:
         """The prompt as it stands in the field."""
-        return self.query_one(Prompt).text
+        return self.query_one(Prompt).prompt
 
     def recall(self, prompts: list[str]) -> None:
         """Prompts of earlier sessions, the newest first, for the Up key."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import unicodedata
 
 from rich.text import Text
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.message import Message
 from textual.widgets import TextArea
 
 from gelu_tui.core.safe_text import visible
+
+_LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred thousand
 
 
 class Prompt(TextArea):
@@ -33,18 +35,46 @@ class Prompt(TextArea):
         self.recent: list[str] = []
         self._at: int | None = None
         self._draft = ""
+        self._long: dict[str, str] = {}
+
+    @property
+    def prompt(self) -> str:
+        """The whole prompt, with what stands in it by name only."""
+        text = self.text
+        for name, long in self._long.items():
+            text = text.replace(name, long)
+        return text
 
     def remember(self) -> None:
-        """The text is run: Up brings it back later."""
-        if self.text in self.recent:
-            self.recent.remove(self.text)
-        self.recent.append(self.text)
+        """The prompt is run: Up brings it back later."""
+        prompt = self.prompt
+        if prompt in self.recent:
+            self.recent.remove(prompt)
+        self.recent.append(prompt)
         self._at = None
 
-    def take(self, text: str) -> None:
+    def take(self, prompt: str) -> None:
         """Replace the text; an undo brings the old one back."""
-        self.replace(text, self.document.start, self.document.end)
+        self.replace(self._by_name(prompt), self.document.start, self.document.end)
         self.move_cursor(self.document.end)
+
+    def _by_name(self, text: str) -> str:
+        """The text, or a name for it if it is so long that the field would take seconds for it."""
+        if len(text) <= _LONG:
+            return text
+        for name, long in self._long.items():
+            if long == text:
+                return name
+        name = f"[text {len(self._long) + 1}: {len(text):,} characters]"
+        self._long[name] = text
+        return name
+
+    async def _on_paste(self, event: Paste) -> None:
+        # Textual's own handler of this name must not see the event.
+        event.prevent_default()
+        event.stop()
+        self.replace(self._by_name(event.text), *self.selection)
+        self.move_cursor(self.selection.end)
 
     @property
     def _row(self) -> int:
@@ -57,7 +87,7 @@ class Prompt(TextArea):
         if not 0 <= at + by <= len(self.recent):
             return False
         if self._at is None:
-            self._draft = self.text
+            self._draft = self.prompt
         self._at = at + by
         if self._at == len(self.recent):
             self._at = None
@@ -71,7 +101,9 @@ class Prompt(TextArea):
 
     def get_line(self, line_index: int) -> Text:
         """One line, character for character, with those that act on a terminal replaced."""
-        line = "".join(_one_glyph(char) for char in self.document.get_line(line_index))
+        line = self.document.get_line(line_index)
+        if visible(line) != line:
+            line = "".join(map(_one_glyph, line))
         return Text(line, end="", no_wrap=True)
 
     def on_key(self, event: Key) -> None:
