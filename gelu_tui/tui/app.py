@@ -7,9 +7,10 @@ import contextlib
 import gc
 import traceback
 from collections.abc import Iterable
+from functools import cached_property
 from inspect import isawaitable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -20,8 +21,6 @@ from textual.screen import Screen
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.history import History
-from gelu_tui.core.settings_writing import save_setting
 from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.ending import Ending
@@ -34,6 +33,9 @@ from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.session import BUSY, Session
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 from gelu_tui.tui.widgets.board import Board
+
+if TYPE_CHECKING:
+    from gelu_tui.core.history import History
 
 
 class GeluApp(App[None]):
@@ -51,7 +53,6 @@ class GeluApp(App[None]):
         super().__init__()
         self.options = options
         self.session = Session(p.Load(options.model, options.dtype), options.engine_command)
-        self.history = History() if options.save_runs else None
         board = Board(options.scroll, options.token_style)
         choices = Choices.from_options(options)
         self.compare = CompareScreen(choices, options.prompt, board, options.refresh)
@@ -80,6 +81,13 @@ class GeluApp(App[None]):
                 self.unregister_theme(name)
         system = self.console.color_system
         self.theme = theme_for(self.options.theme, system, no_color=self.no_color)
+
+    @cached_property
+    def history(self) -> History | None:
+        """The user's saved runs, unless they are not to be kept."""
+        from gelu_tui.core.history import History
+
+        return History() if self.options.save_runs else None
 
     def get_default_screen(self) -> Screen[None]:
         """The comparison opens first."""
@@ -274,6 +282,8 @@ class GeluApp(App[None]):
         return ["panes", "prompt"] if in_board else ["prompt", "panes"]
 
     def _keep_theme(self, name: str) -> None:
+        from gelu_tui.core.settings_writing import save_setting
+
         try:
             problem = save_setting("theme", name)
         except GeluError as error:

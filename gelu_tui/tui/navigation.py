@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, cast
 from textual.app import App
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.document import ComparisonDocument, to_json
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.history import History
-from gelu_tui.core.markdown import markdown_report
-from gelu_tui.core.restore import command_of
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.session import Phase
 
 if TYPE_CHECKING:
+    from gelu_tui.core.document import ComparisonDocument
     from gelu_tui.tui.app import GeluApp
     from gelu_tui.tui.screens.compare import CompareScreen
     from gelu_tui.tui.screens.history import Reopen, Rerun
@@ -154,6 +151,7 @@ class Navigation:
 
     def history(self) -> None:
         """Saved runs."""
+        from gelu_tui.core.history import History
         from gelu_tui.tui.screens.history import HistoryScreen
 
         screen = HistoryScreen(self._app.history or History())
@@ -170,6 +168,8 @@ class Navigation:
 
     async def rerun(self, document: ComparisonDocument) -> None:
         """Run what a saved comparison ran, on the model that is loaded."""
+        from gelu_tui.core.restore import command_of
+
         command = command_of(document)
         compare = self._compare
         compare.take_prompt(command.prompt)
@@ -188,6 +188,9 @@ class Navigation:
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
+        from gelu_tui.core.document import to_json
+        from gelu_tui.core.markdown import markdown_report
+
         shown = self._compare.shown
         if shown is None:
             return

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gelu_tui.core.activations import DEFAULT_SET
-from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol import Precision, Schedule
 from gelu_tui.core.settings import Scroll, TokenStyle
+
+if TYPE_CHECKING:
+    from gelu_tui.core.document import ComparisonDocument
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,20 @@
-"""The comparison on the screen, with what a document of it needs; saved as it ends."""
+"""The comparison on the screen, with what a document of it needs; saved as it ends.
+
+Documents and SQLite are imported when they are needed: the first frame comes before.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.history import History
-from gelu_tui.core.restore import loaded_of, restore
-from gelu_tui.tui.saving import SavedRun
+
+if TYPE_CHECKING:
+    from gelu_tui.core.document import ComparisonDocument
+    from gelu_tui.core.history import History
+    from gelu_tui.tui.saving import SavedRun
 
 
 class Shown:
@@ -27,11 +33,13 @@ class Shown:
         self.live = saved is None
         self._unsaved = True
         self._error: ErrorInfo | None = None
-        self._run = SavedRun(history) if history is not None else None
+        self._run = _saved_run(history) if history is not None else None
 
     @classmethod
     def reopened(cls, saved: ComparisonDocument) -> Shown:
         """A saved comparison; it is not saved again."""
+        from gelu_tui.core.restore import loaded_of, restore
+
         return cls(restore(saved), loaded_of(saved), saved)
 
     def end(self, error: ErrorInfo | None = None) -> None:
@@ -41,6 +49,8 @@ class Shown:
 
     def document(self) -> ComparisonDocument:
         """The document of the comparison as it stands."""
+        from gelu_tui.core.document import document
+
         if self.saved is not None:
             return self.saved
         finished = self.comparison.finished is not None
@@ -61,3 +71,9 @@ class Shown:
         if self._run is None or not self._unsaved or not self.comparison.total_tokens:
             return None
         return self._run.save_now(self.document())
+
+
+def _saved_run(history: History) -> SavedRun:
+    from gelu_tui.tui.saving import SavedRun
+
+    return SavedRun(history)

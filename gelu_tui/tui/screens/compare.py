@@ -16,7 +16,6 @@ from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels, status
@@ -34,6 +33,7 @@ from gelu_tui.tui.widgets.status import StatusLine
 from gelu_tui.tui.widgets.token_pane import TokenPane
 
 if TYPE_CHECKING:
+    from gelu_tui.core.document import ComparisonDocument
     from gelu_tui.tui.app import GeluApp
 
 NUMBERS_HZ = 4  # numbers that change faster cannot be read
