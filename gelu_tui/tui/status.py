@@ -47,5 +47,5 @@ def _doing(session: Session, shown: Shown | None) -> str:
 def _outcome(shown: Shown | None) -> str:
     finished = shown.comparison.finished if shown is not None else None
     if finished is None:
-        return "ready" if shown is None else "cut off"
+        return "ready"
     return {"completed": "done", "cancelled": "stopped"}.get(finished.status, "failed")

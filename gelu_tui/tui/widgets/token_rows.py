@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import Self
 
 from rich.segment import Segment
 from textual.geometry import Region
@@ -13,15 +13,13 @@ from textual.style import Style
 from textual.widget import Widget
 
 from gelu_tui.core.finding import Finder
-from gelu_tui.core.levels import TOP_LEVEL
 from gelu_tui.core.token_buffer import TokenBuffer
 from gelu_tui.core.viewport import Viewport
 from gelu_tui.core.wrapping import Row
 from gelu_tui.tui.row_style import Overlay, overlaid, segments, token_runs
+from gelu_tui.tui.token_styles import token_styles
 
 _STRIPS = 512  # rows kept ready to be drawn: several screens
-
-_ATTRIBUTES_ONLY = frozenset({"shared", "cursor", "echo", "hover", "bar"})
 
 # What a row's look depends on besides its text.
 _State = tuple[object, ...]
@@ -32,35 +30,6 @@ class TokenRows(Widget):
 
     It draws its lines itself, without Textual's cache of widget styles: with eight panes that
     cache costs more than the rows. So it has neither border nor padding.
-    """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "token--shared",
-        "token--fork",
-        "token--error",
-        "token--cursor",
-        "token--echo",
-        "token--hover",
-        "token--match",
-        "token--bar",
-        *(f"token--level{number}" for number in range(1, TOP_LEVEL + 1)),
-    }
-    DEFAULT_CSS = """
-    TokenRows {
-        .token--shared { text-style: dim; }
-        .token--fork { color: auto; background: $warning; text-style: bold; }
-        .token--error { color: $text-error; text-style: bold; }
-        .token--cursor { text-style: reverse; }
-        .token--echo { text-style: underline bold; }
-        .token--hover { text-style: underline; }
-        .token--match { background: $accent 40%; text-style: bold underline; }
-        .token--bar { color: $foreground 40%; }
-        .token--level1 { background: $warning 15%; }
-        .token--level2 { background: $warning 30%; text-style: underline; }
-        .token--level3 { background: $warning 50%; text-style: bold; }
-        .token--level4 { color: auto; background: $error; text-style: bold underline; }
-        &:focus .token--bar { color: $accent; }
-    }
     """
 
     def __init__(self) -> None:
@@ -206,7 +175,12 @@ class TokenRows(Widget):
 
     def _strip(self, line: int, row: Row | None, width: int, state: _State) -> Strip:
         base = self.visual_style.rich_style
-        bar = Segment(str(state[0]), (self.visual_style + self.style_of("bar")).rich_style)
+        bar = Segment(
+            str(state[0]),
+            (
+                self.visual_style + self.style_of("bar-focus" if self.has_focus else "bar")
+            ).rich_style,
+        )
         if row is None:
             return Strip([Segment(" " * width, base), bar], width + 1)
         line_start = self.buffer.lines[line].start
@@ -244,14 +218,8 @@ class TokenRows(Widget):
         return found
 
     def style_of(self, name: str) -> Style:
-        """A component style, to be laid on top of another."""
-        # Without colours, or with the terminal's own, a block is made by the terminal itself: it
-        # reads whatever the background is.
-        app = self.app
-        if name in ("fork", f"level{TOP_LEVEL}") and (app.no_color or app.native_ansi_color):
-            return Style(bold=True, reverse=True)
-        # Textual's partial styles have no opaque background.
-        return self.get_visual_style(f"token--{name}", partial=name in _ATTRIBUTES_ONLY)
+        """A style to be laid on top of the pane's own."""
+        return token_styles(self.app)[name]
 
     # --- selecting ----------------------------------------------------------------------------
 

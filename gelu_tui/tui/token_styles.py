@@ -1,0 +1,56 @@
+"""How tokens look: by the theme's colours, and by shapes that read without any.
+
+Not Textual's component classes: each pane that gains or loses the focus would compute every one of
+them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import cast
+
+from textual.app import App
+from textual.style import Style
+
+_COLOURED = {
+    "shared": "dim",
+    "fork": "bold auto on $warning",
+    "error": "bold $text-error",
+    "cursor": "reverse",
+    "echo": "bold underline",
+    "hover": "underline",
+    "match": "bold underline on $accent 40%",
+    "bar": "$foreground 40%",
+    "bar-focus": "$accent",
+    "level1": "on $warning 15%",
+    "level2": "underline on $warning 30%",
+    "level3": "bold on $warning 50%",
+    "level4": "bold underline auto on $error",
+}
+# Without colours, or with the terminal's own, a block is made by the terminal itself: it reads
+# whatever the background is.
+_SHAPED = {
+    **_COLOURED,
+    "fork": "bold reverse",
+    "error": "bold",
+    "match": "bold underline",
+    "bar": "dim",
+    "bar-focus": "bold",
+    "level1": "dim",
+    "level2": "underline",
+    "level3": "bold",
+    "level4": "bold reverse",
+}
+
+
+def token_styles(app: App[None]) -> Mapping[str, Style]:
+    """The styles of the present theme, each to be laid on top of the pane's own."""
+    return _styles(app, app.theme, app.no_color or app.native_ansi_color)
+
+
+@lru_cache(maxsize=4)
+def _styles(app: App[None], theme: str, shaped: bool) -> Mapping[str, Style]:
+    variables = cast("dict[str, str]", app.theme_variables)
+    texts = _SHAPED if shaped else _COLOURED
+    return {name: Style.parse(text, variables) for name, text in texts.items()}
