@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import cast
 
 from textual.app import App
 from textual.style import Style
@@ -51,6 +50,6 @@ def token_styles(app: App[None]) -> Mapping[str, Style]:
 
 @lru_cache(maxsize=4)
 def _styles(app: App[None], theme: str, shaped: bool) -> Mapping[str, Style]:
-    variables = cast("dict[str, str]", app.theme_variables)
+    variables = app.theme_variables
     texts = _SHAPED if shaped else _COLOURED
     return {name: Style.parse(text, variables) for name, text in texts.items()}
