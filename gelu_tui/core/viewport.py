@@ -65,8 +65,11 @@ class Viewport:
                 return found
             found = y
         line, row = self.rows()[-1] if self.rows() else (0, Row(0, "", 0))
-        end = self.buffer.lines[line].start + row.start + len(row.text)
-        return found if offset <= end else self.height
+        here = self.buffer.lines[line]
+        within = row.start + len(row.text)
+        # The line feed belongs to the last row of its line.
+        end = here.start + within + (within == here.length)
+        return found if offset < end else self.height
 
     def bar(self) -> range:
         """The rows that a scroll bar's thumb covers, by characters; none if all is in view."""
@@ -138,19 +141,27 @@ class Viewport:
         self.follows = False
         return self._top != before
 
-    def beside(self, offset: int, count: int) -> int:
-        """The character as many rows below (above, if negative), in the same column of cells."""
+    def row_start(self, offset: int) -> int:
+        """The first character of the row that holds a character."""
         line, row = self.buffer.row_at(offset, self.width)
-        column = offset - self.buffer.lines[line].start - self._line_rows(line)[row].start
+        return self.buffer.lines[line].start + self._line_rows(line)[row].start
+
+    def column(self, offset: int) -> int:
+        """The cells before a character in its row."""
+        line, row = self.buffer.row_at(offset, self.width)
+        within = offset - self.row_start(offset)
         here = self._line_rows(line)[row].text
-        used = sum(width for first, _, width in clusters(here) if first < column)
-        place = (line, row)
+        return sum(width for first, _, width in clusters(here) if first < within)
+
+    def beside(self, offset: int, count: int, column: int) -> int:
+        """The character as many rows below (above, if negative), in a column of cells."""
+        place = self.buffer.row_at(offset, self.width)
         line, row = self._on(place, count) if count > 0 else self._back(place, -count)
         found = self._line_rows(line)[row]
         for first, _, width in clusters(found.text):
-            if used < width:
+            if column < width:
                 return self.buffer.lines[line].start + found.start + first
-            used -= width
+            column -= width
         return self.buffer.lines[line].start + found.start + max(0, len(found.text) - 1)
 
     # --- places -------------------------------------------------------------------------------

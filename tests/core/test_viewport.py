@@ -123,9 +123,10 @@ def test_a_tail_is_followed_in_jumps() -> None:
 
 def test_up_and_down_keep_the_column() -> None:
     view = shown(["abcdef\n", "空が青\n", "xyz"], width=12)
-    assert view.buffer.text[view.beside(4, 1)] == "青"
-    assert view.buffer.text[view.beside(view.buffer.text.index("青"), 1)] == "z"
-    assert view.buffer.text[view.beside(view.buffer.text.index("青"), -1)] == "e"
+    assert view.buffer.text[view.beside(4, 1, view.column(4))] == "青"
+    at = view.buffer.text.index("青")
+    assert view.buffer.text[view.beside(at, 1, view.column(at))] == "z"
+    assert view.buffer.text[view.beside(at, -1, view.column(at))] == "e"
 
 
 @given(words, st.sampled_from(["a", "WORD", "空", "nothing"]))

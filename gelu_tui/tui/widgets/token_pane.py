@@ -47,6 +47,7 @@ class TokenPane(TokenRows, can_focus=True):
         Binding("right", "token(1)", "Token on", show=False),
         Binding("home", "start", "Start", show=False),
         Binding("end", "end", "End, and follow it", show=False),
+        Binding("enter", "choose", "Fork", show=False),
     ]
 
     class Pointed(Message):
@@ -80,6 +81,7 @@ class TokenPane(TokenRows, can_focus=True):
         self._standing = Standing()
         self._fork_text = self._ending = ""
         self.tokens = 0  # that can be pointed at; what follows them in the buffer is no token
+        self._course: tuple[int, int] | None = None  # of up and down: character and column
 
     # --- the text -----------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class TokenPane(TokenRows, can_focus=True):
                 return
             token = max(0, min(token, self.tokens - 1))
         self.draw_tokens(self.cursor, token)
-        self.cursor = token
+        self.cursor, self._course = token, None
         if token is not None:
             self.reveal(token)
         self.post_message(self.Pointed(self, token))
@@ -192,7 +194,7 @@ class TokenPane(TokenRows, can_focus=True):
 
     def reveal(self, token: int) -> None:
         """Scroll as little as needed to have a token in view."""
-        if token < len(self.buffer) and self.view.reveal(self.buffer.starts[token]):
+        if token < len(self.buffer) and self.view.reveal(self._seen_at(token)):
             self.draw_all()
 
     def align(self, token: int | None) -> None:
@@ -200,8 +202,13 @@ class TokenPane(TokenRows, can_focus=True):
         if token is None:
             self.view.to_end()
         elif len(self.buffer):
-            self.view.align(self.buffer.starts[min(token, len(self.buffer) - 1)])
+            self.view.align(self._seen_at(min(token, len(self.buffer) - 1)))
         self.draw_all()
+
+    def _seen_at(self, token: int) -> int:
+        """The first character of a token in its last row: a blank before may hang on the last."""
+        first, last = self.buffer.span(token)
+        return max(first, self.view.row_start(max(first, last - 1)))
 
     def token_under(self, x: int, y: int) -> int | None:
         """The token at a cell of the view."""
@@ -232,8 +239,11 @@ class TokenPane(TokenRows, can_focus=True):
         if self.cursor is None:
             self._scroll(count)
         else:
-            at = self.view.beside(self.buffer.starts[self.cursor], count)
+            here = self._seen_at(self.cursor)
+            at, column = self._course or (here, self.view.column(here))
+            at = self.view.beside(at, count, column)
             self.point(self.buffer.token_at(at))
+            self._course = at, column
 
     def action_pages(self, count: int) -> None:
         """Scroll by views, with one row of overlap."""
@@ -252,6 +262,10 @@ class TokenPane(TokenRows, can_focus=True):
             self.point(None)
         self.view.to_end()
         self._scrolled()
+
+    def action_choose(self) -> None:
+        """Ask for the fork."""
+        self.post_message(self.Chosen(self))
 
     def _scroll(self, rows: int) -> bool:
         moved = self.view.scroll(rows)
@@ -297,6 +311,7 @@ class TokenPane(TokenRows, can_focus=True):
         """A click points at a token, a double click asks for the fork."""
         token = self.token_under(event.x, event.y)
         if event.chain == 2:
-            self.post_message(self.Chosen(self))
+            event.prevent_default()  # Textual would select the whole text
+            self.action_choose()
         elif token is not None:
             self.point(token)

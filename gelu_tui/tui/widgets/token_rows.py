@@ -155,7 +155,7 @@ class TokenRows(Widget):
         def here(token: int | None) -> int | None:
             if token is None or token >= len(self.buffer):
                 return None
-            first, last = self.buffer.span(token)
+            first, last = self._pointed_span(token)
             # A line break stands after the last character of its row.
             return token if first <= end and last > start else None
 
@@ -192,16 +192,17 @@ class TokenRows(Widget):
         return Strip([*Strip(text).adjust_cell_length(width, base), bar], width + 1)
 
     def _line_break(self, line: int, row: Row) -> list[Segment]:
-        """A glyph for the line break after a row, while something points at it."""
+        """A glyph for the line break after a row, or for the end, while something points at it."""
         here = self.buffer.lines[line]
         at = here.start + row.start + len(row.text)
-        if row.start + len(row.text) < here.length or at >= self.buffer.length:
+        if row.start + len(row.text) < here.length:
             return []
         for token, name in ((self.cursor, "cursor"), (self.echo, "echo"), (self.hover, "hover")):
             if token is not None and token < len(self.buffer):
-                first, last = self.buffer.span(token)
+                first, last = self._pointed_span(token)
                 if first <= at < last:
-                    return [Segment("↵", (self.visual_style + self.style_of(name)).rich_style)]
+                    glyph = "↵" if at < self.buffer.length else " "
+                    return [Segment(glyph, (self.visual_style + self.style_of(name)).rich_style)]
         return []
 
     def _overlays(self, line: int, start: int, end: int, selected: object) -> list[Overlay]:
@@ -209,13 +210,18 @@ class TokenRows(Widget):
         found = [Overlay(*span, match) for span in self.finder.between(start, end)]
         for token, name in ((self.hover, "hover"), (self.echo, "echo"), (self.cursor, "cursor")):
             if token is not None and token < len(self.buffer):
-                found.append(Overlay(*self.buffer.span(token), self.style_of(name)))
+                found.append(Overlay(*self._pointed_span(token), self.style_of(name)))
         if isinstance(selected, tuple):
             at = self.buffer.lines[line].start
             first, last = selected
             style = self.screen.get_visual_style("screen--selection")
             found.append(Overlay(at + first, end if last == -1 else at + last, style))
         return found
+
+    def _pointed_span(self, token: int) -> tuple[int, int]:
+        """The characters that show where a token is: of one without text, what comes after it."""
+        first, last = self.buffer.span(token)
+        return first, max(last, first + 1)
 
     def style_of(self, name: str) -> Style:
         """A style to be laid on top of the pane's own."""
