@@ -10,11 +10,12 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from gelu_tui.core.safe_text import visible
+from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred thousand
 
 
-class Prompt(TextArea):
+class Prompt(TextArea, KeysInTurn):
     """One to three rows; a TextArea whose Enter submits."""
 
     class Submitted(Message):
