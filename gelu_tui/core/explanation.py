@@ -242,8 +242,8 @@ def _identical(agreed: int, reference: Stream, stream: Stream) -> str:
 
 
 def identical_over(agreed: int, streams: tuple[Stream, ...]) -> str:
-    """`identical over 40 tokens`, or `so far` where one of them has not ended by itself."""
-    ended = all(stream.finish_reason in ("stop", "length") for stream in streams)
+    """`identical over 40 tokens`, or `so far` while one of them goes on."""
+    ended = all(stream.finish_reason is not None for stream in streams)
     return f"identical {'' if ended else 'so far '}over {count_tokens(agreed)}"
 
 

@@ -42,6 +42,11 @@ _GLYPHS = {
     "slash": "/",
     "less_than_sign": "<",
     "greater_than_sign": ">",
+    "escape": "Esc",
+    "up": "↑",
+    "down": "↓",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
 }
 
 
@@ -50,9 +55,9 @@ def shown_key(key: str) -> str:
     if _is_function_key(key):
         return key.upper()
     if key.startswith("ctrl+"):
-        return f"^{key.removeprefix('ctrl+').upper()}"
-    if len(key) == 1 and key.isalpha():
-        return f"Shift+{key}" if key.isupper() else key.upper()
+        return f"^{key.removeprefix('ctrl+')}"
+    if len(key) == 1:
+        return f"Shift+{key}" if key.isupper() else key
     return _GLYPHS.get(key, key.capitalize())
 
 
@@ -236,7 +241,7 @@ PANE_ACTIONS = (
 # Keys that widgets and Textual bring themselves, for the help page.
 PROMPT_KEYS = (
     ("Enter", "Run."),
-    ("^N", "New line. Pasted line breaks are kept."),
+    ("^n", "New line. Pasted line breaks are kept."),
     ("↑, ↓", "In the first and the last line: the prompt before, the one after."),
     ("Tab, Shift+Tab", "To the panes and back."),
 )
@@ -249,9 +254,9 @@ MOVING_KEYS = (
     ("1 to 8", "The pane of that number."),
 )
 OTHER_KEYS = (
-    ("^C", "Copy what is selected; with nothing selected, stop the run."),
-    ("^Q, ^Z", "Quit; the engine ends too. Suspend: `fg` comes back."),
-    ("^P", "Command palette: every action, schedule, chat or raw, tokens, theme."),
+    ("^c", "Copy what is selected; with nothing selected, stop the run."),
+    ("^q, ^z", "Quit; the engine ends too. Suspend: `fg` comes back."),
+    ("^p", "Command palette: every action, schedule, chat or raw, tokens, theme."),
 )
 
 ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)

@@ -80,9 +80,9 @@ def _style(mark: str) -> str:
 def _legend(letters: Labelled, scale: int) -> Content:
     said = [f"{_SHARED} shared", f"{FORK_MARK} fork", f"{_DIFFERS} differs"]
     if any(stretch.is_long for _, stretch in letters):
-        said.append(f"A B C… aligned for {REJOIN_LENGTH} or more")
+        said.append(f"A B C… aligned for {REJOIN_LENGTH} tokens or more")
     if any(not stretch.is_long for _, stretch in letters):
-        said.append(f"a b c… for {SHORTEST_STRETCH} to {REJOIN_LENGTH - 1}")
+        said.append(f"a b c… for {SHORTEST_STRETCH} to {REJOIN_LENGTH - 1} tokens")
     if scale > 1:
         said.append(f"1 cell = {scale} tokens")
     return Content.styled("  ".join(said), "dim")

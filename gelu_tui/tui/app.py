@@ -46,6 +46,7 @@ class GeluApp(App[None]):
     CSS_PATH = "screens/compare.tcss"
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("f1", "open('help')", "Help", show=False),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]
 
@@ -97,6 +98,8 @@ class GeluApp(App[None]):
         """Take the signals; the engine starts after the first frame."""
         self.ending.begin()
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        # After `fg` the terminal is empty, and Textual draws only what has changed since.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh())
         self.call_after_refresh(self._open)
 
     async def _open(self) -> None:
@@ -275,11 +278,6 @@ class GeluApp(App[None]):
                         lambda call=call, node=node: self.run_action(call, node),
                     )
         yield from self.compare.setting_commands()
-
-    def help_sections(self) -> list[str]:
-        """What help begins with: the part of the screen that has the focus."""
-        in_board = self.compare.board.has_focus_within
-        return ["panes", "prompt"] if in_board else ["prompt", "panes"]
 
     def _keep_theme(self, name: str) -> None:
         from gelu_tui.core.settings_writing import save_setting

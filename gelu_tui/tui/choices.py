@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.requests import MAX_TOKENS_LIMIT, compare_command
+from gelu_tui.core.requests import compare_command
 from gelu_tui.tui.options import AppOptions
 
 
@@ -54,6 +54,9 @@ class Choices:
             return []
 
 
+_TOKENS = (16, 40, 64, 80, 128, 256, 512, 1024, 2048, 4096)
+
+
 def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
     """What can be changed about the next run besides its functions: title, explanation, result."""
     other: p.Schedule = "solo" if choices.schedule == "lockstep" else "lockstep"
@@ -82,9 +85,13 @@ def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
         )
     )
     found.extend(
-        (f"Tokens: {tokens}", "At most so many.", replace(choices, max_tokens=tokens))
-        for tokens in (choices.max_tokens * 2, max(1, choices.max_tokens // 2))
-        if tokens != choices.max_tokens and tokens <= MAX_TOKENS_LIMIT
+        (
+            f"Tokens: {tokens}",
+            f"At most {tokens} in each stream.",
+            replace(choices, max_tokens=tokens),
+        )
+        for tokens in _TOKENS
+        if tokens != choices.max_tokens
     )
     if choices.reference is not None:
         found.append(

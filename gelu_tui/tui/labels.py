@@ -6,6 +6,7 @@ from math import exp
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream, noise_floor
+from gelu_tui.core.explanation import percent
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sparkline import sparkline
@@ -108,17 +109,22 @@ def _digits(value: float) -> str:
     return f"{value:.{0 if value >= 100 else 1}f}"
 
 
-def token(stream: Stream, index: int, name: str, reference: str) -> str:
-    """What is known of one token, on one line: its place, id, text and statistics."""
+def token(stream: Stream, index: int, reference: str) -> list[str]:
+    """What is known of one token, the most wanted first."""
     step = stream.steps[index]
-    parts = [f"{visible_line(name)} token {index}", f"‘{named(stream, index)}’ id {step.token}"]
+    parts = [f"{index} ‘{named(stream, index)}’"]
     if step.logprob is not None:
-        parts.append(f"p {exp(step.logprob):.1%} ({step.logprob:.2f} nats)")
+        parts.append(f"p {percent(exp(step.logprob))}")
     if step.margin is not None:
-        parts.append(f"margin {step.margin:.2f} logits")
+        parts.append(f"margin {step.margin:.2f}")
     if step.kl is not None:
-        parts.append(f"KL {nats(step.kl)} from {visible_line(reference)}")
-    return " · ".join(parts)
+        parts.append(f"KL {nats(step.kl)}")
+    parts.append(f"id {step.token}")
+    if step.logprob is not None:
+        parts.append(f"logprob {step.logprob:.2f} nats")
+    if step.kl is not None:
+        parts.append(f"KL from {visible_line(reference)}")
+    return parts
 
 
 def progress(event: p.Progress) -> str:
@@ -145,13 +151,13 @@ def _amount(event: p.Progress) -> str:
     return f"{event.done}{total} {event.unit}"
 
 
-def model(loaded: p.Loaded, schedule: p.Schedule) -> str:
+def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
     """The loaded model and how it runs; what may be long comes last."""
     parts = [loaded.model.id, loaded.model.dtype]
     if loaded.model.quantization:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
-    parts += [schedule, loaded.device]
+    parts += [*([schedule] if schedule else []), loaded.device]
     return " · ".join(visible_line(part) for part in parts)
 
 
@@ -169,7 +175,7 @@ def totals(comparison: Comparison) -> str:
 
 def settings(
     choices: Choices, shown: Comparison | None, has_chat_template: bool | None = None
-) -> str:
+) -> list[str]:
     """The settings of the next run; its functions too where the screen shows others.
 
     `has_chat_template` is the loaded model's; None while none is loaded.
@@ -180,18 +186,19 @@ def settings(
         parts.append(f"next: {', '.join(names)}")
     parts.append(_chat(choices.chat, has_chat_template))
     parts.append(f"{choices.max_tokens} tokens")
-    parts.append(f"reference {choices.reference or 'native'}")
     parts.append(choices.schedule)
-    if choices.activation_precision == "model":
-        parts.append("functions in the model's dtype")
-    else:
-        parts.append("functions in float32")
-    return visible_line(" · ".join(parts))
+    parts.append(f"reference {choices.reference or 'native'}")
+    parts.append(f"functions in {'model dtype' if _in_model_dtype(choices) else 'float32'}")
+    return [visible_line(part) for part in parts]
+
+
+def _in_model_dtype(choices: Choices) -> bool:
+    return choices.activation_precision == "model"
 
 
 def _chat(wanted: bool | None, has_template: bool | None) -> str:
     if wanted is not None:
         return "chat template" if wanted else "raw prompt"
     if has_template is None:
-        return "chat if there is a template"
-    return "chat template" if has_template else "raw prompt (no chat template)"
+        return "chat or raw by the model"
+    return "chat template" if has_template else "raw prompt"

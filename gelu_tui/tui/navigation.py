@@ -36,9 +36,16 @@ class Navigation:
 
     def help(self) -> None:
         """Help for what has the focus."""
+        from gelu_tui.tui.help_texts import comparison_help, screen_help
         from gelu_tui.tui.screens.help import HelpScreen
 
-        self._app.push_screen(HelpScreen(self._app.help_sections(), self._app.user_keys))
+        screen = self._app.screen
+        if screen is self._compare:
+            in_panes = self._board.has_focus_within
+            sections = comparison_help(self._app.user_keys, in_panes=in_panes)
+        else:
+            sections = screen_help(screen)
+        self._app.push_screen(HelpScreen(sections))
 
     def fork(self, reference: int | None = None, stream: int | None = None) -> None:
         """Why the chosen pane's stream leaves the reference."""
@@ -47,7 +54,7 @@ class Navigation:
             return
         from gelu_tui.tui.screens.fork import ForkScreen
 
-        shown = pane.index if stream is None else stream
+        shown = self._forked(pane.index) if stream is None else stream
         against = seen.reference if reference is None else reference
         if shown == against:
             others = (x for x in range(len(seen.comparison.streams)) if x != against)
@@ -56,6 +63,14 @@ class Navigation:
             self._compare.say("A fork needs a second stream: F2 chooses more functions.")
             return
         self._app.push_screen(ForkScreen(seen.comparison, against, shown), self._after_fork)
+
+    def _forked(self, stream: int) -> int:
+        """The stream itself if it has a fork, else the first that has one."""
+        seen = self._board.perspective
+        if seen is None or seen.first_divergent_token(stream) is not None:
+            return stream
+        others = (pane.index for pane in self._board.panes)
+        return next((x for x in others if seen.first_divergent_token(x) is not None), stream)
 
     def _after_fork(self, stream: int | None) -> None:
         for place, pane in enumerate(self._board.panes):

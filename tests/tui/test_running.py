@@ -230,7 +230,7 @@ async def test_the_palette_holds_the_actions_and_the_settings() -> None:
         assert wanted <= set(commands())
         await commands()["Schedule: solo"].callback()
         await commands()["Tokens: 80"].callback()
-        await it.until_shown("80 tokens · reference native · solo")
+        await it.until_shown("80 tokens · solo")
 
 
 async def test_help_lists_the_keys() -> None:

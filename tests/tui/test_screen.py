@@ -25,7 +25,7 @@ async def test_a_finished_comparison_fits_its_terminal(size: tuple[int, int]) ->
         if size[0] >= 80:
             for text in ("diverges at 10", "diverges at 1 ", "diverges at 0", "= reference"):
                 assert text in it.screen()
-            assert "^Q Quit" in rows[-1]
+            assert "^q Quit" in rows[-1]
 
 
 async def test_a_terminal_that_is_too_small_says_so_and_recovers() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult, SystemCommand
+from textual.content import Content
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gelu_tui.tui.app import GeluApp
 
 NUMBERS_HZ = 4  # numbers that change faster cannot be read
+_PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
 
@@ -44,6 +46,7 @@ class CompareScreen(Screen[None]):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
+    ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Notice, StatusLine, KeyLine"
 
     def __init__(self, choices: Choices, prompt: str | None, board: Board, refresh: float) -> None:
         super().__init__()
@@ -117,7 +120,8 @@ class CompareScreen(Screen[None]):
             notice.say(
                 "The run is queued: it starts when the last one has stopped."
                 if self.session.phase is Phase.STOPPING
-                else "The run is queued: it starts as soon as the model is ready."
+                else "The run is queued: it starts as soon as the model is ready.",
+                stays=True,
             )
         self.phase_changed()
 
@@ -143,7 +147,11 @@ class CompareScreen(Screen[None]):
     def setting_commands(self) -> Iterator[SystemCommand]:
         """The settings of the next run that have no key, for the command palette."""
         for title, explanation, choices in setting_variations(self.choices):
-            yield SystemCommand(title, explanation, partial(self.choose, choices))
+            yield SystemCommand(title, explanation, partial(self._set, title, choices))
+
+    async def _set(self, title: str, choices: Choices) -> None:
+        await self.choose(choices)
+        self.say(f"{title}, from the next run on.")
 
     async def choose(self, choices: Choices) -> None:
         """Take new choices for the next run."""
@@ -155,12 +163,11 @@ class CompareScreen(Screen[None]):
         names = [variant.name for variant in self.choices.variants()]
         if message.name in names:
             await self.choose(replace(self.choices, reference=message.name))
-        if self.board.perspective is not None and not self.board.perspective.of_run:
-            run = visible_line(self.board.perspective.comparison.reference.name)
-            self.say(
-                f"Compared with {visible_line(message.name)} from here on. "
-                f"KL stays what the run measured, against {run}."
-            )
+        seen = self.board.perspective
+        if seen is not None:
+            run = visible_line(seen.comparison.reference.name)
+            kl = "" if seen.of_run else f" KL stays what the run measured, against {run}."
+            self.say(f"Compared with {visible_line(message.name)} from here on.{kl}")
 
     @on(Board.Reordered)
     async def _take_order(self, message: Board.Reordered) -> None:
@@ -195,13 +202,19 @@ class CompareScreen(Screen[None]):
     @on(TokenPane.Pointed)
     def _tell_of_token(self, message: TokenPane.Pointed) -> None:
         info = self.query_one(InfoLine)
-        if message.token is None or self.comparison is None:
+        at: TokenPane | None = message.pane
+        token = message.token
+        if token is None:  # of the mouse: then the cursor counts again
+            at = next((x.tokens for x in self.board.panes if x.tokens.cursor is not None), None)
+            token = at.cursor if at is not None else None
+        pane = next((x for x in self.board.panes if x.tokens is at), None)
+        if pane is None or token is None or self.comparison is None:
             info.tell(None)
             return
-        index = next((x.index for x in self.board.panes if x.tokens is message.pane), 0)
-        stream = self.comparison.streams[index]
-        run = self.comparison.reference.name
-        info.tell(labels.token(stream, message.token, stream.name, run))
+        stream = self.comparison.streams[pane.index]
+        if token < len(stream.steps):  # a new run may have begun since
+            run = self.comparison.reference.name
+            info.tell(labels.token(stream, token, run))
 
     @on(TokenPane.Chosen)
     def _open_fork(self) -> None:
@@ -226,7 +239,13 @@ class CompareScreen(Screen[None]):
         """`stop` is greyed while there is nothing to stop."""
         return None if action == "stop" and self.session.phase not in BUSY else True
 
-    def say(self, sentence: str) -> None:
+    @on(Prompt.Changed)
+    def _prompt_mended(self) -> None:
+        notice = self.query_one(Notice)
+        if notice.kind in _PROMPT_ERRORS:
+            notice.clear()
+
+    def say(self, sentence: str | Content) -> None:
         """Show one plain sentence."""
         self.query_one(Notice).say(sentence)
 
@@ -277,6 +296,7 @@ class CompareScreen(Screen[None]):
             self.minimize()
         self.shown = shown
         await self.board.begin(shown.comparison)
+        self.query_one(InfoLine).tell(None)
         self._show_settings()
         self._draw()
         self._show_status()

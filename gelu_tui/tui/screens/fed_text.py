@@ -17,7 +17,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
-_KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q back"
+_KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q, Esc back"
 _VIEWS = ("text", "token boundaries", "ids")
 
 
@@ -30,7 +30,7 @@ class FedTextScreen(Screen[None]):
         Binding("2", "view(1)", "Token boundaries"),
         Binding("3", "view(2)", "Ids"),
         Binding("t", "next_view", "Next view"),
-        Binding("q,escape,f10", "dismiss", "Back"),
+        Binding("q,escape,f10,f9", "dismiss", "Back"),
     ]
 
     def __init__(self, fed: Fed | None = None) -> None:

@@ -28,7 +28,7 @@ from gelu_tui.tui.fork_context import fork_context
 from gelu_tui.tui.pieces import FORK_MARK
 
 _POLL_S = 0.5
-_KEYS = "q back · n next stream · p previous · ↑ ↓ scroll"
+_KEYS = "q, Esc back · n next stream · p previous · ↑ ↓ scroll"
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
@@ -50,7 +50,7 @@ class ForkScreen(Screen[int]):
     BINDINGS: ClassVar = [
         Binding("n", "turn(1)", "Next stream"),
         Binding("p", "turn(-1)", "Previous stream"),
-        Binding("q,escape,backspace", "back", "Back"),
+        Binding("q,escape,f10,f7,backspace", "back", "Back"),
     ]
 
     @dataclass

@@ -33,12 +33,12 @@ _LOW_BELOW = 18  # rows
 
 # By what has the focus; a narrow terminal cuts the line off at the right.
 _KEYS = {
-    "runs": "Enter open · q back · / search · r run again · e export · x delete",
+    "runs": "Enter open · q, Esc back · / search · r run again · e export · x delete",
     "search": "Enter or ↓ to the runs · Esc, F10 clear the search",
     "path": "Enter writes · Esc, F10 do not · .md is a report, .json the data",
     "question": "",
 }
-_NO_KEYS = "q back"
+_NO_KEYS = "q, Esc back"
 _EMPTY = (
     "No runs yet.\n\nEvery run is saved here by itself, token by token, and can be opened again "
     "without the model.\n\nq goes back: type a prompt there and run it."
@@ -66,7 +66,7 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
     CSS_PATH = "history.tcss"
     BINDINGS: ClassVar = [
         Binding("q", "back", "Back"),
-        Binding("escape,f10", "step_back", "Out of a field, or back"),
+        Binding("escape,f10,f6", "step_back", "Out of a field, or back"),
     ]
 
     @dataclass

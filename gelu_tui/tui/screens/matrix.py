@@ -72,7 +72,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
     BINDINGS: ClassVar = [
         Binding("enter", "open", "Fork"),
         Binding("r", "reference", "Reference"),
-        Binding("q,escape,backspace", "dismiss", "Back"),
+        Binding("q,escape,f10,f8,backspace", "dismiss", "Back"),
     ]
 
     def __init__(self, comparison: Comparison, reference_index: int) -> None:

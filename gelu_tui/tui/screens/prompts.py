@@ -89,7 +89,7 @@ class PromptsScreen(ModalScreen[str | None]):
     """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
 
     CSS_PATH = "prompts.tcss"
-    BINDINGS: ClassVar = [Binding("f10,escape", "dismiss", "Back")]
+    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back")]
 
     @dataclass
     class Recent(Message):

@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 from textual import on
 from textual.binding import Binding
+from textual.content import Content
 from textual.message import Message
+from textual.style import Style
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Perspective
@@ -14,6 +16,7 @@ from gelu_tui.core.levels import TOKEN_STYLES, TokenStyle, legend
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import PANE_ACTIONS
 from gelu_tui.tui.pieces import FORK_MARK
+from gelu_tui.tui.token_styles import token_styles
 from gelu_tui.tui.widgets.pane_grid import PaneGrid
 from gelu_tui.tui.widgets.stream_pane import StreamPane
 from gelu_tui.tui.widgets.token_pane import TokenPane
@@ -38,7 +41,7 @@ class Board(PaneGrid):
     class Told(Message):
         """Something to say about what a key has done."""
 
-        def __init__(self, sentence: str) -> None:
+        def __init__(self, sentence: str | Content) -> None:
             super().__init__()
             self.sentence = sentence
 
@@ -65,6 +68,7 @@ class Board(PaneGrid):
         self.statistic: TokenStyle = statistic
         self.query_text = ""
         self.perspective: Perspective | None = None
+        self._running = False
 
     # --- what is shown ------------------------------------------------------------------------
 
@@ -84,6 +88,7 @@ class Board(PaneGrid):
         for index, (pane, stream) in enumerate(zip(self.panes, comparison.streams, strict=False)):
             pane.begin(index, stream.variant)
             pane.tokens.statistic = self.statistic
+            pane.tokens.search(self.query_text)
         self.show_tabs()
 
     def show(self, *, running: bool, numbers: bool = True) -> None:
@@ -91,6 +96,7 @@ class Board(PaneGrid):
         if self.perspective is None:
             return
         self.perspective.update()
+        self._running = running
         for pane in self.panes:
             if pane.display:
                 pane.show(self.perspective)
@@ -115,14 +121,14 @@ class Board(PaneGrid):
         """Compare with another stream, without a new run."""
         if self.perspective is not None:
             self.perspective = Perspective(self.perspective.comparison, index)
-            self.show(running=True)
+            self.show(running=self._running)
 
     def _show_chosen(self) -> None:
         super()._show_chosen()
         pane = self.chosen_pane
         if self._arrangement.tabs and pane is not None and self.perspective is not None:
             pane.show(self.perspective)  # it was not drawn while it was hidden
-            pane.show_numbers(self.perspective, running=True)
+            pane.show_numbers(self.perspective, running=self._running)
 
     # --- pointing and scrolling together ------------------------------------------------------
 
@@ -277,9 +283,13 @@ class Board(PaneGrid):
         self.statistic = TOKEN_STYLES[after]
         for pane in self.panes:
             pane.tokens.set_statistic(self.statistic)
-        steps = " | ".join(legend(self.statistic))
-        said = f"Colours: {_STYLE_NAMES[self.statistic]}"
-        self.post_message(self.Told(f"{said}: {steps}." if steps else f"{said}."))
+        styles = token_styles(self.app)
+        parts: list[Content | tuple[str, Style]] = []
+        for step, meaning in enumerate(legend(self.statistic)):
+            style = styles[f"level{step}"] if step else Style()
+            parts += [Content("  "), (f" {meaning} ", style)]
+        name = Content(f"Colours: {_STYLE_NAMES[self.statistic]}")
+        self.post_message(self.Told(Content.assemble(name, *parts)))
 
     def action_copy_stream(self) -> None:
         """Copy the text of the chosen pane."""

@@ -53,8 +53,8 @@ class InfoLine(Horizontal):
 
     def __init__(self) -> None:
         super().__init__()
-        self._settings = ""
-        self._token: str | None = None
+        self._settings: list[str] = []
+        self._token: list[str] | None = None
 
     def compose(self) -> ComposeResult:
         """The text, and the field that may take its place."""
@@ -63,12 +63,12 @@ class InfoLine(Horizontal):
         yield SearchField(compact=True)
         yield Static(id="search-count", markup=False)
 
-    def settle(self, settings: str) -> None:
-        """What the line says when nothing else matters more."""
+    def settle(self, settings: list[str]) -> None:
+        """What the line says when nothing else matters more; the last parts may be cut."""
         self._settings = settings
         self._write()
 
-    def tell(self, token: str | None) -> None:
+    def tell(self, token: list[str] | None) -> None:
         """Tell of a token, or no more."""
         if token != self._token:
             self._token = token
@@ -78,7 +78,8 @@ class InfoLine(Horizontal):
         if self.is_mounted:
             info = self.query_one("#info", Static)
             info.set_class(self._token is not None, "-token")
-            info.update(self._settings if self._token is None else self._token, layout=False)
+            parts = self._settings if self._token is None else self._token
+            info.update(" · ".join(parts), layout=False)
 
     def ask(self, text: str) -> None:
         """Let the user type what to search for."""

@@ -31,7 +31,7 @@ class KeyLine(Static):
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._shown: tuple[object, ...] = ()
-        self._calls: list[tuple[int, str]] = []
+        self._ends: list[tuple[int, str]] = []
 
     def show(self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str]) -> None:
         """Write the keys of `actions`, in their order of weight; names in `off` are greyed."""
@@ -42,10 +42,11 @@ class KeyLine(Static):
         self._shown = now
         room = self.size.width - 2
         parts: list[tuple[str, str]] = []
-        self._calls = []
+        self._ends = []
         used = 0
         for action in chosen:
-            key = shown_key(keymap.get(action.name, action.keys).split(",")[0])
+            pressed = keymap.get(action.name, action.keys).split(",")[0]
+            key = shown_key(pressed)
             width = cell_len(key) + 1 + cell_len(action.label) + 2
             if used + width - 2 > room:
                 break
@@ -53,12 +54,12 @@ class KeyLine(Static):
             quiet = "dim" if action.name in off else ""
             style = f"bold $text-accent {quiet}".strip()
             parts += [(key, style), (f" {action.label}  ", quiet)]
-            self._calls.append((used, action.call or action.name))
+            self._ends.append((used, pressed))
         self.update(Content.assemble(*parts), layout=False)
 
-    async def on_click(self, event: Click) -> None:
+    def on_click(self, event: Click) -> None:
         """Do what the key would."""
-        for end, call in self._calls:
+        for end, key in self._ends:
             if event.x - 1 < end:
-                await self.screen.run_action(call)
+                self.app.simulate_key(key)
                 return

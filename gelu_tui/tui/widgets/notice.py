@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from textual.content import Content
 from textual.widgets import Static
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
+
+_NEWS_S = 8.0  # long enough to read a sentence twice
 
 
 class Notice(Static):
@@ -25,14 +29,28 @@ class Notice(Static):
     }
     """
 
-    def say(self, sentence: str) -> None:
-        """Show a plain sentence."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = 0
+        self.kind = ""  # of the error that is shown
+
+    def say(self, sentence: str | Content, *, stays: bool = False) -> None:
+        """Show a plain sentence; unless it `stays`, it goes by itself."""
         self.set_class(False, "-error")
-        self._show(Content.assemble(("• ", "bold"), visible_line(sentence)))
+        self.kind = ""
+        safe = visible_line(sentence) if isinstance(sentence, str) else sentence
+        self._show(Content.assemble(("• ", "bold"), safe))
+        if not stays:
+            self.set_timer(_NEWS_S, partial(self._outlived, self._said))
+
+    def _outlived(self, number: int) -> None:
+        if number == self._said:
+            self.clear_news()
 
     def show_error(self, error: ErrorInfo, more: str = "") -> None:
         """Show what happened and what to do; `more` is one more thing to do."""
         self.set_class(True, "-error")
+        self.kind = error.kind
         hints = " ".join(filter(None, (visible_line(error.hint), more)))
         self._show(
             Content.assemble(
@@ -51,7 +69,9 @@ class Notice(Static):
         """Say nothing any more."""
         self.set_class(False, "-shown")
         self.update("")
+        self.kind = ""
 
     def _show(self, content: Content) -> None:
+        self._said += 1
         self.update(content)
         self.set_class(True, "-shown")

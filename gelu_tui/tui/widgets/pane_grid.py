@@ -76,6 +76,8 @@ class PaneGrid(Vertical):
             return
         self.chosen = place
         self._show_chosen()
+        if self.screen.maximized is not None:
+            self.screen.maximize(self.panes[place])
         if focus:
             self.panes[place].tokens.focus()
 
@@ -90,6 +92,8 @@ class PaneGrid(Vertical):
         else:
             self._grid.move_child(panes[self.chosen], after=panes[to])
         self.chosen = to
+        for place, pane in enumerate(self.panes):
+            pane.number(place)
         self.show_tabs()
         return True
 

@@ -36,6 +36,7 @@ class StreamPane(Vertical):
         super().__init__()
         self.index = 0
         self.variant_name = ""
+        self._variant: p.VariantInfo | None = None
         self._head = PaneHead()
         self.tokens = TokenPane()
 
@@ -59,9 +60,17 @@ class StreamPane(Vertical):
     def _begin(self, index: int, variant: p.VariantInfo) -> None:
         self.index = index
         self.variant_name = variant.name
+        self._variant = variant
+        self.number(index)
+
+    def number(self, place: int) -> None:
+        """Write the title with the number of a place, which is the key that goes there."""
+        variant = self._variant
+        if variant is None:
+            return
         mark = f" {labels.NATIVE_MARK} native" if variant.native else ""
         self.border_title = Content.assemble(
-            (f" {index + 1} ", "dim"),
+            (f" {place + 1} ", "dim"),
             (visible_line(variant.name), "bold"),
             mark,
             (f" · {visible_line(variant.formula)} ", "dim"),

@@ -1,0 +1,60 @@
+"""What help says: sections of keys and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.screen import Screen
+
+from gelu_tui.tui.actions import (
+    COMPARE_ACTIONS,
+    MOVING_KEYS,
+    OTHER_KEYS,
+    PANE_ACTIONS,
+    PROMPT_KEYS,
+    Action,
+    shown_key,
+)
+from gelu_tui.tui.labels import NATIVE_MARK
+from gelu_tui.tui.pieces import FORK_MARK
+
+Rows = Sequence[tuple[str, str]]
+Section = tuple[str, Rows]
+
+_SIGNS = (
+    (FORK_MARK, "The first divergent token: here a stream leaves the reference."),
+    (NATIVE_MARK, "The activation function that mlx-lm itself uses for the model."),
+    ("▁▃▆█", "KL step by step, a glyph for each decade: ▁ below 1e-6 nats, █ from 1 nat; · is 0."),
+)
+
+
+def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Section]:
+    """The compare screen's keys; first those of the part that has the focus."""
+    prompt = ("In the prompt", PROMPT_KEYS)
+    panes = ("In a pane (Tab goes there)", (*MOVING_KEYS, *_rows(PANE_ACTIONS, keymap)))
+    return [
+        *((panes, prompt) if in_panes else (prompt, panes)),
+        ("Everywhere", (*_rows(COMPARE_ACTIONS, keymap), *OTHER_KEYS)),
+        ("Signs", _SIGNS),
+    ]
+
+
+def screen_help(screen: Screen[object]) -> list[Section]:
+    """The keys of another screen, as its own bindings tell them."""
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        own = type(active.node).__module__.startswith("gelu_tui.tui.")
+        if own and active.node is not screen.app and binding.description:
+            keys.setdefault(binding.description, []).append(shown_key(binding.key))
+    rows = [(", ".join(names), f"{text}.") for text, names in keys.items()]
+    return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
+
+
+def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:
+    # A user may have put an action on other keys.
+    return [
+        (", ".join(shown_key(key) for key in keys.split(",")), action.help)
+        for action in actions
+        if (keys := keymap.get(action.name, action.keys))
+    ]
