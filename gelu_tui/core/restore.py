@@ -143,6 +143,9 @@ def command_of(document: ComparisonDocument) -> p.Compare:
 def _fill(stream: Stream, index: int, saved: VariantDocument) -> None:
     stream.tokens.extend(saved.tokens)
     stream.segments.extend(step.text for step in saved.steps)
+    for step in saved.steps:
+        if step.kl is not None:
+            stream.kl.add(step.kl)
     stream.steps.extend(
         p.StreamStep(index, token, step.text, step.logprob, step.margin, step.kl, seconds)
         for token, step, seconds in zip(saved.tokens, saved.steps, _decode_s(saved), strict=True)

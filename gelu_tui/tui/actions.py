@@ -256,6 +256,7 @@ MOVING_KEYS = (
 OTHER_KEYS = (
     ("^c", "Copy what is selected; with nothing selected, stop the run."),
     ("^q, ^z", "Quit; the engine ends too. Suspend: `fg` comes back."),
+    ("^l", "Draw the screen anew."),
     ("^p", "Command palette: every action, schedule, chat or raw, tokens, theme."),
 )
 

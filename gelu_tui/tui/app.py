@@ -47,6 +47,7 @@ class GeluApp(App[None]):
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("f1", "open('help')", "Help", show=False),
+        Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]
 
@@ -247,6 +248,10 @@ class GeluApp(App[None]):
             self.compare.say("Nothing is running. Ctrl+Q quits.")
 
     # --- keys, palette, looks -----------------------------------------------------------------
+
+    def action_redraw(self) -> None:
+        """Draw everything again, over whatever another program has written."""
+        self.refresh()
 
     async def action_open(self, name: str) -> None:
         """Open a screen beside the comparison."""

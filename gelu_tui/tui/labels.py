@@ -15,6 +15,7 @@ from gelu_tui.tui.pieces import FORK_MARK, named
 
 NATIVE_MARK = "◆"
 
+_SMALL = 0.01  # nats below which a KL needs an exponent
 _NARROW = 34  # cells below which a KL is told with one digit
 _FLOOR_WIDTH = 50  # cells from which on the noise floor is told beside the largest KL
 
@@ -60,7 +61,7 @@ def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
     if stream.finish_reason is not None:
         ending = f" {_FINISH[stream.finish_reason]}"
     else:
-        ending = "" if running else " cut off"
+        ending = "" if running else " cut\u00a0off"
     return f"{len(stream.tokens)}/{max_tokens}{ending}"
 
 
@@ -86,7 +87,8 @@ def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> st
         return ""
     floor = noise_floor(comparison)
     if width < _NARROW:
-        words = f"KL {largest:.0e}" if largest else "KL 0"
+        words = f"KL {largest:.0e}" if largest < _SMALL else f"KL {largest:.2f}"
+        words = words if largest else "KL 0"
     else:
         words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
     if floor is not None and width >= _FLOOR_WIDTH:
@@ -97,7 +99,9 @@ def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> st
 
 def nats(value: float) -> str:
     """A KL divergence with as many digits as mean something."""
-    return "0" if value == 0 else f"{value:.1e} nats" if abs(value) < 0.01 else f"{value:.2f} nats"
+    if value == 0:
+        return "0"
+    return f"{value:.1e} nats" if abs(value) < _SMALL else f"{value:.2f} nats"
 
 
 def rate(tokens_per_second: float) -> str:
@@ -153,7 +157,8 @@ def _amount(event: p.Progress) -> str:
 
 def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
     """The loaded model and how it runs; what may be long comes last."""
-    parts = [loaded.model.id, loaded.model.dtype]
+    # Of a hub id the owner is the part that says least.
+    parts = [loaded.model.id.rstrip("/").rpartition("/")[2], loaded.model.dtype]
     if loaded.model.quantization:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
@@ -188,7 +193,7 @@ def settings(
     parts.append(f"{choices.max_tokens} tokens")
     parts.append(choices.schedule)
     parts.append(f"reference {choices.reference or 'native'}")
-    parts.append(f"functions in {'model dtype' if _in_model_dtype(choices) else 'float32'}")
+    parts.append(f"functions: {'model dtype' if _in_model_dtype(choices) else 'float32'}")
     return [visible_line(part) for part in parts]
 
 

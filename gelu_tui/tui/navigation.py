@@ -109,8 +109,13 @@ class Navigation:
         self._app.push_screen(screen, self._chosen)
 
     async def _chosen(self, choices: Choices | None) -> None:
-        if choices is not None:
-            await self._compare.choose(choices)
+        if choices is None or choices == self._compare.choices:
+            return
+        await self._compare.choose(choices)
+        if self._compare.shown is not None:
+            count = len(choices.activations)
+            functions = "1 function" if count == 1 else f"{count} functions"
+            self._compare.say(f"{functions}, from the next run on. Ctrl+R runs the prompt.")
 
     def prompts(self) -> None:
         """Take a prompt from somewhere."""

@@ -32,8 +32,8 @@ def _doing(session: Session, shown: Shown | None) -> str:
         elif session.phase is not Phase.READY:
             doing = "stopping"
         quiet = silent if session.phase in BUSY else ""
-        schedule = shown.comparison.started.schedule if shown is not None else None
-        return f"{doing}{quiet} · {labels.model(session.loaded, schedule)}"
+        ran = shown.comparison.started.schedule if shown is not None else None
+        return f"{doing}{quiet} · {labels.model(session.loaded, ran)}"
     model = visible_line(session.model)
     return {
         Phase.STARTING: f"Starting the engine{since}",

@@ -33,13 +33,29 @@ _SHAPED = {
     **_COLOURED,
     "fork": "bold reverse",
     "error": "bold",
-    "match": "bold underline",
+    "match": "underline reverse",
     "bar": "dim",
     "bar-focus": "bold",
     "level1": "dim",
     "level2": "underline",
     "level3": "bold",
     "level4": "bold reverse",
+}
+# Of 256 colours the cube has few dark ones: mixtures would come out red or olive. A scale of those
+# that there are.
+_CUBE_DARK = {
+    **_COLOURED,
+    "match": "bold underline on #005f87",
+    "level1": "on #303030",
+    "level2": "underline on #5f5f00",
+    "level3": "bold on #875f00",
+}
+_CUBE_LIGHT = {
+    **_COLOURED,
+    "match": "bold underline on #afd7ff",
+    "level1": "on #e4e4e4",
+    "level2": "underline on #d7d7af",
+    "level3": "bold on #ffd787",
 }
 
 
@@ -51,5 +67,10 @@ def token_styles(app: App[None]) -> Mapping[str, Style]:
 @lru_cache(maxsize=4)
 def _styles(app: App[None], theme: str, shaped: bool) -> Mapping[str, Style]:
     variables = app.theme_variables
-    texts = _SHAPED if shaped else _COLOURED
+    if shaped:
+        texts = _SHAPED
+    elif app.console.color_system == "256":
+        texts = _CUBE_DARK if app.current_theme.dark else _CUBE_LIGHT
+    else:
+        texts = _COLOURED
     return {name: Style.parse(text, variables) for name, text in texts.items()}

@@ -13,7 +13,7 @@ from textual.style import Style
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Perspective
 from gelu_tui.core.levels import TOKEN_STYLES, TokenStyle, legend
-from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.tui.actions import PANE_ACTIONS
 from gelu_tui.tui.pieces import FORK_MARK
 from gelu_tui.tui.token_styles import token_styles
@@ -28,6 +28,9 @@ _STYLE_NAMES: dict[TokenStyle, str] = {
     "logprob": "probability of the token",
     "margin": "margin to the second token",
 }
+
+
+_FIRST_HINT = "Type a prompt above, Enter runs it. F3 has ready ones, F2 other functions, F1 help."
 
 
 class Board(PaneGrid):
@@ -78,7 +81,7 @@ class Board(PaneGrid):
         await self.set_count(len(variants))
         # Not strict: the app may be closing, and then the panes are gone.
         for index, (pane, variant) in enumerate(zip(self.panes, variants, strict=False)):
-            pane.announce(index, variant)
+            pane.announce(index, variant, "" if index else _FIRST_HINT)
         self.show_tabs()
 
     async def begin(self, comparison: Comparison) -> None:
@@ -220,12 +223,20 @@ class Board(PaneGrid):
     def search(self, query: str) -> int:
         """Mark every place of a text in all panes; how many there are."""
         self.query_text = query
+        self._catch_up()
         for pane in self.panes:
             pane.tokens.search(query)
         return sum(1 for pane in self.panes for _ in pane.tokens.finder)
 
+    def _catch_up(self) -> None:
+        """Have the tokens of panes behind tabs, too, which are not drawn as they come."""
+        if self.perspective is not None:
+            for pane in self.panes:
+                pane.show(self.perspective)
+
     def action_match_step(self, by: int) -> None:
         """Point at the next or the previous place found."""
+        self._catch_up()
         found = [
             (place, pane.tokens.buffer.token_at(start))
             for place, pane in enumerate(self.panes)
@@ -294,5 +305,7 @@ class Board(PaneGrid):
     def action_copy_stream(self) -> None:
         """Copy the text of the chosen pane."""
         pane: StreamPane | None = self.chosen_pane
-        if pane is not None and pane.tokens.tokens:
-            self.app.copy_to_clipboard(pane.tokens.buffer.text)
+        if pane is not None and self.perspective is not None:
+            text = self.perspective.comparison.streams[pane.index].text
+            if text:
+                self.app.copy_to_clipboard(visible(text))

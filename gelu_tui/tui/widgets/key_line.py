@@ -34,9 +34,9 @@ class KeyLine(Static):
         self._ends: list[tuple[int, str]] = []
 
     def show(self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str]) -> None:
-        """Write the keys of `actions`, in their order of weight; names in `off` are greyed."""
-        chosen = tuple(actions)
-        now = (chosen, tuple(sorted(off)), self.size.width)
+        """Write the keys of `actions`, in their order of weight; names in `off` are left out."""
+        chosen = tuple(action for action in actions if action.name not in off)
+        now = (chosen, self.size.width)
         if now == self._shown:
             return
         self._shown = now
@@ -51,9 +51,7 @@ class KeyLine(Static):
             if used + width - 2 > room:
                 break
             used += width
-            quiet = "dim" if action.name in off else ""
-            style = f"bold $text-accent {quiet}".strip()
-            parts += [(key, style), (f" {action.label}  ", quiet)]
+            parts += [(key, "bold $text-accent"), (f" {action.label}  ", "")]
             self._ends.append((used, pressed))
         self.update(Content.assemble(*parts), layout=False)
 

@@ -123,10 +123,19 @@ class PaneGrid(Vertical):
         self._tabs.display = found.tabs
         shown = 1 if found.tabs else len(panes)
         rows = ceil(shown / found.columns)
-        self._grid.styles.grid_size_columns = found.columns
+        self._share_rows(panes, found)
         fits = height // rows >= MIN_PANE_ROWS
         self._grid.styles.grid_rows = "1fr" if fits else str(MIN_PANE_ROWS)
         self._show_chosen()
+
+    def _share_rows(self, panes: list[StreamPane], found: Arrangement) -> None:
+        """Let the panes of a last row that is not full share its whole width."""
+        columns = found.columns
+        last = 0 if found.tabs else len(panes) % columns
+        self._grid.styles.grid_size_columns = columns * (last or 1)
+        for place, pane in enumerate(panes):
+            in_last = place >= len(panes) - last
+            pane.styles.column_span = columns if in_last else last or 1
 
     def _show_chosen(self) -> None:
         for place, pane in enumerate(self.panes):

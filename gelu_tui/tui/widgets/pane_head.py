@@ -86,6 +86,8 @@ class PaneHead(Static):
         # What stands on the left matters more: the right gives way word by word.
         while right and len(text) + len(right) + 2 > room:
             right = right.rpartition(" ")[0]
+        if len(text) > room:
+            text = text.replace("diverges at", "at")
         while len(text) > room and " · " in text:
             text = text.rpartition(" · ")[0]
         text = Content(text).truncate(max(0, room), ellipsis=True).plain

@@ -45,11 +45,11 @@ class StreamPane(Vertical):
         yield self._head
         yield self.tokens
 
-    def announce(self, index: int, variant: p.VariantInfo) -> None:
-        """Show a variant that has no stream yet."""
+    def announce(self, index: int, variant: p.VariantInfo, hint: str = "") -> None:
+        """Show a variant that has no stream yet, and what to do about that."""
         self._begin(index, variant)
         self._head.display = False
-        self.tokens.restart(variant.formula)
+        self.tokens.restart(hint)
 
     def begin(self, index: int, variant: p.VariantInfo) -> None:
         """Show a stream that begins."""

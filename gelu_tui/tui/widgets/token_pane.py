@@ -308,7 +308,9 @@ class TokenPane(TokenRows, can_focus=True):
             self.post_message(self.Pointed(self, token, hover=True))
 
     def on_click(self, event: Click) -> None:
-        """A click points at a token, a double click asks for the fork."""
+        """A click points at a token, a double click asks for the fork; a drag has selected."""
+        if self.text_selection is not None:
+            return
         token = self.token_under(event.x, event.y)
         if event.chain == 2:
             event.prevent_default()  # Textual would select the whole text
