@@ -222,10 +222,17 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         try:
             variant = await asyncio.to_thread(_checked, text.strip())
         except GeluError as error:
-            self._say_error(error)
+            if self._is_open:
+                self._say_error(error)
         else:
-            self._show_details(variant)
-            self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
+            if self._is_open:
+                self._show_details(variant)
+                self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
+
+    @property
+    def _is_open(self) -> bool:
+        """Not once it is left: then its widgets go one by one, before its workers are stopped."""
+        return self in self.app.screen_stack
 
     def _find(self, text: str) -> None:
         index = self.picking.find(text)
