@@ -227,7 +227,7 @@ class Navigation:
             self._compare.complain(
                 GeluError(
                     "export",
-                    f"The file could not be written into {Path.cwd()}: {error.strerror}.",
+                    f"The file could not be written into this folder: {error.strerror}.",
                     "Start gelu-tui in a folder that you may write to, or free some room.",
                 ).info
             )

@@ -161,15 +161,29 @@ async def test_a_search_goes_on_while_the_text_grows_and_in_the_next_run() -> No
 # --- selecting and copying ------------------------------------------------------------------------
 
 
+class Clipboard:
+    """The file in which the app leaves what it has copied."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+
+    @property
+    def mode(self) -> int:
+        return self.path.stat().st_mode & 0o777
+
+
 @pytest.fixture
-def clipboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where the app leaves what it has copied."""
+def clipboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clipboard:
     monkeypatch.setattr(paths, "cache_dir", lambda: tmp_path / "cache")
-    return tmp_path / "cache" / "clipboard.txt"
+    return Clipboard(tmp_path / "cache" / "clipboard.txt")
 
 
 async def test_the_mouse_selects_over_wrapped_rows_and_ctrl_c_copies_without_breaks(
-    clipboard: Path,
+    clipboard: Clipboard,
 ) -> None:
     async with still({"gelu_approx": WORDS, "silu": WORDS}, size=(80, 24)) as it:
         pane = await it.go(1)
@@ -180,17 +194,17 @@ async def test_the_mouse_selects_over_wrapped_rows_and_ctrl_c_copies_without_bre
         await it.pilot.hover(pane, offset=(4, 2))
         await it.pilot.mouse_up(pane, offset=(4, 2))
         await it.press("ctrl+c")
-        await it.until(lambda: clipboard.exists() and clipboard.read_text(), "copied")
-        copied = clipboard.read_text()
+        await it.until(lambda: clipboard.text, "copied")
+        copied = clipboard.text
         whole = "".join(WORDS)
         assert copied == whole[1 : whole.index(last[:7]) + 5]  # the last cell counts
         assert copied.startswith(first[1:])
         assert "\n" not in copied
         await it.until_notice("Copied")
-        assert clipboard.stat().st_mode & 0o777 == 0o600
+        assert clipboard.mode == 0o600
 
 
-async def test_wide_text_is_selected_by_characters(clipboard: Path) -> None:
+async def test_wide_text_is_selected_by_characters(clipboard: Clipboard) -> None:
     wide = ["空の", "青👨‍👩‍👧", "\t", "end", "\n", "next", " line"]
     async with still({"gelu_approx": wide, "silu": wide}) as it:
         pane = await it.go(0)
@@ -198,11 +212,11 @@ async def test_wide_text_is_selected_by_characters(clipboard: Path) -> None:
         await it.pilot.hover(pane, offset=(3, 1))
         await it.pilot.mouse_up(pane, offset=(3, 1))
         await it.press("ctrl+c")
-        await it.until(lambda: clipboard.exists() and clipboard.read_text(), "copied")
-        assert clipboard.read_text() == "の青👨‍👩‍👧\tend\nnext"
+        await it.until(lambda: clipboard.text, "copied")
+        assert clipboard.text == "の青👨‍👩‍👧\tend\nnext"
 
 
-async def test_y_copies_the_text_of_the_stream_without_marks(clipboard: Path) -> None:
+async def test_y_copies_the_text_of_the_stream_without_marks(clipboard: Clipboard) -> None:
     texts = {
         "gelu_approx": ["The", " sky", " is", "\n", "blue"],
         "silu": ["The", " sky", "\n", "was", "\x1b[31m", " grey"],
@@ -210,11 +224,11 @@ async def test_y_copies_the_text_of_the_stream_without_marks(clipboard: Path) ->
     async with still(texts) as it:
         await it.go(1)
         await it.press("y")
-        await it.until(lambda: clipboard.exists() and clipboard.read_text(), "copied")
-        assert clipboard.read_text() == "The sky\nwas␛[31m grey"
+        await it.until(lambda: clipboard.text, "copied")
+        assert clipboard.text == "The sky\nwas␛[31m grey"
 
 
-async def test_a_drag_does_not_move_the_cursor(clipboard: Path) -> None:
+async def test_a_drag_does_not_move_the_cursor(clipboard: Clipboard) -> None:
     async with still({"gelu_approx": WORDS, "silu": WORDS}, size=(80, 24)) as it:
         pane = await it.go(0)
         await it.press("right")
