@@ -8,30 +8,72 @@ writes screenshots/*.svg. Rates differ from machine to machine; everything else 
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
-SIZES = {"five-way": (120, 36), "five-way-80x24": (80, 24)}
+
+Do = Callable[[Pilot[None]], Awaitable[None]]
 
 
-async def take(name: str, size: tuple[int, int]) -> Path:
-    """Run the five-way comparison to its end at a terminal size and write its SVG."""
+async def as_it_is(_: Pilot[None]) -> None:
+    """The comparison itself."""
+
+
+async def fork(pilot: Pilot[None]) -> None:
+    """Why the fast form leaves the reference."""
+    await pilot.press("tab", "3", "f7")
+    await pilot.pause(1.5)  # the alignment is made on a thread
+
+
+async def picker(pilot: Pilot[None]) -> None:
+    """Choosing functions, with an own formula in the field."""
+    await pilot.press("f2")
+    await pilot.pause(1.0)
+    await pilot.press("slash", *"gelu2024=x*sigmoid(1.773*x)")
+    await pilot.pause(1.0)
+
+
+async def token(pilot: Pilot[None]) -> None:
+    """Tokens coloured by probability, the cursor on the first divergent one."""
+    await pilot.press("tab", "3", "f", "c", "c")
+    await pilot.pause(0.5)
+
+
+SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
+    "five-way": ((120, 36), as_it_is),
+    "fork": ((120, 40), fork),
+    "picker": ((120, 36), picker),
+    "token": ((120, 36), token),
+    "narrow": ((80, 24), as_it_is),
+}
+
+
+async def take(name: str, size: tuple[int, int], do: Do) -> Path:
+    """Run the five-way comparison to its end at a terminal size, go on, and write an SVG."""
     options = AppOptions(
         activations=FIVE,
         reference="gelu_approx",
         max_tokens=40,
         chat=False,
         prompt="Why is the sky blue?",
+        theme="textual-dark",
+        save_runs=False,
     )
     app = GeluApp(options)
     async with app.run_test(size=size) as pilot:
         while app.compare.comparison is None or app.compare.comparison.finished is None:
             await pilot.pause(0.2)
         await pilot.pause(0.5)
+        await do(pilot)
         file = FOLDER / f"{name}.svg"
         file.write_text(app.export_screenshot(title="gelu-tui"), encoding="utf-8")
     return file
@@ -40,8 +82,10 @@ async def take(name: str, size: tuple[int, int]) -> Path:
 async def main() -> None:
     """All of them."""
     FOLDER.mkdir(exist_ok=True)
-    for name, size in SIZES.items():
-        print(await take(name, size))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GELU_TUI_CONFIG"] = str(Path(folder) / "config.toml")
+        for name, (size, do) in SHOTS.items():
+            print(await take(name, size, do))
 
 
 if __name__ == "__main__":
