@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import Iterator
 
 import click
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.interruption import Interruption
 from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
-
-_CANCEL_GRACE_S = 5.0
 
 
 def print_models(folders: tuple[str, ...], output_format: str, color: str) -> None:
@@ -73,11 +69,16 @@ class _Fetch:
         self._progress = ProgressLine()
         self.fetched: p.Fetched | None = None
         self.error: ErrorInfo | None = None
-        self.signal: int | None = None
+        self._interruption = Interruption(self._client)
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it early, if one did."""
+        return self._interruption.signal
 
     async def run(self) -> None:
         """From start to the last event; afterwards the attributes say how it ended."""
-        with self._signals():
+        with self._interruption.watched():
             try:
                 await self._client.start()
                 if self.signal is None:
@@ -102,33 +103,3 @@ class _Fetch:
                     return
                 case _:
                     self._progress.show(event, None)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = [
-            number
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) is not signal.SIG_IGN  # under nohup a hang-up is ignored
-        ]
-        for number in numbers:
-            loop.add_signal_handler(number, self._on_signal, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _on_signal(self, number: int) -> None:
-        again = self.signal is not None
-        self.signal = self.signal or number
-        if again or not self._client.running:
-            self._client.kill()
-            return
-        loop = asyncio.get_running_loop()
-        self._cancel = loop.create_task(self._send_cancel())
-        loop.call_later(_CANCEL_GRACE_S, self._client.kill)
-
-    async def _send_cancel(self) -> None:
-        with contextlib.suppress(GeluError):
-            await self._client.send(p.Cancel())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import cached_property
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.interruption import Interruption
 from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
@@ -18,8 +17,6 @@ from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
-
-_CANCEL_GRACE_S = 5.0
 
 
 def run_headless(
@@ -78,15 +75,16 @@ class _Runner:
         self._progress = ProgressLine()
         self._loaded: p.Loaded | None = None
         self._comparison: Comparison | None = None
-        self._signal: int | None = None
+        # Before the first token there is nothing to print, and so nothing to wait for.
+        self._interruption = Interruption(self._client, lambda: self._comparison is not None)
         self.error: ErrorInfo | None = None
 
     async def run(self) -> None:
         """From start to the last event; afterwards `error` says what went wrong, if anything."""
-        with self._signals():
+        with self._interruption.watched():
             try:
                 await self._client.start()
-                if self._signal is not None:
+                if self._interruption.signal is not None:
                     return  # it came before there was an engine to kill
                 await self._client.send(self._load)
                 # Sent at once: the engine begins as soon as the model is there.
@@ -96,7 +94,7 @@ class _Runner:
                     if self._ends(event):
                         break
             except GeluError as error:
-                if self._signal is None:
+                if self._interruption.signal is None:
                     self.error = error.info
             finally:
                 self._progress.clear()
@@ -128,42 +126,10 @@ class _Runner:
     def _ends(event: p.AnyEvent) -> bool:
         return isinstance(event, p.Finished | p.Failed | p.Cancelled)
 
-    # --- signals ----------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        numbers = [
-            number
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) is not signal.SIG_IGN  # under nohup a hang-up is ignored
-        ]
-        for number in numbers:
-            loop.add_signal_handler(number, self._on_signal, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    def _on_signal(self, number: int) -> None:
-        again = self._signal is not None
-        self._signal = self._signal or number
-        if again or self._comparison is None or not self._client.running:
-            self._client.kill()  # nothing to wait for, or no patience left
-            return
-        loop = asyncio.get_running_loop()
-        self._cancel = loop.create_task(self._send_cancel())
-        loop.call_later(_CANCEL_GRACE_S, self._client.kill)
-
-    async def _send_cancel(self) -> None:
-        with contextlib.suppress(GeluError):
-            await self._client.send(p.Cancel())
-
     # --- results ----------------------------------------------------------------------------------
 
     def _status(self) -> p.Status:
-        if self._signal is not None:
+        if self._interruption.signal is not None:
             return "cancelled"
         return "failed" if self.error is not None else "completed"
 
@@ -224,6 +190,6 @@ class _Runner:
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""
-        if self._signal is not None:
-            return 128 + self._signal
+        if self._interruption.signal is not None:
+            return 128 + self._interruption.signal
         return o.FAILED if self.error is not None else o.DONE
