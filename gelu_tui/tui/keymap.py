@@ -18,6 +18,7 @@ RESERVED = {
     "ctrl+q": "quits",
     "ctrl+c": "copies",
     "ctrl+p": "opens the command palette",
+    "ctrl+l": "draws the screen anew",
     "tab": "moves the focus",
     "shift+tab": "moves the focus",
     "enter": "runs the prompt and chooses",

@@ -227,7 +227,7 @@ class CompareScreen(Screen[None]):
 
     def recall(self, prompts: list[str]) -> None:
         """Prompts of earlier sessions, the newest first, for the Up key."""
-        self.query_one(Prompt).recent[:0] = reversed(prompts)
+        self.query_one(Prompt).recall(prompts)
 
     def take_prompt(self, text: str) -> None:
         """Put a text into the field."""

@@ -54,6 +54,13 @@ class Prompt(TextArea, KeysInTurn):
         self.recent.append(prompt)
         self._at = None
 
+    def recall(self, earlier: list[str]) -> None:
+        """Take prompts of earlier sessions, the newest first, for the Up key."""
+        new = [prompt for prompt in reversed(earlier) if prompt not in self.recent]
+        self.recent[:0] = new
+        if self._at is not None:
+            self._at += len(new)
+
     def take(self, prompt: str) -> None:
         """Replace the text; an undo brings the old one back."""
         self.replace(self._by_name(prompt), self.document.start, self.document.end)
@@ -82,14 +89,16 @@ class Prompt(TextArea, KeysInTurn):
         """The row of the cursor, soft wraps counted."""
         return self.wrapped_document.location_to_offset(self.cursor_location).y
 
-    def _recall(self, by: int) -> bool:
+    def _step(self, by: int) -> bool:
         """Go to the prompt before or after; whether there is one."""
-        at = len(self.recent) if self._at is None else self._at
-        if not 0 <= at + by <= len(self.recent):
+        at = (len(self.recent) if self._at is None else self._at) + by
+        while 0 <= at < len(self.recent) and self.recent[at] == self.prompt:
+            at += by  # it stands there already
+        if not 0 <= at <= len(self.recent):
             return False
         if self._at is None:
             self._draft = self.prompt
-        self._at = at + by
+        self._at = at
         if self._at == len(self.recent):
             self._at = None
         self.take(self._draft if self._at is None else self.recent[self._at])
@@ -118,9 +127,9 @@ class Prompt(TextArea, KeysInTurn):
                 self.post_message(self.Submitted())
             case "ctrl+n" | "shift+enter":
                 self.replace("\n", *self.selection)
-            case "up" if self._row == 0 and self._recall(-1):
+            case "up" if self._row == 0 and self._step(-1):
                 pass
-            case "down" if self._row == self.wrapped_document.height - 1 and self._recall(1):
+            case "down" if self._row == self.wrapped_document.height - 1 and self._step(1):
                 pass
             case _:
                 return
