@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from rich.cells import cell_len
@@ -87,7 +88,8 @@ def _rows(app: App[Any]) -> Iterator[list[Segment]]:
 def _runs(segments: Iterable[Segment]) -> Iterator[Run]:
     """One run for neighbours that look alike."""
     x, open_run = 0, None
-    for text, style, _ in segments:
+    for segment, style, _ in segments:
+        text = segment.replace("\u00a0", " ")  # keeps words together in a wrap, and looks the same
         look, background = _look(style or Style())
         if open_run and (open_run.look, open_run.background) == (look, background):
             open_run = Run(open_run.x, open_run.text + text, look, background)
@@ -119,12 +121,14 @@ def _hex(color: Color | None, *, foreground: bool) -> str:
 
 def _row(y: int, runs: list[Run], ground: str) -> str:
     # Backgrounds first: a font may be a little wider than its cells.
-    parts = [
-        f'<rect x="{run.x * CELL}" width="{run.width * CELL}" height="{ROW}" '
-        f'fill="{run.background}"/>'
-        for run in runs
-        if run.background != ground
-    ]
+    parts = []
+    for color, same in groupby(runs, key=lambda run: run.background):
+        cells = list(same)
+        if color != ground:
+            width = sum(run.width for run in cells) * CELL
+            parts.append(
+                f'<rect x="{cells[0].x * CELL}" width="{width}" height="{ROW}" fill="{color}"/>'
+            )
     for run in runs:
         for words in _WORDS.finditer(run.text):
             x = run.x + cell_len(run.text[: words.start()])

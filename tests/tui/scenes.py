@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from textual.widgets import DataTable
+from textual.widgets import DataTable, Input
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import memory, model_texts
@@ -124,9 +124,11 @@ async def explored(it: Scene) -> None:
     await it.to_panes()
     board = it.app.compare.board
     await it.press("c", "slash")
+    await it.until(lambda: isinstance(it.app.focused, Input), "the search field has the focus")
     await it.type("the")
-    await it.press("enter")
     await it.until(lambda: board.query_text == "the", "the search")
+    await it.press("enter")
+    await it.until(lambda: board.has_focus_within, "a pane has the focus")
     await it.press("3", "f")
     await it.until(lambda: _cursor(board) == 10, "the cursor is on the fork")
 
