@@ -35,13 +35,18 @@ def seconds(value: float) -> str:
 
 
 def divergence(
-    stream: Stream, reference: Stream, first_divergent: int | None, *, running: bool
+    stream: Stream,
+    reference: Stream,
+    first_divergent: int | None,
+    *,
+    running: bool,
+    fork: p.ForkFound | None = None,
 ) -> str:
-    """How a stream stands to the reference, in one phrase."""
+    """How a stream stands to the reference, in one phrase; `fork` is this pair's."""
     if stream is reference:
         return "= reference"
     if first_divergent is not None:
-        verdict = stream.fork.verdict if stream.fork is not None else "unverified"
+        verdict = fork.verdict if fork is not None else "unverified"
         decided = "" if verdict == "unverified" else f" · {verdict}"
         return f"{FORK_MARK} diverges at {first_divergent}{decided}"
     if not stream.tokens:

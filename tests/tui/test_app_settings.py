@@ -67,8 +67,7 @@ async def test_an_action_without_a_key_can_have_one(
     monkeypatch.chdir(home)
     async with still(FORKS, keys={"export_json": "f11"}) as it:
         await it.press("f11")
-        await it.until_notice("Written to")
-    assert len(list(home.glob("*.json"))) == 1
+        await it.until(lambda: list(home.glob("*.json")), "the file")
 
 
 async def test_keys_that_cannot_be_had_are_told() -> None:

@@ -124,7 +124,7 @@ def test_counts_while_running_after_the_end_and_when_cut_off() -> None:
     made = comparison(["a", "b"], ["a", "b"])
     stream = made.streams[1]
     assert labels.counts(stream, 256, running=True) == "2/256"
-    assert labels.counts(stream, 256, running=False) == "2/256 cut off"
+    assert labels.counts(stream, 256, running=False) == "2/256 cut\xa0off"
     end(made, "length", "stop")
     assert labels.counts(stream, 256, running=True) == "2/256 ended"
     assert labels.counts(made.reference, 2, running=False) == "2/2 limit"

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gelu_tui.core.comparison import Comparison, Perspective
+from gelu_tui.core.forks import fork_seen_from
 from gelu_tui.tui import labels
 
 
@@ -102,11 +103,12 @@ def numbers(
     comparison: Comparison = perspective.comparison
     stream, reference = comparison.streams[index], comparison.streams[perspective.reference]
     first_divergent = perspective.first_divergent_token(index)
+    fork = fork_seen_from(comparison, perspective.reference, index)
     rates, rate = labels.rates(stream, running=running)
     beside = len(rate) + 2 if rows == 2 else 0
     kind = "reference" if stream is reference else ""
     return Numbers(
-        state=labels.divergence(stream, reference, first_divergent, running=running),
+        state=labels.divergence(stream, reference, first_divergent, running=running, fork=fork),
         counts=labels.counts(stream, comparison.started.max_tokens, running=running),
         rates=rates,
         rate=rate,
