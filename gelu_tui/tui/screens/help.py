@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -26,19 +28,21 @@ class HelpScreen(ModalScreen[None]):
         self._sections = sections
 
     def compose(self) -> ComposeResult:
-        """Tables of keys, in a box that scrolls where the terminal is small."""
+        """Titles and tables of keys, in a box that scrolls where the terminal is small."""
         with VerticalScroll() as box:
             box.border_title = "Keys"
             box.border_subtitle = "↑ ↓ scroll · q, Esc back"
-            yield Static(self._table())
+            yield Static(Group(*self._parts()))
 
-    def _table(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(ratio=1)
+    def _parts(self) -> Iterator[Text | Table]:
+        # Titles are lines of their own: in the table they would widen the column of keys.
+        width = max(len(keys) for _, rows in self._sections for keys, _ in rows)
         for title, rows in self._sections:
-            table.add_row(title, "", style="bold underline")
+            yield Text(title, "bold underline")
+            table = Table.grid(padding=(0, 2))
+            table.add_column(no_wrap=True, width=width + 2)
+            table.add_column(ratio=1)
             for keys, text in rows:
                 table.add_row(f"  {keys}", text)
             table.add_row()
-        return table
+            yield table
