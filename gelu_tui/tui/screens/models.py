@@ -34,6 +34,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.fetching import Fetch
 from gelu_tui.tui.model_rows import Listed, details, fetch_lines
 from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _LOW_BELOW = 18  # rows
 _PADDING = 4  # cells at the sides of every line
@@ -50,6 +51,10 @@ class LoadModel:
     """Load this model: `demo`, a folder, or a hub id."""
 
     model: str
+
+
+class NameField(Input, KeysInTurn):
+    """For the name of another model."""
 
 
 class ModelsScreen(Screen[LoadModel | None]):
@@ -116,7 +121,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield Static("Models", id="title", markup=False)
         yield ModelTable(id="models")
         yield Static(id="details", markup=False)
-        yield Input(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
+        yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield Static(id="said", markup=False)
         yield Static(_KEYS, id="keys", markup=False)

@@ -22,6 +22,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.presets import PRESETS, Preset
 from gelu_tui.core.prompt_file import complete_path, read_prompt_file
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
 _FILE_KEYS = "Enter opens · Tab search · F10 back · → completes the path"
@@ -53,7 +54,7 @@ class Row:
         return Content.assemble(f"  {self.title:<20} ", (beginning, "dim"))
 
 
-class Field(Input):
+class Field(Input, KeysInTurn):
     """A field from which the list and the preview are moved.
 
     By messages and not by bindings: those could overtake letters that were typed before.

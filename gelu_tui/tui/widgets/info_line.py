@@ -11,8 +11,10 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
-class SearchField(Input):
+
+class SearchField(Input, KeysInTurn):
     """Enter ends the typing, Escape ends the search."""
 
     BINDINGS: ClassVar = [Binding("escape", "leave", "Leave", show=False)]
