@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.geometry import Region
 
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.key_line import KeyLine
@@ -175,6 +176,14 @@ async def test_a_hidden_pane_keeps_up_and_is_shown_as_it_stands() -> None:
         await it.press("4")
         await it.until_shown("4 relu ►2")
         assert it.pane.statistic == "kl"
+
+
+async def test_a_pane_that_was_removed_can_still_be_in_a_frame() -> None:
+    async with still(FOUR) as it:
+        gone = it.panes[3]
+        await gone.remove()
+        strips = gone.tokens.render_lines(Region(0, 0, 10, 3))
+        assert [strip.cell_length for strip in strips] == [10] * 3
 
 
 # --- zoom -----------------------------------------------------------------------------------------

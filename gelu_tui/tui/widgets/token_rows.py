@@ -126,6 +126,8 @@ class TokenRows(Widget):
         Whatever has changed on the screen, Textual asks every widget for its lines: those that
         have not changed stand ready.
         """
+        if not self.is_attached:  # removed, and a frame is still under way
+            return [Strip.blank(crop.width)] * crop.height
         drawn = self._drawn
         missing = [y for y in crop.line_range if y not in drawn]
         if missing:
