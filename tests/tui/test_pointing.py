@@ -72,7 +72,7 @@ async def test_up_and_down_move_by_rows_and_keep_the_column() -> None:
 
 async def test_down_goes_through_wrapped_rows_whose_first_word_began_above() -> None:
     # The blank of ` word` hangs on the row above the one that the word itself begins.
-    words = [f" word{n:03}" for n in range(200)]
+    words = [f" word{n:03}" for n in range(110)]
     async with still({"gelu_approx": words, "silu": words}, size=(80, 24)) as it:
         pane = await it.go(0)
         await it.press("home", "right")
@@ -84,7 +84,7 @@ async def test_down_goes_through_wrapped_rows_whose_first_word_began_above() -> 
             seen = pane.cursor or 0
             await it.until(lambda seen=seen: words[seen].strip() in reversed_text(pane), "in view")
         await it.press("home")
-        for token in range(60):
+        for token in range(25):
             await it.press("right")
             await it.until_at(0, token + 1)
             await it.until(lambda at=token + 1: words[at].strip() in reversed_text(pane), "seen")

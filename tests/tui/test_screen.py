@@ -88,8 +88,8 @@ async def test_a_first_divergent_token_that_is_blank_has_a_visible_form() -> Non
 
 
 async def test_the_engine_names_no_file_as_markup() -> None:
-    async with ready(model="[red]not/markup[/red]") as it:
-        await it.until_shown("[red]not/markup[/red] · float32")
+    async with ready(model="[red]markup") as it:
+        await it.until_shown("[red]markup · float32")
 
 
 async def test_nothing_is_black_on_black_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
