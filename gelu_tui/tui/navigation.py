@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -12,6 +11,7 @@ from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.session import Phase
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
     from gelu_tui.tui.app import GeluApp
     from gelu_tui.tui.screens.compare import CompareScreen
-    from gelu_tui.tui.screens.history import Reopen, Rerun
+    from gelu_tui.tui.screens.history import Result
     from gelu_tui.tui.screens.matrix import MatrixChoice
     from gelu_tui.tui.screens.models import LoadModel
 
@@ -177,12 +177,16 @@ class Navigation:
         screen = HistoryScreen(self._app.history or History())
         self._app.push_screen(screen, self._after_history)
 
-    async def _after_history(self, choice: Reopen | Rerun | None) -> None:
-        from gelu_tui.tui.screens.history import Reopen, Rerun
+    async def _after_history(self, choice: Result) -> None:
+        from gelu_tui.tui.screens.history import CompareRuns, Reopen, Rerun
 
         match choice:
             case Reopen(document, _):
                 await self._compare.show_saved(document)
+            case CompareRuns(document, runs):
+                await self._compare.show_saved(document)
+                against = f"{visible_line(document.reference)} of run {runs[0]}"
+                self._compare.say(f"Runs {runs[0]} and {runs[1]}, compared with {against}.")
             case Rerun(document):
                 await self.rerun(document)
 
@@ -190,21 +194,10 @@ class Navigation:
         """Run what a saved comparison ran, on the model that is loaded."""
         from gelu_tui.core.restore import command_of
 
-        command = command_of(document)
         compare = self._compare
-        compare.take_prompt(command.prompt)
-        await compare.choose(
-            replace(
-                compare.choices,
-                activations=command.activations,
-                reference=command.reference,
-                max_tokens=command.max_tokens,
-                schedule=command.schedule,
-                chat=command.chat,
-                activation_precision=command.activation_precision,
-            )
-        )
-        await compare.run_command(command)
+        compare.take_prompt(document.prompt)
+        await compare.choose(compare.choices.like(document))
+        await compare.run_command(command_of(document))
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
@@ -214,6 +207,7 @@ class Navigation:
         shown = self._compare.shown
         if shown is None:
             return
+        self._compare.hide_news()  # it would be in the picture
         match kind:
             case "json":
                 text = to_json(shown.document(), indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""Saved runs on the screen: found, looked at, opened, run again, exported, deleted."""
+"""Saved runs on the screen: found, looked at, opened, compared, run again, exported, deleted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.app import App
 from textual.pilot import Pilot
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import History
-from gelu_tui.tui.screens.history import HistoryScreen, Reopen, Rerun
+from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun, Result
 from tests.core.saved_runs import run_document
-from tests.tui.driving import Driven
+from tests.tui.driving import Driven, driven
 
 PROMPTS = ("Why is the sky blue?", "A haiku, please", "\x1b[31mred [bold]x[/]")
 
@@ -29,7 +30,7 @@ class Opened(App[None]):
         super().__init__()
         self.history = history
         self.animation_level = "none"
-        self.results: list[Reopen | Rerun | None] = []
+        self.results: list[Result] = []
 
     def on_mount(self) -> None:
         self.push_screen(HistoryScreen(self.history), self.results.append)
@@ -38,7 +39,7 @@ class Opened(App[None]):
 class Seen(Driven):
     app: Opened  # type: ignore[assignment]
 
-    async def result(self) -> Reopen | Rerun | None:
+    async def result(self) -> Result:
         await self.until(lambda: self.app.results, "the screen is dismissed")
         return self.app.results[0]
 
@@ -142,6 +143,75 @@ async def test_open_and_run_again(history: History) -> None:
             result = await it.result()
             assert isinstance(result, kind)
             assert result.document == run_document(PROMPTS[1])
+
+
+def marked(it: Driven) -> list[str]:
+    """The lines of the table with the mark in front."""
+    return [line.strip() for line in it.screen().splitlines() if line.strip().startswith("■ ")]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
+async def test_two_runs_are_compared(history: History, size: tuple[int, int]) -> None:
+    async with opened(history, size, shown="History · 3 runs") as it:
+        await it.until_shown("when")
+        assert marked(it) == []
+        await it.press("down", "c")
+        await it.until_shown("Compare run 2: c on another run")
+        await it.until(lambda: len(marked(it)) == 1 and "A haiku" in marked(it)[0], "the mark")
+        await it.press("down", "c")
+        result = await it.result()
+        assert isinstance(result, CompareRuns) and result.runs == (2, 1)
+        assert result.document.prompt == PROMPTS[1]
+        names = [variant.name for variant in result.document.variants]
+        assert names == ["gelu_approx", "gelu", "silu", "gelu_approx #1", "gelu #1", "silu #1"]
+
+
+@pytest.mark.parametrize("key", ["c", "escape", "f10"])
+async def test_the_mark_is_taken_away(history: History, key: str) -> None:
+    async with opened(history) as it:
+        await it.press("c")
+        await it.until_shown("Compare run 3:")
+        await it.press(key)
+        await it.until_shown("c compare")
+        assert marked(it) == []
+        await it.press("down", "c")
+        await it.until_shown("Compare run 2:")
+        assert it.app.results == []
+
+
+async def test_runs_that_cannot_be_compared_and_a_marked_run_that_is_deleted(
+    history: History,
+) -> None:
+    history.save(replace(run_document("Another"), prompt_tokens=(7,)))
+    async with opened(history, shown="run 4 ·") as it:
+        await it.press("c", "down", "c")
+        await it.until_shown("✗ Runs 4 and 3 have different prompts. Compare two runs of one")
+        assert it.app.results == [] and "Another" in marked(it)[0]
+        await it.press("up", "x")
+        await it.until_shown("Delete run 4")
+        await it.press("y")
+        await it.until_shown("Run 4 is deleted.")
+        await it.until_shown("c compare")
+        assert marked(it) == []
+
+
+async def test_compared_runs_in_the_app(history: History) -> None:
+    async with driven("five") as it:
+        it.app.history = history
+        await it.press("f6")
+        await it.until_shown("run 3 ·")
+        await it.press("c", "down", "c")
+        await it.until_shown("Runs 3 and 2, compared with gelu_approx of run 3.")
+        assert len(it.comparison.streams) == 6
+        await it.until_shown("saved run of 2025-11-22")
+        await it.press("6", "r")
+        await it.until_shown("Compared with silu #2 from here on.")
+        await it.until_shown("► diverges at 2")
+        await it.press("1", "f7")
+        await it.until_shown("At token 2")
+        await it.press("escape", "f8")
+        await it.until_shown("First divergent token of every pair")
+        assert len(history.entries()) == 3, "nothing is saved again"
 
 
 async def test_a_double_click_opens_and_a_click_only_chooses(history: History) -> None:

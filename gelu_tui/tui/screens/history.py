@@ -1,4 +1,4 @@
-"""Saved runs: find, look at, open, run again, export, delete."""
+"""Saved runs: find, look at, open, compare, run again, export, delete."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import Entry, History
 from gelu_tui.core.history_texts import quoted
+from gelu_tui.core.merging import merged
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.history_preview import preview
+from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.question import Question
-from gelu_tui.tui.widgets.run_table import RunTable
+from gelu_tui.tui.widgets.run_table import MARK, RunTable
 
 LIMIT = 200  # the table is written anew for every letter of a search
 _LOW_BELOW = 18  # rows
 
 # By what has the focus; a narrow terminal cuts the line off at the right.
 _KEYS = {
-    "runs": "Enter open · q, Esc back · / search · r run again · e export · x delete",
+    "runs": "Enter open · q back · / search · c compare · r rerun · e export · x delete",
     "search": "Enter or ↓ to the runs · Esc, F10 clear the search",
     "path": "Enter writes · Esc, F10 do not · .md is a report, .json the data",
     "question": "",
 }
+_KEYS_MARKED = f"Compare run {{run}}: c on another run · c on {MARK} or Esc takes the mark away"
 _NO_KEYS = "q, Esc back"
 _EMPTY = (
     "No runs yet.\n\nEvery run is saved here by itself, token by token, and can be opened again "
@@ -60,7 +63,22 @@ class Rerun:
     document: ComparisonDocument
 
 
-class HistoryScreen(Screen[Reopen | Rerun | None]):
+@dataclass(frozen=True)
+class CompareRuns:
+    """Show these two runs side by side, as one comparison; the reference is the first's."""
+
+    document: ComparisonDocument
+    runs: tuple[int, int]
+
+
+Result = Reopen | Rerun | CompareRuns | None
+
+
+class HistoryField(Input, KeysInTurn):
+    """A text field of the screen."""
+
+
+class HistoryScreen(Screen[Result]):
     """The saved runs of `history`; dismissed with what to do with one of them, or None."""
 
     CSS_PATH = "history.tcss"
@@ -98,17 +116,18 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         self._search = ""
         self._seen: tuple[int, ComparisonDocument] | None = None
         self._exported: tuple[int, ComparisonDocument] | None = None
+        self._marked: int | None = None  # the run to compare another one with
 
     def compose(self) -> ComposeResult:
         """Title, search, runs, the chosen one, what is said, keys."""
         yield Static("History", id="title", markup=False)
-        yield Input(placeholder="Search prompts, models, functions", id="search")
+        yield HistoryField(placeholder="Search prompts, models, functions", id="search")
         with Container(id="body"):
             yield RunTable(id="runs")
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
         yield Static(id="said", markup=False)
-        yield Input(id="path")
+        yield HistoryField(id="path")
         yield Question(id="question", markup=False)
         yield Static(id="keys", markup=False)
 
@@ -201,6 +220,30 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         """Run the chosen comparison again."""
         self._choose(lambda _, document: self._close(Rerun(document)))
 
+    def action_compare(self) -> None:
+        """Mark the chosen run, or take its mark away; of another run, show both side by side."""
+        if (entry := self._chosen) is None:
+            return
+        if self._marked in (None, entry.id):
+            self._mark(entry.id if self._marked is None else None)
+            return
+        runs = (self._marked, entry.id)
+
+        def close(_: int, document: ComparisonDocument) -> None:
+            self._close(CompareRuns(document, runs))
+
+        def merge() -> Message:
+            one, other = map(self.history.load, runs)
+            return self.Loaded(runs[0], merged(one, other, runs), close)
+
+        self._in_a_thread(merge, "document")
+
+    def _mark(self, run: int | None) -> None:
+        self._marked = run
+        self._table.mark(run)
+        self._say("")
+        self._say_keys()
+
     def action_delete(self) -> None:
         """Ask, then delete."""
         if (entry := self._chosen) is not None:
@@ -210,10 +253,13 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
                 self.history.delete(run)
                 return self.Told(f"Run {run} is deleted.", changed=True)
 
-            self.query_one(Question).ask(
-                f"Delete run {run}, {quoted(entry.prompt)}? y: yes · any other key: no",
-                lambda: self._in_a_thread(delete, "write"),
-            )
+            def confirmed() -> None:
+                if run == self._marked:
+                    self._mark(None)
+                self._in_a_thread(delete, "write")
+
+            question = f"Delete run {run}, {quoted(entry.prompt)}? y: yes · any other key: no"
+            self.query_one(Question).ask(question, confirmed)
 
     def action_export(self) -> None:
         """Ask for a file name."""
@@ -237,13 +283,15 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         self._close(None)
 
     def action_step_back(self) -> None:
-        """Out of the export or the search, what was typed there thrown away; then back."""
+        """Out of the export, the search or a mark, all of it thrown away; then back."""
         path, search = self.query_one("#path", Input), self.query_one("#search", Input)
         if path.display:
             path.display = False
             self._say("")
         elif self.focused is search:
             search.value = ""
+        elif self._marked is not None:
+            self._mark(None)
         else:
             self._close(None)
         self._table.focus()
@@ -252,7 +300,7 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
         if (entry := self._chosen) is not None:
             self._with_document(entry.id, then)
 
-    def _close(self, result: Reopen | Rerun | None) -> None:
+    def _close(self, result: Result) -> None:
         if self.is_current:
             self.dismiss(result)
 
@@ -309,7 +357,10 @@ class HistoryScreen(Screen[Reopen | Rerun | None]):
     @on(events.DescendantFocus)
     def _say_keys(self) -> None:
         focused = self.focused.id if self.focused else None
-        self.query_one("#keys", Static).update(_KEYS.get(focused or "", _NO_KEYS))
+        keys = _KEYS.get(focused or "", _NO_KEYS)
+        if self._marked is not None and focused == "runs":
+            keys = _KEYS_MARKED.format(run=self._marked)
+        self.query_one("#keys", Static).update(keys)
         self.query_one("#keys").display = focused != "question"
 
     # --- threads and what they tell -----------------------------------------------------------

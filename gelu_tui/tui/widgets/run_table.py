@@ -9,10 +9,14 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import events
 from textual.binding import Binding
+from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
 from gelu_tui.core.history import Entry
 from gelu_tui.core.history_texts import GAP, cells, columns, cut
+
+MARK = "■"
+_MARK_WIDTH = 2
 
 
 class RunTable(DataTable[Text]):
@@ -20,6 +24,7 @@ class RunTable(DataTable[Text]):
 
     BINDINGS: ClassVar = [
         Binding("enter", "screen.open", "Open"),
+        Binding("c", "screen.compare", "Compare with another run"),
         Binding("r", "screen.rerun", "Run again"),
         Binding("e", "screen.export", "Export"),
         Binding("x,delete", "screen.delete", "Delete"),
@@ -37,21 +42,34 @@ class RunTable(DataTable[Text]):
         super().__init__(cursor_type="row", cell_padding=0, **options)
         self._entries: Sequence[Entry] = ()
         self._widths: dict[str, int] = {}
+        self._marked: int | None = None
 
     def fill(self, entries: Sequence[Entry], row: int) -> None:
         """Write all anew, for the width that there is, and highlight `row`."""
         self._entries = entries
-        self._widths = columns(self.scrollable_content_region.width)
+        self._widths = self._fitting()
         self.clear(columns=True)
+        self.add_column("", width=_MARK_WIDTH)
         for name, width in self._widths.items():
             self.add_column(name, width=width + GAP)
         now = datetime.now().astimezone()
         for entry in entries:
             said = cells(entry, now, self._widths)
-            self.add_row(*(Text(cut(said[name], width)) for name, width in self._widths.items()))
+            mark = Text(MARK if entry.id == self._marked else "", "bold")
+            texts = (Text(cut(said[name], width)) for name, width in self._widths.items())
+            self.add_row(mark, *texts)
         self.move_cursor(row=max(0, row), scroll=True)
+
+    def mark(self, run: int | None) -> None:
+        """Set a sign before one run, or before none."""
+        self._marked = run
+        for row, entry in enumerate(self._entries):
+            self.update_cell_at(Coordinate(row, 0), Text(MARK if entry.id == run else "", "bold"))
 
     def on_resize(self) -> None:
         """Other widths, other columns."""
-        if columns(self.scrollable_content_region.width) != self._widths:
+        if self._fitting() != self._widths:
             self.fill(self._entries, self.cursor_row)
+
+    def _fitting(self) -> dict[str, int]:
+        return columns(self.scrollable_content_region.width - _MARK_WIDTH)
