@@ -155,8 +155,14 @@ text_or_json_option = click.option(
 def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
     """PROMPT, one word for the shell; several words are told how to become one."""
 
-    def one(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> str | None:
+    def one(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> str | None:
         if len(words) > 1:
+            group = ctx.parent.command if ctx.parent else None
+            if isinstance(group, click.Group) and words[0] in group.commands:
+                raise UsageError(
+                    f"`{words[0]}` is a command, and an option stands before it.",
+                    f"Options follow their command: see `gelu-tui {words[0]} --help`.",
+                )
             raise UsageError(
                 f"The prompt must be one argument, not {len(words)}.",
                 f"Put it in quotation marks: '{' '.join(words)[:60]}'.",

@@ -246,6 +246,7 @@ PROMPT_KEYS = (
     ("Tab, Shift+Tab", "To the panes and back."),
 )
 MOVING_KEYS = (
+    ("Tab", "From the prompt to the panes."),
     ("←, →", "Move the token cursor; it begins at the fork. The line above tells of it."),
     ("↑, ↓", "Scroll; with a cursor, move it by rows."),
     ("PgUp, PgDn", "Scroll by pages."),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.requests import compare_command
 from gelu_tui.tui.options import AppOptions
+
+if TYPE_CHECKING:
+    from gelu_tui.core.document import ComparisonDocument
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,25 @@ class Choices:
             schedule=self.schedule,
             chat=self.chat,
             activation_precision=self.activation_precision,
+        )
+
+    def like(self, saved: ComparisonDocument) -> Choices:
+        """The choices that a saved comparison was made with, as far as they can be run again."""
+        from gelu_tui.core.restore import command_of
+
+        command = command_of(saved)
+        try:
+            parse_variants(command.activations)
+        except UsageError:
+            return self
+        return replace(
+            self,
+            activations=command.activations,
+            reference=command.reference,
+            max_tokens=command.max_tokens,
+            schedule=command.schedule,
+            chat=command.chat,
+            activation_precision=command.activation_precision,
         )
 
     def variants(self) -> list[Variant]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from textual.binding import Binding
 from textual.screen import Screen
 
 from gelu_tui.tui.actions import (
@@ -31,7 +32,7 @@ _SIGNS = (
 def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Section]:
     """The compare screen's keys; first those of the part that has the focus."""
     prompt = ("In the prompt", PROMPT_KEYS)
-    panes = ("In a pane (Tab goes there)", (*MOVING_KEYS, *_rows(PANE_ACTIONS, keymap)))
+    panes = ("In a pane", (*MOVING_KEYS, *_rows(PANE_ACTIONS, keymap)))
     return [
         *((panes, prompt) if in_panes else (prompt, panes)),
         ("Everywhere", (*_rows(COMPARE_ACTIONS, keymap), *OTHER_KEYS)),
@@ -44,11 +45,21 @@ def screen_help(screen: Screen[object]) -> list[Section]:
     keys: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        own = type(active.node).__module__.startswith("gelu_tui.tui.")
-        if own and active.node is not screen.app and binding.description:
+        if active.node is not screen.app and binding.action in _own_actions(type(active.node)):
             keys.setdefault(binding.description, []).append(shown_key(binding.key))
     rows = [(", ".join(names), f"{text}.") for text, names in keys.items()]
     return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
+
+
+def _own_actions(node: type) -> set[str]:
+    """The actions that our own classes bind, without those of Textual's widgets below them."""
+    own = (cls for cls in node.__mro__ if cls.__module__.startswith("gelu_tui.tui."))
+    return {
+        binding.action
+        for cls in own
+        for binding in Binding.make_bindings(vars(cls).get("BINDINGS", ()))
+        if binding.description
+    }
 
 
 def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:

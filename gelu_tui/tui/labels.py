@@ -7,6 +7,7 @@ from math import exp
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream, noise_floor
 from gelu_tui.core.explanation import percent
+from gelu_tui.core.models import is_hub_id
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sparkline import sparkline
@@ -163,7 +164,8 @@ def _amount(event: p.Progress) -> str:
 def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
     """The loaded model and how it runs; what may be long comes last."""
     # Of a hub id the owner is the part that says least.
-    parts = [loaded.model.id.rstrip("/").rpartition("/")[2], loaded.model.dtype]
+    name = loaded.model.id
+    parts = [name.rpartition("/")[2] if is_hub_id(name) else name, loaded.model.dtype]
     if loaded.model.quantization:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
@@ -184,22 +186,26 @@ def totals(comparison: Comparison) -> str:
 
 
 def settings(
-    choices: Choices, shown: Comparison | None, has_chat_template: bool | None = None
+    choices: Choices, shown: Comparison | None, loaded: p.Loaded | None = None
 ) -> list[str]:
-    """The settings of the next run; its functions too where the screen shows others.
-
-    `has_chat_template` is the loaded model's; None while none is loaded.
-    """
+    """The settings of the next run; its functions too where the screen shows others."""
     names = [variant.name for variant in choices.variants()]
     parts = []
     if shown is not None and names != [stream.name for stream in shown.streams]:
         parts.append(f"next: {', '.join(names)}")
-    parts.append(_chat(choices.chat, has_chat_template))
+    parts.append(_chat(choices.chat, loaded.has_chat_template if loaded else None))
     parts.append(f"{choices.max_tokens} tokens")
     parts.append(choices.schedule)
-    parts.append(f"reference {choices.reference or 'native'}")
+    parts.append(f"reference {choices.reference or _default_reference(names, loaded)}")
     parts.append(f"functions: {'model dtype' if _in_model_dtype(choices) else 'float32'}")
     return [visible_line(part) for part in parts]
+
+
+def _default_reference(names: list[str], loaded: p.Loaded | None) -> str:
+    if loaded is None:
+        return "native"
+    native = loaded.model.native_activation
+    return native if native in names else names[0] if names else "native"
 
 
 def _in_model_dtype(choices: Choices) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -195,21 +194,10 @@ class Navigation:
         """Run what a saved comparison ran, on the model that is loaded."""
         from gelu_tui.core.restore import command_of
 
-        command = command_of(document)
         compare = self._compare
-        compare.take_prompt(command.prompt)
-        await compare.choose(
-            replace(
-                compare.choices,
-                activations=command.activations,
-                reference=command.reference,
-                max_tokens=command.max_tokens,
-                schedule=command.schedule,
-                chat=command.chat,
-                activation_precision=command.activation_precision,
-            )
-        )
-        await compare.run_command(command)
+        compare.take_prompt(document.prompt)
+        await compare.choose(compare.choices.like(document))
+        await compare.run_command(command_of(document))
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
@@ -219,6 +207,7 @@ class Navigation:
         shown = self._compare.shown
         if shown is None:
             return
+        self._compare.hide_news()  # it would be in the picture
         match kind:
             case "json":
                 text = to_json(shown.document(), indent=2) + "\n"

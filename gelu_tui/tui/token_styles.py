@@ -16,10 +16,10 @@ _COLOURED = {
     "shared": "dim",
     "fork": "bold auto on $warning",
     "error": "bold $text-error",
-    "cursor": "reverse",
+    "cursor": "$background on $foreground",
     "echo": "bold underline",
     "hover": "underline",
-    "match": "bold underline on $accent 40%",
+    "match": "bold underline auto on $primary",
     "bar": "$foreground 40%",
     "bar-focus": "$accent",
     "level1": "on $warning 15%",
@@ -31,28 +31,27 @@ _COLOURED = {
 # whatever the background is.
 _SHAPED = {
     **_COLOURED,
+    "cursor": "reverse underline",
     "fork": "bold reverse",
     "error": "bold",
     "match": "underline reverse",
     "bar": "dim",
     "bar-focus": "bold",
-    "level1": "dim",
-    "level2": "underline",
-    "level3": "bold",
+    "level1": "underline",
+    "level2": "bold",
+    "level3": "bold underline",
     "level4": "bold reverse",
 }
 # Of 256 colours the cube has few dark ones: mixtures would come out red or olive. A scale of those
 # that there are.
 _CUBE_DARK = {
     **_COLOURED,
-    "match": "bold underline on #005f87",
     "level1": "on #303030",
     "level2": "underline on #5f5f00",
     "level3": "bold on #875f00",
 }
 _CUBE_LIGHT = {
     **_COLOURED,
-    "match": "bold underline on #afd7ff",
     "level1": "on #e4e4e4",
     "level2": "underline on #d7d7af",
     "level3": "bold on #ffd787",

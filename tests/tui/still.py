@@ -10,6 +10,7 @@ import msgspec
 from textual.widgets import Static
 
 from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.tui.token_styles import token_styles
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.notice import Notice
 from gelu_tui.tui.widgets.stream_pane import StreamPane
@@ -78,9 +79,11 @@ def drawn(pane: TokenPane, y: int) -> str:
 
 
 def reversed_text(pane: TokenPane) -> str:
-    """What is drawn reversed, which is how a cursor looks."""
+    """What is drawn on the colour of the text, which is how a cursor looks."""
     segments = [s for y in range(pane.size.height) for s in pane.render_line(y)]
-    return "".join(s.text for s in segments if s.style is not None and s.style.reverse)
+    block = token_styles(pane.app)["cursor"].rich_style.bgcolor
+    assert block is not None
+    return "".join(s.text for s in segments if s.style is not None and s.style.bgcolor == block)
 
 
 def with_statistics(

@@ -199,7 +199,7 @@ async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
 async def test_everything_can_be_reached_at_every_size(size: tuple[int, int]) -> None:
     run = five()
     async with shown(ForkScreen(run.comparison, 1, 2), size) as it:
-        await it.until_shown("At token 10 gelu_approx took", "q back")
+        await it.until_shown("At token 10 gelu_approx took", "q, Esc back")
         seen = it.flat()
         for _ in range(8):
             await it.press("pagedown")

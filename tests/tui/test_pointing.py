@@ -51,7 +51,7 @@ async def test_the_info_line_tells_of_the_token() -> None:
             assert part in it.info, it.info
         assert "KL from gelu_approx" in it.info
         await it.press("escape")
-        await it.until_info("reference native")
+        await it.until_info("reference gelu_approx")
         assert it.pane.cursor is None
 
 
@@ -179,7 +179,7 @@ async def test_a_new_run_takes_the_cursor_and_what_is_told_of_it_away() -> None:
         await it.press("ctrl+r")
         await it.until(lambda: it.finished, "a run")
         await it.until(lambda: it.pane.cursor is None, "no cursor")
-        await it.until_info("40 tokens")
+        await it.until_info("256 tokens")
         assert "was" not in it.info
 
 
@@ -194,7 +194,7 @@ async def test_hovering_tells_of_the_token_under_the_mouse() -> None:
         assert pane.hover == 1
         assert pane.cursor is None
         await it.pilot.hover("#prompt")
-        await it.until_info("reference native")
+        await it.until_info("reference gelu_approx")
         assert pane.hover is None
 
 

@@ -210,7 +210,7 @@ async def test_a_maximised_pane_gives_way_to_another_number_of_panes() -> None:
         await it.press("tab")
         await it.until(lambda: isinstance(it.app.focused, TokenPane), "a pane has the focus")
         await it.press("z")
-        await it.until(lambda: "gelu_approx" not in it.screen(), "one pane alone", every_s=0.1)
+        await it.until(lambda: "2 gelu_approx" not in it.screen(), "one pane alone", every_s=0.1)
         assert "identical, 40 tokens" in it.screen()
         await it.app.compare.choose(replace(it.app.compare.choices, activations=("relu", "silu")))
         await it.press("ctrl+r")
@@ -236,7 +236,7 @@ async def test_the_palette_holds_the_actions_and_the_settings() -> None:
 async def test_help_lists_the_keys() -> None:
     async with ready() as it:
         await it.press("f1")
-        await it.until_shown("In a pane (Tab goes there)")
+        await it.until_shown("From the prompt to the panes.")
         await it.press("enter")
         await it.until_shown("Type a prompt")
 

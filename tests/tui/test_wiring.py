@@ -98,9 +98,11 @@ async def test_another_model_is_loaded_and_what_was_shown_stays(
         await it.until(lambda: not isinstance(it.app.focused, Input), "the list")
         await it.press("enter")
         await until_screen(it, "CompareScreen")
-        await it.until(lambda: it.phase is Phase.READY, "loaded")
+        await it.until(
+            lambda: it.app.session.loaded and it.app.session.loaded.model.id == str(folder),
+            "the other model is loaded",
+        )
         assert it.app.session.model == str(folder)
-        assert it.app.session.loaded.model.id == str(folder)
         assert it.comparison is before
         await it.press("ctrl+r")
         await it.until(lambda: it.comparison is not before, "a run on it")

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult, SystemCommand
-from textual.content import Content
-from textual.events import Resize
-from textual.screen import Screen
+from textual.events import Paste, Resize
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -24,6 +22,7 @@ from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.choices import Choices, setting_variations
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.recording import Shown
+from gelu_tui.tui.screens.telling import TellingScreen
 from gelu_tui.tui.session import BUSY, Phase, Session
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.info_line import InfoLine
@@ -42,18 +41,17 @@ _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt chan
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(TellingScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
     ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Notice, StatusLine, KeyLine"
 
     def __init__(self, choices: Choices, prompt: str | None, board: Board, refresh: float) -> None:
-        super().__init__()
+        super().__init__(board)
         self.choices = choices
         self.shown: Shown | None = None
         self.prompt_given = prompt or ""
-        self.board = board
         self.refresh_hz = refresh
         self._every = max(1, round(refresh / NUMBERS_HZ))
         self._ticks = 0
@@ -176,46 +174,6 @@ class CompareScreen(Screen[None]):
             ordered = tuple(specs[name] for name in message.names)
             self.choices = replace(self.choices, activations=ordered)
 
-    @on(Board.Told)
-    def _tell(self, message: Board.Told) -> None:
-        self.say(message.sentence)
-
-    @on(Board.SearchWanted)
-    def _ask_what_to_search(self) -> None:
-        self.query_one(InfoLine).ask(self.board.query_text)
-
-    @on(InfoLine.Searched)
-    def _search(self, message: InfoLine.Searched) -> None:
-        found = self.board.search(message.text)
-        info = self.query_one(InfoLine)
-        if not message.done:
-            info.count(found)
-            return
-        if message.text and found:
-            self.board.action_match_step(1)
-            self.say(f"{found} found. N and Shift+N go through them, Escape ends the search.")
-        elif message.text:
-            self.say(f"‘{visible_line(message.text)}’ is nowhere in the panes.")
-        if self.board.chosen_pane is not None:
-            self.board.chosen_pane.tokens.focus()
-
-    @on(TokenPane.Pointed)
-    def _tell_of_token(self, message: TokenPane.Pointed) -> None:
-        info = self.query_one(InfoLine)
-        at: TokenPane | None = message.pane
-        token = message.token
-        if token is None:  # of the mouse: then the cursor counts again
-            at = next((x.tokens for x in self.board.panes if x.tokens.cursor is not None), None)
-            token = at.cursor if at is not None else None
-        pane = next((x for x in self.board.panes if x.tokens is at), None)
-        if pane is None or token is None or self.comparison is None:
-            info.tell(None)
-            return
-        stream = self.comparison.streams[pane.index]
-        if token < len(stream.steps):  # a new run may have begun since
-            run = self.comparison.reference.name
-            info.tell(labels.token(stream, token, run))
-
     @on(TokenPane.Chosen)
     def _open_fork(self) -> None:
         self.gelu.go.fork()
@@ -245,9 +203,17 @@ class CompareScreen(Screen[None]):
         if notice.kind in _PROMPT_ERRORS:
             notice.clear()
 
-    def say(self, sentence: str | Content) -> None:
-        """Show one plain sentence."""
-        self.query_one(Notice).say(sentence)
+    def hide_news(self) -> None:
+        """Say nothing any more, unless it is an error."""
+        self.query_one(Notice).clear_news()
+
+    def on_paste(self, event: Paste) -> None:
+        """What is pasted while a pane has the focus is meant for the prompt."""
+        prompt = self.query_one(Prompt)
+        if self.board.has_focus_within:
+            event.stop()
+            prompt.focus()
+            prompt.post_message(event)
 
     def complain(self, error: ErrorInfo) -> None:
         """Show what went wrong."""
@@ -308,6 +274,7 @@ class CompareScreen(Screen[None]):
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
+        self.choices = self.choices.like(saved)
         await self._show(Shown.reopened(saved))
         self.say("This is a saved run. Enter in the prompt runs the prompt anew.")
         pane = self.board.chosen_pane
@@ -346,9 +313,7 @@ class CompareScreen(Screen[None]):
             )
 
     def _show_settings(self) -> None:
-        loaded = self.session.loaded
-        template = loaded.has_chat_template if loaded else None
-        text = labels.settings(self.choices, self.comparison, template)
+        text = labels.settings(self.choices, self.comparison, self.session.loaded)
         self.query_one(InfoLine).settle(text)
 
     def phase_changed(self) -> None:

@@ -12,6 +12,8 @@ from gelu_tui.tui.layout import LAYOUTS, MIN_PANE_ROWS, Arrangement, Layout, arr
 from gelu_tui.tui.widgets.stream_pane import StreamPane
 from gelu_tui.tui.widgets.tab_row import TabRow
 
+_ROWS_BELOW = 2  # status line and keys
+
 
 class PaneGrid(Vertical):
     """Holds the panes and arranges them; `chosen` is the place of the pane that counts."""
@@ -119,6 +121,8 @@ class PaneGrid(Vertical):
         width, height = self.size
         if not panes or not width or not height:
             return
+        # A notice takes rows for a moment; the panes do not change places for that.
+        height = max(height, self.screen.size.height - self.region.y - _ROWS_BELOW)
         self._arrangement = found = arrangement(len(panes), width, height, self.layout_wanted)
         self._tabs.display = found.tabs
         shown = 1 if found.tabs else len(panes)
