@@ -122,11 +122,12 @@ async def test_a_file_is_shown_and_then_taken(tmp_path: Path) -> None:
         await it.until_result("From a file.\nSecond line.")
 
 
-async def test_a_path_is_completed(tmp_path: Path) -> None:
+async def test_a_path_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some-long-name.txt").write_text("found")
+    monkeypatch.chdir(tmp_path)  # the whole path may be longer than the field
     async with shown(screen()) as it:
         await to_file(it)
-        await it.type(f"{tmp_path}/some-l")
+        await it.type("some-l")
         field = it.app.pushed.query_one("#file", Input)
         await it.until_shown("some-long-n")
         await it.press("right")
