@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
     from gelu_tui.tui.app import GeluApp
 
-NUMBERS_HZ = 4  # numbers that change faster cannot be read
+NUMBERS_HZ = 2  # numbers that change faster cannot be read, and cost the engine its time
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
