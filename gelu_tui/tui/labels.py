@@ -7,7 +7,6 @@ from math import exp
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream, noise_floor
 from gelu_tui.core.explanation import percent
-from gelu_tui.core.models import is_hub_id
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sparkline import sparkline
@@ -163,6 +162,8 @@ def _amount(event: p.Progress) -> str:
 
 def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
     """The loaded model and how it runs; what may be long comes last."""
+    from gelu_tui.core.models import is_hub_id  # not before the first frame
+
     # Of a hub id the owner is the part that says least.
     name = loaded.model.id
     parts = [name.rpartition("/")[2] if is_hub_id(name) else name, loaded.model.dtype]
