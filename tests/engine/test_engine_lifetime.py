@@ -107,6 +107,7 @@ load = session.Session._load
 def noisy(self, command, job):
     print("a print", flush=True)
     sys.__stdout__.write("another\\n")
+    sys.__stdout__.flush()
     os.write(1, b"raw bytes without an end")
     subprocess.run(["echo", "a child's words"], check=True)
     stolen = subprocess.run(["cat"], capture_output=True, check=True).stdout
