@@ -103,5 +103,6 @@ def test_a_killed_engine_leaves_the_screen_and_a_run_starts_a_new_one(demo_model
         t.until_shown("SIGKILL", 10)
         assert "diverges at 0" in t.text, "what was shown stays"
         t.send("\r")
+        t.until(lambda: any(e.pid != engine.pid for e in t.engines()), "a new engine", LONG_S)
+        t.until_shown("running · demo", LONG_S)
         until_tokens(t, 2, 200)
-        assert t.engines()[0].pid != engine.pid
