@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from hypothesis import settings
 # How long an example takes on a loaded machine says nothing about it.
 settings.register_profile("gelu-tui", deadline=None)
 settings.load_profile("gelu-tui")
+
+# A shell that starts the tests in the background hands on an ignored SIGINT, and every process that
+# a test starts would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -55,23 +55,26 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        return "\n".join(self._screen.display)
+        # Not pyte's own `display`, which fails on a wide character that a resize has cut in half.
+        cells, columns = self._screen.buffer, range(self._screen.columns)
+        rows = range(self._screen.lines)
+        return "\n".join("".join(cells[row][column].data for column in columns) for row in rows)
 
     def send(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def until(self, condition: Callable[[], object], what: str, timeout_s: float = 20) -> None:
+    def until(self, condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}; on the screen:\n{self.text}")
             self._read(0.05)
 
-    def until_shown(self, text: str, timeout_s: float = 20) -> None:
+    def until_shown(self, text: str, timeout_s: float = 60) -> None:
         shown = " ".join(text.split())
         self.until(lambda: shown in " ".join(self.text.split()), f"'{text}' shown", timeout_s)
 
-    def wait(self, timeout_s: float = 10) -> int:
+    def wait(self, timeout_s: float = 60) -> int:
         """Wait for the app to end; its exit code, negative for a signal."""
         self.until(lambda: self.process.poll() is not None, "the app has ended", timeout_s)
         self._read(0.2)

@@ -103,8 +103,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone_within(pid: int, seconds: float) -> bool:
-    end = time.monotonic() + seconds
+def soon_gone(pid: int) -> bool:
+    end = time.monotonic() + TIMEOUT_S
     while alive(pid):
         if time.monotonic() > end:
             return False

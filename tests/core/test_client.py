@@ -135,7 +135,7 @@ async def test_the_default_engine_ignores_a_folder_named_like_a_library(
 async def test_talk_on_stderr_neither_blocks_nor_piles_up() -> None:
     engine = odd("talks_on_stderr")
     async with engine:
-        assert isinstance(await asyncio.wait_for(anext(engine.events()), 20), p.Progress)
+        assert isinstance(await asyncio.wait_for(anext(engine.events()), 60), p.Progress)
     assert sum(map(len, engine._stderr_lines)) <= 5 * 200
 
 

@@ -183,7 +183,7 @@ def test_a_writer_killed_at_any_moment_harms_no_run(history: History) -> None:
         saved = int(writer.stdout.readline())
         time.sleep(0.007 * round_number)
         writer.kill()
-        rest, _ = writer.communicate(timeout=20)
+        rest, _ = writer.communicate(timeout=60)
         saved = max([saved, *map(int, rest.split("\n")[:-1])])
         assert saved <= len(prompts(history)) <= saved + 1  # at most one more, if not yet told
         saved = history.save(run_document())
@@ -209,7 +209,7 @@ def test_a_writer_killed_in_the_middle_of_its_transaction(history: History) -> N
     journal = Path(f"{history.path}-journal")
     assert journal.stat().st_size > 0 and history.path.stat().st_size > 10**6
     writer.kill()
-    writer.communicate(timeout=20)
+    writer.communicate(timeout=60)
     assert prompts(history) == ["kept"]
     assert history.load(first) == run_document("kept")
 

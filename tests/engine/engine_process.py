@@ -106,11 +106,9 @@ class EngineProcess:
             return True
         return False
 
-    def ended_within(self, seconds: float) -> float:
-        """How long the process still takes to end. Raises `subprocess.TimeoutExpired`."""
-        began = time.monotonic()
-        self.process.wait(seconds)
-        return time.monotonic() - began
+    def wait(self) -> None:
+        """Wait until the process has ended. Raises `subprocess.TimeoutExpired`."""
+        self.process.wait(TIMEOUT_S)
 
     def __enter__(self) -> EngineProcess:
         return self
@@ -118,7 +116,7 @@ class EngineProcess:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             with contextlib.suppress(BrokenPipeError):

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from textual import events
 from textual.app import App
 from textual.screen import Screen
 
@@ -16,6 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from tests.fake_engine import BASE, RELU, SILU
 from tests.tui.driving import screen_text
+from tests.tui.settling import post_key, settle
 
 Top = list[tuple[str, float]]
 
@@ -96,11 +96,11 @@ class Shown:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
-            await asyncio.sleep(0.05)
+            post_key(self.app, key)
+            await settle(self.app)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if condition():
                 return

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from textual import events
 from textual.pilot import Pilot
 
 from gelu_tui.core.comparison import Comparison
@@ -19,6 +18,7 @@ from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
 from tests.tui.screen_app import screen_text
+from tests.tui.settling import post_key, settle
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 PROMPT = "Why is the sky blue?"
@@ -58,7 +58,7 @@ class Driven:
         condition: Callable[[], object],
         what: str,
         *,
-        timeout_s: float = 20,
+        timeout_s: float = 60,
         every_s: float = 0.02,
     ) -> None:
         # Not the pilot's pause: it waits until the screen is idle, which a running one is not.
@@ -82,13 +82,13 @@ class Driven:
 
     async def type(self, text: str) -> None:
         for char in text:
-            self.app.post_message(events.Key("space" if char == " " else char, char))
-        await asyncio.sleep(0.05)
+            post_key(self.app, char)
+        await settle(self.app)
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
-            await asyncio.sleep(0.05)
+            post_key(self.app, key)
+            await settle(self.app)
 
     def screen(self) -> str:
         """What the terminal shows, as text."""

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import Screen
+
+from tests.tui.settling import post_key, settle
 
 OPEN = object()
 
@@ -44,19 +45,19 @@ class Shown:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await asyncio.sleep(0)
+            post_key(self.app, key)
+        await settle(self.app)
 
     async def type(self, text: str) -> None:
         for char in text:
-            self.app.post_message(events.Key("space" if char == " " else char, char))
-        await asyncio.sleep(0)
+            post_key(self.app, char)
+        await settle(self.app)
 
     async def click(self, x: int, y: int) -> None:
         await self.pilot.click(offset=(x, y))
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, f"never: {what}; on the screen:\n{self.screen()}"
             await asyncio.sleep(0.05)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from textual import events
 from textual.app import App
 from textual.widgets import Input
 
@@ -22,6 +21,7 @@ from gelu_tui.tui.screens.models import LoadModel, ModelsScreen
 from gelu_tui.tui.screens.models_table import ModelTable
 from tests.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
 from tests.tui.driving import fake_engine, screen_text
+from tests.tui.settling import post_key, settle
 
 GB = 1_000_000_000
 ONE_B = "mlx-community/gemma-3-1b-it-qat-4bit"
@@ -61,7 +61,7 @@ class Shown:
         return " ".join(screen_text(self.app).split())
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if condition():
                 return
@@ -73,8 +73,8 @@ class Shown:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
-            await asyncio.sleep(0.05)
+            post_key(self.app, key)
+            await settle(self.app)
 
     async def to(self, model: str) -> None:
         """Move the cursor to a model, by keys."""
@@ -401,7 +401,7 @@ async def test_quitting_the_app_leaves_no_process() -> None:
         await it.press("f")
         await it.until_shown("of 243 MB")
         assert fetching_processes()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, fetching_processes(), timeout=20)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, fetching_processes(), timeout=60)
     assert not alive
 
 

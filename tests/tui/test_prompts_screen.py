@@ -102,8 +102,7 @@ async def test_a_huge_prompt_is_shown_in_part_and_taken_whole() -> None:
     huge = "word " * 500_000
     async with shown(screen([huge])) as it:
         await it.until_shown("2,500,000 characters, a blank at the end.")
-        for _ in range(1_000):
-            await it.press("pagedown")
+        await it.press(*["pagedown"] * 60)  # 20,000 characters of it are shown
         await it.until_shown("and 2,480,000 characters more")
         await it.press("enter")
         await it.until_result(huge)

@@ -52,7 +52,7 @@ def test_the_part_of_a_run_that_there_was(end: str, tmp_path: Path) -> None:
                 it.send(shown.QUIT)
             case _:
                 it.process.send_signal(signal.Signals[end])
-        it.wait(15)
+        it.wait()
         assert b"Traceback" not in it.output
     (entry,) = saved(tmp_path)
     assert entry.status == "cancelled"

@@ -222,17 +222,18 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         try:
             variant = await asyncio.to_thread(_checked, text.strip())
         except GeluError as error:
-            if self._is_open:
+            if self._still_asks(text):
                 self._say_error(error)
         else:
-            if self._is_open:
-                self._show_details(variant)
+            if self._still_asks(text):
+                self._show_details(self._shown())
                 self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
-    @property
-    def _is_open(self) -> bool:
-        """Not once it is left: then its widgets go one by one, before its workers are stopped."""
-        return self in self.app.screen_stack
+    def _still_asks(self, text: str) -> bool:
+        """Not once the formula is taken over; nor once the screen is left, for then its widgets go
+        one by one, before its workers are stopped.
+        """
+        return self in self.app.screen_stack and self._input.value == text
 
     def _find(self, text: str) -> None:
         index = self.picking.find(text)

@@ -80,6 +80,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         memory: Memory
         current: str
         choose: str | None
+        named: bool
 
     @dataclass
     class Named(Message):
@@ -152,15 +153,18 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     # --- the list -----------------------------------------------------------------------------
 
-    def _search(self, choose: str | None = None) -> None:
-        """Look at the disk in a thread, then show what is there and choose one."""
+    def _search(self, choose: str | None = None, *, named: bool = False) -> None:
+        """Look at the disk in a thread, then show what is there and choose one.
+
+        `named` in the field: only then the keys go to the list, so that none acts on another model.
+        """
         folders = list(self._folders)
 
         async def search() -> None:
             found, memory, current = await asyncio.to_thread(_look, folders, self.current)
             memory = memory.plus(self._held_bytes)
             wanted = current if choose == self.current else choose
-            self.post_message(self.Found(found, memory, current, wanted))
+            self.post_message(self.Found(found, memory, current, wanted, named))
 
         self.run_worker(search(), group="search", exclusive=True)
 
@@ -168,6 +172,9 @@ class ModelsScreen(Screen[LoadModel | None]):
     def _take(self, message: Found) -> None:
         self._local, self._memory, self.current = message.found, message.memory, message.current
         self._list(message.choose)
+        if message.named:
+            self.action_leave_field()
+            self._say("")
         self.query_one("#title", Static).update(
             f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
             f"{size(self._memory.usable_bytes)}"
@@ -287,12 +294,12 @@ class ModelsScreen(Screen[LoadModel | None]):
             said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
             self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
             return
-        self.action_leave_field()
-        self._say("")
         if folder is not None:
             self._folders.append(folder)
-            self._search(choose=folder)
+            self._search(choose=folder, named=True)
             return
+        self.action_leave_field()
+        self._say("")
         if text not in self._table.ids:
             self._named.insert(0, PublicModel(text, "", is_gated(text)))
         self._list(choose=text)

@@ -117,6 +117,7 @@ class PromptsScreen(ModalScreen[str | None]):
         self._presets = [Row(preset.prompt, preset.title, preset.why) for preset in presets]
         self._rows: list[Row | None] = []
         self._file: tuple[str, str] | None = None
+        self._previewed: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
         """Search, list, preview, file, keys."""
@@ -204,10 +205,11 @@ class PromptsScreen(ModalScreen[str | None]):
                 self._list.action_cursor_up()
             case "down":
                 self._list.action_cursor_down()
-            case "pageup":
-                preview.scroll_page_up(animate=False)
-            case "pagedown":
-                preview.scroll_page_down(animate=False)
+            case "pageup" | "pagedown":
+                # At once: of several pages in one packet, Textual's own would scroll one.
+                page = preview.scrollable_content_region.height
+                rows = page if message.key == "pagedown" else -page
+                preview.scroll_relative(y=rows, animate=False, immediate=True)
 
     @property
     def _chosen(self) -> Row | None:
@@ -232,6 +234,9 @@ class PromptsScreen(ModalScreen[str | None]):
             self._preview(f"{about}{_counts(row.prompt)}", row.prompt)
 
     def _preview(self, about: str, text: str) -> None:
+        if (about, text) == self._previewed:
+            return  # somebody may have read on in it
+        self._previewed = (about, text)
         more = len(text) - _PREVIEWED
         shown = visible(text[:_PREVIEWED])
         rest = f"\n… and {more:,} characters more" if more > 0 else ""
