@@ -48,6 +48,9 @@ def open_app(
     # Textual reads and draws UTF-8 whatever the locale says.
     if isinstance(sys.__stderr__, io.TextIOWrapper):
         sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
+    # After one drawing Textual waits up to two frames for what changed just then, and one key may
+    # change two things: at its own 60 that is half of what a key may take. Read at its import.
+    os.environ.setdefault("TEXTUAL_FPS", "240")
     gc.disable()  # while there is no frame yet: start-up makes little garbage; the app enables it
     from gelu_tui.tui.app import run_app
     from gelu_tui.tui.options import AppOptions

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.events import Paste, Resize
+from textual.reactive import Reactive
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
@@ -47,6 +49,9 @@ class CompareScreen(TellingScreen):
     BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
     ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Notice, StatusLine, KeyLine"
 
+    # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
     def __init__(self, choices: Choices, prompt: str | None, board: Board, refresh: float) -> None:
         super().__init__(board)
         self.choices = choices
@@ -54,8 +59,9 @@ class CompareScreen(TellingScreen):
         self.prompt_given = prompt or ""
         self.refresh_hz = refresh
         self._every = max(1, round(refresh / NUMBERS_HZ))
-        self._ticks = 0
-        self._dirty = False
+        self._ticks = 0  # since the numbers were shown
+        self._dirty = False  # there is something new
+        self._behind = False  # the numbers shown are older than the tokens
         self._phase_shown: Phase | None = None
         self._timer: Timer | None = None
 
@@ -343,11 +349,14 @@ class CompareScreen(TellingScreen):
         if not self.gelu.may_draw():
             return
         self._ticks += 1
-        numbers = self._ticks % self._every == 0
-        if self._dirty:
+        # Numbers come with tokens if some come in time: one drawing less.
+        due = self._ticks >= self._every
+        numbers = due and (self._dirty or self._ticks >= 2 * self._every)
+        if self._dirty or (numbers and self._behind):
             self._draw(numbers=numbers)
             self.gelu.drawn()
         if numbers:
+            self._ticks = 0
             self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
             self.say(
@@ -356,7 +365,7 @@ class CompareScreen(TellingScreen):
             )
 
     def _draw(self, *, numbers: bool = True) -> None:
-        self._dirty = self.live and not numbers
+        self._dirty, self._behind = False, not numbers
         with self.app.batch_update():
             self.board.show(running=self.live, numbers=numbers)
 
