@@ -84,7 +84,7 @@ class Terminal:
     def engines(self) -> list[psutil.Process]:
         """The engine processes that the app has started."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "engine" in " ".join(child.cmdline())]
+        return [child for child in children if "engine" in _command_line(child)]
 
     def left_behind(self) -> list[str]:
         """What is not as the app found it; empty for a restored terminal."""
@@ -138,6 +138,13 @@ class Terminal:
         self.output += data
         # pyte takes a private SGR for a colour, and prints half of what it does not know.
         self._stream.feed(data.replace(b"\x1b[<u", b"").replace(b"\x1b[>", b"\x1b["))
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie counts as one
+        return ""
 
 
 def alive(process: psutil.Process) -> bool:

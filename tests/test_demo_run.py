@@ -18,8 +18,7 @@ from gelu_tui.core.activations import REGISTRY
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.engine.device import find_blas
 
-# One worker: each of these uses all cores and a gigabyte.
-pytestmark = [pytest.mark.demo, pytest.mark.xdist_group("demo"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 
 SKY = "Why is the sky blue?"
 SORA = "空が青いのはなぜですか？"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.terminal import Terminal, alive
 
-pytestmark = [pytest.mark.demo, pytest.mark.xdist_group("demo"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(600)]
 
 FIVE = ("-a", "gelu,gelu_approx,gelu_fast_approx,silu,relu", "--reference", "gelu_approx", "--raw")
 PROMPT = "Why is the sky blue?"

@@ -28,8 +28,6 @@ from tests.cli.command import (
     wait_for,
 )
 
-pytestmark = pytest.mark.xdist_group("bench")
-
 ROWS = {
     "mlx-lm": 1,
     "one variant": 1,

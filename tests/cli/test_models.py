@@ -152,7 +152,6 @@ def test_a_folder_through_the_real_engine(env: dict[str, str], tmp_path: Path) -
 
 
 @pytest.mark.demo
-@pytest.mark.xdist_group("demo")
 def test_the_demo_is_what_was_said_of_it_before_it_was_converted(demo_model: Path) -> None:
     done = gelu(os.environ, "models", "--fetch", "demo")
     assert (done.code, done.out) == (0, f"{demo_model}\n")

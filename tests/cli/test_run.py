@@ -14,8 +14,6 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.document import ComparisonDocument
 from tests.cli.command import UNSAFE, Done, gelu
 
-pytestmark = pytest.mark.xdist_group("run")
-
 # Escapes, bidi overrides and C1 controls: data for a model, poison for a terminal.
 PROMPT = "the sky\x1b[31m is \u202eblue\x9b2J é空"
 OWN = "mine=where(x, max(x, 0), 0.1*x)"
@@ -277,7 +275,7 @@ def test_text_fits_80_columns_and_loses_nothing(text: str, document: dict[str, A
     assert text == re.sub(r" +$", "", text, flags=re.MULTILINE)
     for variant in document["variants"]:
         assert variant["name"] in text and variant["formula"] in text
-    assert "(native)" in text and "bit-identical" in text
+    assert "(native)" in text and "one function on 5 rows" in text
 
 
 def test_hostile_text_never_reaches_stdout_raw(text: str, lockstep: Done) -> None:

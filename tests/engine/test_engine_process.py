@@ -25,9 +25,6 @@ from tests.engine.engine_process import (
     tokens_of,
 )
 
-# One engine serves most of these tests, so they stay on one worker.
-pytestmark = pytest.mark.xdist_group("engine_process")
-
 EIGHT = ["gelu", "gelu_approx", "gelu_fast_approx", "keras", "relu", "silu", "relu2", "mish"]
 
 

@@ -18,7 +18,6 @@ from tests.engine.engine_process import (
 )
 
 # One engine serves all of them, so they stay on one worker.
-pytestmark = pytest.mark.xdist_group("render_prompt")
 
 BOS, END_OF_TURN = 2, 5
 

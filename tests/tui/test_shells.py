@@ -117,7 +117,6 @@ def test_detach_and_attach(tmp_path: Path) -> None:
 
 @needs_tmux
 @pytest.mark.demo
-@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(600)
 def test_the_real_engine_in_tmux(tmp_path: Path, demo_model: Path) -> None:
     activations = ("-a", "gelu,gelu_approx,silu", "--reference", "gelu_approx", "--raw")

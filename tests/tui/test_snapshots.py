@@ -25,7 +25,7 @@ MADE_WITH = FOLDER / "made-with.txt"
 
 SIZES = ((80, 24), (120, 36), (200, 50))
 SMALL = ((38, 11), (20, 5))
-RESTS = 8  # looks at an unchanged screen, after which it is taken to be final
+RESTS = 40  # looks at an unchanged screen, after which it is taken to be final
 THEMES = {
     "dark": "textual-dark",
     "light": "textual-light",

@@ -62,6 +62,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self.picking = Picking(choices, native)
         self.view = 0
         self._leaving: int | None = None  # the row on which leaving was asked for once
+        self._told = 0  # sentences
         self._home = 0  # the row to come back to while the field finds others
 
     def compose(self) -> ComposeResult:
@@ -218,22 +219,24 @@ class ActivationsScreen(ModalScreen[Choices | None]):
             self._find(text)
             return
         self._list.highlighted = self._home
+        told = self._told
         await asyncio.sleep(_CHECK_AFTER_S)
         try:
             variant = await asyncio.to_thread(_checked, text.strip())
         except GeluError as error:
-            if self._still_asks(text):
+            if self._still_asks(text, told):
                 self._say_error(error)
         else:
-            if self._still_asks(text):
+            if self._still_asks(text, told):
                 self._show_details(self._shown())
                 self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
-    def _still_asks(self, text: str) -> bool:
-        """Not once the formula is taken over; nor once the screen is left, for then its widgets go
-        one by one, before its workers are stopped.
+    def _still_asks(self, text: str, told: int) -> bool:
+        """Not once the formula is taken over or something else was said; nor once the screen is
+        left, for then its widgets go one by one, before its workers are stopped.
         """
-        return self in self.app.screen_stack and self._input.value == text
+        is_open = self in self.app.screen_stack
+        return is_open and self._told == told and self._input.value == text
 
     def _find(self, text: str) -> None:
         index = self.picking.find(text)
@@ -333,4 +336,5 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     def _tell(self, content: Content) -> None:
         self._leaving = None
+        self._told += 1
         self.query_one("#said", Static).update(content)

@@ -231,7 +231,7 @@ class CompareScreen(TellingScreen):
         """Take in one event that the session has already seen. Raises `ProtocolError`."""
         match event:
             case p.Loaded():
-                self.query_one(Notice).clear_news()
+                self.query_one(Notice).clear_awaited()
                 await self.show_choices()
             case p.Started():
                 await self._begin(event)
@@ -261,7 +261,7 @@ class CompareScreen(TellingScreen):
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
         await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
-        self.query_one(Notice).clear_news()
+        self.query_one(Notice).clear_awaited()
 
     async def _show(self, shown: Shown) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
@@ -292,7 +292,7 @@ class CompareScreen(TellingScreen):
         if finished.error is not None:
             self.query_one(Notice).show_error(finished.error)
         else:
-            self.query_one(Notice).clear_news()
+            self.query_one(Notice).clear_awaited()
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:
@@ -349,9 +349,9 @@ class CompareScreen(TellingScreen):
         if not self.gelu.may_draw():
             return
         self._ticks += 1
-        # Numbers come with tokens if some come in time: one drawing less.
-        due = self._ticks >= self._every
-        numbers = due and (self._dirty or self._ticks >= 2 * self._every)
+        # Numbers of a run come with tokens if some come in time: one drawing less.
+        wait = 2 if self.live and not self._dirty else 1
+        numbers = self._ticks >= wait * self._every
         if self._dirty or (numbers and self._behind):
             self._draw(numbers=numbers)
             self.gelu.drawn()
@@ -359,9 +359,10 @@ class CompareScreen(TellingScreen):
             self._ticks = 0
             self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
-            self.say(
+            self.query_one(Notice).say(
                 f"The engine has not stopped for {self.session.phase_s:.0f} s. "
-                "Ctrl+G once more ends it and starts a new one."
+                "Ctrl+G once more ends it and starts a new one.",
+                stays=True,
             )
 
     def _draw(self, *, numbers: bool = True) -> None:

@@ -32,20 +32,22 @@ class Notice(Static):
     def __init__(self) -> None:
         super().__init__()
         self._said = 0
+        self._stays = False
         self.kind = ""  # of the error that is shown
 
     def say(self, sentence: str | Content, *, stays: bool = False) -> None:
-        """Show a plain sentence; unless it `stays`, it goes by itself."""
+        """Show a plain sentence; unless it `stays` until `clear_awaited`, it goes by itself."""
         self.set_class(False, "-error")
         self.kind = ""
         safe = visible_line(sentence) if isinstance(sentence, str) else sentence
         self._show(Content.assemble(("• ", "bold"), safe))
+        self._stays = stays
         if not stays:
             self.set_timer(_NEWS_S, partial(self._outlived, self._said))
 
     def _outlived(self, number: int) -> None:
         if number == self._said:
-            self.clear_news()
+            self.clear()
 
     def show_error(self, error: ErrorInfo, more: str = "") -> None:
         """Show what happened and what to do; `more` is one more thing to do."""
@@ -60,6 +62,11 @@ class Notice(Static):
             )
         )
 
+    def clear_awaited(self) -> None:
+        """What a sentence that stays was waiting for has happened."""
+        if self._stays:
+            self.clear()
+
     def clear_news(self) -> None:
         """Say nothing any more, unless it is an error: that stays until the user acts."""
         if not self.has_class("-error"):
@@ -69,9 +76,10 @@ class Notice(Static):
         """Say nothing any more."""
         self.set_class(False, "-shown")
         self.update("")
-        self.kind = ""
+        self.kind, self._stays = "", False
 
     def _show(self, content: Content) -> None:
         self._said += 1
+        self._stays = False
         self.update(content)
         self.set_class(True, "-shown")
