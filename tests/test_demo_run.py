@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 SKY = "Why is the sky blue?"
 SORA = "空が青いのはなぜですか？"
 PROMPTS = (SKY, SORA, "def gelu(x):\n    return")
-TOKENS = 8
+TOKENS = 6
 
 
 def run_json(*arguments: str) -> dict[str, Any]:

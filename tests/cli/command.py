@@ -81,7 +81,11 @@ def fake_engine(scenario: str, step_s: float = 0.001) -> str:
 
 def copying_engine(file: Path) -> str:
     """The real engine, with its events also in a file: a test can see how far it is."""
-    engine = shlex.join([sys.executable, "-P", "-m", "gelu_tui.engine"])
+    return copying(shlex.join([sys.executable, "-P", "-m", "gelu_tui.engine"]), file)
+
+
+def copying(engine: str, file: Path) -> str:
+    """An engine command whose events are written to a file too."""
     return shlex.join(["sh", "-c", f"{engine} | tee {shlex.quote(str(file))}"])
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
+import termios
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.cli.command import (
     TIMEOUT_S,
     Done,
     alive,
+    copying,
     copying_engine,
     fake_engine,
     finished,
@@ -70,18 +74,15 @@ def running(env: dict[str, str], *words: str, prefix: tuple[str, ...] = ()) -> I
             process.communicate()
 
 
-def idle(process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a process has nothing more to do but wait."""
-    watched = psutil.Process(process.pid)
-    end = time.monotonic() + TIMEOUT_S
-    before = -1.0
-    while time.monotonic() < end:
-        times = watched.cpu_times()
-        if times.user + times.system == before > 0.1:
-            return True
-        before = times.user + times.system
-        time.sleep(0.3)
-    return False
+def until_it_reads(process: subprocess.Popen[bytes]) -> None:
+    """Give it something on stdin and wait until that is taken."""
+    assert process.stdin is not None
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    waiting = array("i", [1])
+    while waiting[0]:
+        time.sleep(0.02)
+        fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
 
 
 # --- one signal -----------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def test_each_signal_cancels_and_is_told_by_the_exit_code(
 def test_an_interrupt_before_the_engine_answers(env: dict[str, str]) -> None:
     with running(env, "run", "--engine-command", fake_engine("silent"), "x") as command:
         while not (children := psutil.Process(command.process.pid).children()):
-            assert idle(command.process)
+            time.sleep(0.02)
         (engine,) = children
         command.signal(signal.SIGINT)
         done = command.end()
@@ -154,7 +155,7 @@ def test_an_interrupt_before_the_engine_answers(env: dict[str, str]) -> None:
 
 def test_an_interrupt_while_stdin_is_read(env: dict[str, str]) -> None:
     with running(env, "run", "-") as command:
-        assert idle(command.process)
+        until_it_reads(command.process)
         command.signal(signal.SIGINT)
         done = command.end()
     assert (done.code, done.raw, done.err.strip()) == (130, b"", "")
@@ -190,9 +191,11 @@ def test_a_second_interrupt_does_not_wait(env: dict[str, str]) -> None:
 
 
 def test_one_interrupt_waits_only_so_long(env: dict[str, str], tmp_path: Path) -> None:
-    engine = fake_engine("hangs")
+    events = tmp_path / "events"
+    engine = copying(fake_engine("hangs"), events)
     with running(env, "run", "--engine-command", engine, "--format", "json", *ENDLESS) as command:
-        assert idle(command.process)
+        wait_for(events, b'"step":5')
+        time.sleep(0.3)  # it is told, and nothing follows
         began = time.monotonic()
         command.signal(signal.SIGINT)
         done = command.end()
