@@ -1,4 +1,4 @@
-"""Which Gemma families are served, and which activation function mlx-lm gives them."""
+"""Which Gemma families are served, which activation function mlx-lm gives them, and where."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from gelu_tui.core.errors import GeluError
 class Family:
     """A model type of mlx-lm; `native_activation` is what mlx-lm itself computes for it.
 
-    `inner` names the attribute that holds the text model where the family wraps one.
+    `sites` are the places where the function acts: all that the family's own configuration calls
+    its hidden activation, and they are swapped together. Not every model of a family has each.
     """
 
     name: str
     native_activation: str
-    inner: str | None = None
+    sites: tuple[str, ...] = ("feed-forward",)
 
+
+_GATED = ("feed-forward", "per-layer gate")
 
 # The one list of what is served; everything else asks here.
 FAMILIES = {
@@ -27,7 +30,12 @@ FAMILIES = {
         Family("gemma", "gelu"),
         Family("gemma2", "gelu_approx"),
         Family("gemma3_text", "gelu_approx"),
-        Family("gemma3", "gelu_approx", inner="language_model"),
+        Family("gemma3", "gelu_approx"),
+        Family("gemma3n", "gelu_approx", ("sparse feed-forward", *_GATED)),
+        Family("gemma4_text", "gelu_approx", (*_GATED, "experts")),
+        Family("gemma4", "gelu_approx", (*_GATED, "experts")),
+        Family("gemma4_unified", "gelu_approx", (*_GATED, "experts")),
+        Family("recurrent_gemma", "gelu_approx", ("feed-forward", "recurrent block")),
     )
 }
 

@@ -97,7 +97,7 @@ def named_folder(text: str) -> str | None:
         return None
 
 
-# Repositories that public code names. Those of families that are not served are left out.
+# Repositories that public code names.
 _PUBLIC = (
     ("mlx-community/gemma-3-270m-it-bf16", "gemma3_text"),
     ("mlx-community/gemma-3-1b-it-qat-4bit", "gemma3_text"),
@@ -111,9 +111,7 @@ _PUBLIC = (
     ("mlx-community/gemma-4-e2b-it-4bit", "gemma4"),
     ("google/gemma-7b-it", "gemma"),
 )
-PUBLIC_MODELS = tuple(
-    PublicModel(name, family, is_gated(name)) for name, family in _PUBLIC if family in FAMILIES
-)
+PUBLIC_MODELS = tuple(PublicModel(name, family, is_gated(name)) for name, family in _PUBLIC)
 
 
 def find_models(folders: Sequence[str | Path] = ()) -> LocalModels:

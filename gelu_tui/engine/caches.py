@@ -7,27 +7,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
+from mlx.utils import tree_flatten, tree_map
 
 
 def join(rows: Sequence[list[Any]]) -> list[Any]:
     """Join per-row prompt caches (batch 1, equal length) into one of `len(rows)` rows.
 
-    The result is of mlx-lm's own cache types, with every bookkeeping field of the first row: all
-    rows hold the same number of tokens, so no padding and no mask is needed.
+    The result is of mlx-lm's own cache types, whichever the family uses, with every bookkeeping
+    number of the first row: all rows hold the same number of tokens, so no padding and no mask is
+    needed.
     """
     joined = []
     for layer in zip(*rows, strict=True):
         cache = copy.copy(layer[0])
-        if cache.keys is not None:
-            cache.keys = mx.concatenate([row.keys for row in layer], axis=0)
-            cache.values = mx.concatenate([row.values for row in layer], axis=0)
+        cache.state = tree_map(_together, *(row.state for row in layer))
         joined.append(cache)
     return joined
 
 
+def _together(first: Any, *others: Any) -> Any:
+    return mx.concatenate([first, *others], axis=0) if isinstance(first, mx.array) else first
+
+
 def arrays(cache: list[Any]) -> list[mx.array]:
     """The arrays that a prompt cache holds."""
-    return [a for layer in cache if layer.keys is not None for a in (layer.keys, layer.values)]
+    leaves = (leaf for layer in cache for _, leaf in tree_flatten(layer.state))
+    return [leaf for leaf in leaves if isinstance(leaf, mx.array)]
 
 
 def nbytes(cache: list[Any]) -> int:

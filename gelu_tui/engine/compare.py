@@ -15,12 +15,12 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.decode import Interrupted, decode, highest_logprob, prefill
 from gelu_tui.engine.failures import explain
-from gelu_tui.engine.feed_forward import RowFunctions, rowwise
 from gelu_tui.engine.functions import KERNELS, function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row
 from gelu_tui.engine.prompt import feed
 from gelu_tui.engine.self_check import self_check
+from gelu_tui.engine.sites import RowFunctions, rowwise
 
 Cancelled = Callable[[], bool]
 SelfChecks = dict[int, p.SelfCheckReport]
@@ -108,7 +108,7 @@ class Run:
         status: p.Status = "completed"
         error: ErrorInfo | None = None
         try:
-            with rowwise(self._loaded.model, self._loaded.family) as functions:
+            with rowwise(self._loaded.model) as functions:
                 prefilled = self._prefill_rows(functions)
                 if self._started.schedule == "lockstep":
                     self._lockstep(functions, caches.join(prefilled), observer, prefilled)

@@ -11,8 +11,8 @@ import numpy as np
 from gelu_tui.core.protocol import SelfCheckReport
 from gelu_tui.engine import caches
 from gelu_tui.engine.decode import decode, prefill
-from gelu_tui.engine.feed_forward import RowFunctions
 from gelu_tui.engine.functions import Function
+from gelu_tui.engine.sites import RowFunctions
 
 STEPS = 3
 PROMPT_TOKENS = 8

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core import checkpoint, demo, hub_cache, memory, models
+from gelu_tui.core.families import FAMILIES
 from gelu_tui.core.memory import ALLOWANCE_BYTES, Memory
 from gelu_tui.core.models import LocalModel, find_models
 from tests.model_folders import COMMIT, PLAIN, QUANTIZED, cached_repo, model_folder, weight_file
@@ -363,6 +364,7 @@ def test_this_machine() -> None:
 
 def test_only_served_families_are_offered_and_gated_ones_are_marked() -> None:
     families = {model.family for model in models.PUBLIC_MODELS}
-    assert families == {"gemma", "gemma2", "gemma3_text", "gemma3"}
+    assert families == {"gemma", "gemma2", "gemma3_text", "gemma3", "gemma3n", "gemma4"}
+    assert families <= FAMILIES.keys()
     gated = {model.id for model in models.PUBLIC_MODELS if model.gated}
     assert gated == {"google/gemma-7b-it"}

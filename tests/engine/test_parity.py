@@ -14,11 +14,18 @@ from gelu_tui.engine import device
 from tests.engine import in_process, tiny_models
 
 PROMPTS = ("Why is the sky blue?", "空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
-TOKENS = 24
+TOKENS = 18
 NAMES = list(REGISTRY)
 HALVES = (NAMES[:5], NAMES[5:])
 
-KINDS = [(family, bits) for family in tiny_models.CONFIGS for bits in (None, 8, 4)]
+# Wrappers compute what their text models compute: they need not be tried in every way.
+WRAPPERS = ("gemma3", "gemma4", "gemma4_unified")
+IN_8_BIT = ("gemma", "gemma2", "gemma3_text")
+KINDS = [
+    *((family, None) for family in tiny_models.CONFIGS),
+    *((family, 4) for family in tiny_models.CONFIGS if family not in WRAPPERS),
+    *((family, 8) for family in IN_8_BIT),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,16 +60,31 @@ def test_tokens_equal_mlx_lm(folder: Path) -> None:
                 found = {stream.name: stream.tokens for stream in comparison.streams}
                 assert found == {name: expected[name] for name in names}, (schedule, prompt)
     # The functions must matter in this model, or equality would prove nothing.
-    assert len(streams_of_all_functions) > len(PROMPTS) * 4
+    assert len(streams_of_all_functions) > len(PROMPTS) * 3
 
 
 def test_the_sliding_window_was_exceeded() -> None:
-    window = tiny_models.CONFIGS["gemma3_text"]["sliding_window"]
-    assert window < TOKENS // 2
+    windows = [
+        text[key]
+        for config in tiny_models.CONFIGS.values()
+        for text in (config, config.get("text_config", {}))
+        for key in ("sliding_window", "attention_window_size")
+        if key in text
+    ]
+    assert len(windows) >= 7 and max(windows) < TOKENS // 2
 
 
-@pytest.mark.parametrize("family", tiny_models.CONFIGS)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+# MLX's CPU backend has matrix products of experts in float32 only.
+IN_BFLOAT16 = [family for family in tiny_models.CONFIGS if "experts" not in family]
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype"),
+    [
+        *((family, "float32") for family in tiny_models.CONFIGS),
+        *((family, "bfloat16") for family in IN_BFLOAT16),
+    ],
+)
 def test_same_function_on_all_rows_is_bit_identical(
     family: str, dtype: str, tmp_path: Path
 ) -> None:
@@ -81,7 +103,7 @@ def test_same_function_on_all_rows_is_bit_identical(
             ]
 
 
-@pytest.mark.parametrize("family", tiny_models.CONFIGS)
+@pytest.mark.parametrize("family", IN_BFLOAT16)
 def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
     family: str, tmp_path: Path
 ) -> None:

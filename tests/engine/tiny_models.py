@@ -9,7 +9,16 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_map_with_path
-from mlx_lm.models import gemma, gemma2, gemma3, gemma3_text
+from mlx_lm.models import (
+    gemma,
+    gemma2,
+    gemma3,
+    gemma3_text,
+    gemma3n,
+    gemma4,
+    gemma4_text,
+    recurrent_gemma,
+)
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 
@@ -44,7 +53,92 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 
-MODULES = {"gemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3_text, "gemma3": gemma3}
+# Six layers, of which the last two use the keys and values of earlier ones.
+_LAYERS = ["sliding_attention", "full_attention"] * 3
+
+_GEMMA3N = {
+    "model_type": "gemma3n_text",
+    **_SIZES,
+    "num_hidden_layers": 6,
+    "num_kv_shared_layers": 2,
+    "vocab_size_per_layer_input": 380,
+    "hidden_size_per_layer_input": 16,
+    "sliding_window": 8,
+    "layer_types": _LAYERS,
+    "activation_sparsity_pattern": [0.9, 0.9, 0.0, 0.0, 0.0, 0.0],
+    "rope_theta": 1_000_000.0,
+    "rope_local_base_freq": 10_000.0,
+    "final_logit_softcapping": 30.0,
+    "altup_num_inputs": 3,
+    "altup_coef_clip": 120.0,
+    "altup_correct_scale": True,
+    "altup_active_idx": 0,
+    "laurel_rank": 8,
+}
+
+_GEMMA4 = {
+    "model_type": "gemma4_text",
+    **_SIZES,
+    "num_hidden_layers": 6,
+    "num_kv_shared_layers": 2,
+    "vocab_size_per_layer_input": 384,
+    "hidden_size_per_layer_input": 16,
+    "global_head_dim": 32,
+    "sliding_window": 8,
+    "layer_types": _LAYERS,
+}
+
+# The large one: experts and no per-layer gates, keys that are values too.
+_GEMMA4_EXPERTS = {
+    **_GEMMA4,
+    "num_kv_shared_layers": 0,
+    "hidden_size_per_layer_input": 0,
+    "num_global_key_value_heads": 1,
+    "attention_k_eq_v": True,
+    "enable_moe_block": True,
+    "num_experts": 8,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 32,
+}
+
+CONFIGS |= {
+    "gemma3n": {"model_type": "gemma3n", "eos_token_id": 1, "text_config": _GEMMA3N},
+    "gemma4_text": _GEMMA4,
+    "gemma4_text-experts": _GEMMA4_EXPERTS,
+    "gemma4": {
+        "model_type": "gemma4", "vocab_size": 384, "eos_token_id": 1, "text_config": _GEMMA4,
+    },
+    "gemma4_unified": {
+        "model_type": "gemma4_unified", "vocab_size": 384, "eos_token_id": 1,
+        "text_config": _GEMMA4,
+    },
+    "recurrent_gemma": {
+        "model_type": "recurrent_gemma",
+        **_SIZES,
+        "attention_bias": False,
+        "conv1d_width": 4,
+        "intermediate_size": 256,
+        "logits_soft_cap": 30.0,
+        "num_hidden_layers": 6,
+        "num_key_value_heads": 1,
+        "rope_theta": 10_000.0,
+        "attention_window_size": 8,
+        "block_types": ["recurrent", "recurrent", "attention"],
+    },
+}  # fmt: skip
+
+MODULES = {
+    "gemma": gemma,
+    "gemma2": gemma2,
+    "gemma3_text": gemma3_text,
+    "gemma3": gemma3,
+    "gemma3n": gemma3n,
+    "gemma4_text": gemma4_text,
+    "gemma4_text-experts": gemma4_text,
+    "gemma4": gemma4,
+    "gemma4_unified": gemma4,
+    "recurrent_gemma": recurrent_gemma,
+}
 
 
 def write(
@@ -72,17 +166,22 @@ def write(
         )
     )
     if bits is not None:
-        nn.quantize(model, group_size=32, bits=bits)
+        nn.quantize(model, group_size=32, bits=bits, class_predicate=_quantizable)
         config["quantization"] = {"group_size": 32, "bits": bits}
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(config))
-    _write_tokenizer(folder, chat_template)
+    write_tokenizer(folder, chat_template)
     return folder
 
 
-def _write_tokenizer(folder: Path, chat_template: str | None) -> None:
+def _quantizable(_: str, module: nn.Module) -> bool:
+    return hasattr(module, "to_quantized") and module.weight.shape[-1] % 32 == 0
+
+
+def write_tokenizer(folder: Path, chat_template: str | None = None) -> None:
     """A byte-fallback BPE with a few words, special tokens and a BOS, shaped like Gemma's."""
+    folder.mkdir(parents=True, exist_ok=True)
     pieces = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))]
     letters = sorted({char for word in WORDS for char in word})
     pieces += ["▁", *letters]
