@@ -207,7 +207,8 @@ MODELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "not Gemma": (
         not_gemma,
         "This model is of the family 'llama', which gelu-tui does not serve.",
-        "Served are gemma, gemma2, gemma3_text, gemma3.",
+        "Served are gemma, gemma2, gemma3_text, gemma3, gemma3n, gemma4_text, gemma4, "
+        "gemma4_unified, recurrent_gemma.",
     ),
     "no weights": (without_weights, "In '{}' there are no weights", "Fetch the model again"),
     "truncated weights": (
