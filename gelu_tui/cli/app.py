@@ -6,7 +6,6 @@ import gc
 import io
 import os
 import sys
-from dataclasses import asdict
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.settings import theme_problem
@@ -62,7 +61,17 @@ def open_app(
     check_theme(theme)
     return run_app(
         AppOptions(
-            **asdict(options),
+            model=options.model,
+            dtype=options.dtype,
+            activations=options.activations,
+            reference=options.reference,
+            max_tokens=options.max_tokens,
+            schedule=options.schedule,
+            chat=options.chat,
+            activation_precision=options.activation_precision,
+            sampling=options.sampling,
+            control=options.control,
+            replay=options.replay,
             engine_command=engine_command,
             prompt=prompt,
             theme=theme,

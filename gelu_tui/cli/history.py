@@ -86,6 +86,13 @@ def open_run(run: str, file: SettingsFile, **options: Any) -> int:
         schedule=command.schedule,
         chat=command.chat,
         activation_precision=command.activation_precision,
+        temperature=command.sampling.temperature,
+        seed=command.sampling.seed,
+        top_p=command.sampling.top_p,
+        top_k=command.sampling.top_k,
+        min_p=command.sampling.min_p,
+        control=command.control,
+        replay=command.replay,
         dtype=dtype if dtype in _DTYPES else None,
     )
     return open_app(None, chosen, file, saved=document, **options)

@@ -90,6 +90,53 @@ _COMPARISON = (
         help="Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
     ),
     click.option(
+        "--temperature",
+        cls=SettingOption,
+        type=float,
+        metavar="T",
+        help="0 takes the most probable token; above it all functions draw with the same random "
+        "numbers.",
+    ),
+    click.option(
+        "--seed",
+        cls=SettingOption,
+        unset="a new one, which is told",
+        type=int,
+        metavar="S",
+        help="Of the random numbers.",
+    ),
+    click.option(
+        "--top-p",
+        cls=SettingOption,
+        type=float,
+        metavar="P",
+        help="Draw from the most probable tokens that together have this probability; 1 is off.",
+    ),
+    click.option(
+        "--top-k",
+        cls=SettingOption,
+        type=int,
+        metavar="K",
+        help="Draw from so many most probable tokens; 0 is off.",
+    ),
+    click.option(
+        "--min-p",
+        cls=SettingOption,
+        type=float,
+        metavar="P",
+        help="Draw from tokens at least this probable, relative to the most probable; 0 is off.",
+    ),
+    click.option(
+        "--control/--no-control",
+        cls=SettingOption,
+        help="Add a function that differs from the reference in the order of operations only.",
+    ),
+    click.option(
+        "--replay/--no-replay",
+        cls=SettingOption,
+        help="Replay each fork in float32, to tell whether the formula or rounding made it.",
+    ),
+    click.option(
         "--dtype",
         cls=SettingOption,
         type=click.Choice(["float32", "bfloat16", "float16"]),
@@ -183,6 +230,13 @@ class ComparisonOptions:
     schedule: p.Schedule
     chat: bool | None
     activation_precision: p.Precision
+    temperature: float
+    seed: int | None
+    top_p: float
+    top_k: int
+    min_p: float
+    control: bool
+    replay: bool
     dtype: str | None
 
     @classmethod
@@ -206,6 +260,11 @@ class ComparisonOptions:
                 return ComparisonOptions(**{**asdict(self), "reference": None})
         return self
 
+    @property
+    def sampling(self) -> p.Sampling:
+        """How tokens are drawn."""
+        return p.Sampling(self.temperature, self.seed, self.top_p, self.top_k, self.min_p)
+
     def load(self) -> p.Load:
         """The command that loads the model."""
         return p.Load(self.model, self.dtype)
@@ -222,6 +281,9 @@ class ComparisonOptions:
             schedule=self.schedule,
             chat=self.chat,
             activation_precision=self.activation_precision,
+            sampling=self.sampling,
+            control=self.control,
+            replay=self.replay,
         )
 
 

@@ -26,6 +26,11 @@ class Settings(msgspec.Struct, frozen=True):
     schedule: p.Schedule
     chat: bool
     activation_precision: p.Precision
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    control: bool = False
+    replay: bool = True
 
 
 class StepDocument(msgspec.Struct, frozen=True):
@@ -139,11 +144,16 @@ def document(
         model=loaded.model,
         settings=Settings(
             max_tokens=started.max_tokens,
-            temperature=0.0,
-            seed=None,
+            temperature=started.sampling.temperature,
+            seed=started.sampling.seed,
             schedule=started.schedule,
             chat=started.chat,
             activation_precision=precision,
+            top_p=started.sampling.top_p,
+            top_k=started.sampling.top_k,
+            min_p=started.sampling.min_p,
+            control=started.control,
+            replay=started.replay,
         ),
         prompt=started.prompt,
         prompt_tokens=started.prompt_tokens,

@@ -23,29 +23,57 @@ Precision = Literal["float32", "model"]
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
-ProgressPhase = Literal["download", "convert", "load", "prefill", "self_check", "bench"]
+ProgressPhase = Literal[
+    "download", "convert", "load", "prefill", "replay", "self_check", "score", "bench"
+]
 
 
 # --- values -----------------------------------------------------------------------------------
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A loaded model, as the engine and the documents name it."""
+    """A loaded model, as the engine and the documents name it.
+
+    `sites` counts the places where the activation acts, by the names of `core.families`; empty
+    where that is not told.
+    """
 
     id: str
     family: str
     dtype: str
     quantization: dict[str, int | str] | None
     native_activation: str
+    sites: dict[str, int] = {}
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How tokens are drawn, by mlx-lm's own transforms; all rows share the noise of each step.
+
+    `temperature` 0 takes the most probable token, and then the rest does not matter. `seed` None
+    lets the engine choose one, which `Started` tells. `top_p` 1, `top_k` 0 and `min_p` 0 are off.
+    """
+
+    temperature: float = 0.0
+    seed: int | None = None
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+
+
+GREEDY = Sampling()
 
 
 class VariantInfo(msgspec.Struct, frozen=True):
-    """One activation function of a comparison; `formula` is text for people."""
+    """One activation function of a comparison; `formula` is text for people.
+
+    `control` marks the one that differs from the reference in the order of its operations only.
+    """
 
     name: str
     formula: str
     precision: Precision
     native: bool = False
+    control: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -125,7 +153,8 @@ class Compare(Command, frozen=True, tag="compare"):
 
     `activations` are names, aliases or `NAME=EXPRESSION`; `reference` is one of their names, or
     None for the native function if chosen, else the first. `chat` None means: if the tokenizer has
-    a template.
+    a template. `control` adds a variant that differs from the reference in the order of its
+    operations only. `replay`: whether forks are replayed in float32 when all streams have ended.
     """
 
     prompt: str
@@ -135,6 +164,9 @@ class Compare(Command, frozen=True, tag="compare"):
     schedule: Schedule = "lockstep"
     chat: bool | None = None
     activation_precision: Precision = "float32"
+    sampling: Sampling = GREEDY
+    control: bool = False
+    replay: bool = True
 
 
 class RenderPrompt(Command, frozen=True, tag="render_prompt"):
@@ -216,7 +248,10 @@ class Fetched(Event, frozen=True, tag="fetched"):
 
 
 class Started(Event, frozen=True, tag="started"):
-    """A comparison begins: everything that was resolved from the command."""
+    """A comparison begins: everything that was resolved from the command.
+
+    `control` and `replay` are as asked; `sampling` has a seed if anything is drawn.
+    """
 
     prompt: str
     prompt_text: str
@@ -226,6 +261,9 @@ class Started(Event, frozen=True, tag="started"):
     max_tokens: int
     schedule: Schedule
     chat: bool
+    sampling: Sampling = GREEDY
+    control: bool = False
+    replay: bool = True
 
 
 class PromptRendered(Event, frozen=True, tag="prompt_rendered"):

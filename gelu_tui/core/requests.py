@@ -9,6 +9,9 @@ from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.errors import UsageError
 
 MAX_TOKENS_LIMIT = 100_000
+MAX_TEMPERATURE = 100.0
+MAX_SEED = 2**63 - 1
+MAX_TOP_K = 2**31 - 1
 
 
 def check_prompt(prompt: str) -> None:
@@ -30,6 +33,9 @@ def compare_command(
     schedule: p.Schedule = "lockstep",
     chat: bool | None = None,
     activation_precision: p.Precision = "float32",
+    sampling: p.Sampling = p.GREEDY,
+    control: bool = False,
+    replay: bool = True,
 ) -> p.Compare:
     """Check the parts and return the command. Raises `UsageError`."""
     check_prompt(prompt)
@@ -49,4 +55,7 @@ def compare_command(
         schedule=schedule,
         chat=chat,
         activation_precision=activation_precision,
+        sampling=sampling,
+        control=control,
+        replay=replay,
     )

@@ -11,6 +11,7 @@ from gelu_tui.core.document import (
     SCHEMA,
     ComparisonDocument,
     ForkDocument,
+    Settings,
     StepDocument,
     VariantDocument,
 )
@@ -86,6 +87,9 @@ def restore(document: ComparisonDocument) -> Comparison:
             max_tokens=document.settings.max_tokens,
             schedule=document.settings.schedule,
             chat=document.settings.chat,
+            sampling=_sampling(document.settings),
+            control=document.settings.control,
+            replay=document.settings.replay,
         )
     )
     for index, (stream, saved) in enumerate(
@@ -137,6 +141,15 @@ def command_of(document: ComparisonDocument) -> p.Compare:
         schedule=settings.schedule,
         chat=settings.chat,
         activation_precision=settings.activation_precision,
+        sampling=_sampling(settings),
+        control=settings.control,
+        replay=settings.replay,
+    )
+
+
+def _sampling(settings: Settings) -> p.Sampling:
+    return p.Sampling(
+        settings.temperature, settings.seed, settings.top_p, settings.top_k, settings.min_p
     )
 
 

@@ -26,7 +26,7 @@ from gelu_tui.core.activations import (
     split_specs,
 )
 from gelu_tui.core.errors import ErrorInfo, UsageError
-from gelu_tui.core.requests import MAX_TOKENS_LIMIT
+from gelu_tui.core.requests import MAX_SEED, MAX_TEMPERATURE, MAX_TOKENS_LIMIT, MAX_TOP_K
 from gelu_tui.core.safe_text import visible_line
 
 TokenStyle = Literal["plain", "kl", "logprob", "margin"]
@@ -52,6 +52,13 @@ class Settings(msgspec.Struct, frozen=True):
     schedule: p.Schedule = "lockstep"
     chat: bool | Literal["auto"] = "auto"
     activation_precision: p.Precision = "float32"
+    temperature: Annotated[float, Meta(ge=0, le=MAX_TEMPERATURE)] = 0.0
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    top_k: Annotated[int, Meta(ge=0, le=MAX_TOP_K)] = 0
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    control: bool = False
+    replay: bool = True
     dtype: Dtype | None = None
     engine_command: _Text | None = None
     color: Color = "auto"

@@ -23,6 +23,14 @@ EXPLAINED = {
     "template if there is one.",
     "activation_precision": "Evaluate the functions in float32, or in the model's dtype as mlx-lm "
     "does.",
+    "temperature": "0 takes the most probable token; above it all functions draw with the same "
+    "random numbers.",
+    "seed": "Of the random numbers. Left out: a new one for every run, which is told.",
+    "top_p": "Draw from the most probable tokens that together have this probability; 1 is off.",
+    "top_k": "Draw from so many most probable tokens; 0 is off.",
+    "min_p": "Draw from tokens at least this probable, relative to the most probable; 0 is off.",
+    "control": "Add a function that differs from the reference in the order of operations only.",
+    "replay": "Replay each fork in float32 when all streams have ended, to tell what made it.",
     "dtype": "For floating weights. Left out: as stored; float32 on a CPU.",
     "engine_command": "Start the engine by another command, e.g. ssh mac gelu-tui engine.",
     "color": "Colour on the terminal; with auto, NO_COLOR is respected.",
@@ -35,6 +43,7 @@ EXPLAINED = {
 }
 _EXAMPLES: dict[str, object] = {
     "reference": "gelu",
+    "seed": 42,
     "dtype": "bfloat16",
     "engine_command": "ssh mac gelu-tui engine",
     "theme": "nord",

@@ -59,6 +59,9 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
         max_tokens=min(command.max_tokens, room),
         schedule=command.schedule,
         chat=chat,
+        sampling=command.sampling,
+        control=command.control,
+        replay=command.replay,
     )
     return _Request(command, variants, reference, started)
 

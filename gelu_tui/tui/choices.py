@@ -25,6 +25,9 @@ class Choices:
     schedule: p.Schedule
     chat: bool | None
     activation_precision: p.Precision
+    sampling: p.Sampling = p.GREEDY
+    control: bool = False
+    replay: bool = True
 
     @classmethod
     def from_options(cls, options: AppOptions) -> Choices:
@@ -36,6 +39,9 @@ class Choices:
             schedule=options.schedule,
             chat=options.chat,
             activation_precision=options.activation_precision,
+            sampling=options.sampling,
+            control=options.control,
+            replay=options.replay,
         )
 
     def command(self, prompt: str) -> p.Compare:
@@ -48,6 +54,9 @@ class Choices:
             schedule=self.schedule,
             chat=self.chat,
             activation_precision=self.activation_precision,
+            sampling=self.sampling,
+            control=self.control,
+            replay=self.replay,
         )
 
     def like(self, saved: ComparisonDocument) -> Choices:
@@ -67,6 +76,9 @@ class Choices:
             schedule=command.schedule,
             chat=command.chat,
             activation_precision=command.activation_precision,
+            sampling=command.sampling,
+            control=command.control,
+            replay=command.replay,
         )
 
     def variants(self) -> list[Variant]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gelu_tui.core.activations import DEFAULT_SET
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.protocol import Precision, Schedule
+from gelu_tui.core.protocol import GREEDY, Precision, Sampling, Schedule
 from gelu_tui.core.settings import Scroll, TokenStyle
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class AppOptions:
     schedule: Schedule = "lockstep"
     chat: bool | None = None
     activation_precision: Precision = "float32"
+    sampling: Sampling = GREEDY
+    control: bool = False
+    replay: bool = True
     engine_command: str | None = None
     prompt: str | None = None
     theme: str | None = None

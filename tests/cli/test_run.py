@@ -144,6 +144,11 @@ def test_json_says_what_was_asked(document: dict[str, Any], model: str) -> None:
         "schedule": "lockstep",
         "chat": False,
         "activation_precision": "float32",
+        "top_p": 1.0,
+        "top_k": 0,
+        "min_p": 0.0,
+        "control": False,
+        "replay": True,
     }
     assert [v["name"] for v in document["variants"]] == NAMES
     assert document["variants"][-1]["formula"] == "where(x, max(x, 0), 0.1*x)"

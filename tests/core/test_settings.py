@@ -27,6 +27,13 @@ max_tokens = 40
 schedule = "solo"
 chat = false
 activation_precision = "model"
+temperature = 0.7
+seed = 42
+top_p = 0.9
+top_k = 40
+min_p = 0.05
+control = true
+replay = false
 dtype = "bfloat16"
 engine_command = "ssh mac gelu-tui engine"
 color = "never"
@@ -68,6 +75,13 @@ def test_every_setting_is_read(file: Path) -> None:
         schedule="solo",
         chat=False,
         activation_precision="model",
+        temperature=0.7,
+        seed=42,
+        top_p=0.9,
+        top_k=40,
+        min_p=0.05,
+        control=True,
+        replay=False,
         dtype="bfloat16",
         engine_command="ssh mac gelu-tui engine",
         color="never",
@@ -199,7 +213,7 @@ def test_the_defaults_with_the_hash_taken_away_are_the_defaults(file: Path) -> N
     # Every commented line that is an assignment; what is left out by default has an example.
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     lines = [line for line in lines if " = " in line or line == "[keys]"]
-    without = ("dtype", "theme", "engine_command", "reference")
+    without = ("dtype", "seed", "theme", "engine_command", "reference")
     found = loaded(file, "\n".join(line for line in lines if not line.startswith(without)))
     assert not found.problems
     assert found.settings == Settings(keys={"run": "ctrl+r", "stop": "escape"})
