@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 
@@ -146,6 +148,8 @@ class Comparison:
                 self._apply_step(event)
             case p.ForkFound():
                 self._stream(event.stream).fork = event
+            case p.ForkReplayed():
+                self._apply_replay(event)
             case p.Prefilled():
                 stream = self._stream(event.stream)
                 stream.prefill_s = event.seconds
@@ -171,6 +175,14 @@ class Comparison:
                 f"The engine told of stream {index}, but there are {len(self.streams)}."
             )
         return self.streams[index]
+
+    def _apply_replay(self, event: p.ForkReplayed) -> None:
+        stream = self._stream(event.stream)
+        if stream.fork is None:
+            raise p.ProtocolError("The engine replayed a fork that it had not told of.")
+        stream.fork = msgspec.structs.replace(
+            stream.fork, verdict=event.verdict, reason=event.reason, replay=event.replay
+        )
 
     def _apply_step(self, event: p.Step) -> None:
         self.elapsed_s = event.elapsed_s

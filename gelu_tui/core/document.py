@@ -61,6 +61,7 @@ class ForkDocument(msgspec.Struct, frozen=True):
     ranks: dict[str, int]
     reference_text: str = ""
     variant_text: str = ""
+    replay: p.ForkReplay | None = None
 
 
 class VariantDocument(msgspec.Struct, frozen=True):

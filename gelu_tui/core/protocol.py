@@ -188,6 +188,13 @@ class Bench(Command, frozen=True, tag="bench"):
     rows: tuple[int, ...] = (2, 4, 8)
 
 
+class Replay(Command, frozen=True, tag="replay"):
+    """Replay the forks that the running comparison has found so far, between two of its steps.
+
+    With nothing running it does nothing. Answered by `ForkReplayed`.
+    """
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop what is running; with nothing running it does nothing."""
 
@@ -196,7 +203,7 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
 
 
-AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Cancel | Shutdown
+AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Replay | Cancel | Shutdown
 
 
 # --- events -----------------------------------------------------------------------------------
@@ -304,6 +311,20 @@ class Step(Event, frozen=True, tag="step"):
     memory_bytes: int = 0
 
 
+class ForkReplay(msgspec.Struct, frozen=True):
+    """The numbers of a fork again, from its replay with hidden states in float32.
+
+    As in `ForkFound`; under sampling `margins` are of what is drawn from, in nats too, and None
+    where the other token cannot be drawn at all.
+    """
+
+    margins: dict[str, float | None]
+    probabilities: dict[str, float]
+    ranks: dict[str, int]
+    reference_top: tuple[Candidate, ...]
+    variant_top: tuple[Candidate, ...]
+
+
 class ForkFound(Event, frozen=True, tag="fork"):
     """A stream's first divergent token, with both sides' candidates.
 
@@ -326,6 +347,16 @@ class ForkFound(Event, frozen=True, tag="fork"):
     ranks: dict[str, int]
     verdict: Verdict = "unverified"
     reason: str = ""
+    replay: ForkReplay | None = None
+
+
+class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
+    """What made the fork of a stream; `reason` says why it is not known (`unverified`)."""
+
+    stream: int
+    verdict: Verdict
+    reason: str = ""
+    replay: ForkReplay | None = None
 
 
 class StreamFinished(Event, frozen=True, tag="stream_finished"):
@@ -402,6 +433,7 @@ AnyEvent = (
     | Prefilled
     | Step
     | ForkFound
+    | ForkReplayed
     | StreamFinished
     | SelfChecked
     | Finished

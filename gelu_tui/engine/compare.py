@@ -19,6 +19,7 @@ from gelu_tui.engine.functions import KERNELS, function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row
 from gelu_tui.engine.prompt import feed
+from gelu_tui.engine.replay import WHY_NOT, Replayer
 from gelu_tui.engine.self_check import self_check
 from gelu_tui.engine.sites import RowFunctions, rowwise
 
@@ -76,16 +77,21 @@ class Run:
         emit: Emit,
         cancelled: Cancelled,
         load_s: float,
+        replay_asked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._loaded = loaded
         self._started = request.started
         self._emit = emit
         self._cancelled = cancelled
         self._load_s = load_s
+        self._replay_asked = replay_asked
         self._tokens = list(request.started.prompt_tokens)
         self._functions = [
             function_of(v, request.command.activation_precision) for v in request.variants
         ]
+        self._in_float32 = [function_of(v, "float32") for v in request.variants]
+        self._replayer: Replayer | None = None
+        self._noise = 0.0
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
@@ -112,6 +118,7 @@ class Run:
         error: ErrorInfo | None = None
         try:
             with rowwise(self._loaded.model) as functions:
+                self._replayer = self._replayer_of(functions)
                 prefilled = self._prefill_rows(functions)
                 if self._started.schedule == "lockstep":
                     self._lockstep(functions, caches.join(prefilled), observer, prefilled)
@@ -123,11 +130,14 @@ class Run:
                 status, error = observer.verdict()
                 if self._started.schedule == "lockstep":
                     self._self_check(functions, self_checks)
+                if self._started.replay:
+                    self._replay(observer)
         except Interrupted:
             status = "cancelled"
         except Exception as failure:
             status, error = "failed", explain(failure)
         observer.close("failed" if status == "failed" else "cancelled", error)
+        self._give_up_replays(observer, status)
         peak = self._peak_memory or mx.get_peak_memory()
         self._emit(p.Finished(status, self._timing(observer), peak, error))
 
@@ -192,6 +202,7 @@ class Run:
                     return
                 if self._cancelled():
                     raise Interrupted
+                began += self._replay_if_asked(observer)
 
     def _solo(
         self, functions: RowFunctions, prefilled: list[list[Any]], observer: Observer
@@ -229,6 +240,7 @@ class Run:
                 )
                 if self._cancelled():
                     raise Interrupted
+            self._replay_if_asked(observer)
             if len(observer.ended) == len(order):
                 return
 
@@ -253,7 +265,38 @@ class Run:
                 )
             except Interrupted:
                 return  # the comparison itself is complete
+        self._noise = known[rows].max_logit_difference or 0.0
         self._emit(p.SelfChecked(known[rows]))
+
+    def _replayer_of(self, sites: RowFunctions) -> Replayer:
+        return Replayer(
+            self._loaded.model,
+            sites,
+            self._in_float32,
+            self._started.reference,
+            self._tokens,
+            self._loaded.tokenizer,
+            device.prefill_chunk(),
+            self._emit,
+            self._cancelled,
+            lambda logits, _: logits,
+        )
+
+    def _replay(self, observer: Observer) -> None:
+        if self._replayer is not None:
+            self._replayer.replay(observer.forks, observer.reference_tokens(), self._noise)
+
+    def _replay_if_asked(self, observer: Observer) -> float:
+        """Seconds that the streams stood still for it."""
+        began = time.perf_counter()
+        if self._replay_asked():
+            self._replay(observer)
+        return time.perf_counter() - began
+
+    def _give_up_replays(self, observer: Observer, status: p.Status) -> None:
+        """No fork is left without a verdict or the reason why it has none."""
+        if self._replayer is not None:
+            self._replayer.give_up(observer.forks, WHY_NOT[status])
 
     def _timing(self, observer: Observer) -> p.Timing:
         rate = observer.tokens / self._decode_s if self._decode_s else None

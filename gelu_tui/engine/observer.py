@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.statistics import Distribution, Logits, NotANumber, kl_divergence
+from gelu_tui.engine.describe import candidates, fork_numbers
 from gelu_tui.engine.tokenizer import Detokenizer, Tokenizer
 
 Emit = Callable[[p.AnyEvent], None]
 
-TOP_CANDIDATES = 10
-UNVERIFIED_REASON = "forks are not replayed in float32 yet"
+NOT_REPLAYED = "it has not been replayed in float32 yet"
 
 # A reader that stalls must not let a gigabyte of logits pile up.
 _QUEUE_LIMIT = 4
@@ -50,7 +50,8 @@ class _StreamState:
 class Observer:
     """Turns decode steps into events. `observe` from the decode loop, then `drain`, then `close`.
 
-    Streams that ended (end id, length, not a number) stand in `ended`, which the loop may read.
+    Streams that ended (end id, length, not a number) stand in `ended`, and the forks found so far
+    in `forks`; the loop may read both.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Observer:
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
+        self.forks: list[p.ForkFound] = []
         self.seconds = 0.0
         self._thread.start()
 
@@ -104,6 +106,10 @@ class Observer:
         """Without a reference nothing is compared; any other stream's failure is its own."""
         error = self._streams[self._reference].error
         return ("completed", None) if error is None else ("failed", error)
+
+    def reference_tokens(self) -> list[int]:
+        """The reference's stream so far."""
+        return list(self._streams[self._reference].tokens)
 
     @property
     def tokens(self) -> int:
@@ -149,6 +155,7 @@ class Observer:
             self._emit(p.Step(step, elapsed_s, ordered, memory))
         for fork in forks:
             self._emit(fork)
+        self.forks.extend(forks)
         for stream, reason, error in finished:
             self._finish(stream, reason, error)
 
@@ -189,6 +196,7 @@ class Observer:
 
     def _fork(self, step: int, row: Row, a: int, r: Distribution, v: Distribution) -> p.ForkFound:
         b = row.token
+        margins, probabilities, ranks = fork_numbers(r, v, a, b)
         return p.ForkFound(
             stream=row.stream,
             step=step,
@@ -196,26 +204,12 @@ class Observer:
             variant_token=b,
             reference_text=self._tokenizer.piece(a),
             variant_text=self._tokenizer.piece(b),
-            reference_top=self._candidates(r),
-            variant_top=self._candidates(v),
-            margins={
-                "reference": float(r.logits[a]) - float(r.logits[b]),
-                "variant": float(v.logits[b]) - float(v.logits[a]),
-            },
-            probabilities={
-                "reference_a": r.probability(a),
-                "reference_b": r.probability(b),
-                "variant_a": v.probability(a),
-                "variant_b": v.probability(b),
-            },
-            ranks={"b_in_reference": r.rank(b), "a_in_variant": v.rank(a)},
-            reason=UNVERIFIED_REASON,
-        )
-
-    def _candidates(self, distribution: Distribution) -> tuple[p.Candidate, ...]:
-        return tuple(
-            p.Candidate(token, self._tokenizer.piece(token), distribution.probability(token))
-            for token in distribution.top(TOP_CANDIDATES)
+            reference_top=candidates(self._tokenizer, r),
+            variant_top=candidates(self._tokenizer, v),
+            margins=margins,
+            probabilities=probabilities,
+            ranks=ranks,
+            reason=NOT_REPLAYED,
         )
 
     def _finish(self, stream: int, reason: p.FinishReason, error: ErrorInfo | None) -> None:

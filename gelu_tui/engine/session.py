@@ -27,6 +27,7 @@ class Job:
     def __init__(self, command: p.AnyCommand) -> None:
         self.command = command
         self._cancelled = threading.Event()
+        self._replay = threading.Event()
 
     def cancel(self) -> None:
         """Ask the job to stop at its next chance."""
@@ -35,6 +36,16 @@ class Job:
     def cancelled(self) -> bool:
         """Whether it was asked to stop."""
         return self._cancelled.is_set()
+
+    def ask_for_replay(self) -> None:
+        """Ask a comparison to replay its forks at its next chance."""
+        self._replay.set()
+
+    def replay_asked(self) -> bool:
+        """Whether it was asked for a replay since this was called last."""
+        asked = self._replay.is_set()
+        self._replay.clear()
+        return asked
 
 
 class Output:
@@ -97,6 +108,10 @@ class Inbox:
                 with self._lock:
                     for job in self._pending:
                         job.cancel()
+            case p.Replay():
+                with self._lock:
+                    for job in self._pending[:1]:
+                        job.ask_for_replay()
             case p.Shutdown():
                 os._exit(0)
             case _:
@@ -196,7 +211,8 @@ class Session:
 
         loaded = self._require_model()
         request = resolve(loaded, command)
-        Run(loaded, request, self._emit, job.cancelled, self._load_s).run(self._self_checks)
+        run = Run(loaded, request, self._emit, job.cancelled, self._load_s, job.replay_asked)
+        run.run(self._self_checks)
 
     def _render_prompt(self, command: p.RenderPrompt) -> None:
         from gelu_tui.engine.prompt import render
