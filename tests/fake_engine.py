@@ -86,6 +86,7 @@ class FakeEngine:
         self.cancelled = threading.Event()
         self.loads = 0
         self.ended: set[int] = set()
+        self.forks: list[p.ForkFound] = []
         self.max_tokens = 0
 
     def emit(self, event: p.AnyEvent) -> None:
@@ -238,12 +239,15 @@ class FakeEngine:
                     self.emit(p.StreamFinished(stream, "cancelled"))
             self.finish("cancelled", len(texts))
             return
+        for found in self.forks if command.replay else []:
+            self.emit(replayed(found))
         self.finish("completed", len(texts))
 
     def decode(self, texts: list[list[str]], reference: int) -> None:
         ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
         forked: set[int] = set()
         self.ended.clear()
+        self.forks.clear()
         for step in range(max(map(len, texts))):
             self.sleep(self.step_s)
             self.misbehave(step)
@@ -263,16 +267,9 @@ class FakeEngine:
                 both = step < len(stream) and step < len(texts[reference])
                 if i not in forked and both and ids[i][step] != ids[reference][step]:
                     forked.add(i)
-                    self.emit(
-                        fork(
-                            i,
-                            step,
-                            ids[reference][step],
-                            ids[i][step],
-                            texts[reference][step],
-                            stream[step],
-                        )
-                    )
+                    sides = ids[reference][step], ids[i][step], texts[reference][step], stream[step]
+                    self.forks.append(fork(i, step, *sides))
+                    self.emit(self.forks[-1])
                 if step == len(stream) - 1:
                     self.ended.add(i)
                     failed = self.scenario == "stream_error" and i == 1
@@ -334,6 +331,20 @@ def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.
         {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
         {"b_in_reference": 1, "a_in_variant": 1},
     )  # fmt: skip
+
+
+def replayed(found: p.ForkFound) -> p.ForkReplayed:
+    """A verdict, a third of each kind, that fits its made-up margins."""
+    verdicts: list[tuple[p.Verdict, float]] = [("formula", 0.1), ("rounding", -0.1), ("tie", 5e-4)]
+    verdict, margin = verdicts[found.stream % 3]
+    again = p.ForkReplay(
+        {"reference": 0.25, "variant": margin},
+        found.probabilities,
+        found.ranks,
+        found.reference_top,
+        found.variant_top,
+    )
+    return p.ForkReplayed(found.stream, verdict, replay=again)
 
 
 def main() -> None:

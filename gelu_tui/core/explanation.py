@@ -150,30 +150,62 @@ def _behind(margin: float) -> str:
 
 def _number(margin: float) -> str:
     """A margin with as many digits as mean something."""
-    return f"{margin:.2f}" if margin >= 0.01 or margin == 0 else f"{margin:.4f}"
+    if margin == 0:
+        return "0"
+    return f"{margin:.2f}" if margin >= 0.01 else f"{margin:.4f}" if margin >= 1e-4 else "<0.0001"
 
 
-def explain_verdict(fork: p.ForkFound) -> str:
-    """What made the fork, formula or rounding, in one plain sentence."""
+def explain_verdict(fork: p.ForkFound, reference: str, variant: str) -> str:
+    """What made the fork, formula or rounding, in one plain sentence; names as in `explain`."""
+    one, other = visible_line(reference), visible_line(variant)
+    a = _quoted(fork.reference_text, fork.reference_token)
+    b = _quoted(fork.variant_text, fork.variant_token)
+    margins = fork.replay.margins if fork.replay is not None else {}
+    m_r, m_v = margins.get("reference"), margins.get("variant")
     match fork.verdict:
         case "formula":
-            return (
-                "The formula made this fork: replayed in float32, the two sides still prefer "
-                "different tokens."
-            )
+            still = f"{one} still prefers {a}{_by(m_r)} and {other} still {b}{_by(m_v)}"
+            return f"The formula made this fork: replayed in float32, {still}."
         case "rounding":
+            keeps_a = m_r > 0 if m_r is not None else (m_v or 0) <= 0
             return (
-                "Rounding made this fork, not the formula: replayed in float32, both sides prefer "
-                "the same token."
+                "Rounding made this fork, not the formula: replayed in float32, both prefer "
+                f"{a if keeps_a else b}, {one}{_by(m_r)} and {other}{_by(m_v)}."
+            )
+        case "tie" if m_r is not None and m_v is not None and m_r <= 0 and m_v <= 0:
+            return (
+                "A tie: replayed in float32, each prefers the token that the other took, so it was "
+                "nothing but chance."
             )
         case "tie":
+            near, margin = min(((one, m_r), (other, m_v)), key=_nearness)
+            little = "too little to count" if margin is None else f"only {_logits(margin)}"
             return (
-                "A tie: replayed in float32, the two sides still prefer different tokens, "
-                "but one of them by less than 0.001 nats."
+                "A tie: replayed in float32, the two still prefer different tokens, but "
+                f"{near} by {little}: anything would have flipped it."
             )
         case "unverified":
             reason = visible_line(fork.reason) or "there was no replay"
             return f"Formula or mere rounding? That is open: {reason}."
+
+
+def decided(fork: p.ForkFound | None) -> str:
+    """` · formula` behind the place of a fork; empty while it is not known."""
+    known = fork is not None and fork.verdict != "unverified"
+    return f" · {fork.verdict}" if fork is not None and known else ""
+
+
+def _by(margin: float | None) -> str:
+    """` (by 0.21 logits)`; empty where it is not known."""
+    return "" if margin is None else f" (by {_logits(margin)})"
+
+
+def _logits(margin: float) -> str:
+    return f"{_number(abs(margin))} logits"
+
+
+def _nearness(side: tuple[str, float | None]) -> float:
+    return math.inf if side[1] is None else side[1]
 
 
 # --- where there is no fork -----------------------------------------------------------------------

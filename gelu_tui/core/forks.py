@@ -38,7 +38,7 @@ def fork_seen_from(
 
 def _mirrored(fork: p.ForkFound, stream: int) -> p.ForkFound:
     """The same fork with the sides exchanged."""
-    margins, probabilities, ranks = fork.margins, fork.probabilities, fork.ranks
+    margins = fork.margins
     return msgspec.structs.replace(
         fork,
         stream=stream,
@@ -49,20 +49,49 @@ def _mirrored(fork: p.ForkFound, stream: int) -> p.ForkFound:
         reference_top=fork.variant_top,
         variant_top=fork.reference_top,
         margins=_known(reference=margins.get("variant"), variant=margins.get("reference")),
-        probabilities=_known(
-            reference_a=probabilities.get("variant_b"),
-            reference_b=probabilities.get("variant_a"),
-            variant_a=probabilities.get("reference_b"),
-            variant_b=probabilities.get("reference_a"),
-        ),
-        ranks={
-            new: ranks[old]
-            for new, old in (
-                ("b_in_reference", "a_in_variant"),
-                ("a_in_variant", "b_in_reference"),
-            )
-            if old in ranks
-        },
+        probabilities=_mirrored_probabilities(fork.probabilities),
+        ranks=_mirrored_ranks(fork.ranks),
+        replay=_mirrored_replay(fork.replay) if fork.replay else None,
+    )
+
+
+def _mirrored_replay(replay: p.ForkReplay) -> p.ForkReplay:
+    margins = replay.margins
+    return p.ForkReplay(
+        margins={"reference": margins.get("variant"), "variant": margins.get("reference")},
+        probabilities=_mirrored_probabilities(replay.probabilities),
+        ranks=_mirrored_ranks(replay.ranks),
+        reference_top=replay.variant_top,
+        variant_top=replay.reference_top,
+    )
+
+
+def _mirrored_probabilities(probabilities: dict[str, float]) -> dict[str, float]:
+    return _known(
+        reference_a=probabilities.get("variant_b"),
+        reference_b=probabilities.get("variant_a"),
+        variant_a=probabilities.get("reference_b"),
+        variant_b=probabilities.get("reference_a"),
+    )
+
+
+def _mirrored_ranks(ranks: dict[str, int]) -> dict[str, int]:
+    sides = (("b_in_reference", "a_in_variant"), ("a_in_variant", "b_in_reference"))
+    return {new: ranks[old] for new, old in sides if old in ranks}
+
+
+def replayed(fork: p.ForkFound) -> p.ForkFound | None:
+    """The fork with the numbers of its replay in place of the run's; None without a replay."""
+    if fork.replay is None:
+        return None
+    again = fork.replay
+    return msgspec.structs.replace(
+        fork,
+        reference_top=again.reference_top,
+        variant_top=again.variant_top,
+        margins={key: value for key, value in again.margins.items() if value is not None},
+        probabilities=again.probabilities,
+        ranks=again.ranks,
     )
 
 

@@ -143,7 +143,8 @@ def _forks(comparison: Comparison) -> list[str]:
                 (fork.reference_text, fork.variant_text), both, strict=True
             )
         )
-        verdict = f"{fork.verdict}: {explain_verdict(fork)}"
+        said = explain_verdict(fork, comparison.reference.name, stream.name)
+        verdict = f"{fork.verdict}: {said}"
         rows.append((stream.name, str(fork.step), a, b, verdict))
     return [
         "## Forks",

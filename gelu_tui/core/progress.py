@@ -10,6 +10,8 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "load": "Loading",
     "prefill": "Reading the prompt:",
     "self_check": "Checking",
+    "replay": "Replaying",
+    "score": "Scoring",
     "bench": "Measuring",
 }
 

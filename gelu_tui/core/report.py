@@ -17,7 +17,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
-from gelu_tui.core.explanation import explain, explain_verdict
+from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.safe_text import visible, visible_line
 
 # A shape around the first divergent token, so that it reads without colour too.
@@ -79,7 +79,7 @@ def divergence(comparison: Comparison, stream: Stream) -> str:
     if stream is reference:
         return "reference"
     if stream.first_divergent_token is not None:
-        return f"diverges at {stream.first_divergent_token}"
+        return f"diverges at {stream.first_divergent_token}{decided(stream.fork)}"
     shared = min(len(stream.tokens), len(reference.tokens))
     if not shared:
         return "not compared"
@@ -162,11 +162,12 @@ def _diverges_at(comparison: Comparison, stream: Stream) -> str:
 def _forks(comparison: Comparison) -> list[RenderableType]:
     """Each fork in plain sentences; what made it is told once where it is the same for all."""
     forks = [(stream, stream.fork) for stream in comparison.streams if stream.fork is not None]
-    verdicts = [explain_verdict(fork) for _, fork in forks]
+    name = comparison.reference.name
+    verdicts = [explain_verdict(fork, name, stream.name) for stream, fork in forks]
     same = len(set(verdicts)) == 1
     parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
     for (stream, fork), verdict in zip(forks, verdicts, strict=True):
-        said = explain(fork, comparison.reference.name, stream.name)
+        said = explain(fork, name, stream.name)
         parts.append(_hanging(said if same else f"{said} {verdict}"))
     return [*parts, Text(verdicts[0], style="dim")] if forks and same else parts
 

@@ -6,7 +6,7 @@ from math import exp
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream, noise_floor
-from gelu_tui.core.explanation import percent
+from gelu_tui.core.explanation import decided, percent
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sparkline import sparkline
@@ -46,9 +46,7 @@ def divergence(
     if stream is reference:
         return "= reference"
     if first_divergent is not None:
-        verdict = fork.verdict if fork is not None else "unverified"
-        decided = "" if verdict == "unverified" else f" · {verdict}"
-        return f"{FORK_MARK} diverges at {first_divergent}{decided}"
+        return f"{FORK_MARK} diverges at {first_divergent}{decided(fork)}"
     if not stream.tokens:
         return "waiting for its first token" if running else "no tokens"
     if running:

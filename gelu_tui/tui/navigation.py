@@ -62,7 +62,12 @@ class Navigation:
         if shown == against:
             self._compare.say("A fork needs a second stream: F2 chooses more functions.")
             return
-        self._app.push_screen(ForkScreen(seen.comparison, against, shown), self._after_fork)
+        screen = ForkScreen(seen.comparison, against, shown, self._replay)
+        self._app.push_screen(screen, self._after_fork)
+
+    async def _replay(self) -> None:
+        """Have the forks of the run that goes on replayed now."""
+        await self._app.session.ask(p.Replay())
 
     def _forked(self, stream: int) -> int:
         """The stream itself if it has a fork, else the first that has one."""

@@ -129,7 +129,7 @@ class Session:
         self._enter(Phase.LOADING)
         await self._send(self._load)
 
-    async def ask(self, command: p.RenderPrompt) -> None:
+    async def ask(self, command: p.RenderPrompt | p.Replay) -> None:
         """Ask what takes no time; the answer comes as an event."""
         await self._send(command)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from gelu_tui.core.explanation import (
     visible_token,
     why_no_fork,
 )
-from gelu_tui.core.forks import fork_seen_from, kl_at_fork
+from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
 
 # Logits of one context under three functions, and of a second one; the vocabulary is 12 tokens.
 TEXTS = [f" t{i}" for i in range(12)]
@@ -119,11 +120,34 @@ def test_a_verdict_survives_the_swap() -> None:
     comparison = comparison_of("ref", "one")
     fork = comparison.streams[1].fork
     assert fork is not None
-    comparison.streams[1].fork = p.ForkFound(
-        *[getattr(fork, name) for name in p.ForkFound.__struct_fields__[:-2]], "rounding", ""
+    ranks = {"b_in_reference": 4, "a_in_variant": 7}
+    chances = {"reference_a": 0.4, "reference_b": 0.3, "variant_a": 0.2, "variant_b": 0.1}
+    replay = p.ForkReplay(
+        {"reference": 0.5, "variant": None}, chances, ranks, fork.reference_top, fork.variant_top
     )
+    comparison.apply(p.ForkReplayed(1, "rounding", replay=replay))
     swapped = fork_seen_from(comparison, 1, 0)
     assert swapped is not None and swapped.verdict == "rounding"
+    assert swapped.replay == p.ForkReplay(
+        {"reference": None, "variant": 0.5},
+        {"reference_a": 0.1, "reference_b": 0.2, "variant_a": 0.3, "variant_b": 0.4},
+        {"b_in_reference": 7, "a_in_variant": 4},
+        fork.variant_top,
+        fork.reference_top,
+    )
+    again = replayed(swapped)
+    assert again is not None
+    assert (again.ranks, again.probabilities) == (
+        swapped.replay.ranks,
+        swapped.replay.probabilities,
+    )
+    assert again.margins == {"variant": 0.5} and again.verdict == "rounding"
+    assert replayed(fork) is None
+
+
+def test_a_replay_of_no_fork_is_refused() -> None:
+    with pytest.raises(p.ProtocolError):
+        comparison_of("ref", "one").apply(p.ForkReplayed(0, "tie"))
 
 
 def test_two_variants_that_leave_the_reference_together_have_a_fork_of_their_own() -> None:
@@ -206,7 +230,7 @@ def test_a_close_call_on_one_side_only() -> None:
     assert "A close call for gelu only: each had the other's token second" in close
 
 
-def fork_with(margins: dict[str, float], **fields: str) -> p.ForkFound:
+def fork_with(margins: dict[str, float], **fields: Any) -> p.ForkFound:
     base = engine_fork(1, 2, "ref", "one")
     values = {name: getattr(base, name) for name in p.ForkFound.__struct_fields__}
     return p.ForkFound(**{**values, "margins": margins, **fields})
@@ -267,27 +291,57 @@ def test_a_token_is_visible_whatever_it_is(text: str, shown: str) -> None:
 def test_sentences_let_nothing_act_on_a_terminal() -> None:
     evil = "\x1b]0;owned\x07\u202e"
     fork = fork_with({}, reference_text=evil, variant_text=evil * 20, reason=evil)
-    for sentence in (explain(fork, evil, evil), explain_verdict(fork)):
+    for sentence in (explain(fork, evil, evil), explain_verdict(fork, evil, evil)):
         assert not set(sentence) & set(evil[:1] + evil[-2:])
     assert len(explain(fork, "r", "v")) < 250
 
 
+FORMULA = "The formula made this fork: replayed in float32, "
+ROUNDING = "Rounding made this fork, not the formula: replayed in float32, both prefer "
+TIE = "A tie: replayed in float32, "
+
+
 @pytest.mark.parametrize(
-    ("verdict", "said"),
+    ("verdict", "margins", "said"),
     [
-        ("formula", "The formula made this fork"),
-        ("rounding", "Rounding made this fork, not the formula"),
-        ("tie", "by less than 0.001 nats"),
-        ("unverified", "That is open: the replay was switched off."),
+        (
+            "formula",
+            (0.52, 0.005),
+            f"{FORMULA}r still prefers “A” (by 0.52 logits) and v still “B” (by 0.0050 logits).",
+        ),
+        ("formula", (None, 0.2), f"{FORMULA}r still prefers “A” and v still “B” (by 0.20 logits)."),
+        ("rounding", (0.5, -0.2), f"{ROUNDING}“A”, r (by 0.50 logits) and v (by 0.20 logits)."),
+        ("rounding", (-0.5, 0.2), f"{ROUNDING}“B”, v (by 0.20 logits) and r (by 0.50 logits)."),
+        ("rounding", (-0.5, None), f"{ROUNDING}“B”, v and r (by 0.50 logits)."),
+        (
+            "tie",
+            (0.3, 0.0004),
+            f"{TIE}the two still prefer different tokens, but v by only 0.0004 logits: "
+            "anything would have flipped it.",
+        ),
+        ("tie", (-0.1, -1e-9), f"{TIE}each prefers the token that the other took, so it was"),
     ],
 )
-def test_verdicts(verdict: str, said: str) -> None:
-    reason = "the replay was switched off" if verdict == "unverified" else ""
-    assert said in explain_verdict(fork_with({}, verdict=verdict, reason=reason))
+def test_verdicts(verdict: str, margins: tuple[float | None, float | None], said: str) -> None:
+    replay = p.ForkReplay(dict(zip(("reference", "variant"), margins, strict=True)), {}, {}, (), ())
+    fork = fork_with({}, verdict=verdict, reference_text="A", variant_text="B", replay=replay)
+    assert explain_verdict(fork, "r", "v").startswith(said)
+
+
+@pytest.mark.parametrize("verdict", ["formula", "rounding", "tie"])
+def test_verdicts_without_their_numbers(verdict: str) -> None:
+    said = explain_verdict(fork_with({}, verdict=verdict), "r", "v")
+    assert verdict in said.lower() and "None" not in said and "()" not in said
+
+
+def test_an_open_verdict_says_why() -> None:
+    fork = fork_with({}, reason="the replay was switched off")
+    said = explain_verdict(fork, "r", "v")
+    assert said == "Formula or mere rounding? That is open: the replay was switched off."
 
 
 def test_without_a_reason_there_was_no_replay() -> None:
-    assert "there was no replay" in explain_verdict(fork_with({}, reason=""))
+    assert "there was no replay" in explain_verdict(fork_with({}, reason=""), "r", "v")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ COMMANDS: list[p.AnyCommand] = [
     p.Compare("Why?", ("gelu", "a=max(x,0)")),
     p.Compare("空が\n\x1b[31m\0\u2028青い", ("gelu",), "gelu", 1, "solo", False, "model"),
     p.RenderPrompt("空が\n青い", True),
+    p.Replay(),
     p.Bench("Hi", 1, 2, (3,)),
     p.Cancel(),
     p.Shutdown(),
@@ -47,6 +48,12 @@ EVENTS: list[p.AnyEvent] = [
     p.ForkFound(
         1, 2, 3, 4, "a", "b", (p.Candidate(3, "a", 0.5),), (p.Candidate(4, "b", 0.25),),
         {"reference": 0.1}, {"reference_a": 0.5}, {"b_in_reference": 1}, "formula", "why",
+    ),
+    p.ForkReplayed(
+        1, "rounding", "", p.ForkReplay(
+            {"reference": -0.1, "variant": None}, {"reference_a": 0.5}, {"b_in_reference": 1},
+            (p.Candidate(3, "a", 0.5),), (),
+        ),
     ),
     p.StreamFinished(1, "failed", "\ufffd", ERROR),
     p.SelfChecked(REPORT),

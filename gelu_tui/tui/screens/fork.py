@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.alignment import Alignment, align
 from gelu_tui.core.comparison import Agreement, Comparison, Stream
 from gelu_tui.core.explanation import explain, explain_verdict, why_no_fork
-from gelu_tui.core.forks import fork_seen_from, kl_at_fork
+from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.alignment_map import alignment_map, rejoin_sentence, stretch_list
 from gelu_tui.tui.candidates import LEGEND, both_lists, candidates
@@ -28,7 +29,7 @@ from gelu_tui.tui.fork_context import fork_context
 from gelu_tui.tui.pieces import FORK_MARK
 
 _POLL_S = 0.5
-_KEYS = "q, Esc back · n next stream · p previous · ↑ ↓ scroll"
+_KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
@@ -50,6 +51,7 @@ class ForkScreen(Screen[int]):
     BINDINGS: ClassVar = [
         Binding("n", "turn(1)", "Next stream"),
         Binding("p", "turn(-1)", "Previous stream"),
+        Binding("r", "replay", "In float32: replay it, show the replay or the run"),
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
     ]
 
@@ -60,8 +62,16 @@ class ForkScreen(Screen[int]):
         pair: tuple[int, int]
         alignment: Alignment
 
-    def __init__(self, comparison: Comparison, reference_index: int, stream_index: int) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        reference_index: int,
+        stream_index: int,
+        ask_for_replay: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         super().__init__()
+        self._ask_for_replay = ask_for_replay
+        self._show_replay = False
         self.comparison = comparison
         self.reference_index = reference_index
         self.stream_index = stream_index
@@ -130,6 +140,15 @@ class ForkScreen(Screen[int]):
         self.query_one("#body").scroll_home(animate=False)
         self._update()
 
+    async def action_replay(self) -> None:
+        """Replay the fork now if that is still to be done, else change what the lists show."""
+        fork = self._fork
+        if fork is not None and fork.replay is not None:
+            self._show_replay = not self._show_replay
+            self._draw()
+        elif self._ask_for_replay is not None and self.comparison.finished is None:
+            await self._ask_for_replay()
+
     def action_back(self) -> None:
         """Return to where it was opened."""
         self.dismiss(self.stream_index)
@@ -147,7 +166,7 @@ class ForkScreen(Screen[int]):
 
     def _state(self) -> tuple[object, ...]:
         pair = (self._reference, self._stream)
-        counts = [(len(s.tokens), s.finish_reason, s.fork is None) for s in pair]
+        counts = [(len(s.tokens), s.finish_reason, id(s.fork)) for s in pair]
         return (*self._pair, *counts, self.comparison.finished is None)
 
     def _align(self) -> None:
@@ -188,7 +207,7 @@ class ForkScreen(Screen[int]):
                 context = fork_context(self.comparison, self._pair, step, width)
             self._put("context", context)
             self._draw_lists(fork, width)
-            self._put("verdict", _verdict(fork) if fork else Content())
+            self._put("verdict", self._verdict(fork) if fork else Content())
             self._draw_after(width)
 
     @property
@@ -217,11 +236,18 @@ class ForkScreen(Screen[int]):
         if fork is None:
             self._put("legend", Content())
             return
-        for name, side in zip(
-            ("reference", "variant"), both_lists(fork, *self._names), strict=True
-        ):
+        again = replayed(fork) if self._show_replay else None
+        sides = both_lists(again or fork, *self._names)
+        for name, side in zip(("reference", "variant"), sides, strict=True):
             self._put(f"{name}-list", candidates(side, each, rows))
-        self._put("legend", Content.styled(self._legend(fork), "dim"))
+        legend = f"{LEGEND}   replayed in float32" if again else self._legend(fork)
+        self._put("legend", Content.styled(legend, "dim"))
+
+    def _verdict(self, fork: p.ForkFound) -> Content:
+        said = explain_verdict(fork, *self._names)
+        if fork.replay is None and self.comparison.finished is None:
+            said += " It is replayed at the end; r does it now."
+        return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
 
     def _legend(self, fork: p.ForkFound) -> str:
         """What the marks mean, and the KL, which the run has in its own direction only."""
@@ -256,8 +282,3 @@ class ForkScreen(Screen[int]):
             part = self.query_one(f"#{name}", Static)
             part.display = bool(content)
             part.update(content)
-
-
-def _verdict(fork: p.ForkFound) -> Content:
-    said = explain_verdict(fork)
-    return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
