@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.explanation import explain_verdict
-from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, quoted, stream_text
+from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, quoted, sites_sentence, stream_text
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible, visible_line
 
@@ -79,6 +79,7 @@ def _settings(document: ComparisonDocument) -> str:
     check = document.self_check
     rows = [
         ("model", f"{model.id} ({model.family}, {model.dtype}{quantized})"),
+        *([("the function acts in", sites_sentence(model.sites))] if model.sites else []),
         ("device", document.device),
         ("reference", document.reference),
         ("tokens at most", f"{settings.max_tokens} for each stream"),

@@ -204,11 +204,18 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
         ),
         " · ".join(how),
     ]
+    if model.sites:
+        lines.append(f"The function acts in {sites_sentence(model.sites)}.")
     if (check := comparison.self_check) is not None:
         lines.append(self_check_sentence(check))
     if comparison.finished is None or comparison.finished.status == "cancelled":
         lines.append("Interrupted: this is what there was.")
     return lines
+
+
+def sites_sentence(sites: Mapping[str, int]) -> str:
+    """`18 × feed-forward, 18 × per-layer gate`."""
+    return visible_line(", ".join(f"{count} × {name}" for name, count in sites.items()))
 
 
 def _quantized(model: p.ModelInfo) -> str:

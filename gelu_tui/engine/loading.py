@@ -65,6 +65,8 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
     if cancelled():
         raise LoadCancelled
     model, config, tokenizer = _load_files(folder, target)
+    from gelu_tui.engine.sites import sites_of
+
     if cancelled():
         raise LoadCancelled
     info = p.ModelInfo(
@@ -73,6 +75,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
         dtype=_dtype_name(model),
         quantization=quantization(config),
         native_activation=family.native_activation,
+        sites=sites_of(model),
     )
     return LoadedModel(
         model, tokenizer, family, info, folder, _context_length(config), _nbytes(model)

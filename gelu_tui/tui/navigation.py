@@ -62,7 +62,8 @@ class Navigation:
         if shown == against:
             self._compare.say("A fork needs a second stream: F2 chooses more functions.")
             return
-        screen = ForkScreen(seen.comparison, against, shown, self._replay)
+        ask = self._replay if self._compare.live else None
+        screen = ForkScreen(seen.comparison, against, shown, ask)
         self._app.push_screen(screen, self._after_fork)
 
     async def _replay(self) -> None:

@@ -311,8 +311,8 @@ TIE = "A tie: replayed in float32, "
         ),
         ("formula", (None, 0.2), f"{FORMULA}r still prefers “A” and v still “B” (by 0.20 logits)."),
         ("rounding", (0.5, -0.2), f"{ROUNDING}“A”, r (by 0.50 logits) and v (by 0.20 logits)."),
-        ("rounding", (-0.5, 0.2), f"{ROUNDING}“B”, v (by 0.20 logits) and r (by 0.50 logits)."),
-        ("rounding", (-0.5, None), f"{ROUNDING}“B”, v and r (by 0.50 logits)."),
+        ("rounding", (-0.5, 0.2), f"{ROUNDING}“B”, r (by 0.50 logits) and v (by 0.20 logits)."),
+        ("rounding", (-0.5, None), f"{ROUNDING}“B”, r (by 0.50 logits) and v."),
         (
             "tie",
             (0.3, 0.0004),

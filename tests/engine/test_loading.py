@@ -35,6 +35,7 @@ def test_what_is_said_of_a_model(folder: Path) -> None:
     assert loaded.info.dtype == "float32"
     assert loaded.info.quantization is None
     assert loaded.info.native_activation == "gelu_approx"
+    assert loaded.info.sites == {"feed-forward": 4}
     assert loaded.context_length == 256
     size = (folder / "model.safetensors").stat().st_size
     assert 0.9 * size < loaded.weight_bytes <= size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
+from gelu_tui.core import protocol as p
 from gelu_tui.tui.screens.fork import ForkScreen
 from tests.fake_engine import BASE
 from tests.tui.compared import LIGHT, SCATTERING, Run, five, shown, token_id
@@ -229,3 +230,52 @@ async def test_a_stream_that_ended_first() -> None:
 def test_the_texts_of_these_tests_are_different_tokens() -> None:
     texts = {*BASE, " light", *HOSTILE, "<start_of_image>", "a", "b", "[/b]"}
     assert len({token_id(text) for text in texts}) == len(texts)
+
+
+# --- the replay -----------------------------------------------------------------------------------
+
+REPLAY = p.ForkReplay(
+    {"reference": 0.31, "variant": 0.004},
+    {"reference_a": 0.4, "reference_b": 0.3, "variant_a": 0.2, "variant_b": 0.201},
+    {"b_in_reference": 2, "a_in_variant": 1},
+    tuple(p.Candidate(90 + i, f"again{i}", 0.4 - i / 20) for i in range(4)),
+    tuple(p.Candidate(95 + i, f"variant{i}", 0.2 - i / 20) for i in range(3)),
+)
+
+
+async def test_r_asks_for_a_replay_then_shows_it_and_the_run_again() -> None:
+    run, asked = five(), []
+
+    async def ask() -> None:
+        asked.append(len(run.comparison.streams[2].tokens))
+
+    async with shown(ForkScreen(run.comparison, 1, 2, ask)) as it:
+        await it.until_shown("Verdict: unverified.", "It is replayed at the end; r does it now.")
+        await it.press("r")
+        await it.until_shown("It is being replayed.")
+        assert len(asked) == 1
+        run.comparison.apply(p.ForkReplayed(2, "formula", replay=REPLAY))
+        await it.until_shown(
+            "Verdict: formula. The formula made this fork: replayed in float32, gelu_approx still "
+            "prefers “␣scattering” (by 0.31 logits) and gelu_fast_approx still “␣light” (by "
+            "0.0040 logits).",
+            "margin 0.05 logits, other's #2",
+        )
+        assert "again1" not in it.flat()
+        await it.press("r")
+        await it.until_shown(
+            "replayed in float32", "again1", "variant2", "margin 0.31 logits, other's #3"
+        )
+        await it.press("r")
+        await it.until_shown("margin 0.05 logits, other's #2")
+        assert "again1" not in it.flat() and len(asked) == 1
+
+
+async def test_what_was_not_replayed_says_why_and_asks_nobody() -> None:
+    run = five()
+    run.finish()
+    run.comparison.apply(p.ForkReplayed(2, "unverified", "the replay was switched off"))
+    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+        await it.until_shown("That is open: the replay was switched off.")
+        await it.press("r")
+        assert "r does it now" not in it.flat() and "being replayed" not in it.flat()

@@ -31,6 +31,9 @@ from gelu_tui.tui.pieces import FORK_MARK
 _POLL_S = 0.5
 _KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
 
+_TO_BE_REPLAYED = "It is replayed at the end; r does it now."
+_BEING_REPLAYED = "It is being replayed."
+
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
 _STACKED_BELOW = 60  # columns; narrower than that the lists stand one under the other
@@ -71,7 +74,7 @@ class ForkScreen(Screen[int]):
     ) -> None:
         super().__init__()
         self._ask_for_replay = ask_for_replay
-        self._show_replay = False
+        self._show_replay = self._asked = False
         self.comparison = comparison
         self.reference_index = reference_index
         self.stream_index = stream_index
@@ -97,6 +100,10 @@ class ForkScreen(Screen[int]):
     @property
     def _fork(self) -> p.ForkFound | None:
         return fork_seen_from(self.comparison, *self._pair)
+
+    @property
+    def _can_ask(self) -> bool:
+        return self._ask_for_replay is not None and self.comparison.finished is None
 
     def compose(self) -> ComposeResult:
         """Title, what happened, both sides' candidates, what made it, what came after, keys."""
@@ -146,8 +153,10 @@ class ForkScreen(Screen[int]):
         if fork is not None and fork.replay is not None:
             self._show_replay = not self._show_replay
             self._draw()
-        elif self._ask_for_replay is not None and self.comparison.finished is None:
+        elif self._ask_for_replay is not None and self._can_ask:
+            self._asked = True
             await self._ask_for_replay()
+            self._draw()
 
     def action_back(self) -> None:
         """Return to where it was opened."""
@@ -245,8 +254,8 @@ class ForkScreen(Screen[int]):
 
     def _verdict(self, fork: p.ForkFound) -> Content:
         said = explain_verdict(fork, *self._names)
-        if fork.replay is None and self.comparison.finished is None:
-            said += " It is replayed at the end; r does it now."
+        if fork.replay is None and self._can_ask:
+            said += f" {_BEING_REPLAYED if self._asked else _TO_BE_REPLAYED}"
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
 
     def _legend(self, fork: p.ForkFound) -> str:
