@@ -13,13 +13,22 @@ seed and step only: rows that agree draw alike, whatever their number, order and
 from __future__ import annotations
 
 import math
+import secrets
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
 from gelu_tui.core.protocol import GREEDY, Sampling
 from gelu_tui.engine import device
+
+
+def seeded(sampling: Sampling) -> Sampling:
+    """The same with a seed, if anything is drawn and none was asked for."""
+    if not sampling.temperature or sampling.seed is not None:
+        return sampling
+    return msgspec.structs.replace(sampling, seed=secrets.randbelow(2**31))
 
 
 class Chooser:

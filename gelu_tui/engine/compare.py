@@ -13,7 +13,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants, resolve_reference
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
-from gelu_tui.engine.choice import Chooser
+from gelu_tui.engine.choice import Chooser, seeded
 from gelu_tui.engine.decode import Interrupted, decode, prefill
 from gelu_tui.engine.failures import explain
 from gelu_tui.engine.functions import KERNELS, function_of
@@ -60,7 +60,7 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
         max_tokens=min(command.max_tokens, room),
         schedule=command.schedule,
         chat=chat,
-        sampling=command.sampling,
+        sampling=seeded(command.sampling),
         control=command.control,
         replay=command.replay,
     )
