@@ -279,7 +279,9 @@ class ComparisonOptions:
             named = " and ".join(filter(None, (", ".join(typed[:-1]), typed[-1])))
             verb = "has" if len(typed) == 1 else "have"
             message = f"{named} {verb} no effect at temperature 0."
-            complain(ErrorInfo("sampling", message, "Give --temperature too, e.g. 0.8."))
+            complain(
+                ErrorInfo("sampling", message, "Give --temperature too, e.g. --temperature 0.8.")
+            )
 
     def load(self) -> p.Load:
         """The command that loads the model."""
