@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 
+import msgspec
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.errors import ErrorInfo
@@ -52,6 +54,7 @@ FETCH_ERRORS = {
         "model_not_found", "The hub has no model nobody/x, or it is private.", "Check the spelling."
     ),
 }
+FRESH_SEED = 1_234_567
 BLANKS = ("\n", " ", "", "<start_of_image>")
 
 
@@ -70,6 +73,13 @@ def tokens_of(name: str, index: int, scenario: str) -> list[str]:
     at, rest = forks.get(name, (len(BASE), []))
     texts = BASE[:at] + rest
     return texts * 40 if scenario == "long" else texts
+
+
+def seeded(sampling: p.Sampling) -> p.Sampling:
+    """What the engine does about a seed that was not given."""
+    if not sampling.temperature or sampling.seed is not None:
+        return sampling
+    return msgspec.structs.replace(sampling, seed=FRESH_SEED)
 
 
 class CancelSeen(Exception):
@@ -223,6 +233,7 @@ class FakeEngine:
                 command.max_tokens,
                 command.schedule,
                 bool(command.chat),
+                sampling=seeded(command.sampling),
             )
         )
         texts = [

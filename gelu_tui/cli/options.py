@@ -265,6 +265,24 @@ class ComparisonOptions:
         """How tokens are drawn."""
         return p.Sampling(self.temperature, self.seed, self.top_p, self.top_k, self.min_p)
 
+    def tell_of_idle_sampling(self) -> None:
+        """Say on stderr that what was typed to draw with is not used at temperature 0."""
+        if self.temperature:
+            return
+        source = click.get_current_context().get_parameter_source
+        typed = [
+            f"--{name.replace('_', '-')}"
+            for name in ("seed", "top_p", "top_k", "min_p")
+            if source(name) is ParameterSource.COMMANDLINE
+        ]
+        if typed:
+            named = " and ".join(filter(None, (", ".join(typed[:-1]), typed[-1])))
+            verb = "has" if len(typed) == 1 else "have"
+            message = f"{named} {verb} no effect at temperature 0."
+            complain(
+                ErrorInfo("sampling", message, "Give --temperature too, e.g. --temperature 0.8.")
+            )
+
     def load(self) -> p.Load:
         """The command that loads the model."""
         return p.Load(self.model, self.dtype)

@@ -30,6 +30,7 @@ def run_headless(
 ) -> int:
     """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
     command = options.compare(read_prompt(prompt))
+    options.tell_of_idle_sampling()
     runner = _Runner(options.load(), command, engine_command, jsonl=output_format == "jsonl")
     asyncio.run(runner.run())
     try:

@@ -12,8 +12,9 @@ from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, quoted, sites_sentence, stream_text
-from gelu_tui.core.restore import restore
+from gelu_tui.core.restore import restore, sampling_of
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.sampling_texts import sampling_words
 
 # What Markdown, its tables, inline HTML or GitHub's mentions would act on.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
@@ -91,6 +92,8 @@ def _settings(document: ComparisonDocument) -> str:
         ]),
         ("versions", ", ".join(f"{name} {v}" for name, v in document.versions.items())),
     ]  # fmt: skip
+    if words := sampling_words(sampling_of(settings)):
+        rows.append(("tokens drawn with", ", ".join(words)))
     if check is not None:
         same = "bit-identical logits" if check.identical else "logits that differ: noise floor"
         rows.append(("one function on several rows", same))

@@ -89,8 +89,10 @@ class StreamStep(msgspec.Struct, frozen=True, gc=False):
 
     `text` is what this token completes: empty while a character still lacks bytes. `logprob` in
     nats, `margin` in logits, `kl` in nats against the reference (None for the reference itself and
-    after the fork). A statistic that is not a number is None. `decode_s` counts this stream's own
-    decode seconds, its first token included.
+    after the fork). A statistic that is not a number is None. All are of the model's own
+    distribution, at temperature 1 and over the whole vocabulary, however the token was drawn: so
+    the margin of one that was not the most probable is negative. `decode_s` counts this stream's
+    own decode seconds, its first token included.
     """
 
     stream: int
@@ -331,7 +333,8 @@ class ForkFound(Event, frozen=True, tag="fork"):
     `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
     l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
     p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
-    top): `b_in_reference`, `a_in_variant`.
+    top): `b_in_reference`, `a_in_variant`. All are of the models' own distributions, as in
+    `StreamStep`: where tokens are drawn, a margin may be negative.
     """
 
     stream: int

@@ -19,6 +19,7 @@ from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.sampling_texts import sampling_words
 
 # A shape around the first divergent token, so that it reads without colour too.
 FORK_LEFT, FORK_RIGHT = "►", "◄"
@@ -195,6 +196,7 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
         started.schedule,
         f"functions in {'/'.join(precisions)}",
         "chat template" if started.chat else "raw prompt",
+        *sampling_words(started.sampling),
     ]
     if rate := comparison.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")

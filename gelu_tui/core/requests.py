@@ -24,6 +24,36 @@ def check_prompt(prompt: str) -> None:
         )
 
 
+def check_sampling(sampling: p.Sampling) -> None:
+    """Raises `UsageError` for what nothing can be drawn with."""
+    temperature, seed = sampling.temperature, sampling.seed
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise UsageError(
+            f"{temperature:g} is not a temperature to draw with.",
+            f"Choose 0, which takes the most probable token, to {MAX_TEMPERATURE:g}.",
+            kind="sampling",
+        )
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(
+            f"{seed} is not a seed of the random numbers.",
+            f"Choose 0 to {MAX_SEED}.",
+            kind="sampling",
+        )
+    for name, share, off in (("top-p", sampling.top_p, 1), ("min-p", sampling.min_p, 0)):
+        if not 0 <= share <= 1:
+            raise UsageError(
+                f"{name} is a probability, not {share:g}.",
+                f"Choose 0 to 1; {off} is off.",
+                kind="sampling",
+            )
+    if not 0 <= sampling.top_k <= MAX_TOP_K:
+        raise UsageError(
+            f"top-k is a number of tokens, not {sampling.top_k}.",
+            f"Choose 1 to {MAX_TOP_K}; 0 is off.",
+            kind="sampling",
+        )
+
+
 def compare_command(
     prompt: str,
     activations: Sequence[str],
@@ -45,6 +75,7 @@ def compare_command(
             f"Choose 1 to {MAX_TOKENS_LIMIT}.",
             kind="max_tokens",
         )
+    check_sampling(sampling)
     variants = parse_variants(activations)
     resolve_reference(variants, reference, None)
     return p.Compare(

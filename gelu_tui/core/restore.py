@@ -87,7 +87,7 @@ def restore(document: ComparisonDocument) -> Comparison:
             max_tokens=document.settings.max_tokens,
             schedule=document.settings.schedule,
             chat=document.settings.chat,
-            sampling=_sampling(document.settings),
+            sampling=sampling_of(document.settings),
             control=document.settings.control,
             replay=document.settings.replay,
         )
@@ -141,13 +141,14 @@ def command_of(document: ComparisonDocument) -> p.Compare:
         schedule=settings.schedule,
         chat=settings.chat,
         activation_precision=settings.activation_precision,
-        sampling=_sampling(settings),
+        sampling=sampling_of(settings),
         control=settings.control,
         replay=settings.replay,
     )
 
 
-def _sampling(settings: Settings) -> p.Sampling:
+def sampling_of(settings: Settings) -> p.Sampling:
+    """How the tokens of a document were drawn."""
     return p.Sampling(
         settings.temperature, settings.seed, settings.top_p, settings.top_k, settings.min_p
     )

@@ -13,7 +13,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants, resolve_reference
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
-from gelu_tui.engine.decode import Interrupted, decode, highest_logprob, prefill
+from gelu_tui.engine.choice import Chooser, seeded
+from gelu_tui.engine.decode import Interrupted, decode, prefill
 from gelu_tui.engine.failures import explain
 from gelu_tui.engine.functions import KERNELS, function_of
 from gelu_tui.engine.loading import LoadedModel
@@ -60,7 +61,7 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
         max_tokens=min(command.max_tokens, room),
         schedule=command.schedule,
         chat=chat,
-        sampling=command.sampling,
+        sampling=seeded(command.sampling),
         control=command.control,
         replay=command.replay,
     )
@@ -92,6 +93,7 @@ class Run:
         self._in_float32 = [function_of(v, "float32") for v in request.variants]
         self._replayer: Replayer | None = None
         self._noise = 0.0
+        self._choose = Chooser(request.started.sampling)
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
@@ -187,7 +189,14 @@ class Run:
         rows = len(self._functions)
         began = time.perf_counter()
         with functions.use(*self._functions):
-            steps = decode(self._loaded.model, cache, self._tokens[-1], rows, ahead=device.on_gpu())
+            steps = decode(
+                self._loaded.model,
+                cache,
+                self._tokens[-1],
+                rows,
+                ahead=device.on_gpu(),
+                choose=self._choose,
+            )
             for step, decoded in enumerate(steps):
                 now = time.perf_counter()
                 self._decode_s, self._decode_steps = now - began, step + 1
@@ -217,7 +226,7 @@ class Run:
                 1,
                 # With several streams, work started ahead would be timed as another stream's.
                 ahead=device.on_gpu() and len(order) == 1,
-                rule=highest_logprob,
+                choose=self._choose,
             )
             for row in order
         }
@@ -279,7 +288,7 @@ class Run:
             device.prefill_chunk(),
             self._emit,
             self._cancelled,
-            lambda logits, _: logits,
+            self._choose,
         )
 
     def _replay(self, observer: Observer) -> None:

@@ -1,7 +1,8 @@
-"""Prefill and greedy decode over mlx-lm's models and caches."""
+"""Prefill and decode over mlx-lm's models and caches."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,24 +13,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core.statistics import Logits
 from gelu_tui.engine import caches
-
-TokenRule = Callable[[mx.array], mx.array]
+from gelu_tui.engine.choice import Chooser
 
 # As mlx-lm does it: give freed buffers back now and then, not at every step.
 _CLEAR_CACHE_EVERY = 256
-
-
-def highest_logit(logits: mx.array) -> mx.array:
-    """(rows, vocabulary) to (rows,): the token of the highest logit, the lowest id among equals."""
-    return mx.argmax(logits, axis=-1)
-
-
-def highest_logprob(logits: mx.array) -> mx.array:
-    """mlx-lm's own rule for one row: argmax after subtracting logsumexp in the model's dtype.
-
-    The subtraction rounds, so in bfloat16 it can make ties that the logits do not have.
-    """
-    return mx.argmax(logits - mx.logsumexp(logits, axis=-1, keepdims=True), axis=-1)
 
 
 class Interrupted(Exception):
@@ -77,26 +64,26 @@ def decode(
     rows: int,
     *,
     ahead: bool,
-    rule: TokenRule = highest_logit,
+    choose: Chooser | None = None,
 ) -> Iterator[Decoded]:
-    """Yield decode steps without end; every row continues with its own token.
+    """Yield decode steps without end; every row continues with its own token, greedy if not told.
 
     `ahead` starts the next step before waiting for the present one: on a GPU this hides the time
-    that Python takes to describe a step. On a CPU starting a step blocks until it is nearly done,
-    so there the present tokens are handed out first.
+    that Python takes to describe a step. On a CPU starting a step blocks until it is done, so there
+    the present tokens are handed out first.
     """
+    choose = choose or Chooser()
 
-    def forward(tokens: mx.array) -> tuple[mx.array, mx.array]:
+    def start(tokens: mx.array, step: int) -> tuple[mx.array, mx.array]:
         logits = model(tokens[:, None], cache=cache)[:, -1, :]
-        return rule(logits), logits.astype(mx.float32)
+        started = choose(logits, step), logits.astype(mx.float32)
+        mx.async_eval(*started)
+        return started
 
-    tokens, logits = forward(mx.full((rows,), last_token, dtype=mx.int32))
-    mx.async_eval(tokens, logits)
-    step = 0
-    while True:
-        next_tokens, next_logits = forward(tokens)
+    tokens, logits = start(mx.full((rows,), last_token, dtype=mx.int32), 0)
+    for step in itertools.count(1):
         if ahead:
-            mx.async_eval(next_tokens, next_logits)
+            following = start(tokens, step)
         ids = np.array(tokens).tolist()
         mx.eval(logits)
         view = np.array(logits, copy=False)
@@ -104,8 +91,7 @@ def decode(
         yield Decoded(ids, view)
         del view
         if not ahead:
-            mx.async_eval(next_tokens, next_logits)
-        step += 1
+            following = start(tokens, step)
         if step % _CLEAR_CACHE_EVERY == 0:
             mx.clear_cache()
-        tokens, logits = next_tokens, next_logits
+        tokens, logits = following

@@ -19,6 +19,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.statistics import Distribution, Logits
 from gelu_tui.core.verdict import verdict
 from gelu_tui.engine import caches
+from gelu_tui.engine.choice import Chooser
 from gelu_tui.engine.decode import Interrupted
 from gelu_tui.engine.describe import candidates, fork_numbers, margin
 from gelu_tui.engine.failures import explain
@@ -41,7 +42,7 @@ class Replayer:
     """Replays the forks of one run, each once.
 
     `functions` are those of the streams, evaluated in float32, and `sites` belong to an installed
-    row-wise model. `chunk` is in tokens; `scores` gives what the token of a step is the maximum of.
+    row-wise model. `chunk` is in tokens.
     """
 
     model: Any
@@ -53,7 +54,7 @@ class Replayer:
     chunk: int
     emit: Emit
     cancelled: Callable[[], bool]
-    scores: Callable[[Logits, int], Logits]
+    choose: Chooser
     _told: set[int] = field(default_factory=set)
 
     def replay(
@@ -103,8 +104,8 @@ class Replayer:
         a, b = fork.reference_token, fork.variant_token
         sides = Distribution.of(r), Distribution.of(v)
         _, probabilities, ranks = fork_numbers(*sides, a, b)
-        of_reference = margin(self.scores(r, fork.step), a, b)
-        of_variant = margin(self.scores(v, fork.step), b, a)
+        scores = np.array(self.choose.scores(mx.array(np.stack((r, v))), fork.step))
+        of_reference, of_variant = margin(scores[0], a, b), margin(scores[1], b, a)
         replay = p.ForkReplay(
             {"reference": _finite(of_reference), "variant": _finite(of_variant)},
             probabilities,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants
 from gelu_tui.core.errors import UsageError
@@ -89,11 +91,17 @@ class Choices:
             return []
 
 
+_TEMPERATURES = (0.0, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2)
 _TOKENS = (16, 40, 64, 80, 128, 256, 512, 1024, 2048, 4096)
 
 
-def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
-    """What can be changed about the next run besides its functions: title, explanation, result."""
+def setting_variations(
+    choices: Choices, shown: p.Sampling = p.GREEDY
+) -> list[tuple[str, str, Choices]]:
+    """What can be changed about the next run besides its functions: title, explanation, result.
+
+    `shown` is how the tokens of the run on the screen were drawn.
+    """
     other: p.Schedule = "solo" if choices.schedule == "lockstep" else "lockstep"
     found = [
         (
@@ -119,6 +127,7 @@ def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
             replace(choices, activation_precision=precision),
         )
     )
+    found += _other_sampling(choices, shown)
     found.extend(
         (
             f"Tokens: {tokens}",
@@ -134,6 +143,43 @@ def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
                 "Reference: the native function",
                 "If it is chosen, else the first.",
                 replace(choices, reference=None),
+            )
+        )
+    return found
+
+
+def _other_sampling(choices: Choices, shown: p.Sampling) -> list[tuple[str, str, Choices]]:
+    """Other temperatures; and where tokens are drawn, the seed of what is shown or a new one."""
+    now = choices.sampling
+
+    def drawn(**changed: float | None) -> Choices:
+        return replace(choices, sampling=msgspec.structs.replace(now, **changed))
+
+    found = [
+        (
+            f"Temperature: {temperature:g}" if temperature else "Temperature: 0 (most probable)",
+            "All functions draw with the same random numbers."
+            if temperature
+            else "Each function takes its most probable token.",
+            drawn(temperature=temperature),
+        )
+        for temperature in _TEMPERATURES
+        if temperature != now.temperature
+    ]
+    if now.temperature and shown.temperature and shown.seed != now.seed:
+        found.append(
+            (
+                f"Seed: {shown.seed}, as shown",
+                "Draw with the random numbers of this run.",
+                drawn(seed=shown.seed),
+            )
+        )
+    if now.temperature and now.seed is not None:
+        found.append(
+            (
+                "Seed: a new one for every run",
+                "Draw with other random numbers each time.",
+                drawn(seed=None),
             )
         )
     return found

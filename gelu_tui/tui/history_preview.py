@@ -10,6 +10,7 @@ from gelu_tui.core.history import local_time
 from gelu_tui.core.report import FORK_LEFT as FORK_MARK
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.sampling_texts import short_sampling
 
 
 def preview(run: int, document: ComparisonDocument, width: int) -> Content:
@@ -17,10 +18,11 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     comparison = restore(document)
     name_width = min(24, max(len(stream.name) for stream in comparison.streams))
     model, settings = document.model, document.settings
+    drawn = short_sampling(comparison.started.sampling)
     how = (
         f"run {run} · {local_time(document.created)} · {model.id} · {model.dtype} · "
         f"{settings.schedule} · {'chat' if settings.chat else 'raw prompt'} · "
-        f"{settings.max_tokens} tokens at most"
+        f"{f'{drawn} · ' if drawn else ''}{settings.max_tokens} tokens at most"
     )
     prompt = visible_line(document.prompt)
     lines = [Content.styled(prompt[: 3 * width], "bold")]

@@ -9,6 +9,7 @@ from gelu_tui.core.comparison import Comparison, Stream, noise_floor
 from gelu_tui.core.explanation import decided, percent
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.sampling_texts import short_sampling
 from gelu_tui.core.sparkline import sparkline
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.pieces import FORK_MARK, named
@@ -158,8 +159,8 @@ def _amount(event: p.Progress) -> str:
     return f"{event.done}{total} {event.unit}"
 
 
-def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
-    """The loaded model and how it runs; what may be long comes last."""
+def model(loaded: p.Loaded, started: p.Started | None) -> str:
+    """The loaded model and how it ran; what may be long comes last."""
     from gelu_tui.core.models import is_hub_id  # not before the first frame
 
     # Of a hub id the owner is the part that says least.
@@ -168,7 +169,9 @@ def model(loaded: p.Loaded, schedule: p.Schedule | None) -> str:
     if loaded.model.quantization:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
-    parts += [*([schedule] if schedule else []), loaded.device]
+    if started is not None:
+        parts += filter(None, (started.schedule, short_sampling(started.sampling)))
+    parts.append(loaded.device)
     return " · ".join(visible_line(part) for part in parts)
 
 
@@ -195,6 +198,8 @@ def settings(
     parts.append(_chat(choices.chat, loaded.has_chat_template if loaded else None))
     parts.append(f"{choices.max_tokens} tokens")
     parts.append(choices.schedule)
+    if drawn := short_sampling(choices.sampling):
+        parts.append(drawn)
     parts.append(f"reference {choices.reference or _default_reference(names, loaded)}")
     parts.append(f"functions: {'model dtype' if _in_model_dtype(choices) else 'float32'}")
     return [visible_line(part) for part in parts]

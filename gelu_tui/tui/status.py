@@ -23,8 +23,8 @@ def _doing(session: Session, shown: Shown | None) -> str:
         return labels.progress(session.progress) + waiting
     if shown is not None and shown.saved is not None and session.phase is not Phase.RUNNING:
         when = shown.saved.created[:16].replace("T", " ")
-        schedule = shown.comparison.started.schedule
-        return f"saved run of {when} UTC · {labels.model(shown.loaded, schedule)}"
+        ran = labels.model(shown.loaded, shown.comparison.started)
+        return f"saved run of {when} UTC · {ran}"
     if session.loaded is not None:
         doing = _outcome(shown)
         if session.phase is Phase.RUNNING:
@@ -32,8 +32,8 @@ def _doing(session: Session, shown: Shown | None) -> str:
         elif session.phase is not Phase.READY:
             doing = "stopping"
         quiet = silent if session.phase in BUSY else ""
-        ran = shown.comparison.started.schedule if shown is not None else None
-        return f"{doing}{quiet} · {labels.model(session.loaded, ran)}"
+        started = shown.comparison.started if shown is not None else None
+        return f"{doing}{quiet} · {labels.model(session.loaded, started)}"
     model = visible_line(session.model)
     return {
         Phase.STARTING: f"Starting the engine{since}",

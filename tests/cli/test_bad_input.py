@@ -86,6 +86,43 @@ USAGE = {
         f"{'9' * 30} is not a number of tokens",
         "Choose 1 to 100000.",
     ),
+    "cold": (
+        ("run", "--temperature", "-1", "x"),
+        "-1 is not a temperature to draw with.",
+        "Choose 0, which takes the most probable token, to 100.",
+    ),
+    "hot": (("run", "--temperature", "101", "x"), "101 is not a temperature", "Choose 0"),
+    "neither": (("run", "--temperature", "nan", "x"), "nan is not a temperature", "Choose 0"),
+    "negative seed": (
+        ("run", "--temperature", "1", "--seed", "-1", "x"),
+        "-1 is not a seed of the random numbers.",
+        "Choose 0 to 9223372036854775807.",
+    ),
+    "huge seed": (
+        ("run", "--seed", "9223372036854775808", "x"),
+        "9223372036854775808 is not a seed",
+        "Choose 0 to",
+    ),
+    "top-p over 1": (
+        ("run", "--top-p", "1.5", "x"),
+        "top-p is a probability, not 1.5.",
+        "Choose 0 to 1; 1 is off.",
+    ),
+    "min-p under 0": (
+        ("run", "--min-p", "-0.5", "x"),
+        "min-p is a probability, not -0.5.",
+        "Choose 0 to 1; 0 is off.",
+    ),
+    "negative top-k": (
+        ("run", "--top-k", "-3", "x"),
+        "top-k is a number of tokens, not -3.",
+        "Choose 1 to 2147483647; 0 is off.",
+    ),
+    "half a token": (
+        ("run", "--top-k", "2.5", "x"),
+        "Invalid value for '--top-k': '2.5' is not a valid integer.",
+        "See `gelu-tui run --help`.",
+    ),
     "no number": (
         ("run", "--max-tokens", "many", "x"),
         "Invalid value for '--max-tokens': 'many' is not a valid integer.",

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gelu_tui.core.markdown import escaped, fence, markdown_report
 from tests.core.saved_runs import run_document
@@ -33,6 +34,14 @@ def test_the_report_says_what_happened() -> None:
     ) in report
     assert "```text\nThe sky► was◄ grey.\n```" in report
     assert report.startswith("# 3 activation functions, one prompt\n\nCompleted; 2025-11-22T00:12")
+
+
+def test_how_tokens_were_drawn_is_said_if_they_were() -> None:
+    document = run_document()
+    assert "drawn" not in markdown_report(document)
+    settings = replace(document.settings, temperature=0.7, seed=42, top_p=0.9)
+    report = markdown_report(replace(document, settings=settings))
+    assert "| tokens drawn with | temperature 0.7, seed 42, top-p 0.9 |" in report
 
 
 def test_a_stopped_run_without_forks() -> None:

@@ -96,6 +96,7 @@ def test_a_reference_that_only_looks_the_same(changed: str) -> None:
         ({"id": "mine/demo"}, {}, "cpu", "mine/demo"),
         ({"quantization": {"bits": 4}}, {}, "cpu", "4-bit"),
         ({}, {"activation_precision": "model"}, "cpu", "precision model"),
+        ({}, {"temperature": 0.7, "seed": 5}, "cpu", "temperature 0.7 seed 5"),
         ({"dtype": "float16"}, {"schedule": "solo"}, "Apple M3", "float16 solo Apple M3"),
     ],
 )
@@ -114,6 +115,13 @@ def test_what_the_second_run_did_in_another_way_stands_in_the_names(
     assert names(both) == ["gelu", f"gelu #12 {words}", f"mish #12 {words}"]
     assert both.variants[2].fork is None, "another distribution"
     assert (both.model, both.device) == (one.model, one.device)
+
+
+def test_what_nothing_was_drawn_with_makes_no_difference() -> None:
+    one = run_document(texts={"gelu": BLUE})
+    other = run_document(texts={"gelu": BLUE, "mish": RED})
+    other = replace(other, settings=replace(other.settings, seed=5, top_k=3))
+    assert names(merged(one, other, (1, 12))) == ["gelu", "gelu #12", "mish"]
 
 
 def test_a_lower_limit_of_tokens_is_no_divergence() -> None:

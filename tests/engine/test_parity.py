@@ -6,11 +6,13 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from mlx_lm.generate import generate_step
 from mlx_lm.utils import load_tokenizer
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import REGISTRY
-from gelu_tui.engine import device
+from gelu_tui.engine import caches, device
+from gelu_tui.engine.decode import decode, prefill
 from tests.engine import in_process, tiny_models
 
 PROMPTS = ("Why is the sky blue?", "空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
@@ -121,3 +123,26 @@ def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
         ),
     )
     assert comparison.streams[0].tokens == plain
+
+
+def test_every_row_breaks_ties_as_plain_mlx_lm_does(tmp_path: Path) -> None:
+    """In bfloat16 ties are common; tokens differ from mlx-lm's at most where the logits do."""
+    compared = 0
+    changed_by_subtraction = 0
+    for family in ("gemma", "gemma2", "gemma3_text", "gemma3n", "gemma4_text"):
+        folder = tiny_models.write(tmp_path / family, family, dtype=mx.bfloat16)
+        model = in_process.load(folder, "bfloat16").model
+        for ids in ([2, *range(10, 22)], [2, *range(31, 43)]):
+            plain = generate_step(mx.array(ids), model, max_tokens=TOKENS)
+            one = prefill(model, ids, 512, lambda _: None, lambda: False)
+            rows = decode(model, caches.join([one] * 3), ids[-1], 3, ahead=False)
+            for (token, logprobs), decoded in zip(plain, rows, strict=False):
+                logits = mx.array(decoded.logits).astype(mx.bfloat16)
+                ours = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+                if not mx.array_equal(ours, mx.broadcast_to(logprobs, ours.shape)):
+                    break
+                assert decoded.tokens == [token] * 3
+                compared += 1
+                changed_by_subtraction += mx.argmax(logits[0]).item() != token
+    # Ties must have mattered, or equality would prove nothing.
+    assert compared > TOKENS and changed_by_subtraction > 0

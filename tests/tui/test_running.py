@@ -8,10 +8,12 @@ from dataclasses import replace
 from textual import events
 from textual.app import SystemCommand
 
+from gelu_tui.core import protocol as p
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.token_pane import TokenPane
+from tests.fake_engine import FRESH_SEED
 from tests.tui.driving import PROMPT, driven, ready
 
 
@@ -231,6 +233,27 @@ async def test_the_palette_holds_the_actions_and_the_settings() -> None:
         await commands()["Schedule: solo"].callback()
         await commands()["Tokens: 80"].callback()
         await it.until_shown("80 tokens · solo")
+
+
+async def test_a_temperature_and_its_seed() -> None:
+    async with ready() as it:
+
+        async def choose(title: str) -> None:
+            await {c.title: c for c in it.app.get_system_commands(it.app.screen)}[title].callback()
+
+        await choose("Temperature: 0.7")
+        await it.until_shown("T 0.7 new seed")
+        await it.type("x")
+        await it.press("enter")
+        await it.until_finished()
+        assert it.comparison.started.sampling == p.Sampling(0.7, FRESH_SEED)
+        await it.until_shown(f"lockstep · T 0.7 seed {FRESH_SEED} · cpu")
+        await choose(f"Seed: {FRESH_SEED}, as shown")
+        assert it.app.compare.choices.sampling.seed == FRESH_SEED
+        await choose("Seed: a new one for every run")
+        assert it.app.compare.choices.sampling == p.Sampling(0.7)
+        await choose("Temperature: 0 (most probable)")
+        await it.until(lambda: "new seed" not in it.flat(), "nothing is drawn")
 
 
 async def test_help_lists_the_keys() -> None:

@@ -150,7 +150,8 @@ class CompareScreen(TellingScreen):
 
     def setting_commands(self) -> Iterator[SystemCommand]:
         """The settings of the next run that have no key, for the command palette."""
-        for title, explanation, choices in setting_variations(self.choices):
+        shown = self.comparison.started.sampling if self.comparison is not None else p.GREEDY
+        for title, explanation, choices in setting_variations(self.choices, shown):
             yield SystemCommand(title, explanation, partial(self._set, title, choices))
 
     async def _set(self, title: str, choices: Choices) -> None:
