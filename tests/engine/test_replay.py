@@ -261,3 +261,29 @@ def test_a_replay_survives_the_document(plain: Path) -> None:
     again = restore(read_document(p.msgspec.json.encode(saved)))
     for stream, copy in zip(comparison.streams, again.streams, strict=True):
         assert stream.fork == copy.fork
+
+
+# --- under sampling -------------------------------------------------------------------------------
+
+
+def test_a_fork_under_sampling_is_judged_by_what_was_drawn(plain: Path) -> None:
+    loaded = in_process.load(plain, "float32")
+    sampling = p.Sampling(temperature=0.9, seed=5)
+    command = p.Compare(PROMPT, ("gelu_approx", "relu"), max_tokens=20, sampling=sampling)
+    comparison, _ = run(loaded, command)
+    (stream,) = forked(comparison)
+    fork = stream.fork
+    assert fork.verdict == "formula"
+    assert min(fork.replay.margins.values()) > 0, "each side drew its own token in the replay too"
+    # The noise decided as much as the logits: their own margins are others.
+    assert fork.replay.margins != pytest.approx(fork.margins, abs=0.01)
+    assert fork.replay.probabilities == pytest.approx(fork.probabilities, abs=1e-4)
+
+
+def test_a_token_that_cannot_be_drawn_has_no_margin(plain: Path) -> None:
+    loaded = in_process.load(plain, "float32")
+    sampling = p.Sampling(temperature=0.9, seed=5, top_k=1)
+    command = p.Compare(PROMPT, ("gelu_approx", "relu"), max_tokens=20, sampling=sampling)
+    (stream,) = forked(run(loaded, command)[0])
+    assert stream.fork.verdict == "formula"
+    assert stream.fork.replay.margins == {"reference": None, "variant": None}
