@@ -19,6 +19,7 @@ import time
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo
 
 SCENARIOS = (
@@ -211,7 +212,11 @@ class FakeEngine:
         self.max_tokens = command.max_tokens
         variants = parse_variants(command.activations)
         reference = resolve_reference(variants, command.reference, "gelu_approx")
-        infos = tuple(v.info(command.activation_precision, "gelu_approx") for v in variants)
+        variants, control = with_control(variants, reference, wanted=command.control)
+        infos = tuple(
+            v.info(command.activation_precision, "gelu_approx", control=i == control)
+            for i, v in enumerate(variants)
+        )
         self.emit(
             p.Started(
                 command.prompt,

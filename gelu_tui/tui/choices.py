@@ -119,6 +119,13 @@ def setting_variations(choices: Choices) -> list[tuple[str, str, Choices]]:
             replace(choices, activation_precision=precision),
         )
     )
+    found.append(
+        (
+            f"Control: {'off' if choices.control else 'on'}",
+            "The reference once more, in another order of operations: what rounding alone does.",
+            replace(choices, control=not choices.control),
+        )
+    )
     found.extend(
         (
             f"Tokens: {tokens}",
