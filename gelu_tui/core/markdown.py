@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.explanation import explain_verdict
-from gelu_tui.core.noise import mean_kl, noise_sentences, times, times_noise_floor
+from gelu_tui.core.noise import mean_kl, noise_sentences
 from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, marks, quoted, stream_text
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible, visible_line
@@ -35,8 +35,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         _variants(comparison),
         "The first divergent token is the first step, counted from 0, at which a stream's token "
         "differs from the reference's. KL (nats, against the reference) is the mean over the steps "
-        "up to and including that one: until there both have read the same text. × floor is that "
-        "as a multiple of the control's, over the steps that both have.",
+        "up to and including that one: until there both have read the same text.",
         *map(escaped, noise_sentences(comparison)),
         *_forks(comparison),
         "## Texts",
@@ -100,7 +99,7 @@ def _settings(document: ComparisonDocument) -> str:
 
 
 def _variants(comparison: Comparison) -> str:
-    numbers = ("tokens", "first divergent token", "KL mean", "× floor", "tok/s")
+    numbers = ("tokens", "first divergent token", "KL mean", "tok/s")
     rows = [
         (
             stream.name + marks(stream.variant),
@@ -108,7 +107,6 @@ def _variants(comparison: Comparison) -> str:
             str(len(stream.tokens)),
             _divergence(comparison, stream),
             "–" if (mean := mean_kl(comparison, stream)) is None else f"{mean:.3g}",
-            "–" if (many := times_noise_floor(comparison, stream)) is None else times(many),
             f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
             FINISH[stream.finish_reason or "cancelled"],
         )

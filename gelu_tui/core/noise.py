@@ -168,8 +168,8 @@ def _floor_sentences(comparison: Comparison) -> list[str]:
             f"{visible_line(comparison.reference.name)} has only one order of operations, "
             f"so {name} is the same function."
             if is_the_function_itself(control.variant.formula)
-            else f"{name} (the reference in another order of operations) has a KL of 0 "
-            f"at {_all_steps(floor.steps)}, so there is nothing to count the others by."
+            else f"{name} (the reference in another order of operations) has a KL of 0 at "
+            f"{_all_steps(floor.steps)}: rounding inside the functions does not reach the logits."
         )
         return [f"Noise floor: exactly 0; {why}"]
     said = (
