@@ -25,6 +25,7 @@ from gelu_tui.core.errors import ErrorInfo
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
     "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
+    "no_kl",
 )  # fmt: skip
 
 
@@ -249,6 +250,7 @@ class FakeEngine:
         ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
         forked: set[int] = set()
         self.ended.clear()
+        kl = 0.0 if self.scenario == "no_kl" else 0.001
         for step in range(max(map(len, texts))):
             self.sleep(self.step_s)
             self.misbehave(step)
@@ -258,7 +260,7 @@ class FakeEngine:
                     step,
                     seconds,
                     tuple(
-                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, 0.001, seconds)
+                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, kl, seconds)
                         for i, text in enumerate(texts)
                         if step < len(text)
                     ),
