@@ -21,11 +21,13 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo
 
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
     "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
+    "no_kl",
 )  # fmt: skip
 
 
@@ -222,7 +224,11 @@ class FakeEngine:
         self.max_tokens = command.max_tokens
         variants = parse_variants(command.activations)
         reference = resolve_reference(variants, command.reference, "gelu_approx")
-        infos = tuple(v.info(command.activation_precision, "gelu_approx") for v in variants)
+        variants, control = with_control(variants, reference, wanted=command.control)
+        infos = tuple(
+            v.info(command.activation_precision, "gelu_approx", control=i == control)
+            for i, v in enumerate(variants)
+        )
         self.emit(
             p.Started(
                 command.prompt,
@@ -259,6 +265,7 @@ class FakeEngine:
         forked: set[int] = set()
         self.ended.clear()
         self.forks.clear()
+        kl = 0.0 if self.scenario == "no_kl" else 0.001
         for step in range(max(map(len, texts))):
             self.sleep(self.step_s)
             self.misbehave(step)
@@ -268,7 +275,7 @@ class FakeEngine:
                     step,
                     seconds,
                     tuple(
-                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, 0.001, seconds)
+                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, kl, seconds)
                         for i, text in enumerate(texts)
                         if step < len(text)
                     ),

@@ -18,6 +18,7 @@ from gelu_tui.core.protocol import Precision, VariantInfo
 
 MAX_VARIANTS = 8
 DEFAULT_SET = ("gelu", "gelu_approx", "gelu_fast_approx", "keras_gelu_approx")
+CONTROL = "control"  # the variant that `--control` adds
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
 
@@ -91,10 +92,12 @@ class Variant:
         """What `parse_variant` takes to make this variant again."""
         return self.name if self.node is None else f"{self.name}={self.formula}"
 
-    def info(self, precision: Precision, native_activation: str) -> VariantInfo:
+    def info(
+        self, precision: Precision, native_activation: str, *, control: bool = False
+    ) -> VariantInfo:
         """This variant as the protocol and the documents name it."""
         native = self.node is None and self.name == native_activation
-        return VariantInfo(self.name, self.formula, precision, native)
+        return VariantInfo(self.name, self.formula, precision, native, control)
 
 
 def split_specs(values: Iterable[str]) -> list[str]:
@@ -138,6 +141,13 @@ def _own_formula(spec: str) -> Variant:
     if name in NAMES:
         raise UsageError(
             f"'{name}' is already the name of a built-in activation function.",
+            "Give your formula a name of its own.",
+            kind="formula",
+        )
+    if name == CONTROL:
+        # Also without --control: in saved runs and reports the name must mean one thing.
+        raise UsageError(
+            f"'{CONTROL}' is the name of the function that --control adds.",
             "Give your formula a name of its own.",
             kind="formula",
         )
@@ -329,6 +339,7 @@ def error_against_gelu(variant: Variant) -> tuple[float, float]:
 
 
 __all__ = [
+    "CONTROL",
     "DEFAULT_SET",
     "MAX_VARIANTS",
     "NAMES",

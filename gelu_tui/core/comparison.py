@@ -34,6 +34,7 @@ class Stream:
     first_divergent_token: int | None = None
     agreed: int = 0  # leading tokens known to equal the reference's
     kl: Peaks = field(default_factory=lambda: Peaks())  # in nats, while contexts are equal
+    kl_sums: list[float] = field(default_factory=list)  # KL of the first 1, 2, 3 … steps together
     fork: p.ForkFound | None = None
 
     @property
@@ -52,6 +53,12 @@ class Stream:
         if not self.steps or self.steps[-1].decode_s <= 0:
             return None
         return len(self.steps) / self.steps[-1].decode_s
+
+    def add_kl(self, step: int, kl: float) -> None:
+        """Take in the KL, in nats, of one more step."""
+        self.kl.add(kl)
+        if step == len(self.kl_sums):  # behind a gap steps cannot be paired by their number
+            self.kl_sums.append(kl + (self.kl_sums[-1] if step else 0.0))
 
     def recent_tps(self, window_s: float = 2.0) -> float | None:
         """Tokens a second over the last `window_s` of decoding; None before the second token.
@@ -196,7 +203,7 @@ class Comparison:
             stream.segments.append(step.text)
             stream.steps.append(step)
             if step.kl is not None:
-                stream.kl.add(step.kl)
+                stream.add_kl(len(stream.steps) - 1, step.kl)
         self._update_divergence()
 
     def _time_to_first_token(self, stream: Stream, step: p.StreamStep) -> float:
@@ -272,18 +279,6 @@ class Perspective:
     def first_divergent_token(self, stream: int) -> int | None:
         """The smallest step at which `stream` differs from the reference; None for itself."""
         return self._agreements[stream].first_divergent_token
-
-
-def noise_floor(comparison: Comparison) -> float | None:
-    """The KL, in nats, up to which a difference means nothing on this machine; None if unknown.
-
-    Where the self-check found rows of one function whose logits differ by up to d, their KL is at
-    most d²/2: it is ln E[e^δ] − E[δ] with δ from −d to d, which Hoeffding's lemma bounds.
-    """
-    if comparison.self_check is None:
-        return None
-    difference = comparison.self_check.max_logit_difference
-    return None if difference is None else difference**2 / 2
 
 
 def pairwise_first_divergent_tokens(streams: Sequence[Stream]) -> list[list[int | None]]:

@@ -11,6 +11,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.safe_text import escape_json
 
 SCHEMA = "gelu-tui.comparison/1"
@@ -65,7 +66,7 @@ class ForkDocument(msgspec.Struct, frozen=True):
 
 
 class VariantDocument(msgspec.Struct, frozen=True):
-    """One stream."""
+    """One stream; `mean_kl` and `times_noise_floor` as in `core.noise`."""
 
     name: str
     formula: str
@@ -80,6 +81,9 @@ class VariantDocument(msgspec.Struct, frozen=True):
     first_divergent_token: int | None
     steps: list[StepDocument]
     fork: ForkDocument | None
+    control: bool = False
+    mean_kl: float | None = None
+    times_noise_floor: float | None = None
 
 
 class ComparisonDocument(msgspec.Struct, frozen=True):
@@ -101,6 +105,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     peak_memory_bytes: int | None
     variants: list[VariantDocument]
     prompt_text: str = ""
+    noise_floor: NoiseFloor | None = None
 
 
 class StartUp(msgspec.Struct, frozen=True):
@@ -164,8 +169,9 @@ def document(
         timing=timing,
         self_check=comparison.self_check,
         peak_memory_bytes=(finished.peak_memory_bytes or None) if finished else None,
-        variants=[_variant(stream, status) for stream in comparison.streams],
+        variants=[_variant(comparison, stream, status) for stream in comparison.streams],
         prompt_text=started.prompt_text,
+        noise_floor=noise_floor(comparison),
     )
 
 
@@ -183,7 +189,7 @@ def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
     )
 
 
-def _variant(stream: Stream, status: p.Status | None) -> VariantDocument:
+def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) -> VariantDocument:
     unfinished: p.FinishReason = "failed" if status == "failed" else "cancelled"
     return VariantDocument(
         name=stream.name,
@@ -199,6 +205,9 @@ def _variant(stream: Stream, status: p.Status | None) -> VariantDocument:
         first_divergent_token=stream.first_divergent_token,
         steps=[StepDocument(s.logprob, s.margin, s.kl, s.text, s.decode_s) for s in stream.steps],
         fork=_fork(stream.fork),
+        control=stream.variant.control,
+        mean_kl=mean_kl(comparison, stream),
+        times_noise_floor=times_noise_floor(comparison, stream),
     )
 
 

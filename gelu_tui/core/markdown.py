@@ -11,7 +11,16 @@ from collections.abc import Iterable, Sequence
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.explanation import explain_verdict
-from gelu_tui.core.report import FINISH, FORK_LEFT, FORK_RIGHT, quoted, sites_sentence, stream_text
+from gelu_tui.core.noise import mean_kl, noise_sentences
+from gelu_tui.core.report import (
+    FINISH,
+    FORK_LEFT,
+    FORK_RIGHT,
+    marks,
+    quoted,
+    sites_sentence,
+    stream_text,
+)
 from gelu_tui.core.restore import restore, sampling_of
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.sampling_texts import sampling_words
@@ -36,6 +45,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         "The first divergent token is the first step, counted from 0, at which a stream's token "
         "differs from the reference's. KL (nats, against the reference) is the mean over the steps "
         "up to and including that one: until there both have read the same text.",
+        *map(escaped, noise_sentences(comparison)),
         *_forks(comparison),
         "## Texts",
         f"{FORK_LEFT}…{FORK_RIGHT} is the first divergent token.",
@@ -101,35 +111,26 @@ def _settings(document: ComparisonDocument) -> str:
 
 
 def _variants(comparison: Comparison) -> str:
-    header = ("function", "formula", "tokens", "first divergent token", "KL mean", "tok/s", "ended")
+    numbers = ("tokens", "first divergent token", "KL mean", "tok/s")
     rows = [
         (
-            stream.name + (" (native)" if stream.variant.native else ""),
+            stream.name + marks(stream.variant),
             stream.variant.formula,
             str(len(stream.tokens)),
             _divergence(comparison, stream),
-            _mean_kl(comparison, stream),
+            "–" if (mean := mean_kl(comparison, stream)) is None else f"{mean:.3g}",
             f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
             FINISH[stream.finish_reason or "cancelled"],
         )
         for stream in comparison.streams
     ]
-    return _table(header, rows, numbers=("tokens", "first divergent token", "KL mean", "tok/s"))
+    return _table(("function", "formula", *numbers, "ended"), rows, numbers)
 
 
 def _divergence(comparison: Comparison, stream: Stream) -> str:
     if stream is comparison.reference:
         return "reference"
     return "none" if stream.first_divergent_token is None else str(stream.first_divergent_token)
-
-
-def _mean_kl(comparison: Comparison, stream: Stream) -> str:
-    fork = stream.first_divergent_token
-    end = len(stream.steps) if fork is None else fork + 1
-    kls = [step.kl for step in stream.steps[:end] if step.kl is not None]
-    if stream is comparison.reference or not kls:
-        return "–"
-    return f"{sum(kls) / len(kls):.3g}"
 
 
 def _forks(comparison: Comparison) -> list[str]:

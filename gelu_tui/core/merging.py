@@ -10,6 +10,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import MAX_VARIANTS
 from gelu_tui.core.document import ComparisonDocument, StepDocument, VariantDocument
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.noise import mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.restore import restore, sampling_of
 from gelu_tui.core.sampling_texts import sampling_words
 
@@ -22,12 +23,12 @@ def merged(
     """The streams of both runs in one document; model, settings and reference are those of `one`.
 
     A stream of `other` is `NAME #ID` where `one` has its name too, followed by what its run did in
-    another way (`gelu #12 bfloat16`). It has KL and fork only if its run's reference is the same
-    stream as this one's: else they were measured against something that is not there. A stream that
-    reached its own run's lower limit of tokens counts as stopped, not as ended: it would have gone
-    on. Only if there are too many streams, those of `other` that `one` has token by token are left
-    out; `same in #ID` before the formula of each that stays tells of it. Times are those of both
-    runs together.
+    another way (`gelu #12 bfloat16`). It has KL and fork, and may be the control, only if its run's
+    reference is the same stream as this one's: else they were measured against something that is
+    not there. A stream that reached its own run's lower limit of tokens counts as stopped, not as
+    ended: it would have gone on. Only if there are too many streams, those of `other` that `one`
+    has token by token are left out; `same in #ID` before the formula of each that stays tells of
+    it. Times are those of both runs together.
 
     Raises `GeluError` where the model was fed different prompts, or where more than `MAX_VARIANTS`
     streams remain. `ids` name the runs in what is said.
@@ -51,12 +52,18 @@ def merged(
         peak_memory_bytes=max(peaks, default=None),
         variants=variants,
     )
-    divergent = [stream.first_divergent_token for stream in restore(document).streams]
+    comparison = restore(document)
     return replace(
         document,
+        noise_floor=noise_floor(comparison),
         variants=[
-            replace(variant, first_divergent_token=at)
-            for variant, at in zip(variants, divergent, strict=True)
+            replace(
+                variant,
+                first_divergent_token=stream.first_divergent_token,
+                mean_kl=mean_kl(comparison, stream),
+                times_noise_floor=times_noise_floor(comparison, stream),
+            )
+            for variant, stream in zip(variants, comparison.streams, strict=True)
         ],
     )
 
@@ -125,7 +132,10 @@ def _named_apart(
     ]
     if not differences and _is_same_reference(_reference(one), _reference(other)):
         return placed
-    return [replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None) for v in placed]
+    return [
+        replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
+        for v in placed
+    ]
 
 
 def _reference(document: ComparisonDocument) -> VariantDocument:

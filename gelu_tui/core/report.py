@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
+from gelu_tui.core.activations import CONTROL, NATIVE_OF, REGISTRY, Variant, error_against_gelu
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
+from gelu_tui.core.noise import noise_sentences
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.sampling_texts import sampling_words
 
@@ -98,6 +99,8 @@ def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableTyp
             parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
         parts.append(Text())
     parts += [_streams_table(comparison), Text()]
+    if noise := noise_sentences(comparison):
+        parts += [Text("\n".join(noise)), Text()]
     if forks := _forks(comparison):
         parts += [*forks, Text()]
     return Group(*parts, Text("\n".join(_footing(comparison, loaded)), style="dim"))
@@ -134,9 +137,8 @@ def _streams_table(comparison: Comparison) -> Table:
     table = _table("activation", *numbers, "ended", numbers=numbers)
     for stream in comparison.streams:
         kls = [step.kl for step in stream.steps if step.kl is not None]
-        native = " (native)" if stream.variant.native else ""
         table.add_row(
-            Text(visible_line(stream.name) + native),
+            Text(visible_line(stream.name) + marks(stream.variant)),
             str(len(stream.tokens)),
             f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
             _diverges_at(comparison, stream),
@@ -144,6 +146,13 @@ def _streams_table(comparison: Comparison) -> Table:
             FINISH[stream.finish_reason or "cancelled"],
         )
     return table
+
+
+def marks(variant: p.VariantInfo) -> str:
+    """What a function is in this comparison, in brackets behind its name."""
+    is_control = variant.control and variant.name != CONTROL
+    found = ["native"] * variant.native + ["control"] * is_control
+    return f" ({', '.join(found)})" if found else ""
 
 
 FINISH: Mapping[p.FinishReason, str] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.activations import NATIVE_OF, parse_variants, resolve_reference
+from gelu_tui.core.controls import check_room
 from gelu_tui.core.errors import UsageError
 
 MAX_TOKENS_LIMIT = 100_000
@@ -77,7 +78,10 @@ def compare_command(
         )
     check_sampling(sampling)
     variants = parse_variants(activations)
-    resolve_reference(variants, reference, None)
+    # Which function is native, only the engine knows.
+    references = {resolve_reference(variants, reference, native) for native in NATIVE_OF}
+    if control:
+        check_room(variants, references)
     return p.Compare(
         prompt=prompt,
         activations=tuple(activations),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import MAX_VARIANTS, REGISTRY
+from gelu_tui.core.activations import CONTROL, MAX_VARIANTS, REGISTRY
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import (
     SCHEMA,
@@ -80,7 +80,7 @@ def restore(document: ComparisonDocument) -> Comparison:
             prompt_tokens=document.prompt_tokens,
             variants=tuple(
                 # An own formula cannot have the name of a built-in function.
-                p.VariantInfo(v.name, v.formula, v.precision, native=v.name == native)
+                p.VariantInfo(v.name, v.formula, v.precision, v.name == native, v.control)
                 for v in document.variants
             ),
             reference=names.index(document.reference),
@@ -134,7 +134,9 @@ def command_of(document: ComparisonDocument) -> p.Compare:
     return p.Compare(
         prompt=document.prompt,
         activations=tuple(
-            v.name if v.name in REGISTRY else f"{v.name}={v.formula}" for v in document.variants
+            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
+            for v in document.variants
+            if not (v.control and v.name == CONTROL)  # it is added anew
         ),
         reference=document.reference,
         max_tokens=settings.max_tokens,
@@ -157,9 +159,9 @@ def sampling_of(settings: Settings) -> p.Sampling:
 def _fill(stream: Stream, index: int, saved: VariantDocument) -> None:
     stream.tokens.extend(saved.tokens)
     stream.segments.extend(step.text for step in saved.steps)
-    for step in saved.steps:
+    for number, step in enumerate(saved.steps):
         if step.kl is not None:
-            stream.kl.add(step.kl)
+            stream.add_kl(number, step.kl)
     stream.steps.extend(
         p.StreamStep(index, token, step.text, step.logprob, step.margin, step.kl, seconds)
         for token, step, seconds in zip(saved.tokens, saved.steps, _decode_s(saved), strict=True)

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import Variant, parse_variants, resolve_reference
+from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.choice import Chooser, seeded
@@ -43,6 +44,7 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
     variants = parse_variants(command.activations)
     native = loaded.info.native_activation
     reference = resolve_reference(variants, command.reference, native)
+    variants, control = with_control(variants, reference, wanted=command.control)
     text, tokens, chat = feed(loaded.tokenizer, command.prompt, command.chat)
     room = loaded.context_length - len(tokens)
     if room < 1:
@@ -56,7 +58,10 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
         prompt=command.prompt,
         prompt_text=text,
         prompt_tokens=tuple(tokens),
-        variants=tuple(v.info(command.activation_precision, native) for v in variants),
+        variants=tuple(
+            v.info(command.activation_precision, native, control=index == control)
+            for index, v in enumerate(variants)
+        ),
         reference=reference,
         max_tokens=min(command.max_tokens, room),
         schedule=command.schedule,

@@ -128,6 +128,13 @@ def setting_variations(
         )
     )
     found += _other_sampling(choices, shown)
+    found.append(
+        (
+            f"Control: {'off' if choices.control else 'on'}",
+            "The reference once more, in another order of operations: what rounding alone does.",
+            replace(choices, control=not choices.control),
+        )
+    )
     found.extend(
         (
             f"Tokens: {tokens}",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import exp
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, Stream, noise_floor
+from gelu_tui.core.activations import CONTROL
+from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.explanation import decided, percent
+from gelu_tui.core.noise import drawn_floor, is_suspicious, times, times_noise_floor
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sampling_texts import short_sampling
@@ -83,20 +85,27 @@ def rates(stream: Stream, *, running: bool) -> tuple[str, str]:
 
 
 def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> str:
-    """KL against the run's reference as a sparkline, its largest value, and the noise floor."""
+    """KL against the run's reference: a sparkline, its largest value, and the noise floor.
+
+    Against a control's floor the mean is told as a multiple of it.
+    """
     if stream is comparison.reference:
         return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
     values, largest = stream.kl.values, stream.kl.largest
     if largest is None:
         return ""
-    floor = noise_floor(comparison)
+    floor = drawn_floor(comparison)
     if width < _NARROW:
         words = f"KL {largest:.0e}" if largest < _SMALL else f"KL {largest:.2f}"
         words = words if largest else "KL 0"
     else:
         words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
+        words += ": engaged?" if is_suspicious(comparison, stream) else ""
     if floor is not None and width >= _FLOOR_WIDTH:
-        words += f" · floor {nats(floor)}"
+        multiple = times_noise_floor(comparison, stream)
+        words += (
+            f" · floor {nats(floor)}" if multiple is None else f" · mean {times(multiple)} × floor"
+        )
     room = width - len(words) - 1
     return f"{sparkline(values, min(room, len(values)), noise_floor=floor)} {words}"
 
@@ -193,7 +202,7 @@ def settings(
     """The settings of the next run; its functions too where the screen shows others."""
     names = [variant.name for variant in choices.variants()]
     parts = []
-    if shown is not None and names != [stream.name for stream in shown.streams]:
+    if shown is not None and names != _chosen(shown):
         parts.append(f"next: {', '.join(names)}")
     parts.append(_chat(choices.chat, loaded.has_chat_template if loaded else None))
     parts.append(f"{choices.max_tokens} tokens")
@@ -202,7 +211,14 @@ def settings(
         parts.append(drawn)
     parts.append(f"reference {choices.reference or _default_reference(names, loaded)}")
     parts.append(f"functions: {'model dtype' if _in_model_dtype(choices) else 'float32'}")
+    if choices.control:
+        parts.append("with a control")
     return [visible_line(part) for part in parts]
+
+
+def _chosen(shown: Comparison) -> list[str]:
+    """The names of the streams, without the control that the engine added."""
+    return [stream.name for stream in shown.streams if stream.name != CONTROL]
 
 
 def _default_reference(names: list[str], loaded: p.Loaded | None) -> str:

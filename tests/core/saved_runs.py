@@ -27,20 +27,36 @@ def run_comparison(
     texts: Mapping[str, Sequence[str]] = _TEXTS,
     formulas: Mapping[str, str] | None = None,
     finish: p.FinishReason = "length",
+    control: str = "",
+    kls: Mapping[str, Sequence[float | None]] | None = None,
 ) -> Comparison:
     """Streams that hold `texts` by name, each token's id made from its text; the first name is the
-    reference."""
+    reference, and `control` that of the control. `kls` has those of a stream, one a step."""
     infos = tuple(
-        p.VariantInfo(name, (formulas or {}).get(name, "f(x)"), "float32", name == "gelu_approx")
+        p.VariantInfo(
+            name,
+            (formulas or {}).get(name, "f(x)"),
+            "float32",
+            name == "gelu_approx",
+            name == control,
+        )
         for name in texts
     )
     comparison = Comparison.begin(
-        p.Started(prompt, prompt, (2, 5), infos, 0, 256, "lockstep", False)
+        p.Started(prompt, prompt, (2, 5), infos, 0, 256, "lockstep", False, control=bool(control))
     )
+    names = list(texts)
+
+    def kl(stream: int, step: int) -> float | None:
+        own = (kls or {}).get(names[stream])
+        return _kl(stream) if own is None else own[step]
+
     streams = list(texts.values())
     for step in range(max(map(len, streams))):
         said = tuple(
-            p.StreamStep(i, _id(stream[step]), stream[step], -0.5, 1.5, _kl(i), (step + 1) / 40)
+            p.StreamStep(
+                i, _id(stream[step]), stream[step], -0.5, 1.5, kl(i, step), (step + 1) / 40
+            )
             for i, stream in enumerate(streams)
             if step < len(stream)
         )
@@ -59,11 +75,15 @@ def run_document(
     status: p.Status = "completed",
     texts: Mapping[str, Sequence[str]] = _TEXTS,
     formulas: Mapping[str, str] | None = None,
+    control: str = "",
+    kls: Mapping[str, Sequence[float | None]] | None = None,
     created: datetime = datetime(2025, 11, 22, 0, 12, tzinfo=UTC),
 ) -> ComparisonDocument:
     """The document of such a comparison."""
     finish: p.FinishReason = "length" if status == "completed" else "cancelled"
-    comparison = run_comparison(prompt, texts=texts, formulas=formulas, finish=finish)
+    comparison = run_comparison(
+        prompt, texts=texts, formulas=formulas, finish=finish, control=control, kls=kls
+    )
     timing = p.Timing(1.5, 0.2, 0.125, 5, 120.0)
     comparison.apply(p.Finished(status, timing, 2 * 10**9))
     return document(comparison, LOADED, "float32", created=created)

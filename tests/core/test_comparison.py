@@ -13,7 +13,6 @@ from gelu_tui.core.comparison import (
     Comparison,
     Peaks,
     Perspective,
-    noise_floor,
     pairwise_first_divergent_tokens,
 )
 from gelu_tui.core.errors import ErrorInfo
@@ -335,12 +334,3 @@ def test_peaks_keep_the_largest_of_equal_shares(values: list[float]) -> None:
     assert peaks.values == [max(share) for share in shares]
     assert len(peaks.values) <= 512
     assert peaks.largest == max(values)
-
-
-def test_the_noise_floor_is_what_the_self_check_allows() -> None:
-    comparison = begin(2)
-    assert noise_floor(comparison) is None
-    for difference, floor in ((0.0, 0.0), (1e-3, 5e-7), (None, None)):
-        report = p.SelfCheckReport(2, 3, difference == 0, difference)
-        comparison.apply(p.SelfChecked(report))
-        assert noise_floor(comparison) == floor

@@ -71,6 +71,54 @@ def test_kl_by_hand() -> None:
     assert kl_divergence(r, v) == pytest.approx(0.25 * math.log(2), rel=1e-5)
 
 
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+@pytest.mark.parametrize("x", [-3.0, 0.0, 0.5, 6.0])
+@pytest.mark.parametrize("y", [-2.0, 0.5, 0.50390625, 9.0])
+def test_kl_of_two_tokens_is_that_of_two_coins(x: float, y: float) -> None:
+    r, v = (Distribution.of(np.array([0, logit], np.float32)) for logit in (x, y))
+    p, q = sigmoid(x), sigmoid(y)
+    expected = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    assert kl_divergence(r, v) == pytest.approx(expected, rel=1e-5, abs=1e-15)
+    assert r.probability(1) == pytest.approx(p, rel=1e-6)
+    assert r.logprob(0) == pytest.approx(-math.log1p(math.exp(x)), rel=1e-6)
+    assert r.margin(1) == -r.margin(0) == x
+    assert r.rank(1) == (0 if x > 0 else 1)
+
+
+@pytest.mark.parametrize("size", [2, 3, 1000])
+@pytest.mark.parametrize("power", [-20, -12, -6, -3, 0, 2, 4])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_kl_of_even_chances_with_one_token_moved(size: int, power: int, sign: float) -> None:
+    """ln((n − 1 + e^d)/n) − d/n, near d²/2 · (n − 1)/n² for a small d."""
+    d = sign * 2.0**power
+    even, moved = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    moved[size // 2] = d
+    r, v = Distribution.of(even), Distribution.of(moved)
+    small = d * d / 2 * (size - 1) / size**2
+    expected = small if power < -12 else math.log1p(math.expm1(d) / size) - d / size
+    assert kl_divergence(r, v) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_constant_added_to_all_logits_is_no_difference() -> None:
+    values = logits(2)
+    for shift in (0.25, 8.0, -24.0):
+        r, v = Distribution.of(values), Distribution.of(values + np.float32(shift))
+        assert 0.0 <= kl_divergence(r, v) < 1e-12
+        assert v.logprob(3) == pytest.approx(r.logprob(3), rel=1e-5)
+
+
+def test_even_chances() -> None:
+    even = Distribution.of(np.zeros(VOCABULARY, np.float32))
+    assert even.logprob(77) == pytest.approx(-math.log(VOCABULARY), rel=1e-12)
+    assert even.probability(77) == pytest.approx(1 / VOCABULARY, rel=1e-12)
+    assert even.margin(77) == 0.0
+    assert even.rank(77) == 77
+    assert even.top(3) == [0, 1, 2]
+
+
 @given(st.integers(0, 50), st.floats(0, 20), st.integers(2, 400))
 def test_kl_is_never_negative(seed: int, scale: float, size: int) -> None:
     reference = logits(seed, size)

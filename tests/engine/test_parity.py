@@ -80,31 +80,6 @@ def test_the_sliding_window_was_exceeded() -> None:
 IN_BFLOAT16 = [family for family in tiny_models.CONFIGS if "experts" not in family]
 
 
-@pytest.mark.parametrize(
-    ("family", "dtype"),
-    [
-        *((family, "float32") for family in tiny_models.CONFIGS),
-        *((family, "bfloat16") for family in IN_BFLOAT16),
-    ],
-)
-def test_same_function_on_all_rows_is_bit_identical(
-    family: str, dtype: str, tmp_path: Path
-) -> None:
-    stored = getattr(mx, dtype)
-    loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=stored), dtype)
-    names = ("gelu_approx", *(f"again{i}=gelu_approx(x)" for i in range(7)))
-    for rows in (2, 4, 8):
-        comparison = in_process.compare(loaded, p.Compare(PROMPTS[0], names[:rows], max_tokens=12))
-        assert comparison.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
-        for stream in comparison.streams[1:]:
-            assert stream.first_divergent_token is None
-            assert {step.kl for step in stream.steps} == {0.0}
-            assert stream.tokens == comparison.reference.tokens
-            assert [s.logprob for s in stream.steps] == [
-                s.logprob for s in comparison.reference.steps
-            ]
-
-
 @pytest.mark.parametrize("family", IN_BFLOAT16)
 def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
     family: str, tmp_path: Path

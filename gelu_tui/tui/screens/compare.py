@@ -16,8 +16,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.noise import suspicions
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels, status
 from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
@@ -177,8 +179,9 @@ class CompareScreen(TellingScreen):
     @on(Board.Reordered)
     async def _take_order(self, message: Board.Reordered) -> None:
         specs = {variant.name: variant.spec for variant in self.choices.variants()}
-        if sorted(message.names) == sorted(specs):
-            ordered = tuple(specs[name] for name in message.names)
+        names = [name for name in message.names if name != CONTROL]  # it is no choice
+        if sorted(names) == sorted(specs):
+            ordered = tuple(specs[name] for name in names)
             self.choices = replace(self.choices, activations=ordered)
 
     @on(TokenPane.Chosen)
@@ -294,6 +297,8 @@ class CompareScreen(TellingScreen):
             self.query_one(Notice).show_error(finished.error)
         else:
             self.query_one(Notice).clear_awaited()
+            if self.comparison is not None and (said := suspicions(self.comparison)):
+                self.say(" ".join(said))
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:

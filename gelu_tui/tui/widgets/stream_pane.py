@@ -7,6 +7,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Perspective
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels
@@ -69,6 +70,7 @@ class StreamPane(Vertical):
         if variant is None:
             return
         mark = f" {labels.NATIVE_MARK} native" if variant.native else ""
+        mark += " · control" if variant.control and variant.name != CONTROL else ""
         self.border_title = Content.assemble(
             (f" {place + 1} ", "dim"),
             (visible_line(variant.name), "bold"),

@@ -1,0 +1,205 @@
+"""The noise floor of a comparison: how much KL comes from rounding alone.
+
+It is the KL of the control, which differs from the reference in the order of its operations only
+(`core.controls`). What another variant has above it is the formula's doing; what it has below is
+not. All is in nats, over the steps where the contexts are still equal.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import NAMES, REGISTRY, evaluate_float
+from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.controls import is_the_function_itself
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.expressions import Node, parse
+from gelu_tui.core.safe_text import visible_line
+
+# Two formulas differ if they do by more than this share of x, or of 1 near 0: that much shows in
+# float32. Where most inputs of a model lie.
+_DIFFERENCE = 1e-5
+_PROBE = [step / 8 for step in range(-64, 65)]
+
+
+class NoiseFloor(msgspec.Struct, frozen=True):
+    """The KL of the stream `control` against the reference, over its first `steps` steps."""
+
+    control: str
+    mean_kl: float
+    max_kl: float
+    steps: int
+
+
+def noise_floor(comparison: Comparison) -> NoiseFloor | None:
+    """The floor as far as it is known; None without a control, or before its first step."""
+    control = _control(comparison)
+    if control is None:
+        return None
+    mean, largest = mean_kl(comparison, control), control.kl.largest
+    if mean is None or largest is None:
+        return None
+    return NoiseFloor(control.name, mean, largest, compared_steps(comparison, control))
+
+
+def compared_steps(comparison: Comparison, stream: Stream) -> int:
+    """How many steps, from the first on, have a KL: until the contexts part; 0 of the reference."""
+    if stream is comparison.reference:
+        return 0
+    fork, known = stream.first_divergent_token, len(stream.kl_sums)
+    return known if fork is None else min(known, fork + 1)
+
+
+def mean_kl(comparison: Comparison, stream: Stream) -> float | None:
+    """Mean KL over `compared_steps`; None if there are none."""
+    return _mean(stream, compared_steps(comparison, stream))
+
+
+def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
+    """A stream's mean KL over the control's, over the steps that both have.
+
+    None for reference and control themselves, and where the control's is 0 or not known.
+    """
+    control = _control(comparison)
+    if control is None or stream is control:
+        return None
+    steps = _shared_steps(comparison, stream, control)
+    floor, mean = _mean(control, steps), _mean(stream, steps)
+    return mean / floor if floor and mean is not None else None
+
+
+def drawn_floor(comparison: Comparison) -> float | None:
+    """The KL up to which a difference means nothing; None if unknown.
+
+    The control's mean if there is a control. Else what the self-check allows: where rows of one
+    function have logits that differ by up to d, their KL is at most d²/2: it is ln E[e^δ] − E[δ]
+    with δ from −d to d, which Hoeffding's lemma bounds.
+    """
+    floor = noise_floor(comparison)
+    if floor is not None:
+        return floor.mean_kl
+    if comparison.self_check is None:
+        return None
+    difference = comparison.self_check.max_logit_difference
+    return None if difference is None else difference**2 / 2
+
+
+def _control(comparison: Comparison) -> Stream | None:
+    return next((stream for stream in comparison.streams if stream.variant.control), None)
+
+
+def _shared_steps(comparison: Comparison, one: Stream, other: Stream) -> int:
+    return min(compared_steps(comparison, one), compared_steps(comparison, other))
+
+
+def _mean(stream: Stream, steps: int) -> float | None:
+    return stream.kl_sums[steps - 1] / steps if steps else None
+
+
+# --- was it really engaged? -----------------------------------------------------------------------
+
+
+def is_suspicious(comparison: Comparison, stream: Stream) -> bool:
+    """Whether KL is exactly 0 throughout although the formula differs from the reference's."""
+    return (
+        mean_kl(comparison, stream) == 0
+        and not stream.variant.control
+        and _differ(stream.variant, comparison.reference.variant)
+    )
+
+
+@lru_cache(maxsize=64)
+def _differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
+    """Whether two formulas differ by more than rounding; not if one of them cannot be read."""
+    a, b = _node(one), _node(other)
+    if a is None or b is None:
+        return False
+    return any(
+        abs(evaluate_float(a, x) - evaluate_float(b, x)) > _DIFFERENCE * max(1.0, abs(x))
+        for x in _PROBE
+    )
+
+
+def _node(variant: p.VariantInfo) -> Node | None:
+    try:
+        if variant.name in REGISTRY:
+            return parse(REGISTRY[variant.name].expression)
+        return parse(variant.formula, NAMES)
+    except UsageError:  # of runs put side by side the formula says more than the formula
+        return None
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def noise_sentences(comparison: Comparison) -> list[str]:
+    """The floor, every other variant as a multiple of it, and what may not have been engaged."""
+    return [*_floor_sentences(comparison), *suspicions(comparison)]
+
+
+def suspicions(comparison: Comparison) -> list[str]:
+    """A sentence for each suspicious stream."""
+    return [
+        f"KL of {visible_line(stream.name)} is exactly 0 at "
+        f"{_all_steps(compared_steps(comparison, stream))} although its formula differs from the "
+        "reference's: was it really engaged?"
+        for stream in comparison.streams
+        if is_suspicious(comparison, stream)
+    ]
+
+
+def times(multiple: float) -> str:
+    """A multiple with two digits that mean something: 0.52, 5.3, 5,300, 2.1e+09."""
+    if multiple >= 1e7 or 0 < multiple < 0.01:
+        return f"{multiple:.1e}"
+    return f"{float(f'{multiple:.1e}'):,.10g}"
+
+
+def _floor_sentences(comparison: Comparison) -> list[str]:
+    floor, control = noise_floor(comparison), _control(comparison)
+    if floor is None or control is None:
+        return []
+    name = visible_line(floor.control)
+    if floor.max_kl == 0:
+        why = (
+            f"{visible_line(comparison.reference.name)} has only one order of operations, "
+            f"so {name} is the same function."
+            if is_the_function_itself(control.variant.formula)
+            else f"{name} (the reference in another order of operations) has a KL of 0 at "
+            f"{_all_steps(floor.steps)}: rounding inside the functions does not reach the logits."
+        )
+        return [f"Noise floor: exactly 0; {why}"]
+    said = (
+        f"Noise floor: {name} (the reference in another order of operations) has a mean KL of "
+        f"{floor.mean_kl:.2g} nats over {_steps(floor.steps)}, at most {floor.max_kl:.2g}."
+    )
+    others = [
+        f"{visible_line(stream.name)} {_multiple(comparison, stream, control)}"
+        for stream in comparison.streams
+        if stream is not control and compared_steps(comparison, stream)
+    ]
+    if not others:
+        return [said]
+    return [
+        said,
+        f"Mean KL as a multiple of it, over the steps that both have: {', '.join(others)}.",
+    ]
+
+
+def _multiple(comparison: Comparison, stream: Stream, control: Stream) -> str:
+    multiple = times_noise_floor(comparison, stream)
+    if multiple is not None:
+        return f"{times(multiple)} ×"
+    steps = _shared_steps(comparison, stream, control)
+    return f"– (the floor is 0 over {_steps(steps)})"
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count:,} steps"
+
+
+def _all_steps(count: int) -> str:
+    return "its only step" if count == 1 else f"all {count:,} steps"
