@@ -10,6 +10,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "load": "Loading",
     "prefill": "Reading the prompt:",
     "self_check": "Checking",
+    "score": "Scoring",
     "bench": "Measuring",
 }
 

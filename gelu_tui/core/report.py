@@ -19,6 +19,7 @@ from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import explain, explain_verdict
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.tables import plain_table as _table
 
 # A shape around the first divergent token, so that it reads without colour too.
 FORK_LEFT, FORK_RIGHT = "►", "◄"
@@ -120,14 +121,6 @@ def _heading(comparison: Comparison, stream: Stream) -> list[RenderableType]:
 # --- tables of a comparison -----------------------------------------------------------------------
 
 
-def _table(*headers: str, numbers: Sequence[str] = ()) -> Table:
-    """A table without lines; `numbers` are the headers of columns that align at the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
-    return table
-
-
 def _streams_table(comparison: Comparison) -> Table:
     numbers = ("tokens", "tok/s", "diverges at", "largest KL")
     table = _table("activation", *numbers, "ended", numbers=numbers)
@@ -197,17 +190,17 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     ]
     if rate := comparison.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")
-    lines = [
-        visible_line(
-            f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {loaded.device}"
-        ),
-        " · ".join(how),
-    ]
+    lines = [model_line(model, loaded.device), " · ".join(how)]
     if (check := comparison.self_check) is not None:
         lines.append(self_check_sentence(check))
     if comparison.finished is None or comparison.finished.status == "cancelled":
         lines.append("Interrupted: this is what there was.")
     return lines
+
+
+def model_line(model: p.ModelInfo, device: str) -> str:
+    """What was computed, and on what."""
+    return visible_line(f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {device}")
 
 
 def _quantized(model: p.ModelInfo) -> str:
