@@ -112,7 +112,10 @@ def _kl(variant: ScoredVariant) -> KlStatistics:
 def _number(form: str, value: float | None) -> str:
     if value is None:
         return _NOTHING
-    return "0" if value == 0 else form.format(value).replace("-", "−")
+    if value == 0:
+        return "0"
+    shown = form.format(value)
+    return (shown if float(shown) else shown.removeprefix("-")).replace("-", "−")
 
 
 def _times(factor: float | None) -> str:
