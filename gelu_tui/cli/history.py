@@ -52,7 +52,7 @@ def print_history(
 
 def print_run(run: str, output_format: str, color: str) -> None:
     """Print a run in full. Raises `GeluError`."""
-    document = _document(run)
+    document = saved_run(run)
     if output_format == "json":
         o.print_json(document, indent=2)
     elif output_format == "markdown":
@@ -75,9 +75,8 @@ def open_run(run: str, file: SettingsFile, **options: Any) -> int:
     """Open a run in the app; its settings are those of the next run. Raises `GeluError`."""
     from gelu_tui.cli.app import open_app
 
-    document = _document(run)
+    document = saved_run(run)
     command = command_of(document)
-    dtype = document.model.dtype
     chosen = o.ComparisonOptions(
         model=document.model.id,
         activations=command.activations,
@@ -93,9 +92,15 @@ def open_run(run: str, file: SettingsFile, **options: Any) -> int:
         min_p=command.sampling.min_p,
         control=command.control,
         replay=command.replay,
-        dtype=dtype if dtype in _DTYPES else None,
+        dtype=dtype_of(document),
     )
     return open_app(None, chosen, file, saved=document, **options)
+
+
+def dtype_of(document: ComparisonDocument) -> str | None:
+    """The dtype to load a run's model with again."""
+    dtype = document.model.dtype
+    return dtype if dtype in _DTYPES else None
 
 
 @contextlib.contextmanager
@@ -109,8 +114,8 @@ def _history() -> Iterator[History]:
             o.complain(notice)
 
 
-def _document(run: str) -> ComparisonDocument:
-    """A saved run by its id, or a document in a file."""
+def saved_run(run: str) -> ComparisonDocument:
+    """A saved run by its id, `last`, or a document in a file. Raises `GeluError`."""
     if run == "last" or run.isdecimal():
         with _history() as history:
             return history.load(history.last() if run == "last" else int(run[:18]))

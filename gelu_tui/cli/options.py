@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -40,29 +40,45 @@ class SettingOption(click.Option):
         return extra
 
 
+model_option = click.option(
+    "--model",
+    cls=SettingOption,
+    metavar="MODEL",
+    help="demo, a folder, or the id of a model on the hub.",
+)
+_activations = click.option(
+    "-a",
+    "--activations",
+    cls=SettingOption,
+    multiple=True,
+    metavar="NAMES",
+    help="Functions to compare, comma separated, in order; NAME=EXPRESSION is one of your own. "
+    "May be repeated.",
+)
+_reference = click.option(
+    "--reference",
+    cls=SettingOption,
+    unset="the model's own if chosen, else the first",
+    metavar="NAME",
+    help="The one that the others are compared with.",
+)
+_activation_precision = click.option(
+    "--activation-precision",
+    cls=SettingOption,
+    type=click.Choice(["float32", "model"]),
+    help="Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
+)
+dtype_option = click.option(
+    "--dtype",
+    cls=SettingOption,
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    unset="as stored; float32 on a CPU",
+    help="For floating weights.",
+)
 _COMPARISON = (
-    click.option(
-        "--model",
-        cls=SettingOption,
-        metavar="MODEL",
-        help="demo, a folder, or the id of a model on the hub.",
-    ),
-    click.option(
-        "-a",
-        "--activations",
-        cls=SettingOption,
-        multiple=True,
-        metavar="NAMES",
-        help="Functions to compare, comma separated, in order; NAME=EXPRESSION is one of your own. "
-        "May be repeated.",
-    ),
-    click.option(
-        "--reference",
-        cls=SettingOption,
-        unset="the model's own if chosen, else the first",
-        metavar="NAME",
-        help="The one that the others are compared with.",
-    ),
+    model_option,
+    _activations,
+    _reference,
     click.option(
         "--max-tokens",
         cls=SettingOption,
@@ -83,12 +99,7 @@ _COMPARISON = (
         unset="chat if there is one",
         help="Use the chat template, or feed the prompt as it is.",
     ),
-    click.option(
-        "--activation-precision",
-        cls=SettingOption,
-        type=click.Choice(["float32", "model"]),
-        help="Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
-    ),
+    _activation_precision,
     click.option(
         "--temperature",
         cls=SettingOption,
@@ -136,13 +147,7 @@ _COMPARISON = (
         cls=SettingOption,
         help="Replay each fork in float32, to tell whether the formula or rounding made it.",
     ),
-    click.option(
-        "--dtype",
-        cls=SettingOption,
-        type=click.Choice(["float32", "bfloat16", "float16"]),
-        unset="as stored; float32 on a CPU",
-        help="For floating weights.",
-    ),
+    dtype_option,
 )
 
 _COMMON = (
@@ -171,9 +176,10 @@ def _all(options: tuple[Callable[[Any], Any], ...]) -> Callable[[_F], _F]:
 
 
 comparison_options = _all(_COMPARISON)
+model_and_functions = _all(
+    (model_option, _activations, _reference, _activation_precision, dtype_option)
+)
 common_options = _all(_COMMON)
-model_option = _COMPARISON[0]
-dtype_option = _COMPARISON[-1]
 color_option = _COMMON[0]
 refresh_option = click.option(
     "--refresh",
@@ -244,21 +250,8 @@ class ComparisonOptions:
         """From the options of the command that runs now. Raises `UsageError`."""
         from gelu_tui.core.activations import split_specs
 
-        values["activations"] = tuple(split_specs(values["activations"]))
-        options = cls(**values)
-        return options._without_a_reference_of_other_functions()
-
-    def _without_a_reference_of_other_functions(self) -> ComparisonOptions:
-        """The settings file's reference belongs to its own functions, not to those typed now."""
-        from gelu_tui.core.activations import parse_variants, resolve_reference
-
-        source = click.get_current_context().get_parameter_source
-        if source("reference") is ParameterSource.DEFAULT_MAP:
-            try:
-                resolve_reference(parse_variants(self.activations), self.reference, None)
-            except UsageError:
-                return ComparisonOptions(**{**asdict(self), "reference": None})
-        return self
+        values["activations"] = specs = tuple(split_specs(values["activations"]))
+        return cls(**{**values, "reference": chosen_reference(specs, values["reference"])})
 
     @property
     def sampling(self) -> p.Sampling:
@@ -303,6 +296,26 @@ class ComparisonOptions:
             control=self.control,
             replay=self.replay,
         )
+
+
+def chosen_reference(specs: Sequence[str], reference: str | None) -> str | None:
+    """The reference of the command that runs now. Raises `UsageError`.
+
+    The settings file's belongs to its own functions, not to others that were typed.
+    """
+    from gelu_tui.core.activations import parse_variants, resolve_reference
+
+    if was_given("reference", ParameterSource.DEFAULT_MAP):
+        try:
+            resolve_reference(parse_variants(specs), reference, None)
+        except UsageError:
+            return None
+    return reference
+
+
+def was_given(name: str, source: ParameterSource = ParameterSource.COMMANDLINE) -> bool:
+    """Whether an option of the command that runs now has its value from there."""
+    return click.get_current_context().get_parameter_source(name) is source
 
 
 def no_color(color: str) -> bool:

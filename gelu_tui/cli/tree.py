@@ -133,6 +133,44 @@ def run(
     )
 
 
+@tree.command("score", short_help="Teacher-forced statistics over a text.")
+@click.option("--text", metavar="FILE", help="The text; '-' reads it from stdin.")
+@click.option(
+    "--run",
+    metavar="ID",
+    help="Instead of a text: a saved run's prompt and what its reference made of it. `last`, or a "
+    "file that `run --format json` wrote; model and functions are the run's unless given.",
+)
+@o.model_and_functions
+@click.option(
+    "--control/--no-control",
+    "control_added",  # on here, whatever the settings say for comparisons
+    default=True,
+    show_default=True,
+    help="Add a function that differs from the reference in the order of operations only: the "
+    "noise floor.",
+)
+@click.option(
+    "--context",
+    cls=o.SettingOption,
+    unset="512, or the model's context if smaller",
+    type=int,
+    metavar="N",
+    help="Tokens of a window, BOS included.",
+)
+@o.text_or_json_option
+@o.common_options
+def score(control_added: bool, **options: Any) -> int:
+    """Feed one text to all functions and compare what each makes of every token.
+
+    The text is cut into windows, and each begins with BOS; every token that has another one before
+    it in its window is scored.
+    """
+    from gelu_tui.cli.score import run_score
+
+    return run_score(control=control_added, **options)
+
+
 @tree.command("history", short_help="List the saved runs, or delete one.")
 @click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
 @click.option(

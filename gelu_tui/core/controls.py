@@ -52,26 +52,34 @@ def is_the_function_itself(formula: str) -> bool:
 
 
 def with_control(
-    variants: Sequence[Variant], reference: int, *, wanted: bool
+    variants: Sequence[Variant],
+    reference: int,
+    *,
+    wanted: bool,
+    limit: int | None = MAX_VARIANTS,
 ) -> tuple[list[Variant], int | None]:
     """The variants, with the reference's control added if it is wanted and not among them.
 
-    Second is the control's index, None if there is none. Raises `UsageError` where it has no room.
+    Second is the control's index, None if there is none. Raises `UsageError` where there would be
+    more than `limit`.
     """
     chosen = _chosen_control(variants, reference)
     if chosen is not None or not wanted:
         return list(variants), chosen
-    check_room(variants, [reference])
+    if limit is not None:
+        check_room(variants, [reference], limit)
     return [*variants, control_of(variants[reference])], len(variants)
 
 
-def check_room(variants: Sequence[Variant], references: Iterable[int]) -> None:
+def check_room(
+    variants: Sequence[Variant], references: Iterable[int], limit: int = MAX_VARIANTS
+) -> None:
     """Raise `UsageError` if the control has no room, whichever of `references` it will be."""
     needed = all(_chosen_control(variants, reference) is None for reference in references)
-    if needed and len(variants) >= MAX_VARIANTS:
+    if needed and len(variants) >= limit:
         raise UsageError(
             f"With {len(variants)} activation functions there is no room for a control.",
-            f"Choose at most {MAX_VARIANTS - 1}, or leave out --control.",
+            f"Choose at most {limit - 1}, or leave out --control.",
             kind="too_many_variants",
         )
 

@@ -197,6 +197,22 @@ class Replay(Command, frozen=True, tag="replay"):
     """
 
 
+class Score(Command, frozen=True, tag="score"):
+    """Feed one text to several activation functions and compare what each makes of every token.
+
+    Either `text`, or `tokens` as a model was fed them. `activations`, `reference` and `control` as
+    in `Compare`; `context` is the length of a window in tokens, None for the usual one.
+    """
+
+    activations: tuple[str, ...]
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    reference: str | None = None
+    activation_precision: Precision = "float32"
+    control: bool = True
+    context: int | None = None
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop what is running; with nothing running it does nothing."""
 
@@ -205,7 +221,7 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
 
 
-AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Replay | Cancel | Shutdown
+AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Score | Replay | Cancel | Shutdown
 
 
 # --- events -----------------------------------------------------------------------------------
@@ -386,6 +402,61 @@ class Finished(Event, frozen=True, tag="finished"):
     error: ErrorInfo | None = None
 
 
+class ScoreStarted(Event, frozen=True, tag="score_started"):
+    """A scoring begins: everything that was resolved from the command.
+
+    `tokens` are those of the text, without BOS; `positions` those of them that will be scored.
+    `context` is the length of a window in tokens, BOS included.
+    """
+
+    variants: tuple[VariantInfo, ...]
+    reference: int
+    tokens: int
+    windows: int
+    positions: int
+    context: int
+
+
+class ScoredRow(msgspec.Struct, frozen=True, gc=False):
+    """One variant at the positions of a chunk.
+
+    `logprob` is ln p of the text's own token, `kl` nats against the reference, `same_top` whether
+    both hold the same token for the most probable.
+    """
+
+    variant: int
+    logprob: tuple[float, ...]
+    kl: tuple[float, ...]
+    same_top: tuple[bool, ...]
+
+
+class ScoreChunk(Event, frozen=True, tag="score_chunk"):
+    """The next positions of a scoring, of the reference and of every variant that has not failed.
+
+    `top_probability` is the reference's, of its most probable token.
+    """
+
+    logprob: tuple[float, ...]
+    top_probability: tuple[float, ...]
+    rows: tuple[ScoredRow, ...]
+
+
+class ScoreFailed(Event, frozen=True, tag="score_failed"):
+    """One variant cannot be scored any further; the others go on."""
+
+    variant: int
+    error: ErrorInfo
+
+
+class ScoreFinished(Event, frozen=True, tag="score_finished"):
+    """A scoring ended, one way or another; `seconds` without the load."""
+
+    status: Status
+    seconds: float
+    peak_memory_bytes: int
+    error: ErrorInfo | None = None
+
+
 class BenchRow(msgspec.Struct, frozen=True):
     """One measured way of decoding; seconds and rates are medians over the rounds.
 
@@ -421,7 +492,10 @@ class Failed(Event, frozen=True, tag="failed"):
 
 
 class Cancelled(Event, frozen=True, tag="cancelled"):
-    """A load, a fetch or a bench was cancelled; a cancelled comparison ends with `Finished`."""
+    """A load, a fetch or a bench was cancelled, or a command that had not begun.
+
+    A comparison that was cancelled ends with `Finished`, a scoring with `ScoreFinished`.
+    """
 
     command: str
 
@@ -440,6 +514,10 @@ AnyEvent = (
     | StreamFinished
     | SelfChecked
     | Finished
+    | ScoreStarted
+    | ScoreChunk
+    | ScoreFailed
+    | ScoreFinished
     | BenchReport
     | Failed
     | Cancelled

@@ -21,6 +21,7 @@ from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.noise import noise_sentences
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.sampling_texts import sampling_words
+from gelu_tui.core.tables import plain_table as _table
 
 # A shape around the first divergent token, so that it reads without colour too.
 FORK_LEFT, FORK_RIGHT = "►", "◄"
@@ -124,14 +125,6 @@ def _heading(comparison: Comparison, stream: Stream) -> list[RenderableType]:
 # --- tables of a comparison -----------------------------------------------------------------------
 
 
-def _table(*headers: str, numbers: Sequence[str] = ()) -> Table:
-    """A table without lines; `numbers` are the headers of columns that align at the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
-    return table
-
-
 def _streams_table(comparison: Comparison) -> Table:
     numbers = ("tokens", "tok/s", "diverges at", "largest KL")
     table = _table("activation", *numbers, "ended", numbers=numbers)
@@ -209,14 +202,7 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     ]
     if rate := comparison.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")
-    lines = [
-        visible_line(
-            f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {loaded.device}"
-        ),
-        " · ".join(how),
-    ]
-    if model.sites:
-        lines.append(f"The function acts in {sites_sentence(model.sites)}.")
+    lines = [*model_lines(model, loaded.device), " · ".join(how)]
     if (check := comparison.self_check) is not None:
         lines.append(self_check_sentence(check))
     if comparison.finished is None or comparison.finished.status == "cancelled":
@@ -227,6 +213,13 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
 def sites_sentence(sites: Mapping[str, int]) -> str:
     """`18 × feed-forward, 18 × per-layer gate`."""
     return visible_line(", ".join(f"{count} × {name}" for name, count in sites.items()))
+
+
+def model_lines(model: p.ModelInfo, device: str) -> list[str]:
+    """What was computed, on what, and where the function acted."""
+    line = f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {device}"
+    sites = [f"The function acts in {sites_sentence(model.sites)}."] if model.sites else []
+    return [visible_line(line), *sites]
 
 
 def _quantized(model: p.ModelInfo) -> str:

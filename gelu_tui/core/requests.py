@@ -94,3 +94,35 @@ def compare_command(
         control=control,
         replay=replay,
     )
+
+
+def score_command(
+    activations: Sequence[str],
+    *,
+    text: str = "",
+    tokens: Sequence[int] = (),
+    reference: str | None = None,
+    activation_precision: p.Precision = "float32",
+    control: bool = True,
+    context: int | None = None,
+) -> p.Score:
+    """Check the parts and return the command. Raises `UsageError`."""
+    if not tokens and not text.strip():
+        raise UsageError("The text is empty.", "Give some text to score.", kind="empty_text")
+    if context is not None and context < 2:
+        raise UsageError(
+            f"A window of {context} tokens has no token with another one before it.",
+            "Choose 2 or more.",
+            kind="context",
+        )
+    variants = parse_variants(activations)
+    resolve_reference(variants, reference, None)
+    return p.Score(
+        activations=tuple(activations),
+        text=text,
+        tokens=tuple(tokens),
+        reference=reference,
+        activation_precision=activation_precision,
+        control=control,
+        context=context,
+    )

@@ -105,15 +105,15 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def prefill_chunk() -> int:
-    """Prompt tokens in one forward pass.
+def prefill_chunk(dtype: str = "float32") -> int:
+    """Prompt tokens in one forward pass of a model of this dtype.
 
     On a GPU mlx-lm's own 2048. On a CPU a chunk takes seconds, and a cancel waits for it: small,
-    and smaller still with the bundled BLAS.
+    and smaller still without a real BLAS, which computes in float32 only.
     """
     if on_gpu():
         return 2048
-    return 256 if preloaded_blas() else 16
+    return 256 if preloaded_blas() and dtype == "float32" else 16
 
 
 def prepare() -> None:

@@ -159,6 +159,8 @@ class Session:
                     self._render_prompt(job.command)
                 case p.Bench():
                     self._bench(job.command, job)
+                case p.Score():
+                    self._score(job.command, job)
         except Exception as error:  # the engine outlives whatever a command runs into
             self._emit(p.Failed(explain(error), tag))
 
@@ -228,6 +230,11 @@ class Session:
             self._emit(bench(self._require_model(), command, self._emit, job.cancelled))
         except Interrupted:
             self._emit(p.Cancelled("bench"))
+
+    def _score(self, command: p.Score, job: Job) -> None:
+        from gelu_tui.engine.score import score
+
+        score(self._require_model(), command, self._emit, job.cancelled)
 
     def _require_model(self) -> LoadedModel:
         if self._loaded is None:

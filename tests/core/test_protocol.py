@@ -25,6 +25,8 @@ COMMANDS: list[p.AnyCommand] = [
     p.RenderPrompt("空が\n青い", True),
     p.Replay(),
     p.Bench("Hi", 1, 2, (3,)),
+    p.Score(("gelu", "a=max(x,0)"), "空が\n青い"),
+    p.Score(("gelu",), "", (2, 3), "gelu", "model", False, 64),
     p.Cancel(),
     p.Shutdown(),
 ]
@@ -59,6 +61,10 @@ EVENTS: list[p.AnyEvent] = [
     p.SelfChecked(REPORT),
     p.SelfChecked(p.SelfCheckReport(2, 3, False, None)),
     p.Finished("cancelled", TIMING, 2**33, ERROR),
+    p.ScoreStarted((p.VariantInfo("gelu", "x·Φ(x)", "float32", True, True),), 0, 9, 2, 9, 6),
+    p.ScoreChunk((-0.5, -1e-300), (0.5, 1.0), (p.ScoredRow(1, (-2.0,), (1e-12,), (True,)),)),
+    p.ScoreFailed(1, ERROR),
+    p.ScoreFinished("cancelled", 1.5, 2**33, ERROR),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
     ),

@@ -1,0 +1,238 @@
+"""`gelu-tui score` on tiny models: what it prints, what it refuses, and how a signal ends it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+from gelu_tui.core.score_document import ScoreDocument
+from tests.cli.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
+from tests.cli.test_signals import running
+from tests.engine import odd_models
+
+TEXT = "Why is the sky blue? the sky\x1b[31m is \u202eblue 空が青い\n" * 4
+NAMES = ["relu", "gelu_approx", "mine"]
+CHOICE = ("-a", "relu,gelu_tanh", "-a", "mine=max(x, 0.1*x)", "--context", "40")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    # A name that could act on a terminal must not.
+    path = tmp_path_factory.mktemp("texts") / "a\x1b[31mtext.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def document(env: dict[str, str], model: str, file: str) -> dict[str, Any]:
+    done = gelu(env, "score", "--model", model, *CHOICE, "--text", file, "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    assert not UNSAFE.search(done.out)
+    return json.loads(done.raw)
+
+
+def test_the_document(document: dict[str, Any], model: str, file: str) -> None:
+    assert document["schema"] == "gelu-tui.score/1"
+    assert document["source"] == {"kind": "text", "name": file}
+    assert document["model"]["id"] == model
+    assert document["settings"] == {
+        "activation_precision": "float32", "control": True, "context": 40,
+    }  # fmt: skip
+    assert (document["status"], document["error"]) == ("completed", None)
+    assert document["reference"] == "gelu_approx"
+    assert document["positions"] == document["tokens"] > 100
+    assert document["windows"] == -(-document["tokens"] // 39)
+    assert document["timing"]["tokens_per_second"] > 0
+    assert document["peak_memory_bytes"] > 500_000
+    assert [v["name"] for v in document["variants"]] == [*NAMES, "control"]
+    msgspec.convert(document, ScoreDocument)
+
+
+def test_every_variant_of_the_document(document: dict[str, Any]) -> None:
+    for variant in document["variants"]:
+        is_reference = variant["name"] == "gelu_approx"
+        assert variant["native"] == is_reference
+        assert variant["control"] == (variant["name"] == "control")
+        assert variant["precision"] == "float32"
+        assert variant["perplexity"] > 1 and variant["perplexity_se"] > 0
+        assert (variant["kl"] is None) == is_reference
+        if is_reference:
+            continue
+        kl = variant["kl"]
+        order = ("median", "p90", "p95", "p99", "p99_9", "max")
+        assert [kl[name] for name in order] == sorted(kl[name] for name in order)
+        assert 0 < kl["se"] < kl["mean"] < kl["max"]
+        assert [b["below"] for b in variant["kl_buckets"]] == [0.25, 0.5, 0.75, 0.95, None]
+        assert sum(b["positions"] for b in variant["kl_buckets"]) == document["positions"]
+        assert 0 <= variant["same_top_1"] <= 100
+        assert abs(variant["delta_p"]["mean"]) <= variant["delta_p"]["rms"]
+    relu, control = document["variants"][0], document["variants"][-1]
+    assert relu["times_noise_floor"] == pytest.approx(relu["kl"]["mean"] / control["kl"]["mean"])
+
+
+def test_the_report(env: dict[str, str], model: str, file: str) -> None:
+    done = gelu({**env, "COLUMNS": "80"}, "score", "--model", model, *CHOICE, "--text", file)
+    assert (done.code, done.err) == (0, "")
+    assert not UNSAFE.search(done.out)
+    assert max(map(cell_len, done.out.splitlines())) <= 80
+    words = " ".join(done.out.split())
+    for part in ("reference, native", "mean KL", "× floor", "same top-1 %", "99.9 %", "≥ 0.95"):
+        assert part in words
+    assert "a␛[31mtext.txt" in words.replace(" ", "")
+    assert "Noise floor: control differs from the reference in the order of" in words
+    assert done.out.count("\n" + "mine ") == 5
+
+
+def test_a_text_on_stdin_and_no_control(env: dict[str, str], model: str) -> None:
+    words = ("--model", model, "--no-control", "--activation-precision", "model")
+    text = ("score", *words, "-a", "gelu,again=gelu(x)", "--text", "-")
+    done = gelu(env, *text, stdin=TEXT.encode())
+    assert (done.code, done.err) == (0, "")
+    assert "All functions read stdin:" in " ".join(done.out.split())
+    assert "The KL of again is exactly 0 at every position" in " ".join(done.out.split())
+    assert "Noise floor" not in done.out and "functions in model" in done.out
+
+
+def test_settings_are_the_defaults(env: dict[str, str], model: str, tmp_path: Path) -> None:
+    settings = tmp_path / "config.toml"
+    settings.write_text(
+        f'model = "{model}"\nactivations = ["silu", "gelu"]\nreference = "silu"\n'
+        'activation_precision = "model"\ncontrol = false\n'
+    )
+    own = {**env, "GELU_TUI_CONFIG": str(settings)}
+    words = ("score", "--text", "-", "--format", "json")
+    found = json.loads(gelu(own, *words, stdin=b"the sky is blue").raw)
+    assert found["reference"] == "silu"
+    assert found["settings"] == {
+        "activation_precision": "model", "control": True, "context": 256,
+    }  # fmt: skip
+    typed = json.loads(gelu(own, *words, "-a", "relu,gelu_approx", stdin=b"the sky").raw)
+    assert typed["reference"] == "gelu_approx"
+
+
+# --- a saved run ----------------------------------------------------------------------------------
+
+
+def test_a_saved_run_is_scored_with_its_own_model_and_functions(
+    env: dict[str, str], model: str, tmp_path: Path
+) -> None:
+    own = {**env, "XDG_DATA_HOME": str(tmp_path)}
+    words = ("-a", "silu,mine=0.5*x", "--reference", "mine", "--max-tokens", "20")
+    saved = gelu(own, "run", "--model", model, *words, "--format", "json", "Why is the sky")
+    run = json.loads(saved.raw)
+    file = tmp_path / "run.json"
+    file.write_bytes(saved.raw)
+    fed = len(run["prompt_tokens"]) - 1 + len(run["variants"][1]["tokens"])
+    for name in ("last", "1", str(file)):
+        done = gelu(own, "score", "--run", name, "--format", "json")
+        assert (done.code, done.err) == (0, "")
+        found = json.loads(done.raw)
+        assert found["source"] == {"kind": "run", "name": name}
+        assert (found["positions"], found["model"]["id"]) == (fed, model)
+        assert [v["name"] for v in found["variants"]] == ["silu", "mine", "control"]
+        assert found["reference"] == "mine"
+    other = gelu(own, "score", "--run", "last", "-a", "relu,gelu", "--dtype", "bfloat16",
+                 "--reference", "relu", "--format", "json")  # fmt: skip
+    found = json.loads(other.raw)
+    assert found["model"]["dtype"] == "bfloat16"
+    assert (found["reference"], len(found["variants"])) == ("relu", 3)
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+NINE = "gelu,gelu_approx,gelu_fast_approx,keras,relu,silu,relu2,mish,identity"
+STDIN = ("--text", "-")
+
+USAGE: dict[str, tuple[tuple[str, ...], bytes, str, str]] = {
+    "nothing to score": ((), b"", "Either --text or --run", "See `gelu-tui score --help`."),
+    "two things": (("--text", "-", "--run", "1"), b"x", "Either --text", "See `gelu-tui score"),
+    "empty": (STDIN, b"", "The text is empty.", "Give some text to score."),
+    "blank": (STDIN, b" \n\t\n", "The text is empty.", "Give some text to score."),
+    "latin-1": (
+        STDIN, b"caf\xe9", "The text on stdin is not valid UTF-8 (byte 3).", "Convert the text"
+    ),
+    "binary": (
+        STDIN, struct.pack("<4i", 7, 8, 9, 10), "The text on stdin is not text: byte 1 is 0.",
+        "Choose a text file.",
+    ),
+    "missing": (("--text", "no/file"), b"", "There is no file no/file.", "Check the path."),
+    "a folder": (("--text", "/"), b"", "/ is a folder, not a file.", "Check the path."),
+    "no run": (("--run", "no.json"), b"", "'no.json' cannot be read", "Give a JSON file"),
+    "nine": (("-a", NINE, *STDIN), b"x", "9 activation functions are too many", "Choose at most"),
+    "unknown": (("-a", "nope", *STDIN), b"x", "There is no activation function named", "Known"),
+    "reference": (
+        ("-a", "gelu", "--reference", "relu", *STDIN), b"x", "The reference 'relu' is not among",
+        "Chosen are gelu.",
+    ),
+    "window of one": (
+        ("--context", "1", *STDIN), b"x", "A window of 1 tokens has no token", "Choose 2 or more."
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "stdin", "sentence", "hint"), USAGE.values(), ids=USAGE)
+def test_wrong_usage(
+    env: dict[str, str], words: tuple[str, ...], stdin: bytes, sentence: str, hint: str
+) -> None:
+    told, advice = complaint(gelu(env, "score", *words, stdin=stdin), 2)
+    assert told.startswith(sentence)
+    assert advice.startswith(hint)
+
+
+def test_a_window_larger_than_the_context(env: dict[str, str], model: str) -> None:
+    words = ("score", "--model", model, "--context", "257", "--text", "-")
+    told, advice = complaint(gelu(env, *words, stdin=b"x"), 1)
+    assert told == "A window of 257 tokens does not fit this model, whose context holds 256."
+    assert advice == "Choose 2 to 256."
+
+
+def test_a_function_that_is_not_a_number(env: dict[str, str], tmp_path: Path) -> None:
+    loud = str(odd_models.loud(tmp_path))
+    words = ("score", "--model", loud, "-a", f"gelu,relu,{odd_models.OVERFLOWS}", *STDIN)
+    done = gelu(env, *words, stdin=TEXT.encode())
+    assert (done.code, done.err) == (0, "")
+    assert "The logits of 'over' are not numbers" in " ".join(done.out.split())
+    assert "failed" in done.out
+
+    done = gelu(env, *words, "--reference", "over", "--format", "json", stdin=TEXT.encode())
+    assert done.code == 1
+    assert done.err.startswith("gelu-tui: The logits of 'over' are not numbers")
+    found = json.loads(done.raw)
+    assert (found["status"], found["positions"]) == ("failed", 0)
+    assert found["error"]["kind"] == "not_finite"
+
+
+# --- signals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_interrupt_prints_what_is_scored(
+    env: dict[str, str], long_model: Path, tmp_path: Path, output: str, killed: bool
+) -> None:
+    """Also when the engine does not wait for it: the figures are on this side already."""
+    events, text = tmp_path / "events", tmp_path / "long.txt"
+    text.write_text(TEXT * 2000)
+    words = ("--model", str(long_model), "--engine-command", copying_engine(events))
+    with running(env, "score", *words, "--text", str(text), "--format", output) as command:
+        seen = wait_for(events, b'"event":"score_chunk"')
+        command.signal(signal.SIGINT)
+        if killed:
+            command.signal(signal.SIGINT)
+        done = command.end()
+    assert (done.code, done.err) == (130, "")
+    assert soon_gone(json.loads(seen.splitlines()[0])["pid"])
+    if output == "text":
+        assert done.out.splitlines()[-1].startswith("Interrupted: these are the figures of ")
+        return
+    found = json.loads(done.raw)
+    assert (found["status"], found["error"]) == ("cancelled", None)
+    assert 0 < found["positions"] < found["tokens"]
+    assert all(v["perplexity"] > 0 for v in found["variants"])
