@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
@@ -258,7 +259,7 @@ def test_a_replay_survives_the_document(plain: Path) -> None:
     comparison, _ = run(loaded, COMPARE)
     told = p.Loaded(loaded.info, "", "cpu", None, {}, 0.0, 256, False, 1)
     saved = document(comparison, told, "float32")
-    again = restore(read_document(p.msgspec.json.encode(saved)))
+    again = restore(read_document(msgspec.json.encode(saved)))
     for stream, copy in zip(comparison.streams, again.streams, strict=True):
         assert stream.fork == copy.fork
 

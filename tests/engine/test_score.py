@@ -169,7 +169,7 @@ def test_the_usual_window_fits_the_model(loaded: LoadedModel) -> None:
         (p.Score(("gelu",), "x", context=1), "context"),
         (p.Score(("gelu",), ""), "too_short"),
         (p.Score(("gelu", "nope"), "x"), "unknown_activation"),
-        (p.Score(("gelu", "control=x"), "x"), "usage"),
+        (p.Score(("gelu", "control=x"), "x"), "formula"),
     ],
 )
 def test_what_cannot_begin(loaded: LoadedModel, command: p.Score, kind: str) -> None:

@@ -1,0 +1,153 @@
+"""What commands and events are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Schedule = Literal["lockstep", "solo"]
+Precision = Literal["float32", "model"]
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
+Status = Literal["completed", "cancelled", "failed"]
+Verdict = Literal["formula", "rounding", "tie", "unverified"]
+ProgressPhase = Literal[
+    "download", "convert", "load", "prefill", "replay", "self_check", "score", "bench"
+]
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A loaded model, as the engine and the documents name it.
+
+    `sites` counts the places where the activation acts, by the names of `core.families`; empty
+    where that is not told.
+    """
+
+    id: str
+    family: str
+    dtype: str
+    quantization: dict[str, int | str] | None
+    native_activation: str
+    sites: dict[str, int] = {}
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How tokens are drawn, by mlx-lm's own transforms; all rows share the noise of each step.
+
+    `temperature` 0 takes the most probable token, and then the rest does not matter. `seed` None
+    lets the engine choose one, which `Started` tells. `top_p` 1, `top_k` 0 and `min_p` 0 are off.
+    """
+
+    temperature: float = 0.0
+    seed: int | None = None
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+
+
+GREEDY = Sampling()
+
+
+class VariantInfo(msgspec.Struct, frozen=True):
+    """One activation function of a comparison; `formula` is text for people.
+
+    `control` marks the one that differs from the reference in the order of its operations only.
+    """
+
+    name: str
+    formula: str
+    precision: Precision
+    native: bool = False
+    control: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A token that a stream might have taken, with its probability under that stream."""
+
+    id: int
+    text: str
+    probability: float
+
+
+class StreamStep(msgspec.Struct, frozen=True, gc=False):
+    """One token of one stream.
+
+    `text` is what this token completes: empty while a character still lacks bytes. `logprob` in
+    nats, `margin` in logits, `kl` in nats against the reference (None for the reference itself and
+    after the fork). A statistic that is not a number is None. All are of the model's own
+    distribution, at temperature 1 and over the whole vocabulary, however the token was drawn: so
+    the margin of one that was not the most probable is negative. `decode_s` counts this stream's
+    own decode seconds, its first token included.
+    """
+
+    stream: int
+    token: int
+    text: str
+    logprob: float | None
+    margin: float | None
+    kl: float | None
+    decode_s: float
+
+
+class SelfCheckReport(msgspec.Struct, frozen=True):
+    """Whether one function on `rows` rows gives bit-identical logits on this machine.
+
+    `max_logit_difference` is the largest absolute difference between two rows, over `steps` steps;
+    None if the function made logits that are not finite.
+    """
+
+    rows: int
+    steps: int
+    identical: bool
+    max_logit_difference: float | None
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds of a comparison; `tokens_per_second` is of all streams together, in decode."""
+
+    load_s: float | None
+    prefill_s: float | None
+    decode_s: float | None
+    decode_steps: int
+    tokens_per_second: float | None
+
+
+class ForkReplay(msgspec.Struct, frozen=True):
+    """The numbers of a fork again, from its replay with hidden states in float32.
+
+    As in `ForkFound`; under sampling `margins` are of what is drawn from, in nats too, and None
+    where the other token cannot be drawn at all.
+    """
+
+    margins: dict[str, float | None]
+    probabilities: dict[str, float]
+    ranks: dict[str, int]
+    reference_top: tuple[Candidate, ...]
+    variant_top: tuple[Candidate, ...]
+
+
+class ScoredRow(msgspec.Struct, frozen=True, gc=False):
+    """One variant at the positions of a chunk.
+
+    `logprob` is ln p of the text's own token, `kl` nats against the reference, `same_top` whether
+    both hold the same token for the most probable.
+    """
+
+    variant: int
+    logprob: tuple[float, ...]
+    kl: tuple[float, ...]
+    same_top: tuple[bool, ...]
+
+
+class BenchRow(msgspec.Struct, frozen=True):
+    """One measured way of decoding; seconds and rates are medians over the rounds.
+
+    `tokens_per_second` counts all rows. `memory_bytes` is MLX's peak over its level before.
+    """
+
+    name: str
+    rows: int
+    step_s: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    cache_bytes: int
