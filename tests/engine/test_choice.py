@@ -70,6 +70,16 @@ def test_ties_are_broken_as_mlx_lm_breaks_them(scale: float, dtype: mx.Dtype) ->
         assert by_logits(logits) != expected
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+def test_a_gpu_works_the_rule_out_for_all_rows(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = close_calls(scale, mx.float32)
+    elsewhere = chosen(logits)
+    monkeypatch.setattr(device, "on_gpu", lambda: True)
+    assert chosen(logits) == by_mlx_lm(logits) == elsewhere
+
+
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
 def test_the_lowest_id_wins_among_equals(dtype: mx.Dtype) -> None:
     logits = np.zeros((3, VOCABULARY), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import mlx.core as mx
@@ -10,6 +11,8 @@ import pytest
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.engine import device, loading
+from gelu_tui.engine.choice import Chooser
+from gelu_tui.engine.decode import decode, prefill
 from tests.engine import in_process, tiny_models
 
 PROMPT = "Why is the sky blue?"
@@ -96,3 +99,18 @@ def test_in_bfloat16_equal_functions_draw_equal_tokens(tmp_path: Path) -> None:
     loaded = in_process.load(folder, "bfloat16")
     found = tokens(compare(loaded, p.Sampling(1.0, 3, top_p=0.95), "gelu", "again=gelu(x)"))
     assert found["gelu"] == found["again"]
+
+
+@pytest.mark.parametrize("sampling", [p.GREEDY, p.Sampling(1.0, 3, top_k=50)])
+def test_steps_that_are_started_ahead_are_the_same(
+    loaded: loading.LoadedModel, sampling: p.Sampling
+) -> None:
+    prompt = loaded.tokenizer.encode(PROMPT)
+
+    def stream(*, ahead: bool) -> list[list[int]]:
+        cache = prefill(loaded.model, prompt, 512, lambda _: None, lambda: False)
+        choose = Chooser(sampling)
+        steps = decode(loaded.model, cache, prompt[-1], 1, ahead=ahead, choose=choose)
+        return [step.tokens for step in islice(steps, TOKENS)]
+
+    assert stream(ahead=True) == stream(ahead=False)
