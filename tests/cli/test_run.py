@@ -65,6 +65,7 @@ FIELDS = {
     "error": type(None),
     "timing": dict,
     "variants": list,
+    "noise_floor": type(None),
 }
 MODEL_FIELDS = {
     "id": TEXT,
@@ -101,6 +102,9 @@ VARIANT_FIELDS = {
     "first_divergent_token": (int, type(None)),
     "steps": list,
     "fork": (dict, type(None)),
+    "control": bool,
+    "mean_kl": OPTIONAL_NUMBER,
+    "times_noise_floor": OPTIONAL_NUMBER,
 }
 FORK_FIELDS = {
     "step": int,
