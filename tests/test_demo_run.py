@@ -62,7 +62,8 @@ def test_the_five_way_comparison(demo_model: Path) -> None:
         assert set(kls[fork["step"] + 1 :]) <= {None}
         assert fork["margins"]["reference"] > 0
         assert fork["margins"]["variant"] > 0
-        assert fork["verdict"] == "unverified"
+        assert fork["verdict"] == "formula"
+        assert fork["replay"]["margins"] == pytest.approx(fork["margins"], abs=2e-3)
 
 
 def test_the_other_prompt_of_the_notebook(demo_model: Path) -> None:

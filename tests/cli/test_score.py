@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 from pathlib import Path
@@ -235,4 +236,21 @@ def test_an_interrupt_prints_what_is_scored(
     found = json.loads(done.raw)
     assert (found["status"], found["error"]) == ("cancelled", None)
     assert 0 < found["positions"] < found["tokens"]
+    assert all(v["perplexity"] > 0 for v in found["variants"])
+
+
+def test_an_engine_that_dies_leaves_what_is_scored(
+    env: dict[str, str], long_model: Path, tmp_path: Path
+) -> None:
+    events, text = tmp_path / "events", tmp_path / "long.txt"
+    text.write_text(TEXT * 2000)
+    words = ("--model", str(long_model), "--engine-command", copying_engine(events))
+    with running(env, "score", *words, "--text", str(text), "--format", "json") as command:
+        seen = wait_for(events, b'"event":"score_chunk"')
+        os.kill(json.loads(seen.splitlines()[0])["pid"], signal.SIGKILL)
+        done = command.end()
+    assert done.code == 1
+    assert done.err.startswith("gelu-tui: The engine ")
+    found = json.loads(done.raw)
+    assert (found["status"], found["error"]["kind"]) == ("failed", "engine_died")
     assert all(v["perplexity"] > 0 for v in found["variants"])
