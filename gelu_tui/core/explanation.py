@@ -124,6 +124,8 @@ def _said(sides: tuple[_Side, _Side]) -> str:
 
 def _call(sides: tuple[_Side, _Side]) -> str:
     """How sure the two sides were, in the words of a referee; empty where that is not known."""
+    if any(side.margin is not None and side.margin < 0 for side in sides):
+        return "The draw decided"  # the most probable token was not taken
     first, second = (side.at_least for side in sides)
     if first is None or second is None:
         return ""

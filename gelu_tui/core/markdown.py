@@ -16,6 +16,7 @@ from gelu_tui.core.report import (
     FINISH,
     FORK_LEFT,
     FORK_RIGHT,
+    PRECISIONS,
     marks,
     quoted,
     sites_sentence,
@@ -97,9 +98,7 @@ def _settings(document: ComparisonDocument) -> str:
         ("schedule", settings.schedule),
         ("prompt", "chat template" if settings.chat else "raw"),
         ("prompt tokens", str(len(document.prompt_tokens))),
-        ("functions evaluated in", {"float32": "float32", "model": "the model's dtype"}[
-            settings.activation_precision
-        ]),
+        ("functions evaluated in", PRECISIONS[settings.activation_precision]),
         ("versions", ", ".join(f"{name} {v}" for name, v in document.versions.items())),
     ]  # fmt: skip
     if words := sampling_words(sampling_of(settings)):

@@ -148,6 +148,8 @@ def marks(variant: p.VariantInfo) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
+PRECISIONS: Mapping[p.Precision, str] = {"float32": "float32", "model": "the model's dtype"}
+
 FINISH: Mapping[p.FinishReason, str] = {
     "stop": "end of text",
     "length": "token limit",
@@ -196,7 +198,7 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     precisions = sorted({variant.precision for variant in started.variants})
     how = [
         started.schedule,
-        f"functions in {'/'.join(precisions)}",
+        f"functions in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
         "chat template" if started.chat else "raw prompt",
         *sampling_words(started.sampling),
     ]

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gelu_tui.core.report import model_lines
+from gelu_tui.core.noise import times
+from gelu_tui.core.report import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.score_document import KlStatistics, ScoreDocument, ScoredVariant
 from gelu_tui.core.tables import plain_table
@@ -71,7 +72,7 @@ def _kl_table(variants: Sequence[ScoredVariant]) -> Table:
         table.add_row(
             _name(variant),
             _with_error(_kl(variant).mean, _kl(variant).se, "{:.2e}", "{:.0e}"),
-            _times(variant.times_noise_floor),
+            _NOTHING if variant.times_noise_floor is None else times(variant.times_noise_floor),
             _with_error(variant.same_top_1, variant.same_top_1_se, "{:.2f}", "{:.2f}"),
         )
     return table
@@ -118,12 +119,6 @@ def _number(form: str, value: float | None) -> str:
     return (shown if float(shown) else shown.removeprefix("-")).replace("-", "−")
 
 
-def _times(factor: float | None) -> str:
-    if factor is None:
-        return _NOTHING
-    return f"{factor:,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
-
-
 def _with_error(value: float | None, error: float | None, form: str, error_form: str) -> str:
     shown = _number(form, value)
     return shown if value is None or error is None else f"{shown} ± {_number(error_form, error)}"
@@ -168,15 +163,17 @@ def _floor(document: ScoreDocument) -> list[str]:
     for variant in document.variants:
         if variant.control and variant.kl is not None:
             name, mean = visible_line(variant.name), _number("{:.2e}", variant.kl.mean)
+            said = f"Noise floor: {name} differs from the reference in the order of its operations"
+            if variant.kl.max == 0:
+                return [f"{said} at most, and that does not reach the logits: its KL is exactly 0."]
             return [
-                f"Noise floor: {name} differs from the reference in the order of its operations "
-                f"only, so its mean KL, {mean}, is what rounding makes of an equal function."
+                f"{said} only, so its mean KL, {mean}, is what rounding makes of an equal function."
             ]
     return []
 
 
 def _footing(document: ScoreDocument) -> list[str]:
-    how = [f"functions in {document.settings.activation_precision}"]
+    how = [f"functions in {PRECISIONS[document.settings.activation_precision]}"]
     if rate := document.timing.tokens_per_second:
         how.append(f"{rate:.1f} tok/s through all functions")
     lines = [*model_lines(document.model, document.device), " · ".join(how)]

@@ -399,3 +399,8 @@ def test_the_text_of_a_token_that_has_none_in_its_stream() -> None:
     comparison.apply(p.ForkFound(1, 1, 2, 3, "<0xE7>", "空", (), (), {}, {}, {}))
     assert [token_text(comparison, stream, 1) for stream in (0, 1)] == ["<0xE7>", "空"]
     assert token_text(comparison, 0, 0) == "" == token_text(comparison, 0, 9)
+
+
+def test_a_drawn_token_is_no_close_call() -> None:
+    said = explain(fork_with({"reference": -0.5, "variant": 1.0}), "r", "v")
+    assert "The draw decided: " in said and "0.50 logits ahead" in said
