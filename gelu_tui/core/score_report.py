@@ -162,12 +162,17 @@ def _what(document: ScoreDocument) -> str:
 def _floor(document: ScoreDocument) -> list[str]:
     for variant in document.variants:
         if variant.control and variant.kl is not None:
-            name, mean = visible_line(variant.name), _number("{:.2e}", variant.kl.mean)
-            said = f"Noise floor: {name} differs from the reference in the order of its operations"
-            if variant.kl.max == 0:
-                return [f"{said} at most, and that does not reach the logits: its KL is exactly 0."]
+            mean = variant.kl.mean
             return [
-                f"{said} only, so its mean KL, {mean}, is what rounding makes of an equal function."
+                f"Noise floor: {visible_line(variant.name)} differs from the reference in the "
+                "order of its operations only, "
+                + (
+                    f"so its mean KL, {_number('{:.2e}', mean)}, is what rounding makes of an "
+                    "equal function."
+                    if mean
+                    else "and its KL is exactly 0: both give the same values here, so it does not "
+                    "show how far the model's own rounding carries a difference."
+                )
             ]
     return []
 

@@ -55,3 +55,10 @@ def test_nothing_was_scored() -> None:
     words = shown(found)
     assert "Interrupted: these are the figures of 0 of 5 tokens." in words
     assert "perplexity" not in words and "Noise floor" not in words
+
+
+def test_a_floor_of_exactly_zero_is_no_floor() -> None:
+    scoring = begun()
+    rows = (p.ScoredRow(0, (-1.0,), (0.5,), (True,)), p.ScoredRow(2, (-1.0,), (0.0,), (True,)))
+    scoring.apply(p.ScoreChunk((-1.0,), (0.5,), rows))
+    assert "and its KL is exactly 0: both give the same values here" in shown(document(scoring))
