@@ -11,6 +11,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.safe_text import escape_json
 
@@ -48,7 +49,10 @@ class StepDocument(msgspec.Struct, frozen=True):
 
 
 class ForkDocument(msgspec.Struct, frozen=True):
-    """What happened at the first divergent token; see `protocol.ForkFound`."""
+    """What happened at the first divergent token; see `protocol.ForkFound`.
+
+    `explanation` says in a sentence what made it, the same as every report and screen.
+    """
 
     step: int
     reference_token: int
@@ -63,6 +67,19 @@ class ForkDocument(msgspec.Struct, frozen=True):
     reference_text: str = ""
     variant_text: str = ""
     replay: p.ForkReplay | None = None
+    explanation: str = ""
+
+    @classmethod
+    def of(cls, fork: p.ForkFound, explanation: str) -> ForkDocument:
+        """What the engine told, and what that means."""
+        told = {name: getattr(fork, name) for name in cls.__struct_fields__ if hasattr(fork, name)}
+        return cls(**told, explanation=explanation)
+
+    def told(self, stream: int) -> p.ForkFound:
+        """What the engine told of the fork of a stream."""
+        own = set(self.__struct_fields__)
+        fields = {n: getattr(self, n) for n in p.ForkFound.__struct_fields__ if n in own}
+        return p.ForkFound(stream=stream, **fields)
 
 
 class VariantDocument(msgspec.Struct, frozen=True):
@@ -204,18 +221,18 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         generation_tps=stream.generation_tps,
         first_divergent_token=stream.first_divergent_token,
         steps=[StepDocument(s.logprob, s.margin, s.kl, s.text, s.decode_s) for s in stream.steps],
-        fork=_fork(stream.fork),
+        fork=_fork(comparison, stream),
         control=stream.variant.control,
         mean_kl=mean_kl(comparison, stream),
         times_noise_floor=times_noise_floor(comparison, stream),
     )
 
 
-def _fork(fork: p.ForkFound | None) -> ForkDocument | None:
-    if fork is None:
+def _fork(comparison: Comparison, stream: Stream) -> ForkDocument | None:
+    if stream.fork is None:
         return None
-    fields = ForkDocument.__struct_fields__
-    return ForkDocument(**{name: getattr(fork, name) for name in fields})
+    said = explain_verdict(stream.fork, comparison.reference.name, stream.name)
+    return ForkDocument.of(stream.fork, said)
 
 
 def to_json(value: Any, *, indent: int = 0) -> str:

@@ -100,9 +100,7 @@ def restore(document: ComparisonDocument) -> Comparison:
         tail = saved.text[len("".join(comparison.streams[index].segments)) :]
         comparison.apply(p.StreamFinished(index, saved.finish_reason, tail, saved.error))
         if saved.fork is not None:
-            fields = ForkDocument.__struct_fields__
-            fork = {name: getattr(saved.fork, name) for name in fields}
-            comparison.apply(p.ForkFound(stream=index, **fork))
+            comparison.apply(saved.fork.told(index))
     comparison.self_check = document.self_check
     timing = document.timing
     # Nearly what the run's own clock said last: self-check and pauses between are not in it.

@@ -116,6 +116,7 @@ FORK_FIELDS = {
     "margins": dict,
     "probabilities": dict,
     "ranks": dict,
+    "explanation": TEXT,
 }
 REPLAY_FIELDS = {
     "margins": dict,
@@ -288,6 +289,7 @@ def test_text_marks_the_first_divergent_token_without_colour(
         at = variant["first_divergent_token"]
         found = re.search(rf"{variant['name']} .*─ diverges at {at} · (\w+)\n", text)
         assert found is not None and found[1] == variant["fork"]["verdict"]
+        assert " ".join(variant["fork"]["explanation"].split()) in " ".join(text.split())
     assert re.search(r"^gelu_approx  0\.5x.* ─+ reference$", text, re.MULTILINE)
 
 

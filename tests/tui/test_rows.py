@@ -146,7 +146,9 @@ def test_a_verdict_is_told_of_its_own_pair_alone() -> None:
         assert stream.fork is not None
         stream.fork = msgspec.structs.replace(stream.fork, verdict="formula")
     of_run = Perspective(comparison)
-    assert numbers(of_run, 2, 60, 3, running=False).state == "► diverges at 2 · formula"
+    told = numbers(of_run, 2, 60, 3, running=False)
+    assert told.state == "► diverges at 2 · formula"
+    assert told.why.startswith("The formula made this fork: ")
     from_silu = Perspective(comparison, 1)
     assert numbers(from_silu, 0, 60, 3, running=False).state == "► diverges at 1 · formula"
     # silu and relu were never compared in the run.

@@ -8,13 +8,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from gelu_tui.core.comparison import Comparison, Perspective
+from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.forks import fork_seen_from
 from gelu_tui.tui import labels
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is told of a stream; `kind` is `fork`, `reference` or empty."""
+    """What is told of a stream; `kind` is `fork`, `reference` or empty, `why` explains a fork."""
 
     state: str = ""
     counts: str = ""
@@ -22,6 +23,7 @@ class Numbers:
     rate: str = ""
     kl: str = ""
     kind: str = ""
+    why: str = ""
 
 
 class PaneHead(Static):
@@ -79,6 +81,7 @@ class PaneHead(Static):
                     self._row((n.rates, ""), ""),
                     self._row((n.kl, ""), ""),
                 ]
+        self.tooltip = Content(n.why) if n.why else None
         self.update(Content("\n").join(lines), layout=False)
 
     def _row(self, left: tuple[str, str], right: str) -> Content:
@@ -114,4 +117,5 @@ def numbers(
         rate=rate,
         kl=labels.divergence_numbers(stream, comparison, width - 1 - beside),
         kind="fork" if first_divergent is not None else kind,
+        why="" if fork is None else explain_verdict(fork, reference.name, stream.name),
     )
