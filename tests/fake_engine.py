@@ -239,6 +239,7 @@ class FakeEngine:
                 command.max_tokens,
                 command.schedule,
                 bool(command.chat),
+                replay=command.replay,
                 sampling=seeded(command.sampling),
             )
         )

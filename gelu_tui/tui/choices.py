@@ -135,6 +135,13 @@ def setting_variations(
             replace(choices, control=not choices.control),
         )
     )
+    found.append(
+        (
+            f"Replay: {'off' if choices.replay else 'on'}",
+            "Forks again in float32 when all streams have ended: formula, or rounding?",
+            replace(choices, replay=not choices.replay),
+        )
+    )
     found.extend(
         (
             f"Tokens: {tokens}",

@@ -98,3 +98,17 @@ def test_a_pane_tells_the_floor_or_a_multiple_of_it(width: int, control: str, ge
     said = [labels.divergence_numbers(s, comparison, width) for s in comparison.streams[1:]]
     assert [text.partition(" ")[2] for text in said] == [control, gelu]
     assert max(map(len, said)) <= width
+
+
+async def test_replays_can_be_left_out() -> None:
+    async with ready(activations=THREE, max_tokens=5) as it:
+        await it.type(PROMPT)
+        await it.press("ctrl+r")
+        await it.until_finished()
+        assert it.comparison.streams[2].fork.verdict == "tie"
+        await it.until_shown("► diverges at 1 · tie")
+        await commands(it)["Replay: off"].callback()
+        await it.press("ctrl+r")
+        await it.until(lambda: not it.comparison.started.replay, "a run without replays")
+        await it.until_finished()
+        assert it.comparison.streams[2].fork.verdict == "unverified"
