@@ -358,6 +358,7 @@ def replayed(found: p.ForkFound) -> p.ForkReplayed:
     verdict, margin = verdicts[found.stream % 3]
     again = p.ForkReplay(
         {"reference": 0.25, "variant": margin},
+        {"reference": 0.25, "variant": margin},
         found.probabilities,
         found.ranks,
         found.reference_top,

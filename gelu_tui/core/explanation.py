@@ -135,7 +135,8 @@ def _call(sides: tuple[_Side, _Side]) -> str:
         return "A clear difference"
     if any(side.margin is None for side in sides):
         return "Not a close call"
-    call = "A tie" if near == 0 else "A close call"
+    # "Tie" is a verdict's word.
+    call = "A dead heat" if near == 0 else "A close call"
     if far < _CLOSE:
         return call
     one_sided = near == 0 or (near < _CLOSE and far >= _CLEAR)
@@ -162,29 +163,37 @@ def explain_verdict(fork: p.ForkFound, reference: str, variant: str) -> str:
     one, other = visible_line(reference), visible_line(variant)
     a = _quoted(fork.reference_text, fork.reference_token)
     b = _quoted(fork.variant_text, fork.variant_token)
-    margins = fork.replay.margins if fork.replay is not None else {}
+    replay = fork.replay
+    margins = replay.score_margins if replay is not None else {}
     m_r, m_v = margins.get("reference"), margins.get("variant")
+    # Under sampling no side prefers what it took: it drew it.
+    drawn = replay is not None and replay.score_margins != replay.margins
+    again = "replayed in float32 with the same draw" if drawn else "replayed in float32"
     match fork.verdict:
         case "formula":
-            still = f"{one} still prefers {a}{_by(m_r)} and {other} still {b}{_by(m_v)}"
-            return f"The formula made this fork: replayed in float32, {still}."
+            one_still = f"{one} draws {a} again" if drawn else f"{one} still prefers {a}"
+            still = f"{one_still}{_by(m_r)} and {other} {'' if drawn else 'still '}{b}{_by(m_v)}"
+            return f"The formula made this fork: {again}, {still}."
         case "rounding":
             keeps_a = m_r > 0 if m_r is not None else (m_v or 0) <= 0
             return (
-                "Rounding made this fork, not the formula: replayed in float32, both prefer "
-                f"{a if keeps_a else b}, {one}{_by(m_r)} and {other}{_by(m_v)}."
+                f"Rounding made this fork, not the formula: {again}, both "
+                f"{'draw' if drawn else 'prefer'} {a if keeps_a else b}, "
+                f"{one}{_by(m_r)} and {other}{_by(m_v)}."
             )
-        case "tie" if m_r is not None and m_v is not None and m_r <= 0 and m_v <= 0:
+        case "tie" if m_r is not None and m_v is not None and max(m_r, m_v) <= 0 and m_r + m_v < 0:
             return (
-                "A tie: replayed in float32, each prefers the token that the other took, so it was "
-                "nothing but chance."
+                f"A tie: {again}, each {'draws' if drawn else 'prefers'} the token that the other "
+                "took, so it was nothing but chance."
             )
         case "tie":
             near, margin = min(((one, m_r), (other, m_v)), key=_nearness)
+            if margin == 0:
+                return f"A tie: {again}, both tokens are equal to {near}, to the last bit."
             little = "too little to count" if margin is None else f"only {_logits(margin)}"
             return (
-                "A tie: replayed in float32, the two still prefer different tokens, but "
-                f"{near} by {little}: anything would have flipped it."
+                f"A tie: {again}, the two still {'draw' if drawn else 'prefer'} different tokens, "
+                f"but {near} by {little}: anything would have flipped it."
             )
         case "unverified":
             reason = visible_line(fork.reason) or "there was no replay"

@@ -56,9 +56,10 @@ def _mirrored(fork: p.ForkFound, stream: int) -> p.ForkFound:
 
 
 def _mirrored_replay(replay: p.ForkReplay) -> p.ForkReplay:
-    margins = replay.margins
+    margins, scores = replay.margins, replay.score_margins
     return p.ForkReplay(
-        margins={"reference": margins.get("variant"), "variant": margins.get("reference")},
+        margins=_known(reference=margins.get("variant"), variant=margins.get("reference")),
+        score_margins={"reference": scores.get("variant"), "variant": scores.get("reference")},
         probabilities=_mirrored_probabilities(replay.probabilities),
         ranks=_mirrored_ranks(replay.ranks),
         reference_top=replay.variant_top,
@@ -76,7 +77,12 @@ def _mirrored_probabilities(probabilities: dict[str, float]) -> dict[str, float]
 
 
 def _mirrored_ranks(ranks: dict[str, int]) -> dict[str, int]:
-    sides = (("b_in_reference", "a_in_variant"), ("a_in_variant", "b_in_reference"))
+    sides = (
+        ("b_in_reference", "a_in_variant"),
+        ("a_in_variant", "b_in_reference"),
+        ("a_in_reference", "b_in_variant"),
+        ("b_in_variant", "a_in_reference"),
+    )
     return {new: ranks[old] for new, old in sides if old in ranks}
 
 
@@ -89,7 +95,7 @@ def replayed(fork: p.ForkFound) -> p.ForkFound | None:
         fork,
         reference_top=again.reference_top,
         variant_top=again.variant_top,
-        margins={key: value for key, value in again.margins.items() if value is not None},
+        margins=again.margins,
         probabilities=again.probabilities,
         ranks=again.ranks,
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
-from gelu_tui.core.explanation import explain_verdict
+from gelu_tui.core.explanation import explain_verdict, percent
 from gelu_tui.core.noise import mean_kl, noise_sentences
 from gelu_tui.core.report import (
     FINISH,
@@ -142,14 +142,13 @@ def _forks(comparison: Comparison) -> list[str]:
         share = fork.probabilities
         both = (("reference_a", "variant_a"), ("reference_b", "variant_b"))
         a, b = (
-            f"{quoted(text)} {share[of_reference]:.1%} → {share[of_variant]:.1%}"
+            f"{quoted(text)} {percent(share[of_reference])} → {percent(share[of_variant])}"
             for text, (of_reference, of_variant) in zip(
                 (fork.reference_text, fork.variant_text), both, strict=True
             )
         )
         said = explain_verdict(fork, comparison.reference.name, stream.name)
-        verdict = f"{fork.verdict}: {said}"
-        rows.append((stream.name, str(fork.step), a, b, verdict))
+        rows.append((stream.name, str(fork.step), a, b, said))
     return [
         "## Forks",
         _table(header, rows, numbers=("step",)),

@@ -74,9 +74,7 @@ def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
 def drawn_floor(comparison: Comparison) -> float | None:
     """The KL up to which a difference means nothing; None if unknown.
 
-    The control's mean if there is a control. Else what the self-check allows: where rows of one
-    function have logits that differ by up to d, their KL is at most d²/2: it is ln E[e^δ] − E[δ]
-    with δ from −d to d, which Hoeffding's lemma bounds.
+    The control's mean if there is a control, else what the self-check allows.
     """
     floor = noise_floor(comparison)
     if floor is not None:
@@ -84,7 +82,15 @@ def drawn_floor(comparison: Comparison) -> float | None:
     if comparison.self_check is None:
         return None
     difference = comparison.self_check.max_logit_difference
-    return None if difference is None else difference**2 / 2
+    return None if difference is None else largest_kl(difference)
+
+
+def largest_kl(logit_difference: float) -> float:
+    """The largest KL, in nats, of distributions whose logits differ by at most d: d²/2.
+
+    It is ln E[e^δ] − E[δ] with δ from −d to d, which Hoeffding's lemma bounds.
+    """
+    return logit_difference**2 / 2
 
 
 def _control(comparison: Comparison) -> Stream | None:
@@ -107,12 +113,12 @@ def is_suspicious(comparison: Comparison, stream: Stream) -> bool:
     return (
         mean_kl(comparison, stream) == 0
         and not stream.variant.control
-        and _differ(stream.variant, comparison.reference.variant)
+        and formulas_differ(stream.variant, comparison.reference.variant)
     )
 
 
 @lru_cache(maxsize=64)
-def _differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
+def formulas_differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
     """Whether two formulas differ by more than rounding; not if one of them cannot be read."""
     a, b = _node(one), _node(other)
     if a is None or b is None:

@@ -18,7 +18,7 @@ from gelu_tui.core.activations import CONTROL, NATIVE_OF, REGISTRY, Variant, err
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
-from gelu_tui.core.noise import noise_sentences
+from gelu_tui.core.noise import largest_kl, noise_sentences
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.sampling_texts import sampling_words
 from gelu_tui.core.tables import plain_table as _table
@@ -236,8 +236,9 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
         return "Self-check: the reference's function made logits that are not finite."
     return (
         f"Self-check: one function on {check.rows} rows differs by up to "
-        f"{check.max_logit_difference:.2g} in the logits on this machine; "
-        "smaller differences between functions mean nothing."
+        f"{check.max_logit_difference:.2g} in the logits on this machine, a KL of at most "
+        f"{largest_kl(check.max_logit_difference):.1g}; smaller differences between functions mean "
+        "nothing."
     )
 
 

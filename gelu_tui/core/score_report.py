@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gelu_tui.core.noise import times
+from gelu_tui.core.controls import is_the_function_itself
+from gelu_tui.core.noise import formulas_differ, times
+from gelu_tui.core.protocol import VariantInfo
 from gelu_tui.core.report import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.score_document import KlStatistics, ScoreDocument, ScoredVariant
@@ -139,12 +141,21 @@ def _sentences(document: ScoreDocument) -> list[str]:
     for variant in document.variants:
         if variant.error is not None:
             said.append(visible_line(f"{variant.error.message} {variant.error.hint}"))
-        elif variant.kl is not None and variant.kl.max == 0 and not variant.control:
+        elif _is_suspicious(document, variant):
             said.append(
-                f"The KL of {visible_line(variant.name)} is exactly 0 at every position: it "
-                "computes what the reference computes. Is another formula meant?"
+                f"KL of {visible_line(variant.name)} is exactly 0 at every position although its "
+                "formula differs from the reference's: was it really engaged?"
             )
     return said
+
+
+def _is_suspicious(document: ScoreDocument, variant: ScoredVariant) -> bool:
+    if variant.kl is None or variant.kl.max > 0 or variant.control:
+        return False
+    reference = next(v for v in document.variants if v.name == document.reference)
+    return formulas_differ(
+        *(VariantInfo(v.name, v.formula, v.precision) for v in (variant, reference))
+    )
 
 
 def _what(document: ScoreDocument) -> str:
@@ -152,9 +163,14 @@ def _what(document: ScoreDocument) -> str:
     name = visible_line(source.name)
     text = f"the reference's stream of run {name}" if source.kind == "run" else name
     windows = f"{document.windows} window{'s' if document.windows > 1 else ''}"
-    return (
+    read = (
         f"All functions read {text}: {document.tokens:,} tokens in {windows} of at most "
-        f"{document.settings.context}. Scored are {document.positions:,} positions, all that have "
+        f"{document.settings.context}."
+    )
+    if document.status != "completed":
+        return read
+    return (
+        f"{read} Scored are {document.positions:,} positions, all that have "
         "a token before them in their window (llama.cpp scores only each window's second half)."
     )
 
@@ -162,6 +178,12 @@ def _what(document: ScoreDocument) -> str:
 def _floor(document: ScoreDocument) -> list[str]:
     for variant in document.variants:
         if variant.control and variant.kl is not None:
+            if is_the_function_itself(variant.formula):
+                reference = visible_line(document.reference)
+                return [
+                    f"Noise floor: exactly 0; {reference} has only one order of operations, so "
+                    f"{visible_line(variant.name)} is the same function."
+                ]
             mean = variant.kl.mean
             return [
                 f"Noise floor: {visible_line(variant.name)} differs from the reference in the "

@@ -18,8 +18,9 @@ def verdict(reference: float, variant: float, noise: float = 0.0) -> Verdict:
     - One side changes its mind: both prefer the same token, so precision alone parted them.
     - Both keep theirs: the formula did, unless one of the calls is nearer than `TIE_NATS` or the
       noise, where anything would have flipped it.
-    - Both change their minds: that is no work of the formula either; it is as near as a tie.
+    - Both change their minds: that is no work of the formula either; it is as near as a tie. So is
+      a margin of exactly 0: that side prefers neither.
     """
-    if (reference > 0) != (variant > 0):
+    if reference and variant and (reference > 0) != (variant > 0):
         return "rounding"
     return "formula" if min(reference, variant) >= max(TIE_NATS, noise) else "tie"

@@ -28,6 +28,9 @@ from gelu_tui.engine.sites import RowFunctions, rowwise
 Cancelled = Callable[[], bool]
 SelfChecks = dict[int, p.SelfCheckReport]
 
+# Tokens of a replay on a CPU between two looks at whether it was cancelled: well under a second.
+_REPLAY_CHUNK = 32
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -97,7 +100,8 @@ class Run:
         ]
         self._in_float32 = [function_of(v, "float32") for v in request.variants]
         self._replayer: Replayer | None = None
-        self._noise = 0.0
+        self._self_checks: SelfChecks = {}
+        self._noise: float | None = None  # None until it is checked
         self._choose = Chooser(request.started.sampling)
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
@@ -113,6 +117,7 @@ class Run:
         Afterwards `statistics_s` is the time that statistics and text took beside the decode loop.
         """
         mx.reset_peak_memory()
+        self._self_checks = self_checks
         self._emit(self._started)
         observer = Observer(
             self._emit,
@@ -135,10 +140,9 @@ class Run:
                 self._peak_memory = mx.get_peak_memory()
                 self.statistics_s = observer.seconds
                 status, error = observer.verdict()
-                if self._started.schedule == "lockstep":
-                    self._self_check(functions, self_checks)
+                self._self_check(functions)
                 if self._started.replay:
-                    self._replay(observer)
+                    self._replay(functions, observer)
         except Interrupted:
             status = "cancelled"
         except Exception as failure:
@@ -216,7 +220,7 @@ class Run:
                     return
                 if self._cancelled():
                     raise Interrupted
-                began += self._replay_if_asked(observer)
+                began += self._replay_if_asked(functions, observer)
 
     def _solo(
         self, functions: RowFunctions, prefilled: list[list[Any]], observer: Observer
@@ -254,15 +258,15 @@ class Run:
                 )
                 if self._cancelled():
                     raise Interrupted
-            self._replay_if_asked(observer)
+            self._replay_if_asked(functions, observer)
             if len(observer.ended) == len(order):
                 return
 
     # --- around them ----------------------------------------------------------------------------
 
-    def _self_check(self, functions: RowFunctions, known: SelfChecks) -> None:
-        rows = len(self._functions)
-        if rows == 1:
+    def _self_check(self, functions: RowFunctions) -> None:
+        rows, known = len(self._functions), self._self_checks
+        if rows == 1 or self._started.schedule == "solo" or self._noise is not None:
             return
         if rows not in known:
             self._emit(p.Progress("self_check", f"{rows} equal rows", 0, 0, "parts"))
@@ -290,21 +294,24 @@ class Run:
             self._started.reference,
             self._tokens,
             self._loaded.tokenizer,
-            device.prefill_chunk(),
+            device.prefill_chunk() if device.on_gpu() else _REPLAY_CHUNK,
             self._emit,
             self._cancelled,
             self._choose,
         )
 
-    def _replay(self, observer: Observer) -> None:
+    def _replay(self, functions: RowFunctions, observer: Observer) -> None:
+        # A verdict must not depend on when it was asked for.
+        self._self_check(functions)
         if self._replayer is not None:
-            self._replayer.replay(observer.forks, observer.reference_tokens(), self._noise)
+            tokens = observer.reference_tokens()
+            self._replayer.replay(observer.forks, tokens, self._noise or 0.0)
 
-    def _replay_if_asked(self, observer: Observer) -> float:
+    def _replay_if_asked(self, functions: RowFunctions, observer: Observer) -> float:
         """Seconds that the streams stood still for it."""
         began = time.perf_counter()
         if self._replay_asked():
-            self._replay(observer)
+            self._replay(functions, observer)
         return time.perf_counter() - began
 
     def _give_up_replays(self, observer: Observer, status: p.Status) -> None:

@@ -37,5 +37,10 @@ def fork_numbers(
             "variant_a": v.probability(a),
             "variant_b": v.probability(b),
         },
-        {"b_in_reference": r.rank(b), "a_in_variant": v.rank(a)},
+        {
+            "b_in_reference": r.rank(b),
+            "a_in_variant": v.rank(a),
+            "a_in_reference": r.rank(a),
+            "b_in_variant": v.rank(b),
+        },
     )

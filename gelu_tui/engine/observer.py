@@ -21,7 +21,7 @@ from gelu_tui.engine.tokenizer import Detokenizer, Tokenizer
 
 Emit = Callable[[p.AnyEvent], None]
 
-NOT_REPLAYED = "it has not been replayed in float32 yet"
+NOT_REPLAYED = "there is no replay of it in float32 so far"
 
 # A reader that stalls must not let a gigabyte of logits pile up.
 _QUEUE_LIMIT = 4

@@ -103,10 +103,11 @@ class Replayer:
     def _judged(self, fork: p.ForkFound, r: Logits, v: Logits, noise: float) -> p.ForkReplayed:
         a, b = fork.reference_token, fork.variant_token
         sides = Distribution.of(r), Distribution.of(v)
-        _, probabilities, ranks = fork_numbers(*sides, a, b)
+        margins, probabilities, ranks = fork_numbers(*sides, a, b)
         scores = np.array(self.choose.scores(mx.array(np.stack((r, v))), fork.step))
         of_reference, of_variant = margin(scores[0], a, b), margin(scores[1], b, a)
         replay = p.ForkReplay(
+            margins,
             {"reference": _finite(of_reference), "variant": _finite(of_variant)},
             probabilities,
             ranks,

@@ -31,7 +31,8 @@ class CandidateList:
 
     name: str
     top: tuple[p.Candidate, ...]
-    own: int
+    own: p.Candidate
+    own_rank: int | None
     other: p.Candidate
     other_known: bool
     other_rank: int | None
@@ -58,11 +59,13 @@ def both_lists(
     chances = [candidate.probability for candidate in (*fork.reference_top, *fork.variant_top)]
     scale = max(chances, default=1.0) or 1.0
     p_rb, p_va = (fork.probabilities.get(key) for key in ("reference_b", "variant_a"))
+    p_ra, p_vb = (fork.probabilities.get(key) for key in ("reference_a", "variant_b"))
     return (
         CandidateList(
             reference,
             fork.reference_top,
-            fork.reference_token,
+            p.Candidate(fork.reference_token, fork.reference_text, p_ra or 0.0),
+            fork.ranks.get("a_in_reference"),
             p.Candidate(fork.variant_token, fork.variant_text, p_rb or 0.0),
             p_rb is not None,
             fork.ranks.get("b_in_reference"),
@@ -73,7 +76,8 @@ def both_lists(
         CandidateList(
             variant,
             fork.variant_top,
-            fork.variant_token,
+            p.Candidate(fork.variant_token, fork.variant_text, p_vb or 0.0),
+            fork.ranks.get("b_in_variant"),
             p.Candidate(fork.reference_token, fork.reference_text, p_va or 0.0),
             p_va is not None,
             fork.ranks.get("a_in_variant"),
@@ -85,23 +89,26 @@ def both_lists(
 
 
 def candidates(side: CandidateList, width: int, rows: int) -> Content:
-    """The list in `rows` rows at most, then its summary; the two tokens taken are always in it."""
+    """The list in `rows` rows, then its summary; the two tokens taken are always in it.
+
+    Where there is room for all of the list, a token that is not in it stands below, in a row more.
+    """
     lines = [Content.styled(visible_line(side.name), "bold").truncate(width, ellipsis=True)]
-    places = list(range(min(rows, len(side.top))))
-    rank = next((r for r, candidate in enumerate(side.top) if candidate.id == side.other.id), None)
-    if rank is None and places:
-        places = places[: max(1, rows - 1)]
-    elif rank is not None and rank not in places:
-        places[-1] = rank
+    place_of = {candidate.id: place for place, candidate in enumerate(side.top)}
+    taken = ((side.own, side.own_rank), (side.other, side.other_rank))
+    listed = {place_of[token.id] for token, _ in taken if token.id in place_of}
+    below = [(token, rank) for token, rank in taken if token.id not in place_of]
+    room = rows if rows >= len(side.top) else max(1, rows - len(below))
+    first = [place for place in range(len(side.top)) if place not in listed]
+    places = sorted((*listed, *first[: max(0, room - len(listed))]))
     lines += [_row(side, place, side.top[place], width) for place in places]
-    if rank is None:
-        lines.append(_row(side, side.other_rank, side.other, width))
+    lines += [_row(side, rank, token, width) for token, rank in below]
     lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
     return Content("\n").join(lines)
 
 
 def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: int) -> Content:
-    taken, others = candidate.id == side.own, candidate.id == side.other.id
+    taken, others = candidate.id == side.own.id, candidate.id == side.other.id
     known = side.other_known or not others
     style = "bold $text-warning" if taken else "$text-warning" if others else ""
     bar_style = "$text-warning" if taken or others else "dim"

@@ -123,12 +123,18 @@ def test_a_verdict_survives_the_swap() -> None:
     ranks = {"b_in_reference": 4, "a_in_variant": 7}
     chances = {"reference_a": 0.4, "reference_b": 0.3, "variant_a": 0.2, "variant_b": 0.1}
     replay = p.ForkReplay(
-        {"reference": 0.5, "variant": None}, chances, ranks, fork.reference_top, fork.variant_top
+        {"reference": 0.7, "variant": 0.1},
+        {"reference": 0.5, "variant": None},
+        chances,
+        ranks,
+        fork.reference_top,
+        fork.variant_top,
     )
     comparison.apply(p.ForkReplayed(1, "rounding", replay=replay))
     swapped = fork_seen_from(comparison, 1, 0)
     assert swapped is not None and swapped.verdict == "rounding"
     assert swapped.replay == p.ForkReplay(
+        {"reference": 0.1, "variant": 0.7},
         {"reference": None, "variant": 0.5},
         {"reference_a": 0.1, "reference_b": 0.2, "variant_a": 0.3, "variant_b": 0.4},
         {"b_in_reference": 7, "a_in_variant": 4},
@@ -141,7 +147,7 @@ def test_a_verdict_survives_the_swap() -> None:
         swapped.replay.ranks,
         swapped.replay.probabilities,
     )
-    assert again.margins == {"variant": 0.5} and again.verdict == "rounding"
+    assert again.margins == {"reference": 0.1, "variant": 0.7} and again.verdict == "rounding"
     assert replayed(fork) is None
 
 
@@ -239,9 +245,9 @@ def fork_with(margins: dict[str, float], **fields: Any) -> p.ForkFound:
 @pytest.mark.parametrize(
     ("margins", "call"),
     [
-        ({"reference": 0.0, "variant": 0.0}, "A tie: "),
-        ({"reference": 0.0, "variant": 0.2}, "A tie: "),
-        ({"reference": 1.0, "variant": 0.0}, "A tie for v only: "),
+        ({"reference": 0.0, "variant": 0.0}, "A dead heat: "),
+        ({"reference": 0.0, "variant": 0.2}, "A dead heat: "),
+        ({"reference": 1.0, "variant": 0.0}, "A dead heat for v only: "),
         ({"reference": 0.001, "variant": 0.4}, "A close call: "),
         ({"reference": 0.6, "variant": 0.4}, "Not a close call: "),
         ({"reference": 2.0, "variant": 3.0}, "A clear difference: "),
@@ -319,13 +325,35 @@ TIE = "A tie: replayed in float32, "
             f"{TIE}the two still prefer different tokens, but v by only 0.0004 logits: "
             "anything would have flipped it.",
         ),
+        ("tie", (0.3, 0.0), f"{TIE}both tokens are equal to v, to the last bit."),
         ("tie", (-0.1, -1e-9), f"{TIE}each prefers the token that the other took, so it was"),
     ],
 )
 def test_verdicts(verdict: str, margins: tuple[float | None, float | None], said: str) -> None:
-    replay = p.ForkReplay(dict(zip(("reference", "variant"), margins, strict=True)), {}, {}, (), ())
+    scores = dict(zip(("reference", "variant"), margins, strict=True))
+    replay = p.ForkReplay(scores, scores, {}, {}, (), ())
     fork = fork_with({}, verdict=verdict, reference_text="A", variant_text="B", replay=replay)
     assert explain_verdict(fork, "r", "v").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "margins", "said"),
+    [
+        ("formula", (0.5, 0.2), "r draws “A” again (by 0.50 logits) and v “B” (by 0.20 logits)."),
+        ("rounding", (0.5, -0.2), "both draw “A”, r (by 0.50 logits) and v (by 0.20 logits)."),
+        ("tie", (0.5, 0.0002), "the two still draw different tokens, but v by only 0.0002 logits"),
+        ("tie", (-0.5, -0.2), "each draws the token that the other took"),
+    ],
+)
+def test_drawn_tokens_are_not_preferred(
+    verdict: str, margins: tuple[float, float], said: str
+) -> None:
+    scores = dict(zip(("reference", "variant"), margins, strict=True))
+    replay = p.ForkReplay({"reference": -3.0, "variant": 2.0}, scores, {}, {}, (), ())
+    fork = fork_with({}, verdict=verdict, reference_text="A", variant_text="B", replay=replay)
+    explained = explain_verdict(fork, "r", "v")
+    assert f"replayed in float32 with the same draw, {said}" in explained
+    assert "prefer" not in explained
 
 
 @pytest.mark.parametrize("verdict", ["formula", "rounding", "tie"])

@@ -28,8 +28,8 @@ def test_the_report_says_what_happened() -> None:
     assert "| gelu | f(x) | 5 | none | 0.001 | 40.0 | token limit |" in report
     assert "| silu | f(x) | 5 | 2 | 0.002 | 40.0 | token limit |" in report
     assert (
-        "| silu | 2 | “ is” 50.0% → 25.0% | “ was” 25.0% → 50.0% "
-        "| unverified: Formula or mere rounding? That is open: "
+        "| silu | 2 | “ is” 50.0 % → 25.0 % | “ was” 25.0 % → 50.0 % "
+        "| Formula or mere rounding? That is open: "
         "forks are not replayed in float32 yet. |"
     ) in report
     assert "```text\nThe sky► was◄ grey.\n```" in report

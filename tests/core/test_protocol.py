@@ -53,8 +53,8 @@ EVENTS: list[p.AnyEvent] = [
     ),
     p.ForkReplayed(
         1, "rounding", "", p.ForkReplay(
-            {"reference": -0.1, "variant": None}, {"reference_a": 0.5}, {"b_in_reference": 1},
-            (p.Candidate(3, "a", 0.5),), (),
+            {"reference": -0.1}, {"reference": 0.4, "variant": None}, {"reference_a": 0.5},
+            {"b_in_reference": 1}, (p.Candidate(3, "a", 0.5),), (),
         ),
     ),
     p.StreamFinished(1, "failed", "\ufffd", ERROR),

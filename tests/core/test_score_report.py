@@ -62,3 +62,12 @@ def test_a_floor_of_exactly_zero_is_no_floor() -> None:
     rows = (p.ScoredRow(0, (-1.0,), (0.5,), (True,)), p.ScoredRow(2, (-1.0,), (0.0,), (True,)))
     scoring.apply(p.ScoreChunk((-1.0,), (0.5,), rows))
     assert "and its KL is exactly 0: both give the same values here" in shown(document(scoring))
+
+
+def test_another_formula_without_any_effect_is_asked_about() -> None:
+    scoring = begun()
+    rows = (p.ScoredRow(0, (-1.0,), (0.0,), (True,)), p.ScoredRow(2, (-1.0,), (0.0,), (True,)))
+    scoring.apply(p.ScoreChunk((-1.0,), (0.5,), rows))
+    words = shown(document(scoring))
+    assert "KL of silu is exactly 0 at every position although its formula differs" in words
+    assert words.count("engaged") == 1

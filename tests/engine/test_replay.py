@@ -16,7 +16,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import document
 from gelu_tui.core.restore import read_document, restore
-from gelu_tui.engine import device, replay
+from gelu_tui.engine import compare, device, replay
 from gelu_tui.engine.compare import Run, resolve
 from gelu_tui.engine.loading import LoadedModel
 from tests.engine import in_process, tiny_models
@@ -157,7 +157,7 @@ def test_chunks_do_not_matter(plain: Path, monkeypatch: pytest.MonkeyPatch) -> N
     loaded = in_process.load(plain, "float32")
     command = p.Compare(PROMPT * 3, ("gelu_approx", "relu"), max_tokens=12)
     (whole,) = forked(run(loaded, command)[0])
-    monkeypatch.setattr(device, "prefill_chunk", lambda: 3)
+    monkeypatch.setattr(compare, "_REPLAY_CHUNK", 3)
     comparison, events = run(loaded, command)
     (chunked,) = forked(comparison)
     assert chunked.fork.replay.margins == pytest.approx(whole.fork.replay.margins, abs=1e-4)
@@ -252,6 +252,9 @@ def test_on_demand_while_it_streams(
     assert verdicts["relu"] == "formula"
     paused = sum(isinstance(e, p.Progress) and e.phase == "replay" for e in events[:first])
     assert paused > 0
+    if schedule == "lockstep":
+        checks = [index for index, kind in enumerate(kinds) if kind is p.SelfChecked]
+        assert len(checks) == 1 and checks[0] < first, "a verdict needs to know the noise"
 
 
 def test_a_replay_survives_the_document(plain: Path) -> None:
@@ -275,9 +278,10 @@ def test_a_fork_under_sampling_is_judged_by_what_was_drawn(plain: Path) -> None:
     (stream,) = forked(comparison)
     fork = stream.fork
     assert fork.verdict == "formula"
-    assert min(fork.replay.margins.values()) > 0, "each side drew its own token in the replay too"
+    assert min(fork.replay.score_margins.values()) > 0, "each drew its own again"
     # The noise decided as much as the logits: their own margins are others.
-    assert fork.replay.margins != pytest.approx(fork.margins, abs=0.01)
+    assert fork.replay.score_margins != pytest.approx(fork.margins, abs=0.01)
+    assert fork.replay.margins == pytest.approx(fork.margins, abs=1e-4)
     assert fork.replay.probabilities == pytest.approx(fork.probabilities, abs=1e-4)
 
 
@@ -287,4 +291,5 @@ def test_a_token_that_cannot_be_drawn_has_no_margin(plain: Path) -> None:
     command = p.Compare(PROMPT, ("gelu_approx", "relu"), max_tokens=20, sampling=sampling)
     (stream,) = forked(run(loaded, command)[0])
     assert stream.fork.verdict == "formula"
-    assert stream.fork.replay.margins == {"reference": None, "variant": None}
+    assert stream.fork.replay.score_margins == {"reference": None, "variant": None}
+    assert all(margin > 0 for margin in stream.fork.replay.margins.values())

@@ -125,16 +125,21 @@ def fork(stream: int, step: int, a: str, b: str) -> p.ForkFound:
         {"reference": 0.108, "variant": 0.19},
         {"reference_a": 0.312, "reference_b": 0.28, "variant_a": 0.249, "variant_b": 0.301},
         {"b_in_reference": 1, "a_in_variant": 1},
-        reason="it has not been replayed in float32 yet",
+        reason="there is no replay of it in float32 so far",
     )  # fmt: skip
 
 
 def replayed(stream: int) -> p.ForkReplayed:
     """A replay in which the formula decides, nearly as the run saw it."""
     seen = fork(stream, 0, " a", " b")
-    margins: dict[str, float | None] = {"reference": 0.112, "variant": 0.187}
+    margins = {"reference": 0.112, "variant": 0.187}
     again = p.ForkReplay(
-        margins, seen.probabilities, seen.ranks, seen.reference_top, seen.variant_top
+        margins,
+        {**margins},
+        seen.probabilities,
+        seen.ranks,
+        seen.reference_top,
+        seen.variant_top,
     )
     return p.ForkReplayed(stream, "formula", replay=again)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
@@ -236,6 +237,7 @@ def test_the_texts_of_these_tests_are_different_tokens() -> None:
 
 REPLAY = p.ForkReplay(
     {"reference": 0.31, "variant": 0.004},
+    {"reference": 0.31, "variant": 0.004},
     {"reference_a": 0.4, "reference_b": 0.3, "variant_a": 0.2, "variant_b": 0.201},
     {"b_in_reference": 2, "a_in_variant": 1},
     tuple(p.Candidate(90 + i, f"again{i}", 0.4 - i / 20) for i in range(4)),
@@ -278,4 +280,22 @@ async def test_what_was_not_replayed_says_why_and_asks_nobody() -> None:
     async with shown(ForkScreen(run.comparison, 1, 2)) as it:
         await it.until_shown("That is open: the replay was switched off.")
         await it.press("r")
+        await it.until_shown("There is no replay to show.")
         assert "r does it now" not in it.flat() and "being replayed" not in it.flat()
+
+
+async def test_a_drawn_token_is_shown_wherever_it_stands() -> None:
+    run = five()
+    run.finish()
+    fork = run.comparison.streams[2].fork
+    assert fork is not None
+    drawn = p.Candidate(4242, " drawn", 0.001)
+    run.comparison.streams[2].fork = msgspec.structs.replace(
+        fork,
+        variant_token=drawn.id,
+        variant_text=drawn.text,
+        ranks={**fork.ranks, "b_in_variant": 37},
+        probabilities={**fork.probabilities, "variant_b": drawn.probability},
+    )
+    async with shown(ForkScreen(run.comparison, 1, 2), (120, 36)) as it:
+        await it.until_shown("38 ● ␣drawn")

@@ -135,7 +135,8 @@ class ForkFound(Event, frozen=True, tag="fork"):
     `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
     l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
     p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
-    top): `b_in_reference`, `a_in_variant`. All are of the models' own distributions, as in
+    top): `b_in_reference`, `a_in_variant`, and of the own tokens, which a draw may take from
+    anywhere, `a_in_reference`, `b_in_variant`. All are of the models' own distributions, as in
     `StreamStep`: where tokens are drawn, a margin may be negative.
     """
 

@@ -115,11 +115,13 @@ class Timing(msgspec.Struct, frozen=True):
 class ForkReplay(msgspec.Struct, frozen=True):
     """The numbers of a fork again, from its replay with hidden states in float32.
 
-    As in `ForkFound`; under sampling `margins` are of what is drawn from, in nats too, and None
-    where the other token cannot be drawn at all.
+    As in `ForkFound`. `score_margins` are what the verdict is made of: margins of what each side
+    takes the maximum of, in logits too. Greedy, they are the `margins`; under sampling they hold
+    the noise of the step, and are None where one of the tokens cannot be drawn at all.
     """
 
-    margins: dict[str, float | None]
+    margins: dict[str, float]
+    score_margins: dict[str, float | None]
     probabilities: dict[str, float]
     ranks: dict[str, int]
     reference_top: tuple[Candidate, ...]

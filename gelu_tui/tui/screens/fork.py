@@ -31,9 +31,6 @@ from gelu_tui.tui.pieces import FORK_MARK
 _POLL_S = 0.5
 _KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
 
-_TO_BE_REPLAYED = "It is replayed at the end; r does it now."
-_BEING_REPLAYED = "It is being replayed."
-
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
 _STACKED_BELOW = 60  # columns; narrower than that the lists stand one under the other
@@ -74,7 +71,8 @@ class ForkScreen(Screen[int]):
     ) -> None:
         super().__init__()
         self._ask_for_replay = ask_for_replay
-        self._show_replay = self._asked = False
+        self._show_replay = False
+        self._asked: set[tuple[int, int]] = set()
         self.comparison = comparison
         self.reference_index = reference_index
         self.stream_index = stream_index
@@ -103,7 +101,9 @@ class ForkScreen(Screen[int]):
 
     @property
     def _can_ask(self) -> bool:
-        return self._ask_for_replay is not None and self.comparison.finished is None
+        """Whether the run still goes on, and replays forks of this pair."""
+        of_run = self.comparison.started.reference in self._pair
+        return of_run and self._ask_for_replay is not None and self.comparison.finished is None
 
     def compose(self) -> ComposeResult:
         """Title, what happened, both sides' candidates, what made it, what came after, keys."""
@@ -153,9 +153,10 @@ class ForkScreen(Screen[int]):
         if fork is not None and fork.replay is not None:
             self._show_replay = not self._show_replay
             self._draw()
-        elif self._ask_for_replay is not None and self._can_ask:
-            self._asked = True
-            await self._ask_for_replay()
+        else:
+            self._asked.add(self._pair)
+            if self._ask_for_replay is not None and self._can_ask:
+                await self._ask_for_replay()
             self._draw()
 
     def action_back(self) -> None:
@@ -254,8 +255,12 @@ class ForkScreen(Screen[int]):
 
     def _verdict(self, fork: p.ForkFound) -> Content:
         said = explain_verdict(fork, *self._names)
+        asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
-            said += f" {_BEING_REPLAYED if self._asked else _TO_BE_REPLAYED}"
+            at_the_end = "It is replayed at the end; " if self.comparison.started.replay else ""
+            said += " It is being replayed." if asked else f" {at_the_end}r does it now."
+        elif fork.replay is None and asked:
+            said += " There is no replay to show."
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
 
     def _legend(self, fork: p.ForkFound) -> str:
