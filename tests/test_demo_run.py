@@ -105,7 +105,12 @@ async def _all_streams(schedule: p.Schedule) -> dict[str, dict[str, list[int]]]:
         for prompt in PROMPTS:
             for half in (names[:5], names[5:]):
                 command = p.Compare(
-                    prompt, tuple(half), max_tokens=TOKENS, schedule=schedule, chat=False
+                    prompt,
+                    tuple(half),
+                    max_tokens=TOKENS,
+                    schedule=schedule,
+                    chat=False,
+                    replay=False,  # its own test has it, and without a real BLAS it takes minutes
                 )
                 comparison = await _compare(client, command)
                 for stream in comparison.streams:
