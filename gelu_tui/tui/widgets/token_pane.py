@@ -105,10 +105,11 @@ class TokenPane(TokenRows, can_focus=True):
         keep = self.tokens
         if fork != before.fork or fork_text != self._fork_text:
             keep = min(at for at in (keep, fork, before.fork) if at is not None)
-        changed_from = self.buffer.starts[keep]
+        changed_from = self._row_start(self.buffer.starts[keep])
         if keep < self.tokens or end_text != self._ending:
             self.buffer.truncate(keep)
             self._ending = ""
+            changed_from = min(changed_from, self._row_start(self.buffer.length))
         for text in pieces(stream, fork, keep):
             self.buffer.append(text)
         self.tokens, self._fork_text = len(stream.segments), fork_text
@@ -122,6 +123,10 @@ class TokenPane(TokenRows, can_focus=True):
             first = min(before.agreed, standing.agreed, keep)
             changed_from = min(changed_from, self.buffer.starts[first])
         self._draw(changed_from, settle=stream.finish_reason is not None)
+
+    def _row_start(self, offset: int) -> int:
+        """Where the row begins that ends here: what comes may take its last word to another row."""
+        return self.view.row_start(offset) if self.size else offset
 
     def _draw(self, changed_from: int, *, settle: bool) -> None:
         if not self.size:

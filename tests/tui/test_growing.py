@@ -1,0 +1,44 @@
+"""A text that grows by pieces of words: what stands ready is what would be drawn anew."""
+
+from __future__ import annotations
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Stream
+from gelu_tui.tui.widgets.token_pane import Standing, TokenPane
+
+WIDTH, HEIGHT = 25, 8  # the last column is the bar's
+LONG = [" Lipstick", "gel", "Miss", "Frays", "lemm", "uslip", " Rick", "Rous"]
+PLAIN = [" a", " word", " that", " grow", "ing", "ly", "ish", "ness", " ends", "\n", "x" * 30, " y"]
+WIDE = [" 空が青い", "のは", "なぜ", "ですか", "?", " é🌍", "🌍🌍🌍🌍🌍🌍🌍🌍"]
+
+
+class Host(App[None]):
+    def compose(self) -> ComposeResult:
+        self.pane = TokenPane()
+        yield self.pane
+
+
+def texts(pane: TokenPane) -> list[str]:
+    strips = pane.render_lines(Region(0, 0, WIDTH, HEIGHT))
+    return [strip.text for strip in strips]
+
+
+@pytest.mark.parametrize("tokens", [LONG, PLAIN, WIDE])
+@pytest.mark.parametrize("fork", [None, 0, 2, 4])
+async def test_rows_that_stand_ready_are_true(tokens: list[str], fork: int | None) -> None:
+    host = Host()
+    async with host.run_test(size=(WIDTH, HEIGHT)) as pilot:
+        await pilot.pause()
+        stream = Stream(p.VariantInfo("relu", "max(0,x)", "float32"))
+        for step, text in enumerate(tokens):
+            stream.tokens.append(step)
+            stream.segments.append(text)
+            found = fork if fork is not None and step >= fork else None
+            host.pane.show(stream, Standing(fork=found, agreed=min(step, fork or 0)))
+            ready = texts(host.pane)
+            host.pane.draw_all()
+            assert ready == texts(host.pane)
