@@ -14,6 +14,10 @@ QUESTION = "\x1b[6n"
 # with two, a slow line would show what is twice as old.
 _IN_FLIGHT = 2
 _SLOW_S = 0.25
+# A terminal that has just answered so soon is not asked for every frame: each answer is one more
+# thing to wake up for.
+_QUICK_S = 0.05
+_TRUSTED_S = 0.5
 _LOST_S = 3.0  # no answer for so long: it is lost, as when tmux is attached elsewhere
 
 
@@ -24,6 +28,7 @@ class Pace:
         self._clock = clock
         self._asked: deque[float] = deque()
         self._answers = False
+        self._asked_at = float("-inf")
         self.delay_s = 0.0  # how long the last answer took
 
     def may_draw(self, *, queued: int) -> bool:
@@ -39,7 +44,12 @@ class Pace:
         """A frame is on its way; whether the question shall follow it."""
         if not self._answers and self._asked:
             return False  # one question is enough to find out whether this terminal answers
-        self._asked.append(self._clock())
+        now = self._clock()
+        quick = self._answers and not self._asked and self.delay_s < _QUICK_S
+        if quick and now - self._asked_at < _TRUSTED_S:
+            return False
+        self._asked_at = now
+        self._asked.append(now)
         return True
 
     def answered(self) -> None:

@@ -1,4 +1,4 @@
-"""How tokens look: by the theme's colours, and by shapes that read without any.
+"""How tokens and their numbers look: by the theme's colours, and by shapes that read without any.
 
 Not Textual's component classes: each pane that gains or loses the focus would compute every one of
 them anew.
@@ -14,6 +14,9 @@ from textual.style import Style
 
 _COLOURED = {
     "shared": "dim",
+    "forked": "bold $text-warning",
+    "reference": "bold",
+    "total": "bold",
     "fork": "bold auto on $warning",
     "error": "bold $text-error",
     "cursor": "$background on $foreground",

@@ -70,7 +70,8 @@ class Still(Driven):
 
     def head(self, place: int) -> str:
         """The numbers of a pane."""
-        return str(self.panes[place]._head.content)
+        head = self.panes[place]._head
+        return "\n".join(head.render_line(y).text for y in range(head.size.height))
 
 
 def drawn(pane: TokenPane, y: int) -> str:

@@ -28,6 +28,7 @@ def answering(clock: Clock) -> Pace:
     assert pace.drawn()
     clock.now += 0.01
     pace.answered()
+    clock.now += 1
     return pace
 
 
@@ -66,6 +67,27 @@ def test_one_frame_on_a_slow_line(answering: Pace, clock: Clock) -> None:
     answering.answered()
     answering.drawn()
     assert answering.may_draw(queued=0), "the line is quick again"
+
+
+def test_a_quick_terminal_is_asked_twice_a_second(answering: Pace, clock: Clock) -> None:
+    asked = 0
+    for _ in range(40):
+        assert answering.may_draw(queued=0)
+        if answering.drawn():
+            asked += 1
+            clock.now += 0.01
+            answering.answered()
+        clock.now += 0.1
+    assert asked == pytest.approx(8, abs=1)
+
+
+def test_a_terminal_that_becomes_slow_is_asked_for_every_frame(
+    answering: Pace, clock: Clock
+) -> None:
+    assert answering.drawn()
+    clock.now += 0.1
+    answering.answered()
+    assert answering.drawn(), "a tenth of a second is not quick"
 
 
 def test_a_lost_answer_does_not_stop_the_drawing(answering: Pace, clock: Clock) -> None:

@@ -24,12 +24,14 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels, status
 from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.choices import Choices, setting_variations
+from gelu_tui.tui.frames import NUMBERS_HZ, Frames
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.screens.telling import TellingScreen
 from gelu_tui.tui.session import BUSY, Phase, Session
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.info_line import InfoLine
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.key_line import KeyLine
 from gelu_tui.tui.widgets.notice import Notice
 from gelu_tui.tui.widgets.prompt import Prompt
@@ -40,12 +42,11 @@ if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
     from gelu_tui.tui.app import GeluApp
 
-NUMBERS_HZ = 2  # numbers that change faster cannot be read, and cost the engine its time
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
 
-class CompareScreen(TellingScreen):
+class CompareScreen(KeptLines, TellingScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
@@ -60,12 +61,9 @@ class CompareScreen(TellingScreen):
         self.shown: Shown | None = None
         self.prompt_given = prompt or ""
         self.refresh_hz = refresh
-        self._every = max(1, round(refresh / NUMBERS_HZ))
-        self._ticks = 0  # since the numbers were shown
-        self._dirty = False  # there is something new
-        self._behind = False  # the numbers shown are older than the tokens
+        self._frames = Frames(self, refresh, lambda: self.gelu.may_draw(), self._draw)
         self._phase_shown: Phase | None = None
-        self._timer: Timer | None = None
+        self._beats: Timer | None = None
 
     @property
     def gelu(self) -> GeluApp:
@@ -99,7 +97,7 @@ class CompareScreen(TellingScreen):
 
     async def on_mount(self) -> None:
         """Show the choices, and begin to look at the engine."""
-        self._timer = self.set_interval(1 / self.refresh_hz, self._tick)
+        self._beats = self.set_interval(1 / NUMBERS_HZ, self._beat)
         await self.show_choices()
 
     # --- what the user does -------------------------------------------------------------------
@@ -247,7 +245,7 @@ class CompareScreen(TellingScreen):
                 self.say("The load was stopped. F5 loads the model again.")
             case _ if self.shown is not None and self.live:
                 self.shown.comparison.apply(event)
-                self._dirty = True
+                self._frames.want()
                 if isinstance(event, p.Finished):
                     self._finish(event)
             case _:
@@ -274,8 +272,7 @@ class CompareScreen(TellingScreen):
         await self.board.begin(shown.comparison)
         self.query_one(InfoLine).tell(None)
         self._show_settings()
-        self._draw()
-        self._show_status()
+        self._frames.now()
         self.show_keys()
 
     async def show_saved(self, saved: ComparisonDocument) -> None:
@@ -303,7 +300,7 @@ class CompareScreen(TellingScreen):
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:
             self.shown.end(error)
-            self._draw()
+            self._frames.now()
             self.run_worker(self._save(self.shown), group="save")
 
     async def _save(self, shown: Shown) -> None:
@@ -336,8 +333,8 @@ class CompareScreen(TellingScreen):
         self._phase_shown = phase
         self._show_status()
         self.show_keys()
-        if self._timer is not None:
-            (self._timer.resume if self.session.phase in BUSY else self._timer.pause)()
+        if self._beats is not None:
+            (self._beats.resume if self.session.phase in BUSY else self._beats.pause)()
 
     def on_descendant_focus(self) -> None:
         """Another part of the screen, other keys."""
@@ -351,18 +348,10 @@ class CompareScreen(TellingScreen):
         actions = PANE_LINE if self.board.has_focus_within else PROMPT_LINE
         self.query_one(KeyLine).show(actions, self.gelu.user_keys, off)
 
-    def _tick(self) -> None:
-        if not self.gelu.may_draw():
-            return
-        self._ticks += 1
-        # Numbers of a run come with tokens if some come in time: one drawing less.
-        wait = 2 if self.live and not self._dirty else 1
-        numbers = self._ticks >= wait * self._every
-        if self._dirty or (numbers and self._behind):
-            self._draw(numbers=numbers)
-            self.gelu.drawn()
-        if numbers:
-            self._ticks = 0
+    def _beat(self) -> None:
+        """What changes with time, whether or not the engine says anything."""
+        self._frames.beat()
+        if self._frames.numbers_late and self.gelu.may_draw():
             self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
             self.query_one(Notice).say(
@@ -371,10 +360,12 @@ class CompareScreen(TellingScreen):
                 stays=True,
             )
 
-    def _draw(self, *, numbers: bool = True) -> None:
-        self._dirty, self._behind = False, not numbers
+    def _draw(self, numbers: bool) -> None:
         with self.app.batch_update():
             self.board.show(running=self.live, numbers=numbers)
+        if numbers:
+            self._show_status()
+        self.gelu.drawn()
 
     def _show_status(self) -> None:
         left, right = status.texts(self.session, self.shown)

@@ -11,7 +11,12 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+
+
+class Told(KeptLines, Static):
+    """What the line says."""
 
 
 class SearchField(Input, KeysInTurn):
@@ -25,7 +30,7 @@ class SearchField(Input, KeysInTurn):
         self.post_message(self.Submitted(self, ""))
 
 
-class InfoLine(Horizontal):
+class InfoLine(KeptLines, Horizontal):
     """Shows what matters at the moment; nothing else on the screen moves for it."""
 
     DEFAULT_CSS = """
@@ -60,7 +65,7 @@ class InfoLine(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The text, and the field that may take its place."""
-        yield Static(id="info", markup=False)
+        yield Told(id="info", markup=False)
         yield Static("Search:", id="search-label")
         yield SearchField(compact=True)
         yield Static(id="search-count", markup=False)

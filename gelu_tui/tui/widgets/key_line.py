@@ -14,9 +14,10 @@ from textual.events import Click
 from textual.widgets import Static
 
 from gelu_tui.tui.actions import Action, shown_key
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 
 
-class KeyLine(Static):
+class KeyLine(KeptLines, Static):
     """Keys with their labels; those that do not fit are left out, and a click is the key."""
 
     DEFAULT_CSS = """

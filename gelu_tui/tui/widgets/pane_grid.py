@@ -9,20 +9,25 @@ from textual.containers import Grid, Vertical
 from textual.events import DescendantFocus, Resize
 
 from gelu_tui.tui.layout import LAYOUTS, MIN_PANE_ROWS, Arrangement, Layout, arrangement
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.stream_pane import StreamPane
 from gelu_tui.tui.widgets.tab_row import TabRow
 
 _ROWS_BELOW = 2  # status line and keys
 
 
-class PaneGrid(Vertical):
+class Cells(KeptLines, Grid):
+    """Where the panes are."""
+
+
+class PaneGrid(KeptLines, Vertical):
     """Holds the panes and arranges them; `chosen` is the place of the pane that counts."""
 
     DEFAULT_CSS = """
     PaneGrid {
         height: 1fr;
         TabRow { display: none; }
-        Grid {
+        Cells {
             height: 1fr;
             overflow-x: hidden;
             overflow-y: auto;
@@ -36,7 +41,7 @@ class PaneGrid(Vertical):
         self.layout_wanted: Layout = "auto"
         self.chosen = 0
         self._arrangement = Arrangement(1)
-        self._grid = Grid()
+        self._grid = Cells()
         self._tabs = TabRow()
 
     def compose(self) -> ComposeResult:

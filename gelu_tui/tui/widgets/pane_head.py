@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
-from textual.widgets import Static
 
 from gelu_tui.core.comparison import Comparison, Perspective
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.forks import fork_seen_from
 from gelu_tui.tui import labels
+from gelu_tui.tui.widgets.plain_rows import Part, PlainRows
+
+_STYLES = {"fork": "forked", "reference": "reference"}
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,11 @@ class Numbers:
     why: str = ""
 
 
-class PaneHead(Static):
+class PaneHead(PlainRows):
     """State and counts, rates, KL: as many rows as the pane's height allows."""
 
     DEFAULT_CSS = """
-    PaneHead {
-        height: 1;
-        text-wrap: nowrap;
-        text-overflow: ellipsis;
-    }
+    PaneHead { height: 1; }
     """
 
     def __init__(self) -> None:
@@ -68,8 +67,7 @@ class PaneHead(Static):
         if (n, width, rows) == self._written:
             return
         self._written = (n, width, rows)
-        style = {"fork": "bold $text-warning", "reference": "bold"}.get(n.kind, "")
-        state = (n.state, style)
+        state = (n.state, n.kind)
         match rows:
             case 1:
                 lines = [self._row(state, n.rate or n.counts)]
@@ -82,21 +80,22 @@ class PaneHead(Static):
                     self._row((n.kl, ""), ""),
                 ]
         self.tooltip = Content(n.why) if n.why else None
-        self.update(Content("\n").join(lines), layout=False)
+        self.write(lines)
 
-    def _row(self, left: tuple[str, str], right: str) -> Content:
-        text, style = left
+    def _row(self, left: Part, right: str) -> list[Part]:
+        text, kind = left
         room = self.size.width - 1
         # What stands on the left matters more: the right gives way word by word.
-        while right and len(text) + len(right) + 2 > room:
+        while right and cell_len(text) + len(right) + 2 > room:
             right = right.rpartition(" ")[0]
-        if len(text) > room:
+        if cell_len(text) > room:
             text = text.replace("diverges at", "at")
-        while len(text) > room and " · " in text:
+        while cell_len(text) > room and " · " in text:
             text = text.rpartition(" · ")[0]
-        text = Content(text).truncate(max(0, room), ellipsis=True).plain
-        gap = " " * max(0, room - Content(text).cell_length - len(right))
-        return Content.assemble((text, style), gap, (right, "dim"))
+        if cell_len(text) > room:
+            text = set_cell_size(text, max(0, room - 1)) + "…"
+        gap = " " * max(0, room - cell_len(text) - len(right))
+        return [(text, _STYLES.get(kind, "")), (gap, ""), (right, "shared")]
 
 
 def numbers(

@@ -10,12 +10,13 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from gelu_tui.core.safe_text import visible
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred thousand
 
 
-class Prompt(TextArea, KeysInTurn):
+class Prompt(KeptLines, TextArea, KeysInTurn):
     """One to three rows; a TextArea whose Enter submits."""
 
     class Submitted(Message):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from textual.content import Content
-from textual.widgets import Static
+from rich.cells import cell_len, set_cell_size
+
+from gelu_tui.tui.widgets.plain_rows import PlainRows
 
 
-class StatusLine(Static):
+class StatusLine(PlainRows):
     """Two texts; the left one gives way."""
 
     def __init__(self) -> None:
         super().__init__(id="status")
-        self._parts = ("", "")
+        self._texts = ("", "")
 
     def show(self, left: str, right: str = "") -> None:
         """Write both texts; they must be safe to show."""
-        if (left, right) != self._parts:
-            self._parts = (left, right)
+        if (left, right) != self._texts:
+            self._texts = (left, right)
             self._write()
 
     def on_resize(self) -> None:
@@ -24,9 +25,10 @@ class StatusLine(Static):
         self._write()
 
     def _write(self) -> None:
-        left, right = self._parts
+        left, right = self._texts
         width = self.content_size.width
-        room = width - Content(right).cell_length - (2 if right else 0)
-        start = Content(left).truncate(max(0, room), ellipsis=True)
-        gap = max(0, width - start.cell_length - Content(right).cell_length)
-        self.update(Content.assemble(start, " " * gap, (right, "bold")), layout=False)
+        room = max(0, width - cell_len(right) - (2 if right else 0))
+        if cell_len(left) > room:
+            left = set_cell_size(left, max(0, room - 1)) + "…"[:room]
+        gap = " " * max(0, width - cell_len(left) - cell_len(right))
+        self.write([[(left, ""), (gap, ""), (right, "total")]])

@@ -12,11 +12,12 @@ from gelu_tui.core.comparison import Perspective
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui import labels
 from gelu_tui.tui.layout import head_rows
+from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.pane_head import PaneHead
 from gelu_tui.tui.widgets.token_pane import Standing, TokenPane
 
 
-class StreamPane(Vertical):
+class StreamPane(KeptLines, Vertical):
     """The frame of a `TokenPane`: a stream of a comparison, or a variant while there is none.
 
     `index` is the stream's, whatever the place of the pane.
