@@ -27,7 +27,7 @@ from gelu_tui.core.errors import ErrorInfo
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
     "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
-    "no_kl",
+    "no_kl", "emoji",
 )  # fmt: skip
 
 
@@ -46,6 +46,7 @@ SILU = pieces(
 )
 RELU = pieces("ment| of| of| of| the| the| of| of")
 HOSTILE = pieces("plain| \x1b[31mred|\x1b]0;owned\x07| [bold]markup[/]| \u202eabc| \x00|\r| end")
+EMOJI = pieces("I| ❤️❤️❤️| you| 👍🏽👍🏽|,| ⚠️| 1️⃣| end")
 FETCH_ERRORS = {
     "google": ErrorInfo(
         "gated",
@@ -64,6 +65,8 @@ def tokens_of(name: str, index: int, scenario: str) -> list[str]:
     """The token texts of one variant."""
     if scenario == "hostile":
         return HOSTILE if index == 0 else [*HOSTILE[: index + 1], "x", *HOSTILE]
+    if scenario == "emoji":
+        return EMOJI
     if scenario == "blank_forks":
         blank = [*BASE[:4], BLANKS[index % 4], " after", " the", " blank"]
         return BASE if name == "gelu_approx" else blank

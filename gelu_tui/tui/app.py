@@ -16,12 +16,14 @@ from rich.text import Text
 from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.screen import Screen
 
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
+from gelu_tui.tui.anchoring import anchoring
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.ending import Ending
 from gelu_tui.tui.keymap import keymap
@@ -181,6 +183,10 @@ class GeluApp(App[None]):
             self.compare.engine_lost(message.error)
 
     # --- the terminal -------------------------------------------------------------------------
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, which no longer relies on how wide the terminal finds a text."""
+        return anchoring(super().get_driver_class())
 
     def may_draw(self) -> bool:
         """Whether the terminal has taken the last frames: a slow line gets fewer, and the newest.
