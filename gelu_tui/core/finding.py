@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from gelu_tui.core.token_buffer import TokenBuffer
@@ -11,7 +12,7 @@ Span = tuple[int, int]
 
 
 class Finder:
-    """The places of one query in one buffer; lines that have not changed are not searched again."""
+    """The places of one query in one buffer; of a line that grows, only what is new is searched."""
 
     def __init__(self, buffer: TokenBuffer, query: str = "") -> None:
         self._buffer = buffer
@@ -33,7 +34,8 @@ class Finder:
         if not self.query:
             return []
         spans = self._in_line(self._buffer.line_at(start))
-        return [span for span in spans if span[0] < end and span[1] > start]
+        first = bisect_right(spans, start, key=lambda span: span[1])
+        return spans[first : bisect_left(spans, end, key=lambda span: span[0])]
 
     def _in_line(self, index: int) -> list[Span]:
         if not self.query:
@@ -42,9 +44,15 @@ class Finder:
             self._epoch = self._buffer.epoch
             self._found.clear()
         line = self._buffer.lines[index]
-        length, spans = self._found.get(index, (-1, []))
-        if length != line.length:
-            matches = re.finditer(re.escape(self.query), line.text, re.IGNORECASE)
-            spans = [(line.start + m.start(), line.start + m.end()) for m in matches]
-            self._found[index] = (line.length, spans)
+        searched, spans = self._found.get(index, (0, []))
+        if searched != line.length:
+            # What was too short for the query may go on to be one, unless it belongs to another.
+            begin = max(0, searched - len(self.query) + 1)
+            if spans:
+                begin = max(begin, spans[-1][1] - line.start)
+            tail = line.tail(begin)
+            matches = re.finditer(re.escape(self.query), tail, re.IGNORECASE)
+            at = line.start + begin
+            spans += [(at + m.start(), at + m.end()) for m in matches]
+            self._found[index] = line.length, spans
         return spans

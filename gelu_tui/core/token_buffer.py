@@ -34,6 +34,17 @@ class Line:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
+    def tail(self, start: int) -> str:
+        """The characters from `start` on; costs what they are, not what the line is."""
+        found: list[str] = []
+        at = self.length
+        for piece in reversed(self._pieces):
+            if at <= start:
+                break
+            at -= len(piece)
+            found.append(piece)
+        return "".join(reversed(found))[max(0, start - at) :]
+
     def append(self, piece: str) -> None:
         """Add characters at the end."""
         self._pieces.append(piece)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +131,10 @@ def test_up_and_down_keep_the_column() -> None:
     assert view.buffer.text[view.beside(at, -1, view.column(at))] == "e"
 
 
-@given(words, st.sampled_from(["a", "WORD", "空", "nothing"]))
+@given(
+    st.lists(st.sampled_from([" a", "aa", " word", "\n", "空", "wo", "rdword"]), max_size=60),
+    st.sampled_from(["a", "aaa", "WORD", "word word", "wordword", "空", "nothing"]),
+)
 def test_every_place_is_found(texts: list[str], query: str) -> None:
     buffer = TokenBuffer()
     finder = Finder(buffer, query)
@@ -140,3 +145,33 @@ def test_every_place_is_found(texts: list[str], query: str) -> None:
     found = list(finder)
     assert all(text[a:b] == query.lower() for a, b in found)
     assert len(found) == text.count(query.lower())
+    for start, end in ((0, 7), (3, 4), (10, 30)):
+        line = buffer.lines[buffer.line_at(start)]
+        end = min(end, line.start + line.length)
+        touched = [span for span in found if span[0] < end and span[1] > start]
+        assert finder.between(start, end) == touched
+
+
+def test_a_search_costs_a_growing_line_what_is_new() -> None:
+    def calls_to_append(length: int) -> int:
+        buffer = TokenBuffer()
+        finder = Finder(buffer, "word")
+        for _ in range(length):
+            buffer.append(" a word")
+        list(finder)
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(count)
+        try:
+            for _ in range(10):
+                buffer.append(" a word")
+                finder.between(buffer.length - 40, buffer.length)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    assert calls_to_append(10_000) <= 1.2 * calls_to_append(300)
