@@ -250,7 +250,7 @@ MOVING_KEYS = (
     ("←, →", "Move the token cursor; it begins at the fork. The line above tells of it."),
     ("↑, ↓", "Scroll; with a cursor, move it by rows."),
     ("PgUp, PgDn", "Scroll by pages."),
-    ("Home, End", "The start; the end, which is then followed."),
+    ("Home, End", "The start; the end, which is then followed. A cursor goes with it."),
     ("Enter", "The fork of this pane."),
     ("1 to 8", "The pane of that number."),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.tui.still import drawn, reversed_text, still
 
 ODD = ["空", "の", "青", "👨‍👩‍👧", "e\u0301", "\t", "tab", "\n", "", " ", "x", "\n", "\n", "end"]
@@ -101,8 +103,26 @@ async def test_home_and_end() -> None:
         await it.press("right", "right", "right", "home")
         await it.until_at(0, 0)
         await it.press("end")
-        await it.until(lambda: pane.view.follows and pane.cursor is None, "the end, no cursor")
-        assert "w599" in "".join(drawn(pane, y) for y in range(pane.size.height))
+        await it.until_at(0, 599)
+        await it.until(lambda: pane.view.follows, "the end")
+        assert drawn(pane, pane.size.height - 1).endswith("w599")
+        await it.press("escape")
+        await it.until_at(0, None)
+
+
+@pytest.mark.parametrize("ups", [0, 5])
+async def test_a_notice_does_not_push_the_cursor_out_of_view(ups: int) -> None:
+    long = [f" w{n}" for n in range(600)]
+    async with still({"gelu_approx": long, "silu": long}, size=(80, 16)) as it:
+        pane = await it.go(0)
+        height = pane.size.height
+        await it.press("right", "end", "left", *["up"] * ups)
+        await it.until(lambda: pane.cursor is not None and pane.cursor < 599, "a cursor")
+        it.app.compare.say("A sentence that takes two rows of such a narrow screen. " * 2)
+        await it.until(lambda: pane.size.height < height, "less room")
+        for each in it.panes:
+            rows = [drawn(each.tokens, y) for y in range(each.tokens.size.height)]
+            assert f"w{pane.cursor}" in "".join(rows)
 
 
 async def test_to_the_fork_and_to_the_next_over_all_panes() -> None:

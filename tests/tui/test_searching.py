@@ -269,8 +269,35 @@ async def test_pointing_stops_the_following_and_end_resumes_it() -> None:
         assert pane.view.offset == 0
         assert pane.cursor == 0
         await it.press("end")
-        await it.until(lambda: pane.view.follows and pane.cursor is None, "the end")
+        await it.until(lambda: pane.view.follows, "the end")
+        assert pane.cursor is not None
+        assert pane.cursor > seen
         await it.press("ctrl+g")
         await it.until(lambda: it.finished, "stopped")
         await it.until(lambda: pane.view.at_end, "the last row")
         assert it.panes[1].tokens.view.at_end
+
+
+async def test_a_token_that_is_pointed_at_stays_while_the_text_grows() -> None:
+    names = ("gelu_approx", "gelu")
+    async with ready(
+        "long", step_s=0.004, activations=names, max_tokens=1500, size=(60, 20)
+    ) as driven_:
+        it = Still(driven_.app, driven_.pilot)
+        await it.type("x")
+        await it.press("enter")
+        await it.until(lambda: it.app.compare.comparison is not None, "a run")
+        await it.until(lambda: it.panes[0].tokens.tokens > 100, "a long text")
+        pane = await it.go(0)
+        assert pane.view.follows
+        pane.point(pane.tokens - 1)  # in the last row, so that nothing need be scrolled
+        seen = pane.tokens
+        await it.until(lambda: pane.tokens > seen + 200, "it goes on")
+        assert it.panes[1].tokens.echo == pane.cursor
+        for each in (it.panes[0].tokens, it.panes[1].tokens):
+            assert pane.cursor is not None
+            offset = each.buffer.span(pane.cursor)[1] - 1
+            assert 0 <= each.view.y_of(offset) < each.size.height
+        await it.press("escape", "end")
+        await it.until(lambda: pane.view.follows and pane.cursor is None, "the end")
+        assert it.panes[1].tokens.view.follows

@@ -183,8 +183,7 @@ class TokenPane(TokenRows, can_focus=True):
             token = max(0, min(token, self.tokens - 1))
         self.draw_tokens(self.cursor, token)
         self.cursor, self._course = token, None
-        if token is not None:
-            self.reveal(token)
+        self._look_at(token)
         self.post_message(self.Pointed(self, token))
 
     def set_echo(self, token: int | None) -> None:
@@ -194,8 +193,13 @@ class TokenPane(TokenRows, can_focus=True):
         if token != self.echo:
             self.draw_tokens(self.echo, token)
             self.echo = token
-            if token is not None:
-                self.reveal(token)
+            self._look_at(token)
+
+    def _look_at(self, token: int | None) -> None:
+        """Have a token in view, and let no text that comes take it away; with None let it again."""
+        if token is not None:
+            self.reveal(token)
+        self.view.follows = token is None and self.view.at_end
 
     def reveal(self, token: int) -> None:
         """Scroll as little as needed to have a token in view."""
@@ -209,11 +213,6 @@ class TokenPane(TokenRows, can_focus=True):
         elif len(self.buffer):
             self.view.align(self._seen_at(min(token, len(self.buffer) - 1)))
         self.draw_all()
-
-    def _seen_at(self, token: int) -> int:
-        """The first character of a token in its last row: a blank before may hang on the last."""
-        first, last = self.buffer.span(token)
-        return max(first, self.view.row_start(max(first, last - 1)))
 
     def token_under(self, x: int, y: int) -> int | None:
         """The token at a cell of the view."""
@@ -262,9 +261,9 @@ class TokenPane(TokenRows, can_focus=True):
             self.point(0)
 
     def action_end(self) -> None:
-        """Show the end, follow it, and take the cursor away."""
+        """Show the end and follow it; the cursor goes to the last token."""
         if self.cursor is not None:
-            self.point(None)
+            self.point(self.tokens - 1)
         self.view.to_end()
         self._scrolled()
 

@@ -71,9 +71,22 @@ class TokenRows(Widget):
         self._bar = self.view.bar()
 
     def on_resize(self) -> None:
-        """Wrap what is in view to the new width; the rest when it comes into view."""
+        """Wrap what is in view to the new width; the rest when it comes into view.
+
+        A notice that takes two rows for a while does not push the cursor out of view.
+        """
+        places = [self._seen_at(token) for token in (self.echo, self.cursor) if token is not None]
+        shown = [place for place in places if 0 <= self.view.y_of(place) < self.view.height]
         self._measure()
+        for place in shown:
+            self.view.reveal(place)
+        self._bar = self.view.bar()
         self.refresh()
+
+    def _seen_at(self, token: int) -> int:
+        """The first character of a token in its last row: a blank before may hang on the last."""
+        first, last = self.buffer.span(token)
+        return max(first, self.view.row_start(max(first, last - 1)))
 
     def notify_style_update(self) -> None:
         """The theme or the focus has changed."""
