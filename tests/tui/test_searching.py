@@ -298,6 +298,9 @@ async def test_a_token_that_is_pointed_at_stays_while_the_text_grows() -> None:
             assert pane.cursor is not None
             offset = each.buffer.span(pane.cursor)[1] - 1
             assert 0 <= each.view.y_of(offset) < each.size.height
-        await it.press("escape", "end")
-        await it.until(lambda: pane.view.follows and pane.cursor is None, "the end")
-        assert it.panes[1].tokens.view.follows
+        await it.press("escape")
+        await it.until(lambda: pane.view.follows and pane.cursor is None, "the end again")
+        await it.until(lambda: it.panes[1].tokens.view.follows, "the end in the other")
+        await it.press("right", "pageup", "escape")
+        await it.until(lambda: pane.cursor is None, "no cursor")
+        assert not any(p.tokens.view.follows for p in it.panes), "who scrolled up stays there"

@@ -81,6 +81,7 @@ class TokenPane(TokenRows, can_focus=True):
         self._standing = Standing()
         self._fork_text = self._ending = ""
         self.tokens = 0  # that can be pointed at; what follows them in the buffer is no token
+        self._followed = False  # the end, before a token was pointed at
         self._course: tuple[int, int] | None = None  # of up and down: character and column
 
     # --- the text -----------------------------------------------------------------------------
@@ -89,6 +90,7 @@ class TokenPane(TokenRows, can_focus=True):
         """Begin anew; `text` stands there while there is no stream."""
         self._stream = None
         self._standing, self._fork_text, self._ending, self.tokens = Standing(), "", "", 0
+        self._followed = False
         self._set_buffer(TokenBuffer(), self.finder.query)
         if text:
             self.buffer.append(text)
@@ -181,8 +183,8 @@ class TokenPane(TokenRows, can_focus=True):
             if not self.tokens:
                 return
             token = max(0, min(token, self.tokens - 1))
-        self.draw_tokens(self.cursor, token)
-        self.cursor, self._course = token, None
+        self.draw_tokens(self.cursor, self.echo, token)
+        self.cursor, self.echo, self._course = token, None, None
         self._look_at(token)
         self.post_message(self.Pointed(self, token))
 
@@ -198,8 +200,14 @@ class TokenPane(TokenRows, can_focus=True):
     def _look_at(self, token: int | None) -> None:
         """Have a token in view, and let no text that comes take it away; with None let it again."""
         if token is not None:
+            self._followed = self._followed or self.view.follows
             self.reveal(token)
-        self.view.follows = token is None and self.view.at_end
+            self.view.follows = False
+            return
+        if self._followed and self._stream is not None and self._stream.finish_reason is None:
+            self.view.to_end()
+            self.draw_all()
+        self.view.follows, self._followed = self.view.at_end, False
 
     def reveal(self, token: int) -> None:
         """Scroll as little as needed to have a token in view."""
@@ -208,6 +216,7 @@ class TokenPane(TokenRows, can_focus=True):
 
     def align(self, token: int | None) -> None:
         """Scroll with another pane: to the row of a token, or (None) to the end."""
+        self._followed = False
         if token is None:
             self.view.to_end()
         elif len(self.buffer):
@@ -257,6 +266,7 @@ class TokenPane(TokenRows, can_focus=True):
         """Show the first row; the cursor goes with it."""
         self.view.to_start()
         self._scrolled()
+        self._followed = False
         if self.cursor is not None:
             self.point(0)
 
@@ -275,6 +285,7 @@ class TokenPane(TokenRows, can_focus=True):
         moved = self.view.scroll(rows)
         if moved:
             self._scrolled()
+            self._followed = False
         return moved
 
     def _scrolled(self) -> None:
