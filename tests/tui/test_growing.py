@@ -42,3 +42,33 @@ async def test_rows_that_stand_ready_are_true(tokens: list[str], fork: int | Non
             ready = texts(host.pane)
             host.pane.draw_all()
             assert ready == texts(host.pane)
+
+
+async def test_a_token_costs_its_own_row_and_another_theme_all_rows_once() -> None:
+    host = Host()
+    async with host.run_test(size=(WIDTH, HEIGHT)) as pilot:
+        await pilot.pause()
+        stream = Stream(p.VariantInfo("relu", "max(0,x)", "float32"))
+
+        def made(count: int) -> int:
+            """How many rows were made for so many more tokens."""
+            before = host.pane._strips.cache_info().misses
+            for _ in range(count):
+                stream.tokens.append(0)
+                stream.segments.append(" word")
+            host.pane.show(stream, Standing())
+            texts(host.pane)
+            return host.pane._strips.cache_info().misses - before
+
+        made(22)  # four words a row: five rows and a half
+        assert made(1) == 1
+        assert made(0) == 0
+        misses = []
+        for theme in ("textual-dark", "textual-light", "textual-dark"):
+            host.theme = theme
+            await pilot.pause()
+            texts(host.pane)
+            misses.append(host.pane._strips.cache_info().misses)
+        dark, light, dark_again = misses
+        assert light >= dark + 6
+        assert dark_again == light, "rows of the first theme stand ready"
