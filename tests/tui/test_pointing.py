@@ -183,6 +183,10 @@ async def test_the_cursor_of_one_pane_is_echoed_in_the_others() -> None:
         await it.go(3)
         await it.press("right")
         await it.until(lambda: [p.tokens.echo for p in it.panes] == [4, 4, 4, None], "echoes")
+        it.board.point(0, 2)
+        await it.until(lambda: [p.tokens.echo for p in it.panes] == [None, 2, 2, 2], "echoes")
+        it.board.point(3, 4)
+        await it.until(lambda: [p.tokens.echo for p in it.panes] == [4, 4, 4, None], "echoes")
         await it.press("t")
         await it.until_notice("each by itself")
         await it.until(lambda: [p.tokens.echo for p in it.panes] == [None] * 4, "no echoes")
@@ -201,6 +205,24 @@ async def test_a_new_run_takes_the_cursor_and_what_is_told_of_it_away() -> None:
         await it.until(lambda: it.pane.cursor is None, "no cursor")
         await it.until_info("256 tokens")
         assert "was" not in it.info
+
+
+async def test_a_fork_that_stands_in_the_next_row_leaves_no_mark_in_the_row_before() -> None:
+    words = [" word"] * 40
+    async with still({"gelu_approx": words, "silu": [*words[:9], " other", *words]}) as it:
+        for width in range(44, 60):
+            await it.pilot.resize_terminal(width, 30)
+            pane = it.panes[1].tokens
+            await it.until(lambda: pane.size.width < 60, "narrow")  # noqa: B023
+            fork = pane.style_of("fork").rich_style.bgcolor
+            marked = [
+                segment.text
+                for y in range(pane.size.height)
+                for segment in pane.render_line(y)
+                if segment.style is not None and segment.style.bgcolor == fork
+            ]
+            assert "".join(marked).strip() == "►other"
+            assert len(marked) == 1
 
 
 # --- mouse ----------------------------------------------------------------------------------------

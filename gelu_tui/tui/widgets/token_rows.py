@@ -201,10 +201,27 @@ class TokenRows(Widget):
         line_start = self.buffer.lines[line].start
         start = line_start + row.start
         end = start + row.shown
-        runs = token_runs(self.buffer, start, end, self.token_style)
+        hangs = self._hanging(line, row)
+        runs = token_runs(self.buffer, start, hangs, self.token_style)
+        if hangs < end:
+            runs.append((hangs, end, self.visual_style))
         runs = overlaid(runs, self._overlays(line, start, end, state[1]))
         text = segments(row, line, line_start, runs) + self._line_break(line, row)
         return Strip([*Strip(text).adjust_cell_length(width, base), bar], width + 1)
+
+    def _hanging(self, line: int, row: Row) -> int:
+        """Where the blank begins whose word stands in the next row, else the end of the row.
+
+        It does not look like its token: there it would be a block of colour without a text.
+        """
+        here = self.buffer.lines[line]
+        start = here.start + row.start
+        beyond = start + len(row.text)
+        if start < beyond < here.start + here.length:
+            first, last = self.buffer.span(self.buffer.token_at(beyond - 1))
+            if first > start and last > beyond and not row.text[first - start :].strip(" "):
+                return min(first, start + row.shown)
+        return start + row.shown
 
     def _line_break(self, line: int, row: Row) -> list[Segment]:
         """A glyph for the line break after a row, or for the end, while something points at it."""
