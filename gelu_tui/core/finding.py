@@ -1,4 +1,4 @@
-"""Searching a token buffer, whatever the case of the letters."""
+"""Searching a token buffer, whatever the case of the letters, and across marks put into it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,20 @@ class Finder:
         line = self._buffer.lines[index]
         length, spans = self._found.get(index, (-1, []))
         if length != line.length:
-            matches = re.finditer(re.escape(self.query), line.text, re.IGNORECASE)
-            spans = [(line.start + m.start(), line.start + m.end()) for m in matches]
+            text = self._buffer.without_marks(index)
+            matches = re.finditer(re.escape(self.query), text, re.IGNORECASE)
+            place = self._with_marks
+            spans = [
+                (place(line.start + m.start()), place(line.start + m.end() - 1) + 1)
+                for m in matches
+            ]
             self._found[index] = (line.length, spans)
         return spans
+
+    def _with_marks(self, offset: int) -> int:
+        """The offset in the buffer of one that counts from the same line without marks."""
+        line = self._buffer.lines[self._buffer.line_at(offset)]
+        for at in self._buffer.marks:
+            if line.start <= at <= offset:
+                offset += 1
+        return offset

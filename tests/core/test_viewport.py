@@ -140,3 +140,23 @@ def test_every_place_is_found(texts: list[str], query: str) -> None:
     found = list(finder)
     assert all(text[a:b] == query.lower() for a, b in found)
     assert len(found) == text.count(query.lower())
+
+
+@given(words, st.data(), st.sampled_from(["a", "wo", "WORD", "空", " "]))
+def test_a_mark_is_neither_searched_nor_copied(
+    texts: list[str], data: st.DataObject, query: str
+) -> None:
+    plain, marked = TokenBuffer(), TokenBuffer()
+    at = data.draw(st.integers(0, len(texts)), label="the token that is marked")
+    for index, text in enumerate([*texts, "end"]):
+        plain.append(text)
+        if index == at:
+            marked.marks.append(marked.length)
+        marked.append("►" + text if index == at else text)
+    lines = range(len(plain.lines))
+    assert [marked.without_marks(index) for index in lines] == [line.text for line in plain.lines]
+    found = [marked.text[a:b].replace("►", "") for a, b in Finder(marked, query)]
+    assert found == [plain.text[a:b] for a, b in Finder(plain, query)]
+    assert not any(marked.text[a] == "►" for a, _ in Finder(marked, query))
+    marked.truncate(at)
+    assert marked.marks == []
