@@ -62,6 +62,7 @@ class CompareScreen(KeptLines, TellingScreen):
         self.prompt_given = prompt or ""
         self.refresh_hz = refresh
         self._frames = Frames(self, refresh, lambda: self.gelu.may_draw(), self._draw)
+        self._replaced = False  # a run was stopped to make room for the queued one
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
 
@@ -118,6 +119,7 @@ class CompareScreen(KeptLines, TellingScreen):
         """Run a command, now or as soon as the engine can."""
         notice = self.query_one(Notice)
         notice.clear()
+        self._replaced = self.live
         if not await self.session.run(command):
             self.gelu.start_engine()
         if self.session.pending is not None:
@@ -264,6 +266,10 @@ class CompareScreen(KeptLines, TellingScreen):
         comparison = Comparison.begin(started)
         await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
         self.query_one(Notice).clear_awaited()
+        if self._replaced:
+            self._replaced = False
+            kept = "; it is in the history" if self.gelu.history is not None else ""
+            self.say(f"The run before was stopped for this one{kept}.")
 
     async def _show(self, shown: Shown) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
