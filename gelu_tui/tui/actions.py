@@ -67,6 +67,15 @@ def _is_function_key(key: str) -> bool:
 
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
 
+_HELP = Action(
+    "help",
+    "f1,question_mark",
+    "Help",
+    "Help",
+    "Help for what has the focus.",
+    call="app.open('help')",
+)
+
 COMPARE_ACTIONS = (
     Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
     Action(
@@ -76,14 +85,7 @@ COMPARE_ACTIONS = (
         "Stop",
         "Stop the run or the load; once more ends an engine that does not answer.",
     ),
-    Action(
-        "help",
-        "f1,question_mark",
-        "Help",
-        "Help",
-        "Help for what has the focus.",
-        call="app.open('help')",
-    ),
+    _HELP,
     Action(
         "activations",
         "f2",
@@ -262,6 +264,9 @@ OTHER_KEYS = (
 )
 
 ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)
+
+# For the screens beside the comparison; a modal one hides the bindings of the app.
+HELP = _HELP.binding()
 
 _QUIT = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
 _BY_NAME = {action.name: action for action in (*ACTIONS, _QUIT)}

@@ -46,7 +46,6 @@ class GeluApp(App[None]):
     CSS_PATH = "screens/compare.tcss"
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
-        Binding("f1", "open('help')", "Help", show=False),
         Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]

@@ -45,21 +45,28 @@ def screen_help(screen: Screen[object]) -> list[Section]:
     keys: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if active.node is not screen.app and binding.action in _own_actions(type(active.node)):
+        if active.node is not screen.app and _is(binding) in _own_actions(type(active.node)):
             keys.setdefault(binding.description, []).append(shown_key(binding.key))
     rows = [(", ".join(names), f"{text}.") for text, names in keys.items()]
+    # What a field takes itself, so that it keeps its turn among letters, is no binding.
+    rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
     return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
 
 
-def _own_actions(node: type) -> set[str]:
-    """The actions that our own classes bind, without those of Textual's widgets below them."""
+def _own_actions(node: type) -> set[tuple[str, str]]:
+    """What our own classes bind, without what Textual's widgets below them do."""
     own = (cls for cls in node.__mro__ if cls.__module__.startswith("gelu_tui.tui."))
     return {
-        binding.action
+        _is(binding)
         for cls in own
         for binding in Binding.make_bindings(vars(cls).get("BINDINGS", ()))
         if binding.description
     }
+
+
+def _is(binding: Binding) -> tuple[str, str]:
+    # Textual binds some of the same actions by other words, to keys that few terminals send.
+    return binding.action, binding.description
 
 
 def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import History
+from gelu_tui.tui.screens.help import HelpScreen
 from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun, Result
 from tests.core.saved_runs import run_document
 from tests.tui.driving import Driven, driven
@@ -131,6 +132,28 @@ async def test_before_the_first_run(tmp_path: Path) -> None:
         await it.press("q")
         assert await it.result() is None
     assert not empty.path.exists()
+
+
+async def test_before_the_first_run_q_goes_back_after_help_too(tmp_path: Path) -> None:
+    async with opened(History(tmp_path / "none.sqlite"), shown="No runs yet.") as it:
+        assert "Enter open" not in it.screen()
+        screen = it.app.screen
+        it.app.push_screen(HelpScreen([("Keys", [("q", "Back.")])]))
+        await it.until_shown("Back.")
+        await it.press("q")
+        await it.until(lambda: it.app.screen is screen, "help is closed")
+        await it.press("q")
+        assert await it.result() is None
+
+
+async def test_after_a_search_without_result_the_field_still_takes_letters(
+    history: History,
+) -> None:
+    async with opened(history) as it:
+        await it.press("slash", "q", "q")
+        await it.until_shown("No run holds “qq”.")
+        await it.press("backspace", "backspace")
+        await it.until_shown("History · 3 runs")
 
 
 # --- doing ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from gelu_tui.core.activations import MAX_VARIANTS, FormulaError, Variant, parse
 from gelu_tui.core.curve_views import VIEWS, facts
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
 from gelu_tui.tui.picking import Picking
@@ -55,6 +56,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
     BINDINGS: ClassVar = [
         Binding("f2", "done", "Done"),
         Binding("escape,f10", "leave", "Leave as it was"),
+        HELP,
     ]
 
     def __init__(self, choices: Choices, native: str | None) -> None:
@@ -165,7 +167,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         lines = max(min(3, fitting), 1 if height < 10 else 2)
         dots = terminal_dots(self.app.console.encoding)
         functions.set_options(
-            Option(row_text(self.picking, at, width, lines, dots))
+            # Blank before there is a layout: keys may come already, and cut-off rows would flash.
+            Option(row_text(self.picking, at, width, lines, dots) if width else "")
             for at in range(len(self.picking.rows))
         )
         functions.highlighted = place

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
@@ -31,6 +32,7 @@ class FedTextScreen(Screen[None]):
         Binding("3", "view(2)", "Ids"),
         Binding("t", "next_view", "Next view"),
         Binding("q,escape,f10,f9", "dismiss", "Back"),
+        HELP,
     ]
 
     def __init__(self, fed: Fed | None = None) -> None:

@@ -23,6 +23,7 @@ from gelu_tui.core.comparison import Agreement, Comparison, Stream
 from gelu_tui.core.explanation import explain, explain_verdict, why_no_fork
 from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.alignment_map import alignment_map, rejoin_sentence, stretch_list
 from gelu_tui.tui.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork_context import fork_context
@@ -53,6 +54,7 @@ class ForkScreen(Screen[int]):
         Binding("p", "turn(-1)", "Previous stream"),
         Binding("r", "replay", "In float32: replay it, show the replay or the run"),
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
+        HELP,
     ]
 
     @dataclass

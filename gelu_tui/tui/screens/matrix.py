@@ -17,6 +17,7 @@ from textual.widgets import Static
 from gelu_tui.core.comparison import Comparison, Perspective
 from gelu_tui.core.explanation import explain_pair, identical_over
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.screens.matrix_view import MatrixView
 
 _POLL_S = 0.5
@@ -73,6 +74,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         Binding("enter", "open", "Fork"),
         Binding("r", "reference", "Reference"),
         Binding("q,escape,f10,f8,backspace", "dismiss", "Back"),
+        HELP,
     ]
 
     def __init__(self, comparison: Comparison, reference_index: int) -> None:

@@ -22,6 +22,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.presets import PRESETS, Preset
 from gelu_tui.core.prompt_file import complete_path, read_prompt_file
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
@@ -90,7 +91,14 @@ class PromptsScreen(ModalScreen[str | None]):
     """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
 
     CSS_PATH = "prompts.tcss"
-    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back")]
+    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back"), HELP]
+    FIELD_KEYS: ClassVar = (
+        ("Letters", "Find recent prompts and presets that hold them."),
+        ("↑, ↓", "Choose."),
+        ("PgUp, PgDn", "Read on in the prompt that is shown."),
+        ("Enter", "Take the prompt; of a file, show it first, then take it."),
+        ("Tab", "To the path of a file, and back; → completes it."),
+    )
 
     @dataclass
     class Recent(Message):

@@ -1,0 +1,62 @@
+"""Help is there on every screen, by F1 and, outside of text fields, by `?`."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from gelu_tui.tui.screens.help import HelpScreen
+from gelu_tui.tui.screens.prompts import PromptsScreen
+from tests.tui.driving import PROMPT, Driven, driven, ready
+
+SCREENS = {
+    "f2": ("ActivationsScreen", "Leave as it was."),
+    "f3": ("PromptsScreen", "Read on in the prompt that is shown."),
+    "f4": ("ModelsScreen", "Look again."),
+    "f6": ("HistoryScreen", "Out of a field, or back."),
+    "f7": ("ForkScreen", "Next stream."),
+    "f8": ("MatrixScreen", "Reference."),
+    "f9": ("FedTextScreen", "Token boundaries."),
+}
+
+
+async def opened(it: Driven, key: str, name: str) -> None:
+    await it.press(key)
+    await it.until(lambda: type(it.app.screen).__name__ == name, f"{name} is open")
+
+
+@pytest.mark.parametrize("key", SCREENS)
+async def test_help_on_every_screen(key: str) -> None:
+    name, told = SCREENS[key]
+    async with driven(prompt=PROMPT) as it:
+        await it.until_finished()
+        await opened(it, key, name)
+        # The field of the prompts' search always has the focus: there ? is a letter.
+        for help_key in ("f1",) if name == PromptsScreen.__name__ else ("f1", "question_mark"):
+            await opened(it, help_key, HelpScreen.__name__)
+            await it.until_shown(told)
+            await opened(it, "q", name)
+
+
+async def test_a_question_mark_in_a_field_is_a_letter() -> None:
+    async with ready() as it:
+        await opened(it, "f3", "PromptsScreen")
+        await it.type("?")
+        field = it.app.screen.query_one("#search", Input)
+        await it.until(lambda: field.value == "?", "the letter")
+
+
+async def test_help_has_no_keys_that_terminals_do_not_send() -> None:
+    async with ready() as it:
+        await opened(it, "f4", "ModelsScreen")
+        await opened(it, "f1", HelpScreen.__name__)
+        await it.until_shown("Look again.")
+        assert "^home" not in it.screen()
+
+
+async def test_a_screen_is_closed_by_the_key_that_opened_it() -> None:
+    async with driven(prompt=PROMPT) as it:
+        await it.until_finished()
+        for key, (name, _) in SCREENS.items():
+            await opened(it, key, name)
+            await opened(it, key, "CompareScreen")
