@@ -21,6 +21,7 @@ NATIVE_MARK = "◆"
 _SMALL = 0.01  # nats below which a KL needs an exponent
 _NARROW = 34  # cells below which a KL is told with one digit
 _FLOOR_WIDTH = 50  # cells from which on the noise floor is told beside the largest KL
+_SHORT_FLOOR_WIDTH = 42  # and in as few cells as can be
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
@@ -106,6 +107,8 @@ def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> st
         words += (
             f" · floor {nats(floor)}" if multiple is None else f" · mean {times(multiple)} × floor"
         )
+    elif floor is not None and width >= _SHORT_FLOOR_WIDTH:
+        words += f" · floor {floor:.0e}" if floor else " · floor 0"
     room = width - len(words) - 1
     return f"{sparkline(values, min(room, len(values)), noise_floor=floor)} {words}"
 
