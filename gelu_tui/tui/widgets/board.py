@@ -194,8 +194,11 @@ class Board(PaneGrid):
     def action_to_fork(self) -> None:
         """Point at the first divergent token of the chosen pane."""
         here = [step for step, place in self._forks() if place == self.chosen]
+        seen, pane = self.perspective, self.chosen_pane
         if here:
             self.point(self.chosen, here[0])
+        elif seen is not None and pane is not None and pane.index == seen.reference:
+            self.post_message(self.Told("This is the reference: the others fork from it."))
         else:
             self.post_message(self.Told("This stream does not differ from the reference."))
 
