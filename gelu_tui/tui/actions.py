@@ -54,6 +54,8 @@ def shown_key(key: str) -> str:
     """A key as people write it: F1, ^G, ?, Shift+N."""
     if _is_function_key(key):
         return key.upper()
+    if key.startswith("shift+"):
+        return f"Shift+{shown_key(key.removeprefix('shift+'))}"
     if key.startswith("ctrl+"):
         return f"^{key.removeprefix('ctrl+')}"
     if len(key) == 1:

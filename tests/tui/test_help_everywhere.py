@@ -12,11 +12,11 @@ from tests.tui.driving import PROMPT, Driven, driven, ready
 SCREENS = {
     "f2": ("ActivationsScreen", "Leave as it was."),
     "f3": ("PromptsScreen", "Read on in the prompt that is shown."),
-    "f4": ("ModelsScreen", "Look again."),
+    "f4": ("ModelsScreen", "Look at the disk again."),
     "f6": ("HistoryScreen", "Out of a field, or back."),
     "f7": ("ForkScreen", "Next stream."),
-    "f8": ("MatrixScreen", "Reference."),
-    "f9": ("FedTextScreen", "Token boundaries."),
+    "f8": ("MatrixScreen", "The fork of this pair."),
+    "f9": ("FedTextScreen", "Tokens with their ids."),
 }
 
 
@@ -50,7 +50,7 @@ async def test_help_has_no_keys_that_terminals_do_not_send() -> None:
     async with ready() as it:
         await opened(it, "f4", "ModelsScreen")
         await opened(it, "f1", HelpScreen.__name__)
-        await it.until_shown("Look again.")
+        await it.until_shown("Look at the disk again.")
         assert "^home" not in it.screen()
 
 

@@ -38,14 +38,14 @@ class FunctionList(OptionList):
     """The list, with its keys."""
 
     BINDINGS: ClassVar = [
-        Binding("space", "screen.choose", "Choose"),
-        Binding("u,shift+up", "screen.move_up", "Up"),
-        Binding("d,shift+down", "screen.move_down", "Down"),
-        Binding("r", "screen.reference", "Reference"),
-        Binding("x,delete", "screen.remove", "Delete own"),
-        Binding("s", "screen.next_set", "Sets"),
-        Binding("v", "screen.next_view", "View"),
-        Binding("slash", "screen.formula", "Find or write"),
+        Binding("space", "screen.choose", "Choose the function, or leave it out"),
+        Binding("u,shift+up", "screen.move_up", "Move its pane towards the front"),
+        Binding("d,shift+down", "screen.move_down", "Move its pane towards the end"),
+        Binding("r", "screen.reference", "Compare the others with it"),
+        Binding("x,delete", "screen.remove", "Delete a formula of your own"),
+        Binding("s", "screen.next_set", "The next ready-made set"),
+        Binding("v", "screen.next_view", "Draw next: curve, error against exact GELU, slope"),
+        Binding("slash", "screen.formula", "Find a function, or write your own"),
     ]
 
 
@@ -54,7 +54,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     CSS_PATH = "activations.tcss"
     BINDINGS: ClassVar = [
-        Binding("f2", "done", "Done"),
+        Binding("f2", "done", "Take the choice; Enter does too"),
         Binding("escape,f10", "leave", "Leave as it was"),
         HELP,
     ]

@@ -27,9 +27,9 @@ class FedTextScreen(Screen[None]):
 
     CSS_PATH = "fed_text.tcss"
     BINDINGS: ClassVar = [
-        Binding("1", "view(0)", "Text"),
-        Binding("2", "view(1)", "Token boundaries"),
-        Binding("3", "view(2)", "Ids"),
+        Binding("1", "view(0)", "The text"),
+        Binding("2", "view(1)", "The text with the boundaries of its tokens"),
+        Binding("3", "view(2)", "Tokens with their ids"),
         Binding("t", "next_view", "Next view"),
         Binding("q,escape,f10,f9", "dismiss", "Back"),
         HELP,

@@ -71,8 +71,8 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
 
     CSS_PATH = "matrix.tcss"
     BINDINGS: ClassVar = [
-        Binding("enter", "open", "Fork"),
-        Binding("r", "reference", "Reference"),
+        Binding("enter", "open", "The fork of this pair"),
+        Binding("r", "reference", "Compare the others with the stream of this row"),
         Binding("q,escape,f10,f8,backspace", "dismiss", "Back"),
         HELP,
     ]
