@@ -54,6 +54,28 @@ async def test_help_has_no_keys_that_terminals_do_not_send() -> None:
         assert "^home" not in it.screen()
 
 
+async def test_the_palette_does_what_the_keys_of_a_screen_do() -> None:
+    async with driven(prompt=PROMPT) as it:
+        await it.until_finished()
+        await opened(it, "f7", "ForkScreen")
+        await it.until_shown("2 of 4")
+        await it.press("ctrl+p")
+        await it.until_shown("Search for commands")
+        await it.type("next stream")
+        await it.until_shown("Here also by n.")
+        await it.press("enter", "enter")
+        await it.until_shown("3 of 4")
+
+
+async def test_the_palette_has_one_way_to_do_a_thing() -> None:
+    async with driven(prompt=PROMPT) as it:
+        await it.until_finished()
+        titles = [c.title for c in it.app.get_system_commands(it.app.screen)]
+        assert len(titles) == len(set(titles))
+        assert not {"Screenshot", "Keys", "Maximize"} & set(titles)
+        assert {"Theme", "Quit", "Help", "Export the screen as SVG"} <= set(titles)
+
+
 async def test_a_screen_is_closed_by_the_key_that_opened_it() -> None:
     async with driven(prompt=PROMPT) as it:
         await it.until_finished()

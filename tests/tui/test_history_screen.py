@@ -86,6 +86,15 @@ async def test_the_newest_first_with_a_preview_of_the_chosen_one(history: Histor
         await it.until_shown("run 2 ·")
 
 
+async def test_a_long_prompt_is_cut_off_visibly(tmp_path: Path) -> None:
+    long = History(tmp_path / "history.sqlite")
+    long.save(run_document("word " * 200))
+    async with opened(long, shown="run 1 ·") as it:
+        rows = it.screen().splitlines()
+        last = max(y for y, row in enumerate(rows) if row.strip().startswith("word"))
+        assert rows[last].endswith("…")
+
+
 @pytest.mark.parametrize("size", [(200, 50), (120, 36), (64, 18), (40, 12), (20, 5)])
 async def test_every_size(history: History, size: tuple[int, int]) -> None:
     async with opened(history, size, shown="History · 3 runs") as it:
