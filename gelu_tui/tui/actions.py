@@ -43,6 +43,8 @@ _GLYPHS = {
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",
+    "left": "←",
+    "right": "→",
     "up": "↑",
     "down": "↓",
     "pageup": "PgUp",

@@ -277,6 +277,8 @@ class GeluApp(App[None]):
             from gelu_tui.tui.help_texts import own_bindings  # not before the first frame
 
             for node, binding, keys in own_bindings(screen):
+                if not binding.show and binding.id != "help":
+                    continue  # moves of a cursor
                 yield SystemCommand(
                     binding.description,
                     f"Here also by {keys}.",

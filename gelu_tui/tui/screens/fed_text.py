@@ -16,6 +16,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
 _KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q, Esc back"
@@ -47,7 +48,7 @@ class FedTextScreen(Screen[None]):
         yield Static(id="how", markup=False)
         with VerticalScroll(id="body"):
             yield Static(id="fed", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show what there is."""

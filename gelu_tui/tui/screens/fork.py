@@ -28,6 +28,7 @@ from gelu_tui.tui.alignment_map import alignment_map, rejoin_sentence, stretch_l
 from gelu_tui.tui.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork_context import fork_context
 from gelu_tui.tui.pieces import FORK_MARK
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
 _KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
@@ -121,7 +122,7 @@ class ForkScreen(Screen[int]):
             yield Static(id="rejoin", markup=False)
             yield Static(id="map", markup=False)
             yield Static(id="stretches", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the pair, and look for news from time to time."""

@@ -28,6 +28,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.history_preview import preview
 from gelu_tui.tui.history_words import keys, why_empty
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.question import Question
 from gelu_tui.tui.widgets.run_table import RunTable
@@ -118,7 +119,7 @@ class HistoryScreen(Screen[Result]):
         yield Static(id="said", markup=False)
         yield HistoryField(id="path")
         yield Question(id="question", markup=False)
-        yield Static(id="keys", markup=False)
+        yield KeyHints(id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the newest runs."""

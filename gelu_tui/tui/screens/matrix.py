@@ -19,6 +19,7 @@ from gelu_tui.core.explanation import explain_pair, identical_over
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.screens.matrix_view import MatrixView
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
 _KEYS = "q back · Enter fork · r make row the reference · ← ↑ ↓ → move"
@@ -92,7 +93,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
                 yield self._matrix
                 yield Static(id="groups", markup=False)
             yield Static(id="pair", markup=False)
-            yield Static(_KEYS, id="keys", markup=False)
+            yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show what there is, and look for news from time to time."""

@@ -35,6 +35,7 @@ from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.fetching import Fetch
 from gelu_tui.tui.model_rows import Listed, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _LOW_BELOW = 18  # rows
@@ -127,7 +128,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield Static(id="said", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Look at the disk."""

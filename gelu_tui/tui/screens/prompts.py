@@ -23,6 +23,7 @@ from gelu_tui.core.presets import PRESETS, Preset
 from gelu_tui.core.prompt_file import complete_path, read_prompt_file
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.tui.actions import HELP
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
@@ -143,7 +144,7 @@ class PromptsScreen(ModalScreen[str | None]):
                 id="file",
             )
             yield Static(id="said", markup=False)
-            yield Static(_KEYS, id="keys", markup=False)
+            yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the presets; the recent prompts come when they are read."""
