@@ -86,8 +86,10 @@ class Board(PaneGrid):
 
     async def begin(self, comparison: Comparison) -> None:
         """Show a comparison, from its own reference."""
-        self.perspective = Perspective(comparison)
+        # A frame may be drawn while panes come and go; they are still those of other streams.
+        self.perspective = None
         await self.set_count(len(comparison.streams))
+        self.perspective = Perspective(comparison)
         for index, (pane, stream) in enumerate(zip(self.panes, comparison.streams, strict=False)):
             pane.begin(index, stream.variant)
             pane.tokens.statistic = self.statistic
