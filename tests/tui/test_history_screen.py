@@ -304,6 +304,7 @@ async def test_export_of_the_data_and_names_that_do_not_work(
     async with opened(history, (120, 30)) as it:
         for name, said in (
             (f"{tmp_path}/run.txt", "Let the name end in .md"),
+            (f"{tmp_path}/run.SVG", "Open the run; then Ctrl+P, Export the screen as SVG."),
             (f"{tmp_path}/none/run.json", "cannot be written: No such file or directory."),
             (f"{tmp_path}/run.json", "Written:"),
         ):
