@@ -38,6 +38,14 @@ async def test_help_on_every_screen(key: str) -> None:
             await opened(it, "q", name)
 
 
+async def test_a_key_of_the_users_own_opens_help_on_every_screen() -> None:
+    async with driven(prompt=PROMPT, keys={"help": "f12"}) as it:
+        await it.until_finished()
+        await opened(it, "f8", "MatrixScreen")
+        await opened(it, "f12", HelpScreen.__name__)
+        await it.until_shown("F12")
+
+
 async def test_a_question_mark_in_a_field_is_a_letter() -> None:
     async with ready() as it:
         await opened(it, "f3", "PromptsScreen")
