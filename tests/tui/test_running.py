@@ -13,6 +13,7 @@ from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.token_pane import TokenPane
+from tests.core.saved_runs import run_document
 from tests.fake_engine import FRESH_SEED
 from tests.tui.driving import PROMPT, driven, ready
 
@@ -311,3 +312,13 @@ async def test_a_pasted_line_break_does_not_run() -> None:
         field.post_message(events.Paste("one\r\ntwo"))
         await it.until(lambda: field.text == "one\ntwo", "both lines")
         assert it.phase is Phase.READY
+
+
+async def test_opening_a_saved_run_says_that_it_stopped_the_one_that_went_on() -> None:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
+        await it.until(lambda: it.phase is Phase.RUNNING, "a run")
+        await it.until(lambda: it.comparison.total_tokens, "tokens")
+        await it.app.compare.show_saved(run_document("another prompt"))
+        await it.until_shown("The run that went on was stopped. This is a saved run.")
+        await it.app.compare.show_saved(run_document("a third one"))
+        await it.until(lambda: "was stopped" not in it.flat(), "nothing was running")

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
+_SAVED = "This is a saved run. Enter in the prompt runs the prompt anew."
+
 
 class CompareScreen(KeptLines, TellingScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
@@ -281,15 +283,16 @@ class CompareScreen(KeptLines, TellingScreen):
         self._frames.now()
         self.show_keys()
 
-    async def show_saved(self, saved: ComparisonDocument) -> None:
-        """Show a saved comparison; it needs no model."""
+    async def show_saved(self, saved: ComparisonDocument, said: str = _SAVED) -> None:
+        """Show a saved comparison, and say so; it needs no model."""
+        stopped = "The run that went on was stopped. " if self.live else ""
         if self.live:
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
         self.choices = self.choices.like(saved)
         await self._show(Shown.reopened(saved))
-        self.say("This is a saved run. Enter in the prompt runs the prompt anew.")
+        self.say(f"{stopped}{said}")
         pane = self.board.chosen_pane
         if pane is not None:
             pane.tokens.focus()
