@@ -222,7 +222,13 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
             )
         return words[0] if words else None
 
-    return click.argument("prompt", nargs=-1, required=required, callback=one, metavar="PROMPT")
+    return click.argument(
+        "prompt",
+        nargs=-1,
+        required=required,
+        callback=one,
+        metavar="PROMPT" if required else "[PROMPT]",
+    )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from gelu_tui.core.settings import SettingsFile
 
 
+_EXAMPLES = (
+    'gelu-tui "Why is the sky blue?"',
+    "gelu-tui --model google/gemma-3-1b-it -a 'gelu,silu,mine=x*sigmoid(1.7*x)'",
+    'gelu-tui run --format json "Why is the sky blue?" > run.json',
+    "gelu-tui score --text essay.txt",
+)
+
+
 class _PromptGroup(click.Group):
     """A group whose first word may be a prompt instead of a command."""
 
@@ -25,13 +33,26 @@ class _PromptGroup(click.Group):
             args = ["app", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The app's options too: without a command they are this command's own."""
+        super().format_options(ctx, formatter)
+        _take_settings(ctx)
+        app = self.commands["app"]
+        with click.Context(app, ctx, default_map=(ctx.default_map or {})["app"]) as own:
+            records = [param.get_help_record(own) for param in app.params]
+        with formatter.section("Options of the app, which opens without a command"):
+            formatter.write_dl([record for record in records if record and record[0][0] == "-"])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lines that can be copied."""
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in _EXAMPLES))
+
 
 @click.group(
     cls=_PromptGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="[PROMPT | COMMAND [ARGS]...]",
-    epilog="Without a command the app opens, and a PROMPT runs at once; its options are those of "
-    "`gelu-tui app --help`.",
 )
 @click.version_option(__version__, prog_name="gelu-tui")
 @click.pass_context

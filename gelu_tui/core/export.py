@@ -43,6 +43,12 @@ def _content(document: ComparisonDocument, path: Path) -> str:
             from gelu_tui.core.markdown import markdown_report
 
             return markdown_report(document)
+        case ".svg":
+            raise GeluError(
+                "export",
+                "A picture is made of the screen, not of a saved run.",
+                "Open the run; then Ctrl+P, Export the screen as SVG.",
+            )
         case _:
             raise GeluError(
                 "export",

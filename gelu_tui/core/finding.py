@@ -1,4 +1,4 @@
-"""Searching a token buffer, whatever the case of the letters."""
+"""Searching a token buffer, whatever the case of the letters, and across marks put into it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from gelu_tui.core.token_buffer import TokenBuffer
+from gelu_tui.core.token_buffer import Line, TokenBuffer
 
 Span = tuple[int, int]
 
@@ -47,12 +47,24 @@ class Finder:
         searched, spans = self._found.get(index, (0, []))
         if searched != line.length:
             # What was too short for the query may go on to be one, unless it belongs to another.
-            begin = max(0, searched - len(self.query) + 1)
+            begin = max(0, searched - len(self.query) + 1 - len(self._buffer.marks))
             if spans:
                 begin = max(begin, spans[-1][1] - line.start)
-            tail = line.tail(begin)
-            matches = re.finditer(re.escape(self.query), tail, re.IGNORECASE)
-            at = line.start + begin
-            spans += [(at + m.start(), at + m.end()) for m in matches]
+            spans += self._matches(line, begin)
             self._found[index] = line.length, spans
         return spans
+
+    def _matches(self, line: Line, begin: int) -> list[Span]:
+        """The places in a line from a character on; marks are no part of the text."""
+        text, first = line.tail(begin), line.start + begin
+        marks = [at - first for at in self._buffer.marks if first <= at < first + len(text)]
+        for at in reversed(marks):
+            text = text[:at] + text[at + 1 :]
+
+        def place(offset: int) -> int:
+            for at in marks:
+                offset += at <= offset
+            return first + offset
+
+        matches = re.finditer(re.escape(self.query), text, re.IGNORECASE)
+        return [(place(m.start()), place(m.end() - 1) + 1) for m in matches]

@@ -78,6 +78,7 @@ class TokenBuffer:
     def __init__(self) -> None:
         self.lines = [Line(0)]
         self.starts = [0]  # one more than there are tokens
+        self.marks: list[int] = []  # offsets of characters that were added to the text
         self.epoch = 0  # grows when something that stood already changes
 
     def __len__(self) -> int:
@@ -117,9 +118,20 @@ class TokenBuffer:
             return
         self.epoch += 1
         del self.starts[count + 1 :]
+        self.marks = [at for at in self.marks if at < self.length]
         keep = self.line_at(self.length)
         del self.lines[keep + 1 :]
         self.lines[keep].cut(self.length - self.lines[keep].start)
+
+    def without_marks(self, index: int, start: int = 0, end: int | None = None) -> str:
+        """The characters of a line from `start` to `end`, but not those that were added."""
+        line = self.lines[index]
+        chosen = line.text[start:end]
+        first = line.start + start
+        for at in reversed(self.marks):
+            if first <= at < first + len(chosen):
+                chosen = chosen[: at - first] + chosen[at - first + 1 :]
+        return chosen
 
     def line_at(self, offset: int) -> int:
         """The index of the line that holds the character at `offset`, or ends there."""

@@ -43,6 +43,8 @@ _GLYPHS = {
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",
+    "left": "←",
+    "right": "→",
     "up": "↑",
     "down": "↓",
     "pageup": "PgUp",
@@ -54,6 +56,8 @@ def shown_key(key: str) -> str:
     """A key as people write it: F1, ^G, ?, Shift+N."""
     if _is_function_key(key):
         return key.upper()
+    if key.startswith("shift+"):
+        return f"Shift+{shown_key(key.removeprefix('shift+'))}"
     if key.startswith("ctrl+"):
         return f"^{key.removeprefix('ctrl+')}"
     if len(key) == 1:
@@ -67,6 +71,15 @@ def _is_function_key(key: str) -> bool:
 
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
 
+_HELP = Action(
+    "help",
+    "f1,question_mark",
+    "Help",
+    "Help",
+    "Help for what has the focus.",
+    call="app.open('help')",
+)
+
 COMPARE_ACTIONS = (
     Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
     Action(
@@ -76,14 +89,7 @@ COMPARE_ACTIONS = (
         "Stop",
         "Stop the run or the load; once more ends an engine that does not answer.",
     ),
-    Action(
-        "help",
-        "f1,question_mark",
-        "Help",
-        "Help",
-        "Help for what has the focus.",
-        call="app.open('help')",
-    ),
+    _HELP,
     Action(
         "activations",
         "f2",
@@ -262,6 +268,9 @@ OTHER_KEYS = (
 )
 
 ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)
+
+# For the screens beside the comparison; a modal one hides the bindings of the app.
+HELP = _HELP.binding()
 
 _QUIT = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
 _BY_NAME = {action.name: action for action in (*ACTIONS, _QUIT)}

@@ -48,7 +48,6 @@ class GeluApp(App[None]):
     CSS_PATH = "screens/compare.tcss"
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
-        Binding("f1", "open('help')", "Help", show=False),
         Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]
@@ -275,9 +274,22 @@ class GeluApp(App[None]):
         return None if needs and self.compare.shown is None else True
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Textual's own commands, this app's actions, and the settings without a key."""
-        yield from super().get_system_commands(screen)
-        if screen is not self.compare:
+        """Some of Textual's commands, this app's actions, and the settings without a key."""
+        own = screen is self.compare
+        # What Textual has besides would do the same as actions of this app, in its own way.
+        wanted = ("Theme", "Quit") if own else ("Theme", "Quit", "Screenshot")
+        yield from (c for c in super().get_system_commands(screen) if c.title in wanted)
+        if not own:
+            from gelu_tui.tui.help_texts import own_bindings  # not before the first frame
+
+            for node, binding, keys in own_bindings(screen):
+                if not binding.show and binding.id != "help":
+                    continue  # moves of a cursor
+                yield SystemCommand(
+                    binding.description,
+                    f"Here also by {keys}.",
+                    lambda call=binding.action, node=node: self.run_action(call, node),
+                )
             return
         for actions, node in ((COMPARE_ACTIONS, self.compare), (PANE_ACTIONS, self.compare.board)):
             for action in actions:

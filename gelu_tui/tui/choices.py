@@ -92,6 +92,11 @@ class Choices:
 
 
 _TEMPERATURES = (0.0, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2)
+_LIMITS: tuple[tuple[str, str, float, tuple[float, ...], str], ...] = (
+    ("Top-p", "top_p", 1.0, (0.9, 0.95), "Draw from the fewest tokens of this probability in all."),
+    ("Top-k", "top_k", 0, (20, 40), "Draw from so many of the most probable tokens."),
+    ("Min-p", "min_p", 0.0, (0.05, 0.1), "Leave out what is less probable than this × the first."),
+)
 _TOKENS = (16, 40, 64, 80, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -180,6 +185,17 @@ def _other_sampling(choices: Choices, shown: p.Sampling) -> list[tuple[str, str,
         for temperature in _TEMPERATURES
         if temperature != now.temperature
     ]
+    if now.temperature:
+        found += [
+            (
+                f"{name}: {value:g}" if value != off else f"{name}: off",
+                explanation if value != off else "No token is left out for this.",
+                drawn(**{field: value}),
+            )
+            for name, field, off, values, explanation in _LIMITS
+            for value in (*values, off)
+            if value != getattr(now, field)
+        ]
     if now.temperature and shown.temperature and shown.seed != now.seed:
         found.append(
             (

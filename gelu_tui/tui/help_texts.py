@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from gelu_tui.tui.actions import (
@@ -42,24 +43,38 @@ def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Sectio
 
 def screen_help(screen: Screen[object]) -> list[Section]:
     """The keys of another screen, as its own bindings tell them."""
-    keys: dict[str, list[str]] = {}
-    for active in screen.active_bindings.values():
-        binding = active.binding
-        if active.node is not screen.app and binding.action in _own_actions(type(active.node)):
-            keys.setdefault(binding.description, []).append(shown_key(binding.key))
-    rows = [(", ".join(names), f"{text}.") for text, names in keys.items()]
+    rows = [(keys, f"{binding.description}.") for _, binding, keys in own_bindings(screen)]
+    # What a field takes itself, so that it keeps its turn among letters, is no binding.
+    rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
     return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
 
 
-def _own_actions(node: type) -> set[str]:
-    """The actions that our own classes bind, without those of Textual's widgets below them."""
+def own_bindings(screen: Screen[object]) -> list[tuple[DOMNode, Binding, str]]:
+    """What can be done on a screen as it stands: where, the binding, and all its keys."""
+    found: dict[str, tuple[DOMNode, Binding]] = {}
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        node, binding = active.node, active.binding
+        if node is not screen.app and _is(binding) in _own_actions(type(node)):
+            found.setdefault(binding.description, (node, binding))
+            keys.setdefault(binding.description, []).append(shown_key(binding.key))
+    return [(*found[text], ", ".join(keys[text])) for text in found]
+
+
+def _own_actions(node: type) -> set[tuple[str, str]]:
+    """What our own classes bind, without what Textual's widgets below them do."""
     own = (cls for cls in node.__mro__ if cls.__module__.startswith("gelu_tui.tui."))
     return {
-        binding.action
+        _is(binding)
         for cls in own
         for binding in Binding.make_bindings(vars(cls).get("BINDINGS", ()))
         if binding.description
     }
+
+
+def _is(binding: Binding) -> tuple[str, str]:
+    # Textual binds some of the same actions by other words, to keys that few terminals send.
+    return binding.action, binding.description
 
 
 def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:

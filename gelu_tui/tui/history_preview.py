@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from gelu_tui.core.comparison import Comparison, Stream
@@ -11,6 +12,9 @@ from gelu_tui.core.report import FORK_LEFT as FORK_MARK
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.sampling_texts import short_sampling
+
+_PROMPT_ROWS = 3
+_SLACK = 10  # cells that rows lose where words are kept whole
 
 
 def preview(run: int, document: ComparisonDocument, width: int) -> Content:
@@ -25,7 +29,9 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
         f"{f'{drawn} · ' if drawn else ''}{settings.max_tokens} tokens at most"
     )
     prompt = visible_line(document.prompt)
-    lines = [Content.styled(prompt[: 3 * width], "bold")]
+    if cell_len(prompt) > _PROMPT_ROWS * width:
+        prompt = f"{set_cell_size(prompt, _PROMPT_ROWS * width - _SLACK)}…"
+    lines = [Content.styled(prompt, "bold")]
     for stream in comparison.streams:
         name = visible_line(stream.name)
         line = Content.assemble(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import exp
 
+from rich.cells import cell_len
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison, Stream
@@ -21,6 +23,9 @@ NATIVE_MARK = "◆"
 _SMALL = 0.01  # nats below which a KL needs an exponent
 _NARROW = 34  # cells below which a KL is told with one digit
 _FLOOR_WIDTH = 50  # cells from which on the noise floor is told beside the largest KL
+_SHORT_FLOOR_WIDTH = 42  # and in as few cells as can be
+_KL_WIDTH = 20  # cells of a largest KL, with the blank before it
+_LEAST_SPARKLINE = 8
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
@@ -84,10 +89,13 @@ def rates(stream: Stream, *, running: bool) -> tuple[str, str]:
     return " · ".join(parts), short
 
 
-def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> str:
+def divergence_numbers(
+    stream: Stream, comparison: Comparison, width: int, against: Stream | None = None
+) -> str:
     """KL against the run's reference: a sparkline, its largest value, and the noise floor.
 
-    Against a control's floor the mean is told as a multiple of it.
+    Against a control's floor the mean is told as a multiple of it. `against` is the stream that
+    the screen compares with; where that is not the run's reference, the KL says whose it is.
     """
     if stream is comparison.reference:
         return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
@@ -95,18 +103,29 @@ def divergence_numbers(stream: Stream, comparison: Comparison, width: int) -> st
     if largest is None:
         return ""
     floor = drawn_floor(comparison)
+    whose = ""
+    if against not in (None, comparison.reference):
+        whose = f" from {visible_line(comparison.reference.name)}"
+        if width < _LEAST_SPARKLINE + _KL_WIDTH + cell_len(whose):
+            if stream is against:
+                return ""  # a KL beside "= reference" would be taken for one from itself
+            whose = ""
     if width < _NARROW:
         words = f"KL {largest:.0e}" if largest < _SMALL else f"KL {largest:.2f}"
         words = words if largest else "KL 0"
     else:
         words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
         words += ": engaged?" if is_suspicious(comparison, stream) else ""
-    if floor is not None and width >= _FLOOR_WIDTH:
+    if whose:
+        words += whose
+    elif floor is not None and width >= _FLOOR_WIDTH:
         multiple = times_noise_floor(comparison, stream)
         words += (
             f" · floor {nats(floor)}" if multiple is None else f" · mean {times(multiple)} × floor"
         )
-    room = width - len(words) - 1
+    elif floor is not None and width >= _SHORT_FLOOR_WIDTH:
+        words += f" · floor {floor:.0e}" if floor else " · floor 0"
+    room = width - cell_len(words) - 1
     return f"{sparkline(values, min(room, len(values)), noise_floor=floor)} {words}"
 
 

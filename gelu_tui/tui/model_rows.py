@@ -8,6 +8,7 @@ from textual.content import Content
 
 from gelu_tui.core import model_texts as texts
 from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.memory import Memory
 from gelu_tui.core.models import LocalModel, PublicModel, is_hub_id
 from gelu_tui.core.progress import transfer_sentence
@@ -120,3 +121,14 @@ def fetch_lines(model: str, progress: p.Progress | None, width: int) -> Content:
     figures = Content.styled(visible_line(transfer_sentence(progress)), "dim")
     lines = [Content.assemble(title, (bar, "$accent")), figures]
     return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
+
+
+def fetch_refusal(model: LocalModel) -> str | ErrorInfo:
+    """Why a local model is not fetched; empty if it can be."""
+    if model.state == "unconverted" or (model.source == "hub" and model.state == "partial"):
+        return ""
+    if model.state == "ready":
+        return "It is here already: Enter loads it."
+    if model.source == "hub" and model.state == "damaged":
+        return ErrorInfo("damaged", model.reason, "Delete its folder; then f fetches it anew.")
+    return ErrorInfo(model.state, model.reason)

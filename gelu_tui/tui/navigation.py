@@ -190,9 +190,9 @@ class Navigation:
             case Reopen(document, _):
                 await self._compare.show_saved(document)
             case CompareRuns(document, runs):
-                await self._compare.show_saved(document)
                 against = f"{visible_line(document.reference)} of run {runs[0]}"
-                self._compare.say(f"Runs {runs[0]} and {runs[1]}, compared with {against}.")
+                said = f"Runs {runs[0]} and {runs[1]}, compared with {against}."
+                await self._compare.show_saved(document, said)
             case Rerun(document):
                 await self.rerun(document)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 from rich.cells import cell_len
 
 from gelu_tui import __version__
+from gelu_tui.cli.tree import tree
 from gelu_tui.core.activations import NATIVE_OF, REGISTRY
 from gelu_tui.core.families import FAMILIES
 from tests.cli.command import gelu
@@ -96,6 +98,24 @@ def test_help_names_every_shared_option(env: dict[str, str]) -> None:
         "--format",
     ):
         assert option in text
+
+
+def test_help_without_a_command_tells_the_apps_own_options(env: dict[str, str]) -> None:
+    text = " ".join(gelu(env, "--help").out.split())
+    options = gelu(env, "app", "--help").out.partition("Options:")[2].partition("  -h, --help")[0]
+    assert "[default: 256]" in options
+    assert " ".join(options.split()) in text
+
+
+def test_the_examples_of_the_help_are_commands_that_exist(env: dict[str, str]) -> None:
+    lines = gelu(env, "--help").out.partition("Examples:\n")[2].splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        program, *words = shlex.split(line.partition(">")[0])
+        assert program == "gelu-tui"
+        command = tree.commands.get(words[0]) or tree.commands["app"]
+        known = {name for param in command.params for name in param.opts}
+        assert {word for word in words if word.startswith("-")} <= known
 
 
 def test_version(env: dict[str, str]) -> None:

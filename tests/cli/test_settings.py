@@ -129,8 +129,8 @@ def test_the_files_reference_does_not_stand_in_the_way_of_other_functions(
 
 def test_help_shows_what_counts(own: dict[str, str], file: Path) -> None:
     file.write_text(OPTIONS)
-    for command in ("run", "app"):
-        flat = " ".join(gelu(own, command, "--help").out.split())
+    for command in (("run",), ("app",), ()):
+        flat = " ".join(gelu(own, *command, "--help").out.split())
         assert "For each stream. [default: 5]" in flat
         assert "[default: silu, mine=max(x, 0), gelu]" in flat
         assert "feed the prompt as it is. [default: raw]" in flat

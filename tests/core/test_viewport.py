@@ -175,3 +175,26 @@ def test_a_search_costs_a_growing_line_what_is_new() -> None:
         return calls
 
     assert calls_to_append(10_000) <= 1.2 * calls_to_append(300)
+
+
+@given(words, st.data(), st.sampled_from(["a", "wo", "WORD", "空", " "]))
+def test_a_mark_is_neither_searched_nor_copied(
+    texts: list[str], data: st.DataObject, query: str
+) -> None:
+    plain, marked = TokenBuffer(), TokenBuffer()
+    growing = Finder(marked, query)
+    at = data.draw(st.integers(0, len(texts)), label="the token that is marked")
+    for index, text in enumerate([*texts, "end"]):
+        plain.append(text)
+        if index == at:
+            marked.marks.append(marked.length)
+        marked.append("►" + text if index == at else text)
+        list(growing)
+    lines = range(len(plain.lines))
+    assert [marked.without_marks(index) for index in lines] == [line.text for line in plain.lines]
+    found = [marked.text[a:b].replace("►", "") for a, b in Finder(marked, query)]
+    assert found == [plain.text[a:b] for a, b in Finder(plain, query)]
+    assert list(growing) == list(Finder(marked, query))
+    assert not any(marked.text[a] == "►" for a, _ in Finder(marked, query))
+    marked.truncate(at)
+    assert marked.marks == []

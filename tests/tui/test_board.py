@@ -8,7 +8,7 @@ from textual.geometry import Region
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.key_line import KeyLine
 from gelu_tui.tui.widgets.tab_row import TabRow
-from tests.core.saved_runs import run_document
+from tests.core.saved_runs import run_comparison, run_document
 from tests.tui.driving import ready
 from tests.tui.still import Still, drawn, still, with_statistics
 
@@ -308,3 +308,21 @@ async def test_a_click_on_a_key_does_what_the_key_does() -> None:
         at = str(keys.content).index("Help") + 1
         await it.pilot.click(keys, offset=(at + 1, 0))
         await it.until(lambda: type(it.app.screen).__name__ == "HelpScreen", "help")
+
+
+# --- another comparison ---------------------------------------------------------------------------
+
+
+async def test_a_frame_may_come_while_panes_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with still(FOUR) as it:
+        board = it.app.compare.board
+        set_count = board.set_count
+
+        async def and_a_frame(count: int) -> None:
+            board.show(running=True)
+            await set_count(count)
+
+        monkeypatch.setattr(board, "set_count", and_a_frame)
+        await board.begin(run_comparison())
+        assert len(board.panes) == 3
+        assert board.perspective is not None

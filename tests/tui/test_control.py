@@ -85,6 +85,7 @@ FOUR = ["a", "b", "c", "d"]
             "KL max 4.0e-10 nats · floor 2.0e-10 nats",
             "KL max 3.0e-06 nats · mean 10,000 × floor",
         ),
+        (48, "KL max 4.0e-10 nats · floor 2e-10", "KL max 3.0e-06 nats · floor 2e-10"),
         (40, "KL max 4.0e-10 nats", "KL max 3.0e-06 nats"),
         (25, "KL 4e-10", "KL 3e-06"),
     ],

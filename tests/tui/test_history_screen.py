@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import History
+from gelu_tui.tui.screens.help import HelpScreen
 from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun, Result
 from tests.core.saved_runs import run_document
 from tests.tui.driving import Driven, driven
@@ -85,6 +86,15 @@ async def test_the_newest_first_with_a_preview_of_the_chosen_one(history: Histor
         await it.until_shown("run 2 ·")
 
 
+async def test_a_long_prompt_is_cut_off_visibly(tmp_path: Path) -> None:
+    long = History(tmp_path / "history.sqlite")
+    long.save(run_document("word " * 200))
+    async with opened(long, shown="run 1 ·") as it:
+        rows = it.screen().splitlines()
+        last = max(y for y, row in enumerate(rows) if row.strip().startswith("word"))
+        assert rows[last].endswith("…")
+
+
 @pytest.mark.parametrize("size", [(200, 50), (120, 36), (64, 18), (40, 12), (20, 5)])
 async def test_every_size(history: History, size: tuple[int, int]) -> None:
     async with opened(history, size, shown="History · 3 runs") as it:
@@ -131,6 +141,28 @@ async def test_before_the_first_run(tmp_path: Path) -> None:
         await it.press("q")
         assert await it.result() is None
     assert not empty.path.exists()
+
+
+async def test_before_the_first_run_q_goes_back_after_help_too(tmp_path: Path) -> None:
+    async with opened(History(tmp_path / "none.sqlite"), shown="No runs yet.") as it:
+        assert "Enter open" not in it.screen()
+        screen = it.app.screen
+        it.app.push_screen(HelpScreen([("Keys", [("q", "Back.")])]))
+        await it.until_shown("Back.")
+        await it.press("q")
+        await it.until(lambda: it.app.screen is screen, "help is closed")
+        await it.press("q")
+        assert await it.result() is None
+
+
+async def test_after_a_search_without_result_the_field_still_takes_letters(
+    history: History,
+) -> None:
+    async with opened(history) as it:
+        await it.press("slash", "q", "q")
+        await it.until_shown("No run holds “qq”.")
+        await it.press("backspace", "backspace")
+        await it.until_shown("History · 3 runs")
 
 
 # --- doing ----------------------------------------------------------------------------------------
@@ -272,6 +304,7 @@ async def test_export_of_the_data_and_names_that_do_not_work(
     async with opened(history, (120, 30)) as it:
         for name, said in (
             (f"{tmp_path}/run.txt", "Let the name end in .md"),
+            (f"{tmp_path}/run.SVG", "Open the run; then Ctrl+P, Export the screen as SVG."),
             (f"{tmp_path}/none/run.json", "cannot be written: No such file or directory."),
             (f"{tmp_path}/run.json", "Written:"),
         ):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 from textual import events
 from textual.widgets import Input
+from textual.widgets.option_list import Option
 
 from gelu_tui.core.activations import DEFAULT_SET
 from gelu_tui.tui.choices import Choices
@@ -52,6 +53,23 @@ async def highlighted(it: Shown, name: str) -> None:
 
 
 # --- what is shown ------------------------------------------------------------------------------
+
+
+async def test_no_cut_off_rows_flash_before_there_is_a_layout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    set_options = FunctionList.set_options
+
+    def kept(functions: FunctionList, options: Iterable[Option]) -> FunctionList:
+        rows = list(options)
+        written.extend(str(row.prompt) for row in rows)
+        return set_options(functions, rows)
+
+    monkeypatch.setattr(FunctionList, "set_options", kept)
+    async with picker("gelu") as it:
+        await it.until_shown("[■] 1 gelu")
+    assert not any(row.startswith("…") for row in written)
 
 
 async def test_rows_have_name_mark_formula_aliases_and_curve() -> None:

@@ -129,6 +129,9 @@ async def test_to_the_fork_and_to_the_next_over_all_panes() -> None:
     async with still(FORKS) as it:
         await it.go(0)
         await it.press("f")
+        await it.until_notice("This is the reference: the others fork from it.")
+        await it.go(1)
+        await it.press("f")
         await it.until_notice("This stream does not differ from the reference.")
         for place, token in ((2, 2), (3, 4), (2, 2)):
             await it.press("full_stop")

@@ -155,6 +155,17 @@ def test_a_verdict_is_told_of_its_own_pair_alone() -> None:
     assert numbers(from_silu, 2, 60, 3, running=False).state == "► diverges at 1"
 
 
+def test_a_kl_says_whose_it_is_where_the_screen_compares_with_another_stream() -> None:
+    swapped = Perspective(run_comparison(), 2)
+    for width in (60, 48):
+        assert numbers(swapped, 2, width, 3, running=False).kl.endswith(
+            "2.0e-03 nats from gelu_approx"
+        )
+    # Without room for that, none stands beside "= reference".
+    assert numbers(swapped, 2, 30, 3, running=False).kl == ""
+    assert "KL" in numbers(swapped, 1, 30, 3, running=False).kl
+
+
 # --- the line of a token --------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.prompt import Prompt
 from gelu_tui.tui.widgets.token_pane import TokenPane
+from tests.core.saved_runs import run_document
 from tests.fake_engine import FRESH_SEED
 from tests.tui.driving import PROMPT, driven, ready
 
@@ -84,6 +85,22 @@ async def test_a_run_pressed_while_the_model_loads_is_queued() -> None:
         await it.until_finished()
         assert "queued" not in it.screen()
         assert it.comparison.started.prompt == "hello"
+
+
+async def test_a_run_that_takes_the_place_of_another_says_so() -> None:
+    async with ready(step_s=0.05, max_tokens=400) as it:
+        await it.type("x")
+        await it.press("enter")
+        await it.until_shown("same so far")
+        await it.type("y")
+        await it.press("enter")
+        await it.until(lambda: it.comparison.started.prompt == "xy", "the second run")
+        await it.until_shown("The run before was stopped for this one; it is in the history.")
+        await it.press("ctrl+g")
+        await it.until(lambda: it.phase is Phase.READY, "stopped")
+        await it.press("enter")
+        await it.until(lambda: it.phase is Phase.RUNNING, "the third run")
+        assert "was stopped for this one" not in it.screen()
 
 
 async def test_a_queued_run_can_be_withdrawn() -> None:
@@ -248,11 +265,18 @@ async def test_a_temperature_and_its_seed() -> None:
         await it.until_finished()
         assert it.comparison.started.sampling == p.Sampling(0.7, FRESH_SEED)
         await it.until_shown(f"lockstep · T 0.7 seed {FRESH_SEED} · cpu")
+        for title in ("Top-p: 0.9", "Top-k: 40", "Min-p: 0.05"):
+            await choose(title)
+        await it.until_shown("T 0.7 new seed top-p 0.9 min-p 0.05 top-k 40")
+        for title in ("Top-p: off", "Top-k: off", "Min-p: off"):
+            await choose(title)
         await choose(f"Seed: {FRESH_SEED}, as shown")
         assert it.app.compare.choices.sampling.seed == FRESH_SEED
         await choose("Seed: a new one for every run")
         assert it.app.compare.choices.sampling == p.Sampling(0.7)
         await choose("Temperature: 0 (most probable)")
+        titles = [c.title for c in it.app.get_system_commands(it.app.screen)]
+        assert not any(title.startswith("Top-p") for title in titles), "without effect"
         await it.until(lambda: "new seed" not in it.flat(), "nothing is drawn")
 
 
@@ -288,3 +312,13 @@ async def test_a_pasted_line_break_does_not_run() -> None:
         field.post_message(events.Paste("one\r\ntwo"))
         await it.until(lambda: field.text == "one\ntwo", "both lines")
         assert it.phase is Phase.READY
+
+
+async def test_opening_a_saved_run_says_that_it_stopped_the_one_that_went_on() -> None:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
+        await it.until(lambda: it.phase is Phase.RUNNING, "a run")
+        await it.until(lambda: it.comparison.total_tokens, "tokens")
+        await it.app.compare.show_saved(run_document("another prompt"))
+        await it.until_shown("The run that went on was stopped. This is a saved run.")
+        await it.app.compare.show_saved(run_document("a third one"))
+        await it.until(lambda: "was stopped" not in it.flat(), "nothing was running")

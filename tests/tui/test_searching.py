@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.events import MouseDown, MouseMove, MouseUp
+from textual.selection import SELECT_ALL
 from textual.widgets import Input
 
 from gelu_tui.core import paths
@@ -243,6 +244,20 @@ async def test_a_drag_does_not_move_the_cursor(clipboard: Clipboard) -> None:
         await it.press("ctrl+c")
         await it.until_notice("Copied")
         assert pane.cursor == before
+
+
+async def test_the_mark_of_the_fork_is_neither_searched_nor_copied(clipboard: Clipboard) -> None:
+    async with still({"gelu_approx": ["The", " sky", " is"], "silu": ["The", " sea", " is"]}) as it:
+        pane = it.panes[1].tokens
+        await it.until(lambda: "The ►sea is" in pane.buffer.text, "the mark")
+        await it.go(1)
+        await begin_search(it, "the sea is")
+        await it.until(lambda: marked(it) == ["The ►sea is"], "found across the mark")
+        await it.press("enter")
+        it.app.compare.selections = {pane: SELECT_ALL}
+        await it.press("ctrl+c")
+        await it.until(lambda: clipboard.text, "copied")
+        assert clipboard.text == "The sea is"
 
 
 # --- following the end ----------------------------------------------------------------------------

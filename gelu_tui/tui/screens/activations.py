@@ -21,6 +21,7 @@ from gelu_tui.core.activations import MAX_VARIANTS, FormulaError, Variant, parse
 from gelu_tui.core.curve_views import VIEWS, facts
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
 from gelu_tui.tui.picking import Picking
@@ -37,14 +38,14 @@ class FunctionList(OptionList):
     """The list, with its keys."""
 
     BINDINGS: ClassVar = [
-        Binding("space", "screen.choose", "Choose"),
-        Binding("u,shift+up", "screen.move_up", "Up"),
-        Binding("d,shift+down", "screen.move_down", "Down"),
-        Binding("r", "screen.reference", "Reference"),
-        Binding("x,delete", "screen.remove", "Delete own"),
-        Binding("s", "screen.next_set", "Sets"),
-        Binding("v", "screen.next_view", "View"),
-        Binding("slash", "screen.formula", "Find or write"),
+        Binding("space", "screen.choose", "Choose the function, or leave it out"),
+        Binding("u,shift+up", "screen.move_up", "Move its pane towards the front"),
+        Binding("d,shift+down", "screen.move_down", "Move its pane towards the end"),
+        Binding("r", "screen.reference", "Compare the others with it"),
+        Binding("x,delete", "screen.remove", "Delete a formula of your own"),
+        Binding("s", "screen.next_set", "The next ready-made set"),
+        Binding("v", "screen.next_view", "Draw next: curve, error against exact GELU, slope"),
+        Binding("slash", "screen.formula", "Find a function, or write your own"),
     ]
 
 
@@ -53,8 +54,9 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     CSS_PATH = "activations.tcss"
     BINDINGS: ClassVar = [
-        Binding("f2", "done", "Done"),
+        Binding("f2", "done", "Take the choice; Enter does too"),
         Binding("escape,f10", "leave", "Leave as it was"),
+        HELP,
     ]
 
     def __init__(self, choices: Choices, native: str | None) -> None:
@@ -165,7 +167,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         lines = max(min(3, fitting), 1 if height < 10 else 2)
         dots = terminal_dots(self.app.console.encoding)
         functions.set_options(
-            Option(row_text(self.picking, at, width, lines, dots))
+            # Blank before there is a layout: keys may come already, and cut-off rows would flash.
+            Option(row_text(self.picking, at, width, lines, dots) if width else "")
             for at in range(len(self.picking.rows))
         )
         functions.highlighted = place

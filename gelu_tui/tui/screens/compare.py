@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
+_SAVED = "This is a saved run. Enter in the prompt runs the prompt anew."
+
 
 class CompareScreen(KeptLines, TellingScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
@@ -62,6 +64,7 @@ class CompareScreen(KeptLines, TellingScreen):
         self.prompt_given = prompt or ""
         self.refresh_hz = refresh
         self._frames = Frames(self, refresh, lambda: self.gelu.may_draw(), self._draw)
+        self._replaced = False  # a run was stopped to make room for the queued one
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
 
@@ -118,6 +121,7 @@ class CompareScreen(KeptLines, TellingScreen):
         """Run a command, now or as soon as the engine can."""
         notice = self.query_one(Notice)
         notice.clear()
+        self._replaced = self.live
         if not await self.session.run(command):
             self.gelu.start_engine()
         if self.session.pending is not None:
@@ -264,6 +268,10 @@ class CompareScreen(KeptLines, TellingScreen):
         comparison = Comparison.begin(started)
         await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
         self.query_one(Notice).clear_awaited()
+        if self._replaced:
+            self._replaced = False
+            kept = "; it is in the history" if self.gelu.history is not None else ""
+            self.say(f"The run before was stopped for this one{kept}.")
 
     async def _show(self, shown: Shown) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
@@ -275,15 +283,16 @@ class CompareScreen(KeptLines, TellingScreen):
         self._frames.now()
         self.show_keys()
 
-    async def show_saved(self, saved: ComparisonDocument) -> None:
-        """Show a saved comparison; it needs no model."""
+    async def show_saved(self, saved: ComparisonDocument, said: str = _SAVED) -> None:
+        """Show a saved comparison, and say so; it needs no model."""
+        stopped = "The run that went on was stopped. " if self.live else ""
         if self.live:
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
         self.choices = self.choices.like(saved)
         await self._show(Shown.reopened(saved))
-        self.say("This is a saved run. Enter in the prompt runs the prompt anew.")
+        self.say(f"{stopped}{said}")
         pane = self.board.chosen_pane
         if pane is not None:
             pane.tokens.focus()

@@ -14,7 +14,9 @@ from textual.widgets import Static
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
 _KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q, Esc back"
@@ -26,11 +28,12 @@ class FedTextScreen(Screen[None]):
 
     CSS_PATH = "fed_text.tcss"
     BINDINGS: ClassVar = [
-        Binding("1", "view(0)", "Text"),
-        Binding("2", "view(1)", "Token boundaries"),
-        Binding("3", "view(2)", "Ids"),
+        Binding("1", "view(0)", "The text"),
+        Binding("2", "view(1)", "The text with the boundaries of its tokens"),
+        Binding("3", "view(2)", "Tokens with their ids"),
         Binding("t", "next_view", "Next view"),
         Binding("q,escape,f10,f9", "dismiss", "Back"),
+        HELP,
     ]
 
     def __init__(self, fed: Fed | None = None) -> None:
@@ -45,7 +48,7 @@ class FedTextScreen(Screen[None]):
         yield Static(id="how", markup=False)
         with VerticalScroll(id="body"):
             yield Static(id="fed", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show what there is."""

@@ -23,10 +23,12 @@ from gelu_tui.core.comparison import Agreement, Comparison, Stream
 from gelu_tui.core.explanation import explain, explain_verdict, why_no_fork
 from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.alignment_map import alignment_map, rejoin_sentence, stretch_list
 from gelu_tui.tui.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork_context import fork_context
 from gelu_tui.tui.pieces import FORK_MARK
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
 _KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
@@ -53,6 +55,7 @@ class ForkScreen(Screen[int]):
         Binding("p", "turn(-1)", "Previous stream"),
         Binding("r", "replay", "In float32: replay it, show the replay or the run"),
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
+        HELP,
     ]
 
     @dataclass
@@ -119,7 +122,7 @@ class ForkScreen(Screen[int]):
             yield Static(id="rejoin", markup=False)
             yield Static(id="map", markup=False)
             yield Static(id="stretches", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the pair, and look for news from time to time."""

@@ -25,27 +25,16 @@ from gelu_tui.core.history import Entry, History
 from gelu_tui.core.history_texts import quoted
 from gelu_tui.core.merging import merged
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.history_preview import preview
+from gelu_tui.tui.history_words import keys, why_empty
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.question import Question
-from gelu_tui.tui.widgets.run_table import MARK, RunTable
+from gelu_tui.tui.widgets.run_table import RunTable
 
 LIMIT = 200  # the table is written anew for every letter of a search
 _LOW_BELOW = 18  # rows
-
-# By what has the focus; a narrow terminal cuts the line off at the right.
-_KEYS = {
-    "runs": "Enter open · q back · / search · c compare · r rerun · e export · x delete",
-    "search": "Enter or ↓ to the runs · Esc, F10 clear the search",
-    "path": "Enter writes · Esc, F10 do not · .md is a report, .json the data",
-    "question": "",
-}
-_KEYS_MARKED = f"Compare run {{run}}: c on another run · c on {MARK} or Esc takes the mark away"
-_NO_KEYS = "q, Esc back"
-_EMPTY = (
-    "No runs yet.\n\nEvery run is saved here by itself, token by token, and can be opened again "
-    "without the model.\n\nq goes back: type a prompt there and run it."
-)
 
 
 @dataclass(frozen=True)
@@ -85,6 +74,7 @@ class HistoryScreen(Screen[Result]):
     BINDINGS: ClassVar = [
         Binding("q", "back", "Back"),
         Binding("escape,f10,f6", "step_back", "Out of a field, or back"),
+        HELP,
     ]
 
     @dataclass
@@ -129,7 +119,7 @@ class HistoryScreen(Screen[Result]):
         yield Static(id="said", markup=False)
         yield HistoryField(id="path")
         yield Question(id="question", markup=False)
-        yield Static(id="keys", markup=False)
+        yield KeyHints(id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the newest runs."""
@@ -148,6 +138,10 @@ class HistoryScreen(Screen[Result]):
     def _chosen(self) -> Entry | None:
         row = self._table.cursor_row
         return self._entries[row] if 0 <= row < len(self._entries) else None
+
+    @property
+    def _is_empty(self) -> bool:
+        return not self._entries and not self._search.strip()
 
     # --- the list -----------------------------------------------------------------------------
 
@@ -173,9 +167,10 @@ class HistoryScreen(Screen[Result]):
         if len(self._entries) == LIMIT:
             found = f"the newest {LIMIT} runs; search to find older ones"
         self.query_one("#title", Static).update(f"History · {found}")
-        empty = f"No run holds {quoted(self._search)}.\n\nEsc clears the search."
-        self.query_one("#empty", Static).update(empty if self._search.strip() else _EMPTY)
+        self.query_one("#empty", Static).update(why_empty(self._search))
         self.set_class(not self._entries, "-empty")
+        # Where there is nothing to search, q must not land in the field.
+        self.query_one("#search").disabled = self._is_empty
         if self._entries and self.focused is None:
             self._table.focus()
         self._say_keys()
@@ -357,10 +352,8 @@ class HistoryScreen(Screen[Result]):
     @on(events.DescendantFocus)
     def _say_keys(self) -> None:
         focused = self.focused.id if self.focused else None
-        keys = _KEYS.get(focused or "", _NO_KEYS)
-        if self._marked is not None and focused == "runs":
-            keys = _KEYS_MARKED.format(run=self._marked)
-        self.query_one("#keys", Static).update(keys)
+        said = keys(focused, self._marked, empty=self._is_empty)
+        self.query_one("#keys", Static).update(said)
         self.query_one("#keys").display = focused != "question"
 
     # --- threads and what they tell -----------------------------------------------------------

@@ -17,7 +17,9 @@ from textual.widgets import Static
 from gelu_tui.core.comparison import Comparison, Perspective
 from gelu_tui.core.explanation import explain_pair, identical_over
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.screens.matrix_view import MatrixView
+from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
 _KEYS = "q back · Enter fork · r make row the reference · ← ↑ ↓ → move"
@@ -70,9 +72,10 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
 
     CSS_PATH = "matrix.tcss"
     BINDINGS: ClassVar = [
-        Binding("enter", "open", "Fork"),
-        Binding("r", "reference", "Reference"),
+        Binding("enter", "open", "The fork of this pair"),
+        Binding("r", "reference", "Compare the others with the stream of this row"),
         Binding("q,escape,f10,f8,backspace", "dismiss", "Back"),
+        HELP,
     ]
 
     def __init__(self, comparison: Comparison, reference_index: int) -> None:
@@ -90,7 +93,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
                 yield self._matrix
                 yield Static(id="groups", markup=False)
             yield Static(id="pair", markup=False)
-            yield Static(_KEYS, id="keys", markup=False)
+            yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show what there is, and look for news from time to time."""

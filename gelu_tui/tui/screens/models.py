@@ -31,9 +31,11 @@ from gelu_tui.core.models import (
 )
 from gelu_tui.core.progress import size
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.fetching import Fetch
-from gelu_tui.tui.model_rows import Listed, details, fetch_lines
+from gelu_tui.tui.model_rows import Listed, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _LOW_BELOW = 18  # rows
@@ -67,9 +69,10 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     CSS_PATH = "models.tcss"
     BINDINGS: ClassVar = [
-        Binding("q,f10", "back", "Back"),
+        Binding("q,f10,f4", "back", "Back"),
         Binding("x,ctrl+g", "stop", "Stop the fetch"),
         Binding("escape", "leave_field", "To the list"),
+        HELP,
     ]
 
     @dataclass
@@ -125,7 +128,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield Static(id="said", markup=False)
-        yield Static(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Look at the disk."""
@@ -226,7 +229,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         model = self._chosen
         if model is None:
             return
-        if isinstance(model, LocalModel) and (refusal := _fetch_refusal(model)):
+        if isinstance(model, LocalModel) and (refusal := fetch_refusal(model)):
             self._say(refusal)
         else:
             self._begin(model.id)
@@ -386,14 +389,3 @@ def _look(folders: list[str], current: str) -> tuple[LocalModels, Memory, str]:
     if loaded is not None:
         folders = [*folders, loaded]
     return find_models(folders), machine_memory(), loaded or current
-
-
-def _fetch_refusal(model: LocalModel) -> str | ErrorInfo:
-    """Why a local model is not fetched; empty if it can be."""
-    if model.state == "unconverted" or (model.source == "hub" and model.state == "partial"):
-        return ""
-    if model.state == "ready":
-        return "It is here already: Enter loads it."
-    if model.source == "hub" and model.state == "damaged":
-        return ErrorInfo("damaged", model.reason, "Delete its folder; then f fetches it anew.")
-    return ErrorInfo(model.state, model.reason)

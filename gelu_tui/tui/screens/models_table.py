@@ -19,10 +19,10 @@ class ModelTable(DataTable[Content]):
     """The models, with their keys. A click highlights, a double click loads."""
 
     BINDINGS: ClassVar = [
-        Binding("enter", "screen.load", "Load"),
-        Binding("f", "screen.fetch", "Fetch"),
-        Binding("r", "screen.look", "Look again"),
-        Binding("slash", "screen.name", "Another"),
+        Binding("enter", "screen.load", "Load the model"),
+        Binding("f", "screen.fetch", "Fetch it from the hub, or go on with a fetch"),
+        Binding("r", "screen.look", "Look at the disk again"),
+        Binding("slash", "screen.name", "Another model: a hub id or a folder"),
         Binding("escape", "screen.back", "Back"),
         Binding("home", "scroll_top", "First"),
         Binding("end", "scroll_bottom", "Last"),

@@ -22,6 +22,8 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.presets import PRESETS, Preset
 from gelu_tui.core.prompt_file import complete_path, read_prompt_file
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.tui.actions import HELP
+from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
@@ -90,7 +92,14 @@ class PromptsScreen(ModalScreen[str | None]):
     """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
 
     CSS_PATH = "prompts.tcss"
-    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back")]
+    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back"), HELP]
+    FIELD_KEYS: ClassVar = (
+        ("Letters", "Find recent prompts and presets that hold them."),
+        ("↑, ↓", "Choose."),
+        ("PgUp, PgDn", "Read on in the prompt that is shown."),
+        ("Enter", "Take the prompt; of a file, show it first, then take it."),
+        ("Tab", "To the path of a file, and back; → completes it."),
+    )
 
     @dataclass
     class Recent(Message):
@@ -135,7 +144,7 @@ class PromptsScreen(ModalScreen[str | None]):
                 id="file",
             )
             yield Static(id="said", markup=False)
-            yield Static(_KEYS, id="keys", markup=False)
+            yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
         """Show the presets; the recent prompts come when they are read."""

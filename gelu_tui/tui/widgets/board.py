@@ -86,8 +86,10 @@ class Board(PaneGrid):
 
     async def begin(self, comparison: Comparison) -> None:
         """Show a comparison, from its own reference."""
-        self.perspective = Perspective(comparison)
+        # A frame may be drawn while panes come and go; they are still those of other streams.
+        self.perspective = None
         await self.set_count(len(comparison.streams))
+        self.perspective = Perspective(comparison)
         for index, (pane, stream) in enumerate(zip(self.panes, comparison.streams, strict=False)):
             pane.begin(index, stream.variant)
             pane.tokens.statistic = self.statistic
@@ -194,8 +196,11 @@ class Board(PaneGrid):
     def action_to_fork(self) -> None:
         """Point at the first divergent token of the chosen pane."""
         here = [step for step, place in self._forks() if place == self.chosen]
+        seen, pane = self.perspective, self.chosen_pane
         if here:
             self.point(self.chosen, here[0])
+        elif seen is not None and pane is not None and pane.index == seen.reference:
+            self.post_message(self.Told("This is the reference: the others fork from it."))
         else:
             self.post_message(self.Told("This stream does not differ from the reference."))
 

@@ -114,7 +114,7 @@ def numbers(
         counts=labels.counts(stream, comparison.started.max_tokens, running=running),
         rates=rates,
         rate=rate,
-        kl=labels.divergence_numbers(stream, comparison, width - 1 - beside),
+        kl=labels.divergence_numbers(stream, comparison, width - 1 - beside, reference),
         kind="fork" if first_divergent is not None else kind,
         why="" if fork is None else explain_verdict(fork, reference.name, stream.name),
     )

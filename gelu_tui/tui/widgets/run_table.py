@@ -23,11 +23,11 @@ class RunTable(DataTable[Text]):
     """The runs, with their keys. A click highlights, a double click opens."""
 
     BINDINGS: ClassVar = [
-        Binding("enter", "screen.open", "Open"),
-        Binding("c", "screen.compare", "Compare with another run"),
-        Binding("r", "screen.rerun", "Run again"),
-        Binding("e", "screen.export", "Export"),
-        Binding("x,delete", "screen.delete", "Delete"),
+        Binding("enter", "screen.open", "Open the run, without the model"),
+        Binding("c", "screen.compare", "Mark the run; on another one, show both side by side"),
+        Binding("r", "screen.rerun", "Run it again"),
+        Binding("e", "screen.export", "Export it as a report (.md) or as data (.json)"),
+        Binding("x,delete", "screen.delete", "Delete it"),
         Binding("slash", "screen.search", "Search"),
         Binding("home", "scroll_top", "First"),
         Binding("end", "scroll_bottom", "Last"),

@@ -6,9 +6,12 @@ from rich.cells import cell_len, set_cell_size
 
 from gelu_tui.tui.widgets.plain_rows import PlainRows
 
+_BETWEEN = " · "
+_SAYS_NOTHING = 4  # cells of a part that is cut off
+
 
 class StatusLine(PlainRows):
-    """Two texts; the left one gives way."""
+    """Two texts of parts; where room is short the last parts give way."""
 
     def __init__(self) -> None:
         super().__init__(id="status")
@@ -25,10 +28,26 @@ class StatusLine(PlainRows):
         self._write()
 
     def _write(self) -> None:
-        left, right = self._texts
+        left, right = fitted(*self._texts, self.content_size.width)
         width = self.content_size.width
-        room = max(0, width - cell_len(right) - (2 if right else 0))
-        if cell_len(left) > room:
-            left = set_cell_size(left, max(0, room - 1)) + "…"[:room]
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         self.write([[(left, ""), (gap, ""), (right, "total")]])
+
+
+def fitted(left: str, right: str, width: int) -> tuple[str, str]:
+    """Both texts with two cells between them.
+
+    The last part of the left one is the device, which says least; how tokens are drawn, before it,
+    matters more than memory and time at the right.
+    """
+    needed = left.rpartition(_BETWEEN)[0] or left
+    while _BETWEEN in right and cell_len(needed) + 2 + cell_len(right) > width:
+        right = right.rpartition(_BETWEEN)[0]
+    room = max(0, width - cell_len(right) - (2 if right else 0))
+    if cell_len(left) > room:
+        gone = room - cell_len(needed) < len(_BETWEEN) + _SAYS_NOTHING
+        if gone and cell_len(needed) <= room:
+            left = needed
+        else:
+            left = set_cell_size(left, max(0, room - 1)) + "…"[:room]
+    return left, right

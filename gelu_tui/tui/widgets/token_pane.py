@@ -14,7 +14,7 @@ from gelu_tui.core.comparison import Stream
 from gelu_tui.core.levels import TokenStyle, level
 from gelu_tui.core.token_buffer import TokenBuffer
 from gelu_tui.core.wrapping import clusters
-from gelu_tui.tui.pieces import ending, pieces
+from gelu_tui.tui.pieces import FORK_MARK, ending, pieces
 from gelu_tui.tui.widgets.token_rows import TokenRows
 
 _WHEEL_ROWS = 3
@@ -112,7 +112,9 @@ class TokenPane(TokenRows, can_focus=True):
             self.buffer.truncate(keep)
             self._ending = ""
             changed_from = min(changed_from, self._row_start(self.buffer.length))
-        for text in pieces(stream, fork, keep):
+        for index, text in enumerate(pieces(stream, fork, keep), keep):
+            if index == fork:
+                self.buffer.marks.append(self.buffer.length + text.index(FORK_MARK))
             self.buffer.append(text)
         self.tokens, self._fork_text = len(stream.segments), fork_text
         if end_text != self._ending:

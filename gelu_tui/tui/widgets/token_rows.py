@@ -267,14 +267,13 @@ class TokenRows(Widget):
         return True
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The selected text, without the breaks that wrapping made."""
-        lines = [line.text for line in self.buffer.lines]
+        """The selected text, without the breaks that wrapping made and without marks."""
         chosen = []
-        for index, text in enumerate(lines):
+        for index in range(len(self.buffer.lines)):
             span = selection.get_span(index)
             if span is not None:
                 start, end = span
-                chosen.append(text[start : None if end == -1 else end])
+                chosen.append(self.buffer.without_marks(index, start, None if end == -1 else end))
         return "\n".join(chosen), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:

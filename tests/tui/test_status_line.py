@@ -1,0 +1,37 @@
+"""What the status line says where there is not room for all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from gelu_tui.tui.widgets.status import fitted
+
+NEEDED = "running · demo · float32 · lockstep · T 0.7 seed 1234567"
+DRAWN = f"{NEEDED} · Some Device of 2026"
+TOTALS = "14.2 tok/s in all · 1 min 11 s · 1.13 GB"
+
+
+@pytest.mark.parametrize(
+    ("width", "left", "right"),
+    [
+        (140, DRAWN, TOTALS),
+        (110, f"{NEEDED} · Some Dev…", TOTALS),
+        (98, NEEDED, TOTALS),
+        (97, f"{NEEDED} · Some …", TOTALS[:30]),
+        (78, NEEDED, TOTALS[:17]),
+        (60, DRAWN[:40] + "…", TOTALS[:17]),
+    ],
+)
+def test_seed_and_speed_stay_longest(width: int, left: str, right: str) -> None:
+    assert fitted(DRAWN, TOTALS, width) == (left, right)
+
+
+@given(st.text("ab空 ·", max_size=40), st.text("ab空 ·", max_size=40), st.integers(0, 60))
+def test_it_always_fits(left: str, right: str, width: int) -> None:
+    shown_left, shown_right = fitted(left, right, width)
+    assert right.startswith(shown_right)
+    beside = cell_len(shown_right) + 2 if shown_right else 0
+    assert cell_len(shown_left) <= max(0, width - beside)
