@@ -176,6 +176,21 @@ def measure_slow() -> Iterator[Figure]:
         median = statistics.median(ages)
         yield Figure(f"age of the text shown, {name}, 20 KiB/s", "< 2 s",
                      f"median {median:.1f} s, max {max(ages):.1f}", median < 2)  # fmt: skip
+    yield stood_still(10.0, after_s=5.0)
+
+
+def stood_still(seconds: float, after_s: float) -> Figure:
+    """How old the text is on a line that goes on after it stood still."""
+    with streaming(engine=fake("--rate", RATE, "--stamped")) as terminal:
+        terminal.bytes_per_s, terminal.buffered = _SLOW, True
+        terminal.record(4)
+        terminal.stand_still(seconds)
+        looked = time.monotonic() + after_s
+        terminal.record(after_s)
+        terminal.replay(looked)
+        age = looked - newest_stamp(terminal)
+    what = f"age of the text {after_s:.0f} s after it stood still for {seconds:.0f} s"
+    return Figure(what, "< 2 s", f"{age:.1f} s", age < 2)
 
 
 # --- the engine with the app watching ---------------------------------------------------------

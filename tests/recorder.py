@@ -66,6 +66,11 @@ class Recorder(Terminal):
         os.write(self.master, keys.encode())
         return at
 
+    def stand_still(self, seconds: float) -> None:
+        """Let nothing of a buffered line through for so long; the app may go on writing."""
+        self._recorded.append(Chunk(time.monotonic() + seconds, b""))
+        self.record(seconds)
+
     def replay(self, until: float, look: Callable[[float], None] = lambda at: None) -> None:
         """Emulate what came before `until`; after each chunk `look` is told when it came."""
         end = bisect_left(self._recorded, until, key=lambda chunk: chunk.at)

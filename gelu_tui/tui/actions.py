@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from textual.binding import Binding
+from textual.keys import format_key
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,7 @@ class Action:
         )
 
 
-_GLYPHS = {
-    "question_mark": "?",
-    "full_stop": ".",
-    "comma": ",",
-    "slash": "/",
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
+_NAMES = {
     "escape": "Esc",
     "left": "←",
     "right": "→",
@@ -53,16 +48,17 @@ _GLYPHS = {
 
 
 def shown_key(key: str) -> str:
-    """A key as people write it: F1, ^G, ?, Shift+N."""
-    if _is_function_key(key):
-        return key.upper()
+    """A key as people write it: F1, ^g, ?, Shift+N."""
+    if key.startswith("ctrl+"):
+        return f"^{shown_key(key.removeprefix('ctrl+'))}"
     if key.startswith("shift+"):
         return f"Shift+{shown_key(key.removeprefix('shift+'))}"
-    if key.startswith("ctrl+"):
-        return f"^{key.removeprefix('ctrl+')}"
+    if _is_function_key(key):
+        return key.upper()
     if len(key) == 1:
         return f"Shift+{key}" if key.isupper() else key
-    return _GLYPHS.get(key, key.capitalize())
+    sign = format_key(key)  # of "full_stop", "."
+    return _NAMES.get(key) or (sign if len(sign) == 1 and sign.isascii() else key.capitalize())
 
 
 def _is_function_key(key: str) -> bool:

@@ -239,6 +239,7 @@ class GeluApp(App[None]):
         where = f"The details are in {log}."
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch(mode=0o600)  # an error's message may hold what a prompt says
             with log.open("a", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
         except OSError as error:

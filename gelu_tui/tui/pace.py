@@ -18,7 +18,10 @@ _SLOW_S = 0.25
 # thing to wake up for.
 _QUICK_S = 0.05
 _TRUSTED_S = 0.5
-_LOST_S = 3.0  # no answer for so long: it is lost, as when tmux is attached elsewhere
+# Silence for so long: the line stands still, or the answers are lost, as those of a terminal that
+# was detached. Nobody can tell which, so one frame is tried, and not more until the next silence.
+_SILENCE_S = 3.0
+_LONG_SILENCE_S = 10.0  # on a line whose answers take seconds
 
 
 class Pace:
@@ -28,20 +31,20 @@ class Pace:
         self._clock = clock
         self._asked: deque[float] = deque()
         self._answers = False
-        self._asked_at = float("-inf")
+        self._asked_at = self._answered_at = float("-inf")
         self.delay_s = 0.0  # how long the last answer took
 
     def may_draw(self, *, queued: int) -> bool:
         """Whether a frame drawn now would be seen soon; `queued` writes wait in this process."""
         if queued:
             return False
-        if self._asked and self._clock() - self._asked[0] > _LOST_S:
-            self._asked.clear()
-            self._answers = False
-        return not self._answers or len(self._asked) < (1 if self.delay_s > _SLOW_S else _IN_FLIGHT)
+        room = len(self._asked) < (1 if self.delay_s > _SLOW_S else _IN_FLIGHT)
+        return room or not self._answers or self._silent
 
     def drawn(self) -> bool:
         """A frame is on its way; whether the question shall follow it."""
+        if self._asked and self._silent and (not self._answers or self._overtaken):
+            self._asked.clear()
         if not self._answers and self._asked:
             return False  # one question is enough to find out whether this terminal answers
         now = self._clock()
@@ -56,4 +59,15 @@ class Pace:
         """The terminal has come to a question; answers that nobody waits for are ignored."""
         if self._asked:
             self._answers = True
-            self.delay_s = self._clock() - self._asked.popleft()
+            self._answered_at = self._clock()
+            self.delay_s = self._answered_at - self._asked.popleft()
+
+    @property
+    def _silent(self) -> bool:
+        since = self._clock() - max(self._asked_at, self._answered_at)
+        return since > min(max(_SILENCE_S, 3 * self.delay_s), _LONG_SILENCE_S)
+
+    @property
+    def _overtaken(self) -> bool:
+        """Whether the line has moved since the oldest question: then its answer is lost."""
+        return self._answered_at >= self._asked[0]

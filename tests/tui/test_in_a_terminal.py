@@ -135,4 +135,5 @@ def test_a_fault_of_the_app_is_a_sentence_and_a_log_entry(tmp_path: Path) -> Non
         assert "Traceback" not in said
         (log,) = tmp_path.rglob("app.log")
         assert "ZeroDivisionError" in log.read_text(encoding="utf-8")
+        assert log.stat().st_mode & 0o077 == 0, "only the user can read it"
         opened.until(lambda: not alive(engine), "the engine is gone")

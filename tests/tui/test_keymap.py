@@ -14,6 +14,7 @@ from textual.app import App
 from textual.binding import Binding
 
 from gelu_tui.tui.actions import ACTIONS as APP_ACTIONS
+from gelu_tui.tui.actions import shown_key
 from gelu_tui.tui.keymap import RESERVED, keymap
 
 
@@ -46,6 +47,23 @@ def test_keys_are_named_as_textual_names_them() -> None:
     found = mapped(run="f4, Ctrl+T,R,r,PageUp, comma")
     assert found == {"run": "f4,ctrl+t,R,r,pageup,comma"}
     assert mapped(help="!, /,-,?") == {"help": "exclamation_mark,slash,minus,question_mark"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        ("]", "]"),
+        ("/", "/"),
+        ("-", "-"),
+        ("ctrl+r", "^r"),
+        ("f12", "F12"),
+        ("R", "Shift+R"),
+        ("pageup", "PgUp"),
+        ("home", "Home"),
+    ],
+)
+def test_keys_are_shown_as_people_write_them(wanted: str, shown: str) -> None:
+    assert shown_key(mapped(run=wanted)["run"]) == shown
 
 
 def test_an_action_without_a_key_of_its_own() -> None:

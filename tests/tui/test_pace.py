@@ -90,7 +90,7 @@ def test_a_terminal_that_becomes_slow_is_asked_for_every_frame(
     assert answering.drawn(), "a tenth of a second is not quick"
 
 
-def test_a_lost_answer_does_not_stop_the_drawing(answering: Pace, clock: Clock) -> None:
+def test_silence_is_broken_by_single_frames(answering: Pace, clock: Clock) -> None:
     answering.drawn()
     answering.drawn()
     clock.now += 2.9
@@ -98,6 +98,59 @@ def test_a_lost_answer_does_not_stop_the_drawing(answering: Pace, clock: Clock) 
     clock.now += 0.2
     assert answering.may_draw(queued=0)
     assert answering.drawn(), "and it asks again"
-    answering.answered()
-    answering.answered()
-    assert answering.may_draw(queued=0), "answers that come too late do no harm"
+    assert not answering.may_draw(queued=0), "one frame, until the next silence"
+
+
+class Line:
+    """A line that needs so long for each frame, one after the other; what is written, waits."""
+
+    def __init__(self, pace: Pace, clock: Clock, frame_s: float = 0.01) -> None:
+        self.pace, self.clock, self.frame_s = pace, clock, frame_s
+        self.waiting: list[bool] = []  # frames under way, and whether a question follows them
+        self.free_at = clock.now
+
+    def draws(self, seconds: float, *, moves: bool = True) -> int:
+        """Draw whenever it may be; how many frames that were."""
+        drawn = 0
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            if self.pace.may_draw(queued=0):
+                drawn += 1
+                if not self.waiting:
+                    self.free_at = self.clock.now + self.frame_s
+                self.waiting.append(self.pace.drawn())
+            self.clock.now += 0.1
+            while moves and self.waiting and self.free_at <= self.clock.now:
+                self.free_at += self.frame_s
+                if self.waiting.pop(0):
+                    self.pace.answered()
+        return drawn
+
+
+def test_a_line_that_stood_still_owes_no_more_than_a_few_frames(
+    answering: Pace, clock: Clock
+) -> None:
+    line = Line(answering, clock)
+    line.draws(1)
+    assert line.draws(12, moves=False) < 12, "a second of frames, and one for each silence"
+    line.draws(1)
+    assert line.draws(2) == pytest.approx(20, abs=1), "it is quick again"
+
+
+def test_after_lost_answers_a_quick_terminal_is_soon_drawn_to_as_before(
+    answering: Pace, clock: Clock
+) -> None:
+    line = Line(answering, clock)
+    line.draws(3600, moves=False)
+    line.waiting.clear()
+    line.draws(30)
+    assert line.draws(2) == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("frame_s", [0.5, 1.0, 4.0, 8.0])
+def test_however_slow_the_line_no_frames_pile_up(
+    answering: Pace, clock: Clock, frame_s: float
+) -> None:
+    line = Line(answering, clock, frame_s)
+    assert line.draws(600) > 0.5 * 600 / frame_s, "it is used"
+    assert len(line.waiting) <= 3

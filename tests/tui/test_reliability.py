@@ -12,11 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.recorder import Recorder
 from tests.terminal import Terminal, alive
 from tests.tui import shown
 from tests.tui.driving import fake_engine
+from tests.tui.terminal import app_command, saved, terminal
 from tests.tui.terminal import opened as opened_in
-from tests.tui.terminal import saved, terminal
 
 WIDE = (120, 36)
 
@@ -127,6 +128,23 @@ def quiet(opened: Terminal) -> None:
         return time.monotonic() - since > 0.5
 
     opened.until(nothing_new, "a quiet app", 30)
+
+
+def test_what_came_while_the_line_stood_still_is_drawn_without_another_token(
+    tmp_path: Path,
+) -> None:
+    command = app_command(fake_engine("long", 0.05), prompt="x", max_tokens=400)
+    it = Recorder(command, WIDE, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    try:
+        engine = running(it)
+        it.bytes_per_s, it.buffered = 1_000_000, True
+        before = shown.tokens_shown(it.text)
+        it.stand_still(2.5)  # 50 tokens, of which the app may have sent a second's
+        engine.suspend()
+        # Even the greatest silence that the app waits for is shorter than this.
+        it.until(lambda: shown.tokens_shown(it.text) >= before + 40, "all that came", 15)
+    finally:
+        it.close()
 
 
 def test_a_terminal_that_is_too_small_says_so_and_may_grow(tmp_path: Path) -> None:
