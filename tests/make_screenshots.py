@@ -17,6 +17,8 @@ from textual.pilot import Pilot
 
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
+from gelu_tui.tui.session import Phase
+from gelu_tui.tui.widgets.notice import Notice
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
@@ -71,6 +73,8 @@ async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     app = GeluApp(options)
     async with app.run_test(size=size) as pilot:
         while app.compare.comparison is None or app.compare.comparison.finished is None:
+            if app.session.phase in (Phase.LOST, Phase.NO_MODEL):
+                raise RuntimeError(app.compare.query_one(Notice).content)
             await pilot.pause(0.2)
         await pilot.pause(0.5)
         await do(pilot)

@@ -56,7 +56,7 @@ def divergence(
     if first_divergent is not None:
         return f"{FORK_MARK} diverges at {first_divergent}{decided(fork)}"
     if not stream.tokens:
-        return "waiting for its first token" if running else "no tokens"
+        return "no token yet" if running else "no tokens"
     if running:
         return "same so far" if reference.tokens else "waiting for the reference"
     count = min(len(stream.tokens), len(reference.tokens))

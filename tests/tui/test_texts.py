@@ -91,7 +91,7 @@ def test_a_failed_stream_says_why_after_its_text() -> None:
 @pytest.mark.parametrize(
     ("reference", "variant", "reasons", "running", "expected"),
     [
-        ([], [], (), True, "waiting for its first token"),
+        ([], [], (), True, "no token yet"),
         (["a"], ["a"], (), True, "same so far"),
         ([], ["a"], (), True, "waiting for the reference"),
         (["a", "b"], ["a", "c"], (), True, "► diverges at 1"),
