@@ -18,6 +18,10 @@ class EngineEvent(Message):
         self.event = event
 
 
+class RunSaved(Message):
+    """A run has come into the history, or has changed there: for the screen that is on top."""
+
+
 class EngineLost(Message):
     """An engine died, could not be started, or stopped making sense."""
 

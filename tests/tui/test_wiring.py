@@ -136,6 +136,18 @@ async def test_a_saved_run_is_reopened_from_the_history_and_run_again() -> None:
         await it.until(lambda: len(History().entries("", 10)) == 2, "saved as a run of its own")
 
 
+async def test_a_run_that_ends_meanwhile_comes_into_the_open_history() -> None:
+    History().save(run_document("An older prompt", texts=FORKS))
+    async with driven("long", prompt="new", step_s=0.02, max_tokens=120) as it:
+        await it.until(lambda: it.app.compare.comparison is not None, "a run")
+        await it.press("f6")
+        await until_screen(it, "HistoryScreen")
+        await it.until_shown("History · 1 run ")
+        await it.until_shown("History · 2 runs")
+        await it.press("enter")
+        await it.until(lambda: prompt(it) == "An older prompt", "the chosen run stayed chosen")
+
+
 async def test_reopening_while_a_run_goes_on_stops_and_saves_it() -> None:
     History().save(run_document("An older prompt", texts=FORKS))
     async with driven("long", prompt="new", step_s=0.02, max_tokens=600) as it:

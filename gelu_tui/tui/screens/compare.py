@@ -26,6 +26,7 @@ from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.choices import Choices, setting_variations
 from gelu_tui.tui.frames import NUMBERS_HZ, Frames
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
+from gelu_tui.tui.messages import RunSaved
 from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.screens.telling import TellingScreen
 from gelu_tui.tui.session import BUSY, Phase, Session
@@ -314,7 +315,10 @@ class CompareScreen(KeptLines, TellingScreen):
 
     async def _save(self, shown: Shown) -> None:
         problem = await shown.save()
-        if problem is not None and self.is_running:
+        if not self.is_running:
+            return
+        self.app.screen.post_message(RunSaved())
+        if problem is not None:
             self.complain(problem)
 
     # --- what is drawn ------------------------------------------------------------------------

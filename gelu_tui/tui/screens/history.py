@@ -28,6 +28,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.history_preview import preview
 from gelu_tui.tui.history_words import keys, why_empty
+from gelu_tui.tui.messages import RunSaved
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.question import Question
@@ -145,6 +146,7 @@ class HistoryScreen(Screen[Result]):
 
     # --- the list -----------------------------------------------------------------------------
 
+    @on(RunSaved)
     @on(Input.Changed, "#search")
     def _list(self) -> None:
         search = self.query_one("#search", Input).value
