@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gelu_tui.core.token_buffer import TokenBuffer
+from tests.core.counting import calls_of
 
 PIECES = [
     "", " ", "a", " word", "\n", "\n\n", "x\ny", "\t", "空", "。", "\u0301", "👩\u200d", "👧",
@@ -93,19 +92,12 @@ def test_a_token_costs_the_same_at_any_length(blank: str) -> None:
     def calls_to_append(length: int) -> int:
         buffer = filled([f"{blank}word"] * length)
         buffer.lines[-1].rows(40)
-        calls = 0
 
-        def count(*_: object) -> None:
-            nonlocal calls
-            calls += 1
-
-        sys.setprofile(count)
-        try:
+        def append() -> None:
             for _ in range(10):
                 buffer.append(f"{blank}word")
                 buffer.lines[-1].rows(40)
-        finally:
-            sys.setprofile(None)
-        return calls
+
+        return calls_of(append)
 
     assert calls_to_append(30_000) <= 1.2 * calls_to_append(300)

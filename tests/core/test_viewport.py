@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gelu_tui.core.finding import Finder
 from gelu_tui.core.token_buffer import TokenBuffer
 from gelu_tui.core.viewport import Viewport
+from tests.core.counting import calls_of
 
 words = st.lists(st.sampled_from([" a", " word", "\n", "空", " longerword"]), max_size=120)
 
@@ -159,20 +158,13 @@ def test_a_search_costs_a_growing_line_what_is_new() -> None:
         for _ in range(length):
             buffer.append(" a word")
         list(finder)
-        calls = 0
 
-        def count(*_: object) -> None:
-            nonlocal calls
-            calls += 1
-
-        sys.setprofile(count)
-        try:
+        def append() -> None:
             for _ in range(10):
                 buffer.append(" a word")
                 finder.between(buffer.length - 40, buffer.length)
-        finally:
-            sys.setprofile(None)
-        return calls
+
+        return calls_of(append)
 
     assert calls_to_append(10_000) <= 1.2 * calls_to_append(300)
 

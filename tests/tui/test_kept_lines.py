@@ -9,6 +9,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from gelu_tui.tui.widgets.kept_lines import KeptLines
+from gelu_tui.tui.widgets.prompt import Prompt
+from tests.tui.driving import ready
 
 
 class Kept(KeptLines, Static):
@@ -30,13 +32,8 @@ class Pair(App[None]):
 
 
 def lines(widget: Widget) -> list[Strip]:
-    return widget.render_lines(
-        Region(
-            0,
-            0,
-            *widget.size,
-        )
-    )
+    # The region that the screen asks for too: another one would have the lines made anew.
+    return widget.render_lines(Region(0, 0, *widget.outer_size))
 
 
 def both(app: Pair) -> tuple[Widget, Widget]:
@@ -78,3 +75,25 @@ async def test_every_change_is_seen() -> None:
         await changed("theme")
         await pilot.resize_terminal(30, 12)
         await changed("size")
+
+
+async def test_a_prompt_that_scrolls_and_whose_cursor_moves() -> None:
+    async with ready() as it:
+        prompt = it.app.compare.query_one(Prompt)
+        prompt.take("\n".join(f"line {n}" for n in range(12)))
+        await it.until(lambda: "line 11" in it.screen(), "the last row")
+
+        def of_every_place() -> None:
+            kept = [list(line) for line in lines(prompt)]
+            prompt.refresh()
+            assert kept == [list(line) for line in lines(prompt)]
+
+        for place in range(10, 4, -1):
+            await it.press("up")
+            await it.until(lambda row=place: prompt.cursor_location[0] == row, "the cursor")
+            await it.pilot.pause()
+            of_every_place()
+        assert "line 11" not in it.screen()
+        prompt.scroll_to(y=0, animate=False)
+        await it.until(lambda: "line 0" in it.screen(), "scrolled without the cursor")
+        of_every_place()

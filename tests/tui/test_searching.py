@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -263,16 +265,23 @@ async def test_the_mark_of_the_fork_is_neither_searched_nor_copied(clipboard: Cl
 # --- following the end ----------------------------------------------------------------------------
 
 
-async def test_pointing_stops_the_following_and_end_resumes_it() -> None:
+@asynccontextmanager
+async def growing(tokens: int) -> AsyncIterator[Still]:
+    """Two streams that go on for some seconds, with so many tokens already."""
     names = ("gelu_approx", "gelu")
     async with ready(
         "long", step_s=0.004, activations=names, max_tokens=1500, size=(60, 20)
-    ) as driven_:
-        it = Still(driven_.app, driven_.pilot)
+    ) as driven:
+        it = Still(driven.app, driven.pilot)
         await it.type("x")
         await it.press("enter")
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
-        await it.until(lambda: it.panes[0].tokens.tokens > 300, "a long text")
+        await it.until(lambda: it.panes[0].tokens.tokens > tokens, "a long text")
+        yield it
+
+
+async def test_pointing_stops_the_following_and_end_resumes_it() -> None:
+    async with growing(300) as it:
         pane = await it.go(0)
         await it.press("home")
         await it.until(lambda: not pane.view.follows, "at the start")
@@ -294,15 +303,7 @@ async def test_pointing_stops_the_following_and_end_resumes_it() -> None:
 
 
 async def test_a_token_that_is_pointed_at_stays_while_the_text_grows() -> None:
-    names = ("gelu_approx", "gelu")
-    async with ready(
-        "long", step_s=0.004, activations=names, max_tokens=1500, size=(60, 20)
-    ) as driven_:
-        it = Still(driven_.app, driven_.pilot)
-        await it.type("x")
-        await it.press("enter")
-        await it.until(lambda: it.app.compare.comparison is not None, "a run")
-        await it.until(lambda: it.panes[0].tokens.tokens > 100, "a long text")
+    async with growing(100) as it:
         pane = await it.go(0)
         assert pane.view.follows
         pane.point(pane.tokens - 1)  # in the last row, so that nothing need be scrolled

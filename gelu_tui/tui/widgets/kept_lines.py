@@ -20,7 +20,7 @@ class KeptLines(_Mixin):
 
     Whatever has changed on the screen, Textual asks every widget for its lines, and looks through
     its styles before it takes them from its cache: with eight panes that is most of a frame. For
-    widgets that do not scroll and whose look changes by `refresh` or by new styles only.
+    widgets whose look changes by `refresh`, which scrolling a text field is too, or by new styles.
     """
 
     _kept: tuple[Region, list[Strip]] | None = None
