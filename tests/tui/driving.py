@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ def fake_engine(scenario: str, step_s: float = 0.005) -> str:
     return shlex.join(map(str, words))
 
 
+class NothingShown(AssertionError):
+    """There is no comparison on the screen: none was started, or the engine has not begun it."""
+
+
 class Driven:
     """A running app and its pilot."""
 
@@ -45,7 +49,8 @@ class Driven:
 
     @property
     def comparison(self) -> Comparison:
-        assert self.app.compare.comparison is not None
+        if self.app.compare.comparison is None:
+            raise NothingShown("no comparison is on the screen")
         return self.app.compare.comparison
 
     @property
@@ -64,8 +69,10 @@ class Driven:
         # Not the pilot's pause: it waits until the screen is idle, which a running one is not.
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if condition():
-                return
+            # Between the order to run and the first event of the run there is no comparison.
+            with suppress(NothingShown):
+                if condition():
+                    return
             await asyncio.sleep(every_s)
         raise AssertionError(f"never: {what}; on the screen:\n{self.screen()}")
 
