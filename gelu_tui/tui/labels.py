@@ -26,6 +26,7 @@ _FLOOR_WIDTH = 50  # cells from which on the noise floor is told beside the larg
 _SHORT_FLOOR_WIDTH = 42  # and in as few cells as can be
 _KL_WIDTH = 20  # cells of a largest KL, with the blank before it
 _LEAST_SPARKLINE = 8
+KL_ROOM = _LEAST_SPARKLINE + _KL_WIDTH  # cells that a KL needs to be told well
 
 _FINISH: dict[p.FinishReason, str] = {
     "stop": "ended",
@@ -76,17 +77,21 @@ def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
     return f"{len(stream.tokens)}/{max_tokens}{ending}"
 
 
-def rates(stream: Stream, *, running: bool) -> tuple[str, str]:
-    """Tokens a second, long and short: while it runs the rate of the last seconds comes first."""
+def rates(stream: Stream, *, running: bool) -> tuple[str, ...]:
+    """Tokens a second in several wordings, longest first; empty before there is a rate.
+
+    While it runs the rate of the last seconds comes before the average.
+    """
     average = stream.generation_tps
     if average is None:
-        return "", ""
+        return ()
     recent = stream.recent_tps() if running and stream.finish_reason is None else None
-    short = rate(average if recent is None else recent)
-    parts = [short, f"avg {_digits(average)}"] if recent is not None else [f"{short} avg"]
-    if stream.time_to_first_token_s is not None:
-        parts.append(f"first token {stream.time_to_first_token_s:.2f} s")
-    return " · ".join(parts), short
+    now = rate(average if recent is None else recent)
+    told = f"{now} avg" if recent is None else f"{now} · avg {_digits(average)}"
+    if stream.time_to_first_token_s is None:
+        return told, now
+    waited = f"{stream.time_to_first_token_s:.2f} s"
+    return f"{told} · first token {waited}", f"{told} · TTFT {waited}", told, now
 
 
 def divergence_numbers(
@@ -106,7 +111,7 @@ def divergence_numbers(
     whose = ""
     if against not in (None, comparison.reference):
         whose = f" from {visible_line(comparison.reference.name)}"
-        if width < _LEAST_SPARKLINE + _KL_WIDTH + cell_len(whose):
+        if width < KL_ROOM + cell_len(whose):
             if stream is against:
                 return ""  # a KL beside "= reference" would be taken for one from itself
             whose = ""

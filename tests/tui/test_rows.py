@@ -125,7 +125,7 @@ def test_the_numbers_of_a_reference_of_a_fork_and_of_an_equal_stream() -> None:
     assert (forked.kind, forked.state) == ("fork", "► diverges at 2")
     assert forked.counts == "5/256 limit"
     assert forked.kl.endswith("KL max 2.0e-03 nats")
-    assert "avg" in forked.rates and forked.rate in forked.rates
+    assert "avg" in forked.rates and "first token" in forked.rates
 
 
 @pytest.mark.parametrize("width", [20, 30, 40, 80])
@@ -134,8 +134,23 @@ def test_the_numbers_fit_their_width(width: int, rows: int) -> None:
     seen = Perspective(run_comparison())
     for index in range(3):
         found = numbers(seen, index, width, rows, running=False)
-        beside = len(found.rate) + 2 if rows == 2 else 0
+        beside = len(found.rates) + 2 if rows == 2 else 0
         assert cells(found.kl) <= max(width - 1 - beside, 16)
+
+
+def test_the_rates_say_as_much_as_has_room_beside_the_kl() -> None:
+    seen = Perspective(run_comparison())
+
+    def told(index: int, width: int, rows: int) -> str:
+        return numbers(seen, index, width, rows, running=False).rates
+
+    assert "first token" in told(2, 60, 3)
+    # Two panes on 80 columns: the reference has no KL, and the rates have the row.
+    assert "first token" in told(0, 39, 2)
+    assert "TTFT" in told(0, 35, 2)
+    assert told(2, 39, 2).endswith("tok/s")
+    assert told(2, 52, 2).endswith("tok/s avg")
+    assert told(0, 80, 1).endswith("tok/s")
 
 
 def test_a_verdict_is_told_of_its_own_pair_alone() -> None:

@@ -133,12 +133,15 @@ def test_counts_while_running_after_the_end_and_when_cut_off() -> None:
 
 def test_rates_now_and_on_average_with_their_unit() -> None:
     made = comparison(["a", "b"], ["a", "b"])
-    said, short = labels.rates(made.streams[1], running=True)
-    assert said == "1.0 tok/s · avg 1.0 · first token 1.00 s"
-    assert short == "1.0 tok/s"
+    assert labels.rates(made.streams[1], running=True) == (
+        "1.0 tok/s · avg 1.0 · first token 1.00 s",
+        "1.0 tok/s · avg 1.0 · TTFT 1.00 s",
+        "1.0 tok/s · avg 1.0",
+        "1.0 tok/s",
+    )
     end(made, "length", "length")
     assert labels.rates(made.streams[1], running=False)[0].startswith("1.0 tok/s avg")
-    assert labels.rates(comparison([], []).streams[1], running=True) == ("", "")
+    assert labels.rates(comparison([], []).streams[1], running=True) == ()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from gelu_tui.core.comparison import Comparison, Perspective
+from gelu_tui.core.comparison import Comparison, Perspective, Stream
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.forks import fork_seen_from
 from gelu_tui.tui import labels
@@ -23,7 +23,6 @@ class Numbers:
     state: str = ""
     counts: str = ""
     rates: str = ""
-    rate: str = ""
     kl: str = ""
     kind: str = ""
     why: str = ""
@@ -70,9 +69,9 @@ class PaneHead(PlainRows):
         state = (n.state, n.kind)
         match rows:
             case 1:
-                lines = [self._row(state, n.rate or n.counts)]
+                lines = [self._row(state, n.rates or n.counts)]
             case 2:
-                lines = [self._row(state, n.counts), self._row((n.kl, ""), n.rate)]
+                lines = [self._row(state, n.counts), self._row((n.kl, ""), n.rates)]
             case _:
                 lines = [
                     self._row(state, n.counts),
@@ -106,15 +105,26 @@ def numbers(
     stream, reference = comparison.streams[index], comparison.streams[perspective.reference]
     first_divergent = perspective.first_divergent_token(index)
     fork = fork_seen_from(comparison, perspective.reference, index)
-    rates, rate = labels.rates(stream, running=running)
-    beside = len(rate) + 2 if rows == 2 else 0
+    measured = stream is not comparison.reference
+    room = width - 1
+    rates = _rates(stream, room, rows, beside_kl=measured, running=running)
+    if rows == 2:  # the KL stands beside them
+        room -= len(rates) + 2
     kind = "reference" if stream is reference else ""
     return Numbers(
         state=labels.divergence(stream, reference, first_divergent, running=running, fork=fork),
         counts=labels.counts(stream, comparison.started.max_tokens, running=running),
         rates=rates,
-        rate=rate,
-        kl=labels.divergence_numbers(stream, comparison, width - 1 - beside, reference),
+        kl=labels.divergence_numbers(stream, comparison, room, reference),
         kind="fork" if first_divergent is not None else kind,
         why="" if fork is None else explain_verdict(fork, reference.name, stream.name),
     )
+
+
+def _rates(stream: Stream, room: int, rows: int, *, beside_kl: bool, running: bool) -> str:
+    wordings = labels.rates(stream, running=running)
+    if not wordings or rows == 1:  # beside the state, which has no end of words
+        return wordings[-1] if wordings else ""
+    if rows == 2 and beside_kl:
+        room -= labels.KL_ROOM + 2
+    return next((words for words in wordings if len(words) <= room), wordings[-1])
