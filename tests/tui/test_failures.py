@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from gelu_tui.core import protocol as p
+from gelu_tui.tui.messages import EngineEvent
 from gelu_tui.tui.session import Phase
 from tests.tui.driving import PROMPT, Driven, driven, fake_engine, ready
 
@@ -121,6 +122,15 @@ async def test_a_load_can_be_stopped_and_done_again() -> None:
         assert it.phase is Phase.NO_MODEL
         await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
+
+
+async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> None:
+    async with ready() as it:
+        client = it.app.session.client
+        assert client is not None
+        it.app.post_message(EngineEvent(client, p.Cancelled("compare")))
+        await it.until_shown("The run was stopped before it began.")
+        assert it.phase is Phase.READY
 
 
 async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
