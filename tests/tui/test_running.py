@@ -306,6 +306,17 @@ async def test_a_very_long_paste_stands_by_its_name_and_is_run_whole() -> None:
         assert "[text 2: 1,050,003 characters]" in it.screen()
 
 
+async def test_a_long_text_that_holds_the_name_of_another_stays_as_it_is() -> None:
+    first = "[text 2: 30,000 characters] ".ljust(30_000, "a")
+    second = "b" * 30_000
+    async with ready() as it:
+        field = it.app.compare.query_one(Prompt)
+        for text in (first, second):
+            field.post_message(events.Paste(text))
+        await it.until(lambda: "text 2" in field.text, "both are pasted")
+        assert field.prompt == first + second
+
+
 async def test_a_pasted_line_break_does_not_run() -> None:
     async with ready() as it:
         field = it.app.compare.query_one(Prompt)
