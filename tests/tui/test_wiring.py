@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -335,6 +336,20 @@ async def test_an_export_that_cannot_be_written_is_told(
         (home / "gone").rmdir()
         await it.app.run_action("export('json')")
         await it.until_notice("could not be written")
+
+
+async def test_an_export_to_a_full_disk_leaves_no_half_of_a_file(home: Path) -> None:
+    async with still(FORKS) as it:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+        try:
+            await it.app.run_action("export('json')")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, handler)
+        await it.until_notice("could not be written")
+        assert not written(home, "json")
 
 
 # --- while the terminal changes its size ----------------------------------------------------------
