@@ -290,7 +290,7 @@ async def test_another_reference_without_a_new_run() -> None:
 
 
 async def test_another_reference_while_it_runs() -> None:
-    async with ready("long", step_s=0.02, activations=tuple(FOUR), max_tokens=400) as driven_:
+    async with ready("long", step_s=0.02, activations=tuple(FOUR), max_tokens=2000) as driven_:
         it = Still(driven_.app, driven_.pilot)
         await it.type("x")
         await it.press("enter")

@@ -115,7 +115,7 @@ async def test_one_stream_may_fail_alone() -> None:
 
 
 async def test_a_load_can_be_stopped_and_done_again() -> None:
-    async with driven("slow_load", step_s=0.02) as it:
+    async with driven("slow_load", step_s=0.1) as it:
         await it.until_shown("Downloading")
         await it.press("ctrl+g")
         await it.until_shown("The load was stopped. F5 loads the model again.")
@@ -134,7 +134,7 @@ async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> 
 
 
 async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
-    async with driven(prompt=PROMPT, step_s=0.02) as it:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")
         await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")

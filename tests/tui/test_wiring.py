@@ -155,7 +155,7 @@ async def test_a_run_that_ends_meanwhile_comes_into_the_open_history() -> None:
 
 async def test_reopening_while_a_run_goes_on_stops_and_saves_it() -> None:
     History().save(run_document("An older prompt", texts=FORKS))
-    async with driven("long", prompt="new", step_s=0.02, max_tokens=600) as it:
+    async with driven("long", prompt="new", step_s=0.1, max_tokens=600) as it:
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
         await it.until(lambda: it.comparison.total_tokens > 20, "tokens")
         await it.press("f6")
