@@ -319,7 +319,8 @@ class CompareScreen(KeptLines, TellingScreen):
         problem = await shown.save()
         if not self.is_running:
             return
-        self.app.screen.post_message(RunSaved())
+        for screen in self.app.screen_stack:  # help may stand over the history
+            screen.post_message(RunSaved())
         if problem is not None:
             self.complain(problem)
 
