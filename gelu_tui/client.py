@@ -76,6 +76,9 @@ class EngineClient:
             )
         except (OSError, ValueError, TypeError) as error:
             raise _cannot_start(self._command, error) from None
+        assert self._process.stdin is not None
+        # A long prompt to an engine that hangs must not hold up whoever sends it.
+        self._process.stdin.transport.set_write_buffer_limits(high=_LINE_LIMIT)
         self._closing = False
         self._stderr_lines.clear()
         self._stderr_task = asyncio.create_task(self._collect_stderr())

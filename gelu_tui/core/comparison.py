@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -279,14 +278,3 @@ class Perspective:
     def first_divergent_token(self, stream: int) -> int | None:
         """The smallest step at which `stream` differs from the reference; None for itself."""
         return self._agreements[stream].first_divergent_token
-
-
-def pairwise_first_divergent_tokens(streams: Sequence[Stream]) -> list[list[int | None]]:
-    """The symmetric matrix of first divergent tokens; None on the diagonal and where equal."""
-
-    def between(one: Stream, other: Stream) -> int | None:
-        agreement = Agreement(one, other)
-        agreement.update()
-        return agreement.first_divergent_token
-
-    return [[between(one, other) for other in streams] for one in streams]

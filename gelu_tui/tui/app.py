@@ -166,20 +166,25 @@ class GeluApp(App[None]):
                 answer = ErrorInfo("cancelled", "The question was stopped with the run.")
             case _:
                 return False
+        self._tell_of_fed_text(answer)
+        return True
+
+    def _tell_of_fed_text(self, answer: p.PromptRendered | ErrorInfo) -> None:
         from gelu_tui.tui.screens.fed_text import FedTextScreen
 
-        if isinstance(self.screen, FedTextScreen):
-            if isinstance(answer, ErrorInfo):
-                self.screen.fail(answer)
-            else:
-                self.screen.show(answer)
-        return True
+        for screen in self.screen_stack:  # help may stand over it
+            if isinstance(screen, FedTextScreen):
+                if isinstance(answer, ErrorInfo):
+                    screen.fail(answer)
+                else:
+                    screen.show(answer)
 
     @on(EngineLost)
     def _lose(self, message: EngineLost) -> None:
         if message.client is self.session.client and self.is_running:
             self.session.lose()
             self.compare.engine_lost(message.error)
+            self._tell_of_fed_text(message.error)
 
     # --- the terminal -------------------------------------------------------------------------
 

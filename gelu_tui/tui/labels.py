@@ -155,7 +155,8 @@ def token(stream: Stream, index: int, reference: str) -> list[str]:
     step = stream.steps[index]
     parts = [f"{index} ‘{named(stream, index)}’"]
     if step.logprob is not None:
-        parts.append(f"p {percent(exp(step.logprob))}")
+        # No more than 1, whatever a saved file says.
+        parts.append(f"p {percent(exp(min(0.0, step.logprob)))}")
     if step.margin is not None:
         parts.append(f"margin {step.margin:.2f}")
     if step.kl is not None:

@@ -19,7 +19,7 @@ class EngineEvent(Message):
 
 
 class RunSaved(Message):
-    """A run has come into the history, or has changed there: for the screen that is on top."""
+    """A run has come into the history, or has changed there: for the screen that lists them."""
 
 
 class EngineLost(Message):

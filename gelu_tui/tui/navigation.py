@@ -241,9 +241,14 @@ def _write_new(kind: str, text: str) -> Path:
     for number in range(1000):
         path = Path.cwd() / f"{stem}{f'-{number}' if number else ''}.{kind}"
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            file = path.open("x", encoding="utf-8")
         except FileExistsError:
             continue
+        try:
+            with file:
+                file.write(text)
+        except BaseException:
+            path.unlink(missing_ok=True)  # half a file
+            raise
         return path
     raise FileExistsError(0, "there are a thousand files of that name")

@@ -50,6 +50,12 @@ def silent() -> None:
     time.sleep(60)
 
 
+def deaf() -> None:
+    """Read nothing of what is sent."""
+    hello()
+    time.sleep(60)
+
+
 def dies_at_once() -> None:
     print("some warning", file=sys.stderr)
     sys.exit("ModuleNotFoundError: No module named \x1b[31m'mlx'")

@@ -34,12 +34,13 @@ def alive(pid: int) -> bool:
 
 
 async def gone(pid: int) -> bool:
-    """Whether a process ends within a second."""
-    for _ in range(50):
-        if not alive(pid):
-            return True
+    """Whether a process ends, in whatever time a loaded machine takes for it."""
+    deadline = time.monotonic() + 30  # those of `odd_engine` would live for a minute
+    while alive(pid):
+        if time.monotonic() > deadline:
+            return False
         await asyncio.sleep(0.02)
-    return False
+    return True
 
 
 async def refused(engine: EngineClient) -> GeluError:
@@ -187,9 +188,10 @@ async def test_dying_at_once_tells_the_last_words() -> None:
 async def test_a_start_that_is_cancelled_leaves_no_process() -> None:
     engine = odd("silent")
     starting = asyncio.create_task(engine.start())
-    await asyncio.sleep(0.3)
+    while not engine.running:
+        assert not starting.done()
+        await asyncio.sleep(0.01)
     assert engine._process is not None
-    assert alive(engine._process.pid)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -255,6 +257,13 @@ async def test_sending_to_a_dead_engine() -> None:
                 await engine.send(p.Compare("x" * 100_000, ("gelu",)))
 
 
+async def test_sending_a_megabyte_to_an_engine_that_hangs_does_not_wait_for_it() -> None:
+    async with odd("deaf") as engine:
+        async with asyncio.timeout(20):
+            await engine.send(p.Compare("x" * 1_000_000, ("gelu",)))
+            await engine.send(p.Cancel())
+
+
 # --- no process is left ---------------------------------------------------------------------------
 
 
@@ -270,18 +279,19 @@ async def started_stubborn() -> tuple[EngineClient, int, int]:
 async def test_close_ends_what_ignores_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_CLOSE_GRACE_S", 0.2)
     engine, pid, child = await started_stubborn()
-    start = time.monotonic()
     await engine.close()
-    assert time.monotonic() - start < 2
     assert not engine.running
     assert await gone(pid)
     assert await gone(child)
 
 
-async def test_a_close_that_is_cancelled_ends_it_all_the_same() -> None:
+async def test_a_close_that_is_cancelled_ends_it_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "_CLOSE_GRACE_S", 60)
     engine, pid, child = await started_stubborn()
     closing = asyncio.create_task(engine.close())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)  # it has begun, and waits for the engine
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing

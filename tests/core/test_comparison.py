@@ -13,7 +13,6 @@ from gelu_tui.core.comparison import (
     Comparison,
     Peaks,
     Perspective,
-    pairwise_first_divergent_tokens,
 )
 from gelu_tui.core.errors import ErrorInfo
 
@@ -116,10 +115,11 @@ def test_seen_from_another_stream_without_a_new_run() -> None:
     assert divergences(comparison) == [None, 2, 1]  # the run's own are untouched
 
 
-def test_the_matrix_of_pairs() -> None:
+def test_every_pair_seen_from_either_side() -> None:
     comparison = begin(3)
     feed(comparison, (1, 1, 1), (2, 2, 9), (3, 4, 3))
-    assert pairwise_first_divergent_tokens(comparison.streams) == [
+    seen = [Perspective(comparison, i) for i in range(3)]
+    assert [[each.first_divergent_token(i) for i in range(3)] for each in seen] == [
         [None, 2, 1],
         [2, None, 1],
         [1, 1, None],

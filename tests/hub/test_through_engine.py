@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -41,10 +40,8 @@ async def test_the_engine_loads_cancels_and_loads_again(hub: FakeHub, tmp_path: 
         async for event in engine.events():
             if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
                 break  # some of the weights are here
-        sent = time.monotonic()
         await engine.send(p.Cancel())
         assert await outcome(engine, []) == p.Cancelled("load")
-        assert time.monotonic() - sent < 1
         hub.bytes_per_second = 0
         seen: list[p.AnyEvent] = []
         await engine.send(p.Load(REPO))

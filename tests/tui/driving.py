@@ -82,7 +82,7 @@ class Driven:
 
     async def until_finished(self) -> None:
         await self.until(lambda: self.finished, "the run has finished")
-        await asyncio.sleep(0.15)
+        await settle(self.app)
 
     # Keys are posted as a terminal's would be: the pilot waits after each until the whole process
     # is idle, and by then a short run is over.

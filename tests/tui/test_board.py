@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from textual.geometry import Region
 
@@ -24,6 +26,21 @@ EIGHT = ("gelu_approx", "gelu", "silu", "relu", "relu2", "mish", "identity", "ge
 
 def names(it: Still) -> list[str]:
     return [pane.variant_name for pane in it.panes]
+
+
+async def test_a_run_that_begins_while_choices_are_shown_has_all_its_panes() -> None:
+    async with ready(activations=EIGHT) as it:
+        board, run = it.app.compare.board, run_comparison(texts=FOUR)
+        few = [stream.variant for stream in run.streams[:2]]
+        for together in (
+            (board.announce(few), board.begin(run)),
+            (board.begin(run), board.announce(few)),
+        ):
+            board.perspective = None
+            await board.set_count(8)
+            await asyncio.gather(*together)
+            assert [pane.variant_name for pane in board.panes] == list(FOUR)
+            assert all(pane._head.display for pane in board.panes)
 
 
 # --- colours --------------------------------------------------------------------------------------
@@ -273,7 +290,7 @@ async def test_another_reference_without_a_new_run() -> None:
 
 
 async def test_another_reference_while_it_runs() -> None:
-    async with ready("long", step_s=0.02, activations=tuple(FOUR), max_tokens=400) as driven_:
+    async with ready("long", step_s=0.02, activations=tuple(FOUR), max_tokens=2000) as driven_:
         it = Still(driven_.app, driven_.pilot)
         await it.type("x")
         await it.press("enter")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from gelu_tui.core import protocol as p
+from gelu_tui.tui.messages import EngineEvent
 from gelu_tui.tui.session import Phase
 from tests.tui.driving import PROMPT, Driven, driven, fake_engine, ready
 
@@ -114,7 +115,7 @@ async def test_one_stream_may_fail_alone() -> None:
 
 
 async def test_a_load_can_be_stopped_and_done_again() -> None:
-    async with driven("slow_load", step_s=0.02) as it:
+    async with driven("slow_load", step_s=0.1) as it:
         await it.until_shown("Downloading")
         await it.press("ctrl+g")
         await it.until_shown("The load was stopped. F5 loads the model again.")
@@ -123,8 +124,17 @@ async def test_a_load_can_be_stopped_and_done_again() -> None:
         await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
 
 
+async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> None:
+    async with ready() as it:
+        client = it.app.session.client
+        assert client is not None
+        it.app.post_message(EngineEvent(client, p.Cancelled("compare")))
+        await it.until_shown("The run was stopped before it began.")
+        assert it.phase is Phase.READY
+
+
 async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
-    async with driven(prompt=PROMPT, step_s=0.02) as it:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")
         await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")

@@ -1,137 +1,25 @@
-"""The models screen: what it lists, loads, fetches and refuses; the engine of a fetch is a fake."""
+"""The models screen: what it lists, loads and refuses; fetching is in test_models_fetching."""
 
 from __future__ import annotations
 
-import asyncio
-import shlex
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
-from textual.app import App
 from textual.widgets import Input
 
-from gelu_tui.core import demo, memory
-from gelu_tui.core.memory import Memory
-from gelu_tui.tui.screens import models as screen_module
-from gelu_tui.tui.screens.models import LoadModel, ModelsScreen
-from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.core import demo
+from gelu_tui.tui.screens.models import LoadModel
 from tests.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
-from tests.tui.driving import fake_engine, screen_text
-from tests.tui.settling import post_key, settle
+from tests.tui.driving import screen_text
+from tests.tui.models_shown import GB, ONE_B, own_machine, shown
 
-GB = 1_000_000_000
-ONE_B = "mlx-community/gemma-3-1b-it-qat-4bit"
 BIG: Tensors = {"model.embed_tokens.weight": ("F32", 4 * GB), "model.norm.weight": ("F32", 8)}
 FOUR_BITS = {"group_size": 64, "bits": 4}
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub's cache of the test's own, an installed demo, and 10 GB that a model may take."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(demo, "folder", lambda: tmp_path / "demo")
-    monkeypatch.setattr(demo, "installed", lambda: True)
-    monkeypatch.setattr(memory, "_on_metal", lambda: False)
-    monkeypatch.setattr(screen_module, "machine_memory", lambda: Memory(17 * GB, 10 * GB, 10 * GB))
-    return tmp_path / "hub"
-
-
-class Shown:
-    """A running screen, and with what it was dismissed."""
-
-    def __init__(self, app: App[None], screen: ModelsScreen) -> None:
-        self.app = app
-        self.screen = screen
-        self.results: list[LoadModel | None] = []
-
-    @property
-    def table(self) -> ModelTable:
-        return self.screen.query_one(ModelTable)
-
-    @property
-    def at(self) -> str:
-        """The id under the cursor."""
-        return self.table.chosen.id if self.table.chosen else ""
-
-    def flat(self) -> str:
-        return " ".join(screen_text(self.app).split())
-
-    async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if condition():
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"never: {what}; on the screen:\n{screen_text(self.app)}")
-
-    async def until_shown(self, text: str) -> None:
-        await self.until(lambda: text in self.flat(), f"'{text}' on the screen")
-
-    async def press(self, *keys: str) -> None:
-        for key in keys:
-            post_key(self.app, key)
-            await settle(self.app)
-
-    async def to(self, model: str) -> None:
-        """Move the cursor to a model, by keys."""
-        await self.until(lambda: model in self.table.ids, f"{model} is listed")
-        for _ in range(40):
-            if self.at == model:
-                return
-            down = self.table.ids.index(model) > self.table.cursor_row
-            await self.press("down" if down else "up")
-        await self.until(lambda: self.at == model, f"the cursor is at {model}")
-
-    async def name(self, text: str) -> None:
-        """Type into the field."""
-        await self.press("slash")
-        field = self.screen.query_one(Input)
-        await self.until(lambda: field.has_focus, "the field has the focus")
-        field.value = text
-        await self.press("enter")
-
-    async def result(self) -> LoadModel | None:
-        await self.until(lambda: self.results, "the screen is closed")
-        (result,) = self.results
-        return result
-
-
-@asynccontextmanager
-async def shown(
-    size: tuple[int, int] = (120, 36),
-    *,
-    current: str = "demo",
-    folders: tuple[str, ...] = (),
-    step_s: float = 0.005,
-    held_bytes: int = 0,
-) -> AsyncIterator[Shown]:
-    app: App[None] = App()
-    async with app.run_test(size=size):
-        screen = ModelsScreen(
-            current,
-            held_bytes=held_bytes,
-            folders=folders,
-            engine_command=fake_engine("five", step_s),
-        )
-        it = Shown(app, screen)
-        await app.push_screen(screen, it.results.append)
-        await it.until(lambda: it.at, "models are listed")
-        yield it
-
-
-def fetching_processes() -> list[psutil.Process]:
-    """Engines that the screen has started and that live."""
-    children = psutil.Process().children(recursive=True)
-    return [
-        child
-        for child in children
-        if child.status() != psutil.STATUS_ZOMBIE
-        and any("fake_engine" in word for word in child.cmdline())
-    ]
+    return own_machine(tmp_path, monkeypatch)
 
 
 # --- what is listed -----------------------------------------------------------------------------
@@ -291,124 +179,3 @@ async def test_a_gated_id_is_explained_while_it_is_typed() -> None:
         await it.press("slash")
         it.screen.query_one(Input).value = "google/gemma-3-1b-it"
         await it.until_shown("accept its licence at https://huggingface.co/google/gemma-3-1b-it")
-
-
-# --- fetching -----------------------------------------------------------------------------------
-
-
-async def test_fetching_shows_progress_and_then_the_model_loads(
-    cache: Path, tmp_path: Path
-) -> None:
-    async with shown(step_s=0.1) as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown(f"Fetching {ONE_B}")
-        await it.until_shown("of 243 MB · 12.5 MB/s ·")
-        await it.until_shown("s left · model.safetensors (2 of 5 files)")
-        await it.until(lambda: "↓" in it.flat(), "the row tells it too")
-        cached_repo(cache, ONE_B, model_folder(tmp_path / "made"))
-        await it.until_shown(f"{ONE_B} is here. Enter loads it.")
-        await it.until(lambda: it.at == ONE_B, "the cursor is at the new model")
-        await it.until(lambda: not fetching_processes(), "its engine has ended")
-        assert "Fetching" not in it.flat()
-        await it.press("enter")
-        assert await it.result() == LoadModel(ONE_B)
-
-
-async def test_an_id_that_is_named_is_fetched() -> None:
-    async with shown() as it:
-        await it.name("maker/gemma-mine")
-        await it.until_shown("maker/gemma-mine is here. Enter loads it.")
-        assert it.at == "maker/gemma-mine"
-
-
-async def test_one_fetch_at_a_time() -> None:
-    async with shown(step_s=1) as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("of 243 MB")
-        await it.to("google/gemma-7b-it")
-        await it.press("f")
-        await it.until_shown(f"One at a time: {ONE_B} is being fetched.")
-        assert len(fetching_processes()) == 1
-
-
-async def test_a_fetch_is_stopped() -> None:
-    async with shown(step_s=1) as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("of 243 MB")
-        await it.press("x")
-        await it.until_shown("Stopped. What has arrived is kept: f goes on from there.")
-        await it.until(lambda: not fetching_processes(), "its engine has ended")
-        assert it.at == ONE_B
-        await it.press("f")
-        await it.until_shown("of 243 MB")
-
-
-async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
-    async with shown(step_s=1) as it:
-        await it.to(ONE_B)
-        it.screen.action_fetch()
-        await it.screen.action_stop()
-        await it.until_shown("Stopped.")
-        await it.until(lambda: not fetching_processes(), "its engine has ended")
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        ("google/x", "then log in with `hf auth login`"),
-        ("nobody/x", "The hub has no model nobody/x"),
-        ("dies/x", "The engine was killed"),
-    ],
-)
-async def test_a_fetch_that_fails_is_told_and_the_screen_goes_on(model: str, said: str) -> None:
-    async with shown() as it:
-        await it.name(model)
-        await it.until_shown(said)
-        assert it.at == model
-        await it.until(lambda: not fetching_processes(), "its engine has ended")
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown(f"{ONE_B} is here.")
-
-
-async def test_an_engine_that_cannot_be_started() -> None:
-    async with shown() as it:
-        it.screen._engine_command = shlex.join(["/nowhere/engine"])
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("✗ The engine command '/nowhere/engine' cannot be started")
-
-
-async def test_leaving_while_it_fetches_warns_and_leaves_no_process() -> None:
-    async with shown(step_s=1) as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("of 243 MB")
-        await it.press("q")
-        await it.until_shown("Leaving stops the fetch; what has arrived is kept. q again leaves.")
-        assert not it.results
-        await it.press("q")
-        assert await it.result() is None
-        await it.until(lambda: not fetching_processes(), "its engine has ended")
-
-
-async def test_quitting_the_app_leaves_no_process() -> None:
-    async with shown(step_s=1) as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("of 243 MB")
-        assert fetching_processes()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, fetching_processes(), timeout=60)
-    assert not alive
-
-
-async def test_what_is_here_is_not_fetched_again(cache: Path, tmp_path: Path) -> None:
-    cached_repo(cache, ONE_B, model_folder(tmp_path / "made"))
-    async with shown() as it:
-        await it.to(ONE_B)
-        await it.press("f")
-        await it.until_shown("It is here already: Enter loads it.")
-        assert not fetching_processes()

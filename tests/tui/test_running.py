@@ -56,13 +56,13 @@ async def test_the_first_divergent_token_is_marked_and_the_shared_prefix_is_quie
 
 
 async def test_streams_are_shown_while_they_grow() -> None:
-    async with ready(step_s=0.05) as it:
+    async with ready("long", step_s=0.05, max_tokens=2000) as it:
         await it.type("x")
         await it.press("ctrl+r")
         await it.until_shown("The sky is")
         assert it.phase is Phase.RUNNING
         await it.until_shown("same so far")
-        await it.until_shown("/40")
+        await it.until_shown("/2000")
         assert "running" in it.screen()
         await it.until(lambda: re.search(r"\d\d\.\d tok/s · avg", it.screen()), "live rates")
 
@@ -75,7 +75,7 @@ async def test_a_prompt_given_on_the_command_line_runs_at_once_and_stands_in_the
 
 
 async def test_a_run_pressed_while_the_model_loads_is_queued() -> None:
-    async with driven("slow_load", step_s=0.03) as it:
+    async with driven("slow_load", step_s=0.1) as it:
         await it.type("hello")
         await it.press("enter")
         await it.until_shown("The run is queued: it starts as soon as the model is ready.")
@@ -88,7 +88,7 @@ async def test_a_run_pressed_while_the_model_loads_is_queued() -> None:
 
 
 async def test_a_run_that_takes_the_place_of_another_says_so() -> None:
-    async with ready(step_s=0.05, max_tokens=400) as it:
+    async with ready("long", step_s=0.05, max_tokens=2000) as it:
         await it.type("x")
         await it.press("enter")
         await it.until_shown("same so far")
@@ -104,7 +104,7 @@ async def test_a_run_that_takes_the_place_of_another_says_so() -> None:
 
 
 async def test_a_queued_run_can_be_withdrawn() -> None:
-    async with driven("slow_load", step_s=0.01) as it:
+    async with driven("slow_load", step_s=0.1) as it:
         await it.type("hello")
         await it.press("enter", "ctrl+g")
         await it.until_shown("The queued run is withdrawn")
@@ -113,7 +113,7 @@ async def test_a_queued_run_can_be_withdrawn() -> None:
 
 
 async def test_stop_keeps_what_was_shown_and_run_starts_again() -> None:
-    async with ready(step_s=0.03) as it:
+    async with ready("long", step_s=0.05, max_tokens=2000) as it:
         await it.type("x")
         await it.press("enter")
         await it.until_shown("The sky is")
@@ -130,7 +130,7 @@ async def test_stop_keeps_what_was_shown_and_run_starts_again() -> None:
 
 
 async def test_ctrl_c_stops_a_run_and_only_tells_how_to_quit_without_one() -> None:
-    async with ready(step_s=0.03) as it:
+    async with ready("long", step_s=0.05, max_tokens=2000) as it:
         await it.press("ctrl+c")
         await it.until_shown("Ctrl+Q quits")
         await it.type("x")
@@ -143,7 +143,7 @@ async def test_ctrl_c_stops_a_run_and_only_tells_how_to_quit_without_one() -> No
 
 
 async def test_run_while_running_stops_and_runs_the_new_prompt() -> None:
-    async with ready(step_s=0.03) as it:
+    async with ready("long", step_s=0.05, max_tokens=2000) as it:
         await it.type("one")
         await it.press("enter")
         await it.until_shown("The sky")
@@ -304,6 +304,17 @@ async def test_a_very_long_paste_stands_by_its_name_and_is_run_whole() -> None:
         await it.press("up")
         await it.until(lambda: field.prompt == f"a {long}z", "the prompt before")
         assert "[text 2: 1,050,003 characters]" in it.screen()
+
+
+async def test_a_long_text_that_holds_the_name_of_another_stays_as_it_is() -> None:
+    first = "[text 2: 30,000 characters] ".ljust(30_000, "a")
+    second = "b" * 30_000
+    async with ready() as it:
+        field = it.app.compare.query_one(Prompt)
+        for text in (first, second):
+            field.post_message(events.Paste(text))
+        await it.until(lambda: "text 2" in field.text, "both are pasted")
+        assert field.prompt == first + second
 
 
 async def test_a_pasted_line_break_does_not_run() -> None:

@@ -131,6 +131,12 @@ def test_counts_while_running_after_the_end_and_when_cut_off() -> None:
     assert labels.counts(comparison([], []).streams[1], 9, running=True) == "0/9"
 
 
+def test_an_impossible_probability_of_a_saved_file_is_told_as_the_largest_that_there_is() -> None:
+    made = comparison([], [])
+    made.apply(p.Step(0, 1.0, (p.StreamStep(1, 5, "a", 1e6, None, None, 1.0),)))
+    assert labels.token(made.streams[1], 0, "gelu")[1] == "p 100.0 %"
+
+
 def test_rates_now_and_on_average_with_their_unit() -> None:
     made = comparison(["a", "b"], ["a", "b"])
     assert labels.rates(made.streams[1], running=True) == (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -138,11 +141,17 @@ async def test_a_saved_run_is_reopened_from_the_history_and_run_again() -> None:
 
 async def test_a_run_that_ends_meanwhile_comes_into_the_open_history() -> None:
     History().save(run_document("An older prompt", texts=FORKS))
-    async with driven("long", prompt="new", step_s=0.02, max_tokens=120) as it:
+    async with driven("long", prompt="new", step_s=0.2, max_tokens=600) as it:
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
+        await it.until(lambda: it.comparison.total_tokens, "a token")
         await it.press("f6")
         await until_screen(it, "HistoryScreen")
         await it.until_shown("History · 1 run ")
+        await it.press("f1")
+        await until_screen(it, "HelpScreen")
+        await it.app.compare.action_stop()
+        await it.until(lambda: len(History().entries()) == 2, "saved")
+        await it.press("q")
         await it.until_shown("History · 2 runs")
         await it.press("enter")
         await it.until(lambda: prompt(it) == "An older prompt", "the chosen run stayed chosen")
@@ -150,7 +159,7 @@ async def test_a_run_that_ends_meanwhile_comes_into_the_open_history() -> None:
 
 async def test_reopening_while_a_run_goes_on_stops_and_saves_it() -> None:
     History().save(run_document("An older prompt", texts=FORKS))
-    async with driven("long", prompt="new", step_s=0.02, max_tokens=600) as it:
+    async with driven("long", prompt="new", step_s=0.1, max_tokens=600) as it:
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
         await it.until(lambda: it.comparison.total_tokens > 20, "tokens")
         await it.press("f6")
@@ -241,7 +250,7 @@ async def test_the_fed_text_before_and_after_a_run() -> None:
 
 
 async def test_the_fed_text_of_the_prompt_that_runs_and_of_another() -> None:
-    async with driven("long", prompt="Why is", step_s=0.02, max_tokens=600) as it:
+    async with driven("long", prompt="Why is", step_s=0.2, max_tokens=600) as it:
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
         await it.until(lambda: it.phase is Phase.RUNNING, "it runs")
         await it.press("f9")
@@ -260,6 +269,33 @@ async def test_the_fed_text_of_the_prompt_that_runs_and_of_another() -> None:
         await it.until(lambda: it.phase is Phase.READY, "stopped")
         await it.press("f9")
         await it.until_shown("<bos>Why·is·it")
+
+
+async def test_the_fed_text_is_there_when_help_over_it_is_closed() -> None:
+    async with driven("long", prompt="Why is", step_s=0.2, max_tokens=600) as it:
+        await it.until(lambda: it.app.compare.comparison is not None, "a run")
+        await it.type(" it")
+        await it.press("f9")
+        await it.until_shown("it answers when the run has ended")
+        await it.press("f1")
+        await until_screen(it, "HelpScreen")
+        await it.app.compare.action_stop()
+        await it.until(lambda: it.phase is Phase.READY, "stopped")
+        await it.press("q")
+        await until_screen(it, "FedTextScreen")
+        await it.until_shown("<bos>Why·is·it")
+
+
+async def test_a_lost_engine_is_told_where_its_answer_is_waited_for() -> None:
+    async with driven("long", prompt="Why is", step_s=0.2, max_tokens=600) as it:
+        await it.until(lambda: it.app.compare.comparison is not None, "a run")
+        await it.type(" it")
+        await it.press("f9")
+        await it.until_shown("it answers when the run has ended")
+        assert it.app.session.client.hello is not None
+        os.kill(it.app.session.client.hello.pid, signal.SIGKILL)
+        await it.until_shown("✗ The engine was killed (SIGKILL)")
+        assert type(it.app.screen).__name__ == "FedTextScreen"
 
 
 async def test_the_fed_text_needs_a_model() -> None:
@@ -304,6 +340,20 @@ async def test_an_export_that_cannot_be_written_is_told(
         (home / "gone").rmdir()
         await it.app.run_action("export('json')")
         await it.until_notice("could not be written")
+
+
+async def test_an_export_to_a_full_disk_leaves_no_half_of_a_file(home: Path) -> None:
+    async with still(FORKS) as it:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+        try:
+            await it.app.run_action("export('json')")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, handler)
+        await it.until_notice("could not be written")
+        assert not written(home, "json")
 
 
 # --- while the terminal changes its size ----------------------------------------------------------

@@ -246,8 +246,10 @@ class CompareScreen(KeptLines, TellingScreen):
                 self._end_run(event.error)
                 more = "F5 loads it again." if self.session.phase is Phase.NO_MODEL else ""
                 self.query_one(Notice).show_error(event.error, more)
-            case p.Cancelled():
+            case p.Cancelled(command="load"):
                 self.say("The load was stopped. F5 loads the model again.")
+            case p.Cancelled():
+                self.say("The run was stopped before it began.")
             case _ if self.shown is not None and self.live:
                 self.shown.comparison.apply(event)
                 self._frames.want()
@@ -317,7 +319,8 @@ class CompareScreen(KeptLines, TellingScreen):
         problem = await shown.save()
         if not self.is_running:
             return
-        self.app.screen.post_message(RunSaved())
+        for screen in self.app.screen_stack:  # help may stand over the history
+            screen.post_message(RunSaved())
         if problem is not None:
             self.complain(problem)
 

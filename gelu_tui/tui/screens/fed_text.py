@@ -62,10 +62,11 @@ class FedTextScreen(Screen[None]):
             self._draw()
 
     def fail(self, error: ErrorInfo) -> None:
-        """Say why it cannot be shown."""
-        self._error = error
-        if self.is_mounted:
-            self._draw()
+        """Say why it cannot be shown; what is shown already stays."""
+        if self._fed is None:
+            self._error = error
+            if self.is_mounted:
+                self._draw()
 
     def action_view(self, view: int) -> None:
         """The text as one, cut into tokens, or as ids."""

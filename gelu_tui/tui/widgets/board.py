@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar, Literal
 
 from textual import on
@@ -72,29 +73,35 @@ class Board(PaneGrid):
         self.query_text = ""
         self.perspective: Perspective | None = None
         self._running = False
+        # The screen announces choices and the app begins runs: panes come and go for one at a time.
+        self._in_turn = asyncio.Lock()
 
     # --- what is shown ------------------------------------------------------------------------
 
     async def announce(self, variants: list[p.VariantInfo]) -> None:
-        """Show functions that have no streams yet."""
-        self.perspective = None
-        await self.set_count(len(variants))
-        # Not strict: the app may be closing, and then the panes are gone.
-        for index, (pane, variant) in enumerate(zip(self.panes, variants, strict=False)):
-            pane.announce(index, variant, "" if index else _FIRST_HINT)
-        self.show_tabs()
+        """Show functions that have no streams yet, unless a comparison has begun meanwhile."""
+        async with self._in_turn:
+            if self.perspective is not None:
+                return
+            await self.set_count(len(variants))
+            # Not strict: the app may be closing, and then the panes are gone.
+            for index, (pane, variant) in enumerate(zip(self.panes, variants, strict=False)):
+                pane.announce(index, variant, "" if index else _FIRST_HINT)
+            self.show_tabs()
 
     async def begin(self, comparison: Comparison) -> None:
         """Show a comparison, from its own reference."""
-        # A frame may be drawn while panes come and go; they are still those of other streams.
-        self.perspective = None
-        await self.set_count(len(comparison.streams))
-        self.perspective = Perspective(comparison)
-        for index, (pane, stream) in enumerate(zip(self.panes, comparison.streams, strict=False)):
-            pane.begin(index, stream.variant)
-            pane.tokens.statistic = self.statistic
-            pane.tokens.search(self.query_text)
-        self.show_tabs()
+        async with self._in_turn:
+            # A frame may be drawn while panes come and go; they are still those of other streams.
+            self.perspective = None
+            await self.set_count(len(comparison.streams))
+            self.perspective = Perspective(comparison)
+            streams = enumerate(zip(self.panes, comparison.streams, strict=False))
+            for index, (pane, stream) in streams:
+                pane.begin(index, stream.variant)
+                pane.tokens.statistic = self.statistic
+                pane.tokens.search(self.query_text)
+            self.show_tabs()
 
     def show(self, *, running: bool, numbers: bool = True) -> None:
         """Draw what is new; without `numbers` the tokens only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from rich.text import Text
@@ -42,10 +43,11 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
     @property
     def prompt(self) -> str:
         """The whole prompt, with what stands in it by name only."""
-        text = self.text
-        for name, long in self._long.items():
-            text = text.replace(name, long)
-        return text
+        if not self._long:
+            return self.text
+        # In one pass: what a long text says of another one is its own.
+        names = "|".join(map(re.escape, self._long))
+        return re.sub(names, lambda found: self._long[found[0]], self.text)
 
     def remember(self) -> None:
         """The prompt is run: Up brings it back later."""
