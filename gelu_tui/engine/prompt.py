@@ -8,7 +8,7 @@ from gelu_tui.engine.tokenizer import Tokenizer
 
 
 def feed(tokenizer: Tokenizer, prompt: str, chat: bool | None) -> tuple[str, list[int], bool]:
-    """The text, its token ids, and whether the template made it; `chat` None: if there is one.
+    """The exact text, its token ids, whether the template made it; `chat` None: if there is one.
 
     Raises `GeluError` where there is no template or it fails.
     """
@@ -21,16 +21,22 @@ def feed(tokenizer: Tokenizer, prompt: str, chat: bool | None) -> tuple[str, lis
         )
     if has_template if chat is None else chat:
         return *tokenizer.chat(prompt), True
-    return prompt, tokenizer.encode(prompt), False
+    tokens = tokenizer.encode(prompt)
+    return _with_bos(tokenizer, prompt, tokens), tokens, False
+
+
+def _with_bos(tokenizer: Tokenizer, prompt: str, tokens: list[int]) -> str:
+    """A raw prompt as it is fed: with the BOS that the tokenizer puts in front."""
+    bos = tokenizer.bos_token
+    if bos and tokens and not prompt.startswith(bos) and tokenizer.piece(tokens[0]) == bos:
+        return bos + prompt
+    return prompt
 
 
 def render(tokenizer: Tokenizer, command: p.RenderPrompt, context_length: int) -> p.PromptRendered:
     """Everything that is fed, token by token. Raises `GeluError`."""
     text, tokens, chat = feed(tokenizer, command.prompt, command.chat)
     pieces = tuple(tokenizer.piece(token) for token in tokens)
-    bos = tokenizer.bos_token
-    if bos and pieces[:1] == (bos,) and not text.startswith(bos):
-        text = bos + text  # the tokenizer puts it in front of a raw prompt
     return p.PromptRendered(
         prompt=command.prompt,
         prompt_text=text,

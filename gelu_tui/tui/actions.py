@@ -30,10 +30,14 @@ class Action:
             self.call or self.name,
             self.label or self.title or self.help,
             show=False,
-            # A text field has uses of its own for some function keys.
-            priority=all(_is_function_key(key) for key in self.keys.split(",")),
+            priority=self.before_typing,
             id=self.name,
         )
+
+    @property
+    def before_typing(self) -> bool:
+        """Whether its keys come before a text field, which has uses for some function keys."""
+        return all(_is_function_key(key) for key in self.keys.split(","))
 
 
 _NAMES = {

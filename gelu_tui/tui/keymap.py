@@ -24,6 +24,22 @@ RESERVED = {
     "enter": "runs the prompt and chooses",
 }
 
+# What the panes have without a name of its own: a key here would never come to an action, or
+# would take it from them.
+_OF_PANES = {
+    **dict.fromkeys("12345678", "it chooses a pane"),
+    **dict.fromkeys(
+        ("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "space"),
+        "it moves in the panes",
+    ),
+}
+
+# What the screens beside the comparison have; only help acts there too.
+OF_OTHER_SCREENS = frozenset(
+    {*"cdefnpqrstuvx", "slash", "delete", "backspace", "escape", "shift+up", "shift+down",
+     "ctrl+g", "f2", "f3", "f4", "f6", "f7", "f8", "f9", "f10"}
+)  # fmt: skip
+
 # Terminals send these as another key, or tmux and screen keep them for themselves.
 _LOST = {
     "ctrl+a": "screen keeps it for itself",
@@ -54,7 +70,9 @@ def _character_key(character: str) -> str:
 # The comma stands between keys, so it has its name only.
 _PRINTABLE = frozenset({"comma", *(_character_key(chr(c)) for c in range(0x21, 0x7F) if c != 0x2C)})
 _NO_SUCH_KEY = "there is no such key"
+_TYPED = "it belongs to typing the prompt"
 _ARRIVE = "Letters, F1 to F12 and ctrl with most letters arrive from every terminal."
+_WHILE_TYPING = "This action works while one types: choose of F1 to F12 and ctrl with a letter."
 
 
 class Bindable(Protocol):
@@ -70,18 +88,23 @@ class Bindable(Protocol):
         """Textual's names of its keys."""
         ...
 
+    @property
+    def before_typing(self) -> bool:
+        """Whether its keys come to it before a text field sees them."""
+        ...
+
 
 def keymap(
     wanted: Mapping[str, str],
     actions: Iterable[Bindable],
-    reserved: Mapping[str, str] = RESERVED,
 ) -> tuple[dict[str, str], tuple[ErrorInfo, ...]]:
     """What `App.set_keymap` takes, and a sentence for everything that was refused.
 
     `wanted` maps names of actions to keys, and `actions` are those that can be active together. An
     action none of whose keys is usable keeps its own.
     """
-    own = {action.name: _split(action.keys) for action in actions}
+    by_name = {action.name: action for action in actions}
+    own = {name: _split(action.keys) for name, action in by_name.items()}
     problems: list[ErrorInfo] = []
     usable: dict[str, list[str]] = {}
     for name, keys in wanted.items():
@@ -90,7 +113,7 @@ def keymap(
             continue
         found = []
         for key in _split(keys):
-            why = f"it {reserved[key]}" if key in reserved else _why_not(key)
+            why = _why_not(key) or _why_not_here(key, by_name[name])
             if why:
                 problems.append(_refused(name, key, why))
             elif key not in found:
@@ -142,7 +165,11 @@ def _normal(key: str) -> str:
 
 
 def _why_not(key: str) -> str:
-    """Why a key cannot be had; empty if it can."""
+    """Why no action can have a key; empty if one can."""
+    if key in RESERVED:
+        return f"it {RESERVED[key]}"
+    if key in _OF_PANES:
+        return _OF_PANES[key]
     if key in _LOST:
         return _LOST[key]
     if (
@@ -155,6 +182,13 @@ def _why_not(key: str) -> str:
     if _exists(_MODIFIERS.sub("", key)):
         return "not every terminal sends it"
     return _NO_SUCH_KEY
+
+
+def _why_not_here(key: str, action: Bindable) -> str:
+    """Why this action cannot have a key that others can; empty if it can."""
+    if action.before_typing and (key in _PRINTABLE or key in _NAMED - {"escape", "insert"}):
+        return _TYPED
+    return "other screens use it" if action.name == "help" and key in OF_OTHER_SCREENS else ""
 
 
 def _exists(base: str) -> bool:
@@ -171,8 +205,9 @@ def _no_such_action(name: str, own: Mapping[str, list[str]]) -> ErrorInfo:
 
 
 def _refused(name: str, key: str, why: str) -> ErrorInfo:
+    hints = {_NO_SUCH_KEY: suggestion(key, _NAMED | _PRINTABLE), _TYPED: _WHILE_TYPING}
     return ErrorInfo(
         "settings",
         f"In [keys], {name} cannot have the key '{visible_line(key)[:40]}': {why}.",
-        suggestion(key, _NAMED | _PRINTABLE) if why == _NO_SUCH_KEY else _ARRIVE,
+        hints.get(why, _ARRIVE),
     )

@@ -72,6 +72,7 @@ def test_a_raw_prompt_gets_bos_in_front(engine: EngineProcess, models: dict[str,
     assert found["context_length"] == 1_000_000
     run = prompt_of_a_run(engine, "the sky is 青い\x00")
     assert found["prompt_tokens"] == run["prompt_tokens"]
+    assert found["prompt_text"] == run["prompt_text"]
 
 
 def test_bos_that_the_user_typed_is_not_doubled(

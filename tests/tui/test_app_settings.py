@@ -76,6 +76,13 @@ async def test_keys_that_cannot_be_had_are_told() -> None:
         await it.until_shown("In [keys], zoom cannot have the key 'ctrl+m'")
 
 
+async def test_a_letter_is_typed_whatever_the_users_keys_are() -> None:
+    async with ready(keys={"activations": "d"}) as it:
+        await it.until_shown("activations cannot have the key 'd'")
+        await it.type("dad")
+        await it.until(lambda: it.app.compare.prompt_text == "dad", "the letters")
+
+
 async def test_warnings_of_the_settings_file_are_shown_and_stay_until_a_run() -> None:
     warnings = (
         ErrorInfo("settings", "The theme 'x' is not known.", "Write another."),

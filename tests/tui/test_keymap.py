@@ -12,16 +12,30 @@ import pytest
 from textual import events
 from textual.app import App
 from textual.binding import Binding
+from textual.dom import DOMNode
 
 from gelu_tui.tui.actions import ACTIONS as APP_ACTIONS
 from gelu_tui.tui.actions import shown_key
 from gelu_tui.tui.keymap import RESERVED, keymap
+from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
+from gelu_tui.tui.screens.fed_text import FedTextScreen
+from gelu_tui.tui.screens.fork import ForkScreen
+from gelu_tui.tui.screens.history import HistoryScreen
+from gelu_tui.tui.screens.matrix import MatrixScreen
+from gelu_tui.tui.screens.matrix_view import MatrixView
+from gelu_tui.tui.screens.models import ModelsScreen
+from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.tui.screens.prompts import PromptsScreen
+from gelu_tui.tui.widgets.board import Board
+from gelu_tui.tui.widgets.run_table import RunTable
+from gelu_tui.tui.widgets.token_pane import TokenPane
 
 
 @dataclass(frozen=True)
 class Action:
     name: str
     keys: str
+    before_typing: bool = False
 
 
 ACTIONS = (
@@ -44,9 +58,9 @@ def refused(**wanted: str) -> tuple[dict[str, str], list[str]]:
 
 
 def test_keys_are_named_as_textual_names_them() -> None:
-    found = mapped(run="f4, Ctrl+T,R,r,PageUp, comma")
-    assert found == {"run": "f4,ctrl+t,R,r,pageup,comma"}
-    assert mapped(help="!, /,-,?") == {"help": "exclamation_mark,slash,minus,question_mark"}
+    found = mapped(run="f4, Ctrl+T,R,r,Insert, comma")
+    assert found == {"run": "f4,ctrl+t,R,r,insert,comma"}
+    assert mapped(stop="!, /,-,]") == {"stop": "exclamation_mark,slash,minus,right_square_bracket"}
 
 
 @pytest.mark.parametrize(
@@ -58,8 +72,7 @@ def test_keys_are_named_as_textual_names_them() -> None:
         ("ctrl+r", "^r"),
         ("f12", "F12"),
         ("R", "Shift+R"),
-        ("pageup", "PgUp"),
-        ("home", "Home"),
+        ("insert", "Insert"),
     ],
 )
 def test_keys_are_shown_as_people_write_them(wanted: str, shown: str) -> None:
@@ -78,7 +91,7 @@ def test_nothing_wanted_is_nothing_changed() -> None:
 
 def test_an_action_may_take_a_key_that_another_gives_up() -> None:
     assert mapped(run="ctrl+g", stop="ctrl+r") == {"run": "ctrl+g", "stop": "ctrl+r"}
-    assert mapped(help="f2", run="f1") == {"help": "f2", "run": "f1"}
+    assert mapped(help="f11", run="f1") == {"help": "f11", "run": "f1"}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,8 @@ def test_an_action_may_take_a_key_that_another_gives_up() -> None:
         ("\x1b[31m", "there is no such key."),
         ("ctrl+q", "it quits."),
         ("enter", "it runs the prompt and chooses."),
+        ("1", "it chooses a pane."),
+        ("home", "it moves in the panes."),
         ("", "an action needs a key."),
     ],
 )
@@ -146,6 +161,37 @@ def test_every_default_key_is_one_that_a_user_could_choose() -> None:
         others = [other for other in APP_ACTIONS if other is not action]
         _, problems = keymap({action.name: action.keys}, [Action(action.name, "f12"), *others])
         assert not [p for p in problems if "has it" not in p.message], problems
+
+
+@pytest.mark.parametrize("key", ["d", "?", "comma", "backspace", "shift+left"])
+def test_an_action_that_comes_before_typing_leaves_typing_alone(key: str) -> None:
+    found, (problem,) = keymap({"history": key}, APP_ACTIONS)
+    assert not found
+    assert "it belongs to typing the prompt" in problem.message
+    assert "F1 to F12" in problem.hint
+    assert keymap({"history": "f12,ctrl+y", "zoom": "d"}, APP_ACTIONS)[0]["history"] == "f12,ctrl+y"
+
+
+def bound(*nodes: type[DOMNode]) -> set[str]:
+    own = (binding for node in nodes for binding in Binding.make_bindings(node.BINDINGS))
+    return {binding.key for binding in own if binding.id != "help"}
+
+
+def test_help_leaves_the_keys_of_other_screens_to_them() -> None:
+    nodes = [
+        *(ActivationsScreen, FedTextScreen, ForkScreen, HistoryScreen, MatrixScreen, ModelsScreen),
+        *(PromptsScreen, FunctionList, MatrixView, ModelTable, RunTable),
+    ]
+    for key in bound(*nodes):
+        assert keymap({"help": key}, APP_ACTIONS)[1], key
+    found, (problem,) = keymap({"help": "d,f12"}, APP_ACTIONS)
+    assert found == {"help": "f12"}
+    assert "help cannot have the key 'd': other screens use it." in problem.message
+
+
+def test_what_moves_in_the_panes_is_no_actions() -> None:
+    for key in bound(Board, TokenPane) - {"z"}:
+        assert keymap({"zoom": key}, APP_ACTIONS)[1], key
 
 
 def test_what_is_reserved_is_named_as_textual_names_it() -> None:

@@ -75,7 +75,8 @@ class Fetched(Event, frozen=True, tag="fetched"):
 class Started(Event, frozen=True, tag="started"):
     """A comparison begins: everything that was resolved from the command.
 
-    `control` and `replay` are as asked; `sampling` has a seed if anything is drawn.
+    `prompt_text` is as in `PromptRendered`. `control` and `replay` are as asked; `sampling` has a
+    seed if anything is drawn.
     """
 
     prompt: str
