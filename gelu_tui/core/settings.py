@@ -160,7 +160,7 @@ def _validated(path: Path, entries: Mapping[str, Any]) -> SettingsFile:
             problems.extend(
                 _problem(
                     f"{where}, keys.{_shown(key)} must be text such as 'ctrl+r,f4', "
-                    f"not {_shown(keys)}.",
+                    f"not {_told(keys)}.",
                     "The action's own keys are used.",
                 )
                 for key, keys in value.items()
@@ -186,7 +186,7 @@ def convert(name: str, value: object) -> Any:
         found = None
     if found is None or found != found:  # nan passes every limit
         raise UsageError(
-            f"{name} must be {allowed(field.type)}, not {_shown(value)}.", _until_mended(name)
+            f"{name} must be {allowed(field.type)}, not {_told(value)}.", _until_mended(name)
         )
     return _specs(found) if name == "activations" else found
 
@@ -252,8 +252,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"Did you mean '{near[0]}'?" if near else ""
 
 
+def _told(value: object) -> str:
+    """A value as it stands in the file: "9" is not 9."""
+    return f'"{_shown(value)}"' if isinstance(value, str) else _shown(value)
+
+
 def _shown(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) and not value else str(value)
+    text = str(value)
     if isinstance(value, bool):
         text = text.lower()
     shown = visible_line(text)

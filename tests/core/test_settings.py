@@ -123,11 +123,11 @@ def test_the_file_that_the_environment_names(
         ('"\\u001b[31m" = 3', "no setting named '␛[31m'."),
         ("max_tokens = 0", "max_tokens must be a whole number from 1 to 100000, not 0. 256 is us"),
         ("max_tokens = true", "max_tokens must be a whole number from 1 to 100000, not true."),
-        ('max_tokens = "9"', "max_tokens must be a whole number from 1 to 100000, not 9."),
+        ('max_tokens = "9"', 'max_tokens must be a whole number from 1 to 100000, not "9".'),
         ("refresh = 61", "refresh must be a number from 1 to 60, not 61. 12.0 is used instead."),
         ("refresh = nan", "refresh must be a number from 1 to 60, not nan."),
-        ('schedule = "both"', 'schedule must be "lockstep" or "solo", not both. lockstep is used'),
-        ('chat = "yes"', 'chat must be true or false or "auto", not yes.'),
+        ('schedule = "both"', 'schedule must be "lockstep" or "solo", not "both". lockstep is'),
+        ('chat = "yes"', 'chat must be true or false or "auto", not "yes".'),
         ("dtype = 16", 'dtype must be "bfloat16" or "float16" or "float32", not 16. It counts as'),
         ('theme = ""', 'theme must be text, not "". It counts as left out.'),
         ('model = "\\u001b]0;x"' + "\nmodel_x = 1", "no setting named 'model_x'."),
@@ -141,7 +141,7 @@ def test_the_file_that_the_environment_names(
         ('reference = "silu"', "The reference 'silu' is not among the chosen"),
         ("keys = 3", "keys must be a table, not 3."),
         ("[keys]\nrun = 3", "keys.run must be text such as 'ctrl+r,f4', not 3."),
-        (f'schedule = "{"x" * 9999}"', f"not {'x' * 40}…."),
+        (f'schedule = "{"x" * 9999}"', f'not "{"x" * 40}…".'),
         ("a = 2024-01-01", "no setting named 'a'."),
     ],
 )
@@ -326,7 +326,7 @@ def test_a_wrong_value_in_the_file_stays_where_it_is(file: Path) -> None:
 
 
 def test_what_is_not_allowed_is_not_saved(file: Path) -> None:
-    with pytest.raises(UsageError, match='scroll must be "free" or "together", not sideways'):
+    with pytest.raises(UsageError, match='scroll must be "free" or "together", not "sideways"'):
         save_setting("scroll", "sideways", file)
     assert not file.exists()
 
