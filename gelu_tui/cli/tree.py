@@ -330,8 +330,18 @@ def engine() -> None:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "gelu_tui.engine"])
 
 
+def _typed_command() -> str:
+    """The command that was typed, for an error of click's parser that does not name it."""
+    name = next(iter(sys.argv[1:]), "")
+    return f"gelu-tui {name}" if name in tree.commands else "gelu-tui"
+
+
 def run_tree() -> int:
     """Run the command that was typed and return its exit code."""
+    if sys.stdout is None:
+        # The next file to be opened would get its number, and what is printed would go there.
+        o.complain(GeluError("output", "The standard output is closed.", "Use > /dev/null."))
+        return o.FAILED
     for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         if hasattr(stream, "reconfigure"):
             # A locale that cannot show √ must not end the program.
@@ -342,7 +352,7 @@ def run_tree() -> int:
         return o.INTERRUPTED
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
-        path = context.command_path if context else "gelu-tui"
+        path = context.command_path if context else _typed_command()
         o.complain(UsageError(error.format_message(), f"See `{path} --help`."))
         return o.WRONG_USAGE
     except UsageError as error:

@@ -128,6 +128,11 @@ USAGE = {
         "Invalid value for '--max-tokens': 'many' is not a valid integer.",
         "See `gelu-tui run --help`.",
     ),
+    "no value": (
+        ("models", "--fetch"),
+        "Option '--fetch' requires an argument.",
+        "See `gelu-tui models --help`.",
+    ),
     "unknown option": (("run", "--nope", "x"), "No such option '--nope'.", "See `gelu-tui run"),
     "unknown choice": (
         ("run", "--schedule", "never", "x"),

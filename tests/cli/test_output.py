@@ -141,6 +141,19 @@ def test_a_full_disk_is_a_sentence(env: dict[str, str], output: str) -> None:
     assert done.stderr == b"gelu-tui: The output cannot be written: No space left on device.\n"
 
 
+def test_a_closed_stdout_is_a_sentence(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "activations"],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"gelu-tui: The standard output is closed.\n  Use > /dev/null.\n"
+
+
 @pytest.mark.parametrize("output", ["text", "json", "jsonl"])
 def test_a_reader_that_leaves_is_no_error_to_talk_of(env: dict[str, str], output: str) -> None:
     engine = fake_engine("long", 0.0)
