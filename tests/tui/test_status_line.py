@@ -1,4 +1,4 @@
-"""What the status line says where there is not room for all."""
+"""What the status line and the line of settings say where there is not room for all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from gelu_tui.tui.widgets.info_line import Told
 from gelu_tui.tui.widgets.status import fitted
+from tests.tui.driving import ready
 
 NEEDED = "running · demo · float32 · lockstep · T 0.7 seed 1234567"
 DRAWN = f"{NEEDED} · Some Device of 2026"
@@ -35,3 +37,14 @@ def test_it_always_fits(left: str, right: str, width: int) -> None:
     assert right.startswith(shown_right)
     beside = cell_len(shown_right) + 2 if shown_right else 0
     assert cell_len(shown_left) <= max(0, width - beside)
+
+
+async def test_the_line_of_settings_drops_whole_parts() -> None:
+    narrow = "256 tokens · lockstep · reference gelu_approx"
+    async with ready(size=(120, 36), max_tokens=256) as it:
+        told = it.app.compare.query_one(Told)
+        assert str(told.content).endswith(f"{narrow} · functions: float32")
+        await it.pilot.resize_terminal(80, 24)
+        await it.until(lambda: str(told.content).endswith(narrow), "no half of a part")
+        await it.pilot.resize_terminal(120, 36)
+        await it.until(lambda: str(told.content).endswith("float32"), "all of it again")

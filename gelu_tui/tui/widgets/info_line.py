@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,9 +16,28 @@ from textual.widgets import Input, Static
 from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 
+_BETWEEN = " · "
+
 
 class Told(KeptLines, Static):
-    """What the line says."""
+    """What the line says, as many parts as there is room for."""
+
+    _parts: Sequence[str] = ()
+
+    def tell(self, parts: Sequence[str]) -> None:
+        """The first part matters most."""
+        self._parts = parts
+        self._write()
+
+    def on_resize(self) -> None:
+        """Another width has room for other parts."""
+        self._write()
+
+    def _write(self) -> None:
+        count = len(self._parts)
+        while count > 1 and cell_len(_BETWEEN.join(self._parts[:count])) > self.size.width:
+            count -= 1
+        self.update(_BETWEEN.join(self._parts[:count]), layout=False)
 
 
 class SearchField(Input, KeysInTurn):
@@ -71,7 +92,7 @@ class InfoLine(KeptLines, Horizontal):
         yield Static(id="search-count", markup=False)
 
     def settle(self, settings: list[str]) -> None:
-        """What the line says when nothing else matters more; the last parts may be cut."""
+        """What the line says when nothing else matters more."""
         self._settings = settings
         self._write()
 
@@ -83,10 +104,9 @@ class InfoLine(KeptLines, Horizontal):
 
     def _write(self) -> None:
         if self.is_mounted:
-            info = self.query_one("#info", Static)
+            info = self.query_one(Told)
             info.set_class(self._token is not None, "-token")
-            parts = self._settings if self._token is None else self._token
-            info.update(" · ".join(parts), layout=False)
+            info.tell(self._settings if self._token is None else self._token)
 
     def ask(self, text: str) -> None:
         """Let the user type what to search for."""
