@@ -289,6 +289,9 @@ class CompareScreen(KeptLines, TellingScreen):
     async def show_saved(self, saved: ComparisonDocument, said: str = _SAVED) -> None:
         """Show a saved comparison, and say so; it needs no model."""
         stopped = "The run that went on was stopped. " if self.live else ""
+        if self.session.pending is not None:
+            self.session.pending = None
+            stopped = stopped or "The queued run is withdrawn. "
         if self.live:
             await self.session.stop()
             self._end_run()
