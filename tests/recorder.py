@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from bisect import bisect_left
@@ -15,7 +16,9 @@ from tests.terminal import Terminal
 
 _READ_BYTES = 65536
 _SLOW_READS_HZ = 50
-_QUESTION = b"\x1b[6n"
+# Where the cursor is put, and the question where it is.
+_QUESTION = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n")
+_QUESTION_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Recorder(Terminal):
         super().__init__(command, size, environment)
         self.bytes_per_s: int | None = None
         self.buffered = False
-        self._asked: deque[float] = deque()
+        self._asked: deque[tuple[float, bytes]] = deque()  # from when on, and the answer
+        self._tail = b""  # a question may come in two reads
         self._recorded: list[Chunk] = []
         self._replayed = 0
 
@@ -87,13 +91,20 @@ class Recorder(Terminal):
                 if self.buffered and self.bytes_per_s and self._recorded:
                     at = max(at, self._recorded[-1].at) + len(data) / self.bytes_per_s
                 self._recorded.append(Chunk(at, data))
-                self._asked.extend([at] * data.count(_QUESTION))
+                self._look_for_questions(data, at)
+
+    def _look_for_questions(self, data: bytes, at: float) -> None:
+        seen = self._tail + data
+        after = 0
+        for found in _QUESTION.finditer(seen):
+            self._asked.append((at, b"\x1b[%b;%bR" % found.groups()))
+            after = found.end()
+        self._tail = seen[max(after, len(seen) - _QUESTION_BYTES) :]
 
     def _answer(self) -> None:
         """Say where the cursor is, as every terminal does, once the question has come through."""
-        while self._asked and self._asked[0] <= time.monotonic():
-            self._asked.popleft()
-            os.write(self.master, b"\x1b[1;1R")
+        while self._asked and self._asked[0][0] <= time.monotonic():
+            os.write(self.master, self._asked.popleft()[1])
 
     def _read(self, timeout_s: float) -> None:
         # `until` and `until_shown` look at the live screen.

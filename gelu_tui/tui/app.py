@@ -30,7 +30,7 @@ from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.pace import QUESTION, Pace
+from gelu_tui.tui.pace import Pace, number_of, question
 from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.session import BUSY, Session
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
@@ -204,12 +204,14 @@ class GeluApp(App[None]):
 
     def drawn(self) -> None:
         """A frame is under way: ask the terminal to tell when it has come to it."""
-        if self._driver is not None and self.pace.drawn():
-            self.call_after_refresh(self._driver.write, QUESTION)
+        if self._driver is not None and (number := self.pace.drawn()) is not None:
+            self.call_after_refresh(self._driver.write, question(number))
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has come to a question."""
-        self.pace.answered()
+        number = number_of(event.y, event.x)
+        if number is not None:
+            self.pace.answered(number)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through the terminal (OSC 52), and into a file for terminals that do not."""

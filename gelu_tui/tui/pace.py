@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 
-# Asks the terminal where its cursor is. It answers when it has come so far in what it was sent,
-# which is the only thing that sees a slow line behind ssh: sshd takes megabytes at once.
-QUESTION = "\x1b[6n"
+# So many questions are told apart; a terminal of fewer columns than that shows nothing of use.
+_NUMBERS = 8
+
+
+def question(number: int) -> str:
+    """Asks the terminal where its cursor is, which for that is put into the column of this number.
+
+    It answers when it has come so far in what it was sent, which is the only thing that sees a slow
+    line behind ssh: sshd takes megabytes at once. Not in the first row: its answers look like keys.
+    """
+    return f"\x1b7\x1b[2;{number}H\x1b[6n\x1b8"
+
+
+def number_of(row: int, column: int) -> int | None:
+    """Which question an answer is for, if any; row and column count from 0."""
+    return column + 1 if row == 1 and column < _NUMBERS else None
+
 
 # Frames on the way. With one, a line that is quick but long would stand still half of the time;
 # with two, a slow line would show what is twice as old.
@@ -29,7 +42,8 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._asked: deque[float] = deque()
+        self._asked: dict[int, float] = {}  # when each question was asked, the oldest first
+        self._number = 0
         self._answers = False
         self._asked_at = self._answered_at = float("-inf")
         self.delay_s = 0.0  # how long the last answer took
@@ -41,33 +55,32 @@ class Pace:
         room = len(self._asked) < (1 if self.delay_s > _SLOW_S else _IN_FLIGHT)
         return room or not self._answers or self._silent
 
-    def drawn(self) -> bool:
-        """A frame is on its way; whether the question shall follow it."""
-        if self._asked and self._silent and (not self._answers or self._overtaken):
-            self._asked.clear()
-        if not self._answers and self._asked:
-            return False  # one question is enough to find out whether this terminal answers
+    def drawn(self) -> int | None:
+        """A frame is on its way; the number of the question that shall follow it, if one shall."""
+        if not self._answers and self._asked and not self._silent:
+            return None  # one question is enough to find out whether this terminal answers
         now = self._clock()
         quick = self._answers and not self._asked and self.delay_s < _QUICK_S
         if quick and now - self._asked_at < _TRUSTED_S:
-            return False
-        self._asked_at = now
-        self._asked.append(now)
-        return True
+            return None
+        self._number = self._number % _NUMBERS + 1
+        self._asked.pop(self._number, None)
+        self._asked[self._number] = self._asked_at = now
+        return self._number
 
-    def answered(self) -> None:
+    def answered(self, number: int) -> None:
         """The terminal has come to a question; answers that nobody waits for are ignored."""
-        if self._asked:
-            self._answers = True
-            self._answered_at = self._clock()
-            self.delay_s = self._answered_at - self._asked.popleft()
+        if number not in self._asked:
+            return
+        self._answers = True
+        self._answered_at = self._clock()
+        self.delay_s = self._answered_at - self._asked[number]
+        # Answers come in the order of the questions: those of the ones before are lost.
+        while next(iter(self._asked)) != number:
+            del self._asked[next(iter(self._asked))]
+        del self._asked[number]
 
     @property
     def _silent(self) -> bool:
         since = self._clock() - max(self._asked_at, self._answered_at)
         return since > min(max(_SILENCE_S, 3 * self.delay_s), _LONG_SILENCE_S)
-
-    @property
-    def _overtaken(self) -> bool:
-        """Whether the line has moved since the oldest question: then its answer is lost."""
-        return self._answered_at >= self._asked[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gelu_tui.tui.pace import Pace
+from gelu_tui.tui.pace import Pace, number_of, question
 
 
 class Clock:
@@ -25,11 +25,19 @@ def clock() -> Clock:
 def answering(clock: Clock) -> Pace:
     """The pace of a terminal that has answered quickly once."""
     pace = Pace(clock)
-    assert pace.drawn()
+    asked = pace.drawn()
+    assert asked
     clock.now += 0.01
-    pace.answered()
+    pace.answered(asked)
     clock.now += 1
     return pace
+
+
+def ask(pace: Pace) -> int:
+    """Draw a frame that is followed by a question; its number."""
+    number = pace.drawn()
+    assert number is not None
+    return number
 
 
 def test_a_terminal_that_never_answers_is_asked_once_and_not_waited_for(clock: Clock) -> None:
@@ -38,7 +46,7 @@ def test_a_terminal_that_never_answers_is_asked_once_and_not_waited_for(clock: C
     for _ in range(20):
         clock.now += 0.1
         assert pace.may_draw(queued=0)
-        asked += pace.drawn()
+        asked += pace.drawn() is not None
     assert asked == 1
 
 
@@ -48,24 +56,24 @@ def test_nothing_is_drawn_while_writes_wait(answering: Pace) -> None:
 
 
 def test_two_frames_are_on_the_way_at_most(answering: Pace) -> None:
-    assert answering.drawn()
+    first = ask(answering)
     assert answering.may_draw(queued=0)
-    assert answering.drawn()
+    ask(answering)
     assert not answering.may_draw(queued=0)
-    answering.answered()
+    answering.answered(first)
     assert answering.may_draw(queued=0)
 
 
 def test_one_frame_on_a_slow_line(answering: Pace, clock: Clock) -> None:
-    answering.drawn()
+    number = ask(answering)
     clock.now += 0.5
-    answering.answered()
+    answering.answered(number)
     assert answering.delay_s == pytest.approx(0.5)
-    answering.drawn()
+    number = ask(answering)
     assert not answering.may_draw(queued=0)
     clock.now += 0.1
-    answering.answered()
-    answering.drawn()
+    answering.answered(number)
+    ask(answering)
     assert answering.may_draw(queued=0), "the line is quick again"
 
 
@@ -73,10 +81,10 @@ def test_a_quick_terminal_is_asked_twice_a_second(answering: Pace, clock: Clock)
     asked = 0
     for _ in range(40):
         assert answering.may_draw(queued=0)
-        if answering.drawn():
+        if (number := answering.drawn()) is not None:
             asked += 1
             clock.now += 0.01
-            answering.answered()
+            answering.answered(number)
         clock.now += 0.1
     assert asked == pytest.approx(8, abs=1)
 
@@ -84,20 +92,20 @@ def test_a_quick_terminal_is_asked_twice_a_second(answering: Pace, clock: Clock)
 def test_a_terminal_that_becomes_slow_is_asked_for_every_frame(
     answering: Pace, clock: Clock
 ) -> None:
-    assert answering.drawn()
+    number = ask(answering)
     clock.now += 0.1
-    answering.answered()
-    assert answering.drawn(), "a tenth of a second is not quick"
+    answering.answered(number)
+    assert answering.drawn() is not None, "a tenth of a second is not quick"
 
 
 def test_silence_is_broken_by_single_frames(answering: Pace, clock: Clock) -> None:
-    answering.drawn()
-    answering.drawn()
+    ask(answering)
+    ask(answering)
     clock.now += 2.9
     assert not answering.may_draw(queued=0)
     clock.now += 0.2
     assert answering.may_draw(queued=0)
-    assert answering.drawn(), "and it asks again"
+    assert answering.drawn() is not None, "and it asks again"
     assert not answering.may_draw(queued=0), "one frame, until the next silence"
 
 
@@ -106,7 +114,8 @@ class Line:
 
     def __init__(self, pace: Pace, clock: Clock, frame_s: float = 0.01) -> None:
         self.pace, self.clock, self.frame_s = pace, clock, frame_s
-        self.waiting: list[bool] = []  # frames under way, and whether a question follows them
+        # Frames under way, and the number of the question that follows each, if one does.
+        self.waiting: list[int | None] = []
         self.free_at = clock.now
 
     def draws(self, seconds: float, *, moves: bool = True) -> int:
@@ -122,8 +131,8 @@ class Line:
             self.clock.now += 0.1
             while moves and self.waiting and self.free_at <= self.clock.now:
                 self.free_at += self.frame_s
-                if self.waiting.pop(0):
-                    self.pace.answered()
+                if (number := self.waiting.pop(0)) is not None:
+                    self.pace.answered(number)
         return drawn
 
 
@@ -154,3 +163,19 @@ def test_however_slow_the_line_no_frames_pile_up(
     line = Line(answering, clock, frame_s)
     assert line.draws(600) > 0.5 * 600 / frame_s, "it is used"
     assert len(line.waiting) <= 3
+
+
+def test_a_lost_answer_costs_one_silence_and_no_more(answering: Pace, clock: Clock) -> None:
+    line = Line(answering, clock, frame_s=0.6)
+    line.draws(10)
+    line.waiting = [None for _ in line.waiting]
+    assert line.draws(4) >= 1, "after three seconds a frame is tried"
+    assert line.draws(6) == pytest.approx(10, abs=2), "and its answer is known for what it is"
+    assert answering.delay_s < 1
+
+
+def test_an_answer_tells_which_question_it_is_for() -> None:
+    assert question(3).endswith("\x1b[2;3H\x1b[6n\x1b8")
+    assert number_of(1, 2) == 3
+    assert number_of(0, 2) is None, "Shift+F3 on some terminals"
+    assert number_of(1, 40) is None
