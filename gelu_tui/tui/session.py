@@ -124,6 +124,11 @@ class Session:
                 pass
         return True
 
+    def withdraw(self) -> bool:
+        """Forget the run that waits; False if none does."""
+        waited, self.pending = self.pending is not None, None
+        return waited
+
     async def load(self) -> None:
         """Load the model again, in the engine that is there."""
         self._enter(Phase.LOADING)

@@ -137,8 +137,7 @@ class CompareScreen(KeptLines, TellingScreen):
     async def action_stop(self) -> None:
         """Stop what is going on; a second time, end an engine that does not answer."""
         session = self.session
-        if session.pending is not None and session.phase in (Phase.STARTING, Phase.LOADING):
-            session.pending = None
+        if session.phase in (Phase.STARTING, Phase.LOADING) and session.withdraw():
             self.query_one(Notice).say("The queued run is withdrawn; the model goes on loading.")
         elif session.phase is Phase.STOPPING:
             self.action_reload()
@@ -288,17 +287,15 @@ class CompareScreen(KeptLines, TellingScreen):
 
     async def show_saved(self, saved: ComparisonDocument, said: str = _SAVED) -> None:
         """Show a saved comparison, and say so; it needs no model."""
-        stopped = "The run that went on was stopped. " if self.live else ""
-        if self.session.pending is not None:
-            self.session.pending = None
-            stopped = stopped or "The queued run is withdrawn. "
+        gone = "The queued run is withdrawn. " if self.session.withdraw() else ""
         if self.live:
+            gone = "The run that went on was stopped. "
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
         self.choices = self.choices.like(saved)
         await self._show(Shown.reopened(saved))
-        self.say(f"{stopped}{said}")
+        self.say(f"{gone}{said}")
         pane = self.board.chosen_pane
         if pane is not None:
             pane.tokens.focus()
