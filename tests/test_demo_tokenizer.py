@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,15 +18,18 @@ from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
 from gelu_tui.engine import demo_tokenizer
-from gelu_tui.engine.demo_source import ChunkedFile, Header, packaged_source, read_header
-from tests.demo_fake import fake_source, silent
+from gelu_tui.engine.demo_source import packaged_source
+from gelu_tui.engine.demo_weights import read_gguf
+from tests.demo_fake import silent, write_gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
 
 
-def sentencepiece_of(header: Header) -> SentencePieceProcessor:
+Metadata = dict[str, Any]
+
+
+def sentencepiece_of(metadata: Metadata) -> SentencePieceProcessor:
     """Google's own encoder over a GGUF file's pieces, made without any code of ours."""
-    metadata = header.metadata
     model = sentencepiece_model_pb2.ModelProto()
     for index, token in enumerate(metadata["tokenizer.ggml.tokens"]):
         kind = metadata["tokenizer.ggml.token_type"][index]
@@ -49,10 +53,9 @@ def sentencepiece_of(header: Header) -> SentencePieceProcessor:
 class Pair:
     """Google's encoder and ours."""
 
-    def __init__(self, header: Header, tokenizer: Tokenizer) -> None:
-        self.google = sentencepiece_of(header)
+    def __init__(self, metadata: Metadata, tokenizer: Tokenizer) -> None:
+        self.google = sentencepiece_of(metadata)
         self.ours = tokenizer
-        metadata = header.metadata
         typed = list(
             zip(
                 metadata["tokenizer.ggml.tokens"],
@@ -97,12 +100,12 @@ class Pair:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("tiny")
-    with ChunkedFile(fake_source(folder).chunks) as file:
-        header = read_header(file)
+    write_gguf(folder / "whole.gguf")
+    metadata, _ = read_gguf(folder / "whole.gguf")
     (folder / "tokenizer.json").write_text(
-        json.dumps(demo_tokenizer.tokenizer_json(header, silent))
+        json.dumps(demo_tokenizer.tokenizer_json(metadata, silent))
     )
-    return Pair(header, Tokenizer.from_file(str(folder / "tokenizer.json")))
+    return Pair(metadata, Tokenizer.from_file(str(folder / "tokenizer.json")))
 
 
 @given(st.text(st.sampled_from("ab \n▁é空👩💩\0\t"), max_size=40))
@@ -117,7 +120,7 @@ def test_what_the_conversion_to_gguf_changed_is_mended() -> None:
         "tokenizer.ggml.scores": [-1000.0, -1000.0, -1000.0, -7.0],
         "tokenizer.ggml.token_type": types,
     }
-    mended = demo_tokenizer.pieces(Header(metadata, ()))
+    mended = demo_tokenizer.pieces(metadata)
     assert mended == (["<bos>", "▁▁", "a b", "▁a"], [0.0, 0.0, -1000.0, -7.0], types)
 
 
@@ -131,14 +134,15 @@ def test_merges_go_by_score_then_by_the_longest_left_part() -> None:
 
 
 @pytest.fixture(scope="module")
-def header() -> Header:
-    with ChunkedFile(packaged_source().chunks) as file:
-        return read_header(file)
+def metadata(tmp_path_factory: pytest.TempPathFactory) -> Metadata:
+    path = tmp_path_factory.mktemp("packaged") / "whole.gguf"
+    packaged_source().assemble(path)
+    return read_gguf(path)[0]
 
 
 @pytest.fixture(scope="module")
-def gemma(header: Header, demo_model: Path) -> Pair:
-    return Pair(header, Tokenizer.from_file(str(demo_model / "tokenizer.json")))
+def gemma(metadata: Metadata, demo_model: Path) -> Pair:
+    return Pair(metadata, Tokenizer.from_file(str(demo_model / "tokenizer.json")))
 
 
 TEXTS = {

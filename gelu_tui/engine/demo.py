@@ -9,7 +9,6 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,28 +16,13 @@ import msgspec
 from gelu_tui.core.demo import MANIFEST
 from gelu_tui.core.demo import folder as demo_folder
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine import demo_tokenizer, demo_weights
-from gelu_tui.engine.demo_source import (
-    PACKAGED_SHA256,
-    ChunkedFile,
-    Header,
-    Source,
-    Tick,
-    packaged_source,
-    read_header,
-    verify,
-)
+from gelu_tui.engine.demo_source import PACKAGED_SHA256, Source, Tick, assemble, packaged_source
 
-CONVERTER_VERSION = 1  # raise it whenever the files would come out different
-
-WEIGHTS = "model.safetensors"
-FILES = frozenset(
-    {WEIGHTS, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
-)
+CONVERTER_VERSION = 2  # raise it whenever the files would come out different
 
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
-_HASH_BLOCK = 8 << 20
+_HASH_BLOCK = 1 << 20
 _TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
 
 
@@ -107,9 +91,10 @@ def prepare(folder: Path, sha256: str, find_source: Callable[[], Source], tick: 
             source = find_source()
             _remove(folder)
             try:
+                building.mkdir()
                 _build(building, source, tick)
                 building.rename(folder)
-                _sync_folder(folder.parent)
+                _sync(folder.parent)
             finally:
                 _remove(building)
 
@@ -123,21 +108,19 @@ def _read_manifest(folder: Path, source_sha256: str) -> _Manifest | None:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    expected = (source_sha256, CONVERTER_VERSION, set(FILES))
-    found = (manifest.source_sha256, manifest.converter_version, set(manifest.files))
+    expected = (source_sha256, CONVERTER_VERSION, True)
+    found = (manifest.source_sha256, manifest.converter_version, bool(manifest.files))
     return manifest if found == expected else None
 
 
 def _is_current(folder: Path, source_sha256: str) -> bool:
     """Whether sizes and times are as recorded: no file is read, so a warm start costs nothing."""
     manifest = _read_manifest(folder, source_sha256)
-    if manifest is None:
-        return False
     try:
-        stats = {name: (folder / name).stat() for name in manifest.files}
+        stats = {name: (folder / name).stat() for name in manifest.files} if manifest else {}
     except OSError:
         return False
-    return all(
+    return manifest is not None and all(
         (stats[name].st_size, stats[name].st_mtime_ns) == (entry.size, entry.mtime_ns)
         for name, entry in manifest.files.items()
     )
@@ -148,41 +131,29 @@ def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
     manifest = _read_manifest(folder, source_sha256)
     if manifest is None:
         return False
-    entries = {}
-    for name, recorded in manifest.files.items():
-        try:
-            if (folder / name).stat().st_size != recorded.size:
-                return False
-            entries[name] = _entry(folder / name, tick)
-        except OSError:
-            return False
-        if entries[name].hash != recorded.hash:
-            return False
-    _write_manifest(folder, msgspec.structs.replace(manifest, files=entries))
+    try:
+        files = {name: _entry(folder / name, tick) for name in manifest.files}
+    except OSError:
+        return False
+    if any(files[name].hash != entry.hash for name, entry in manifest.files.items()):
+        return False
+    _write_manifest(folder, msgspec.structs.replace(manifest, files=files))
     return True
 
 
 def _entry(path: Path, tick: Tick) -> _FileEntry:
     """Size, time and hash of one file.
 
-    The hash is a CRC-32 of every 8 MiB: it is to find damage, not an attacker (who could write
-    the manifest as well), and reads a gigabyte in a fraction of a second.
+    The hash is a CRC-32: it is to find damage, not an attacker (who could write the manifest as
+    well), and reads a gigabyte in a fraction of a second.
     """
-    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(2) as pool:
+    crc = 0
+    with path.open("rb", buffering=0) as file:
         stat = os.fstat(file.fileno())
-        offsets = range(0, stat.st_size, _HASH_BLOCK)
-        futures = [
-            pool.submit(lambda at: zlib.crc32(os.pread(file.fileno(), _HASH_BLOCK, at)), offset)
-            for offset in offsets
-        ]
-        sums = []
-        try:
-            for offset, future in zip(offsets, futures, strict=True):
-                tick("checking the demo model", offset, stat.st_size)
-                sums.append(f"{future.result():08x}")
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return _FileEntry(stat.st_size, stat.st_mtime_ns, "".join(sums))
+        while block := file.read(_HASH_BLOCK):
+            crc = zlib.crc32(block, crc)
+            tick("checking the demo model", file.tell(), stat.st_size)
+    return _FileEntry(stat.st_size, stat.st_mtime_ns, f"{crc:08x}")
 
 
 # --- building -----------------------------------------------------------------------------------
@@ -190,26 +161,28 @@ def _entry(path: Path, tick: Tick) -> _FileEntry:
 
 def _build(folder: Path, source: Source, tick: Tick) -> None:
     """Fill the new `folder` with every file, synced to the disk, and the manifest last."""
-    with ChunkedFile(source.chunks) as file:
-        verify(file, source.sha256, tick)
-        header = read_header(file)
-        _refuse_full_disk(folder.parent, header)
-        folder.mkdir()
-        demo_weights.write_weights(file, header, folder / WEIGHTS, tick)
-    _write_json(folder / "config.json", demo_weights.config(header))
-    _write_json(folder / "generation_config.json", demo_weights.end_ids(header))
-    _write_json(folder / "tokenizer_config.json", demo_tokenizer.tokenizer_config(header))
-    _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(header, tick))
-    files = {name: _entry(folder / name, tick) for name in sorted(FILES)}
+    from gelu_tui.engine import demo_tokenizer, demo_weights  # numpy and gguf
+
+    assembled = folder / "source.gguf"
+    tick("checking the packaged model", 0, 0)
+    assemble(source, assembled)
+    metadata, tensors = demo_weights.read_gguf(assembled)
+    assembled.unlink()  # it stays mapped until the tensors are gone
+    _refuse_full_disk(folder.parent, demo_weights.result_bytes(tensors))
+    demo_weights.write_weights(tensors, folder, tick)
+    _write_json(folder / "config.json", demo_weights.config(metadata))
+    _write_json(folder / "generation_config.json", demo_weights.end_ids(metadata))
+    _write_json(folder / "tokenizer_config.json", demo_tokenizer.tokenizer_config(metadata))
+    _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(metadata, tick))
+    files = {path.name: _entry(path, tick) for path in sorted(folder.iterdir())}
+    for name in files:
+        _sync(folder / name)
     _write_manifest(folder, _Manifest(source.sha256, CONVERTER_VERSION, demo_weights.DTYPE, files))
-    _sync_folder(folder)
+    _sync(folder)
 
 
-def _refuse_full_disk(folder: Path, header: Header) -> None:
-    needed, free = (
-        demo_weights.result_bytes(header) + _TOKENIZER_BYTES,
-        shutil.disk_usage(folder).free,
-    )
+def _refuse_full_disk(folder: Path, weight_bytes: int) -> None:
+    needed, free = weight_bytes + _TOKENIZER_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise GeluError(
             "disk_full",
@@ -229,7 +202,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
             kind, hint = "disk_full", "Make room there and try again."
         else:
             kind, hint = "demo_unwritable", "See that this folder can be written."
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise GeluError(
             kind, f"The demo model could not be written to {folder}: {reason}.", hint
         ) from None
@@ -254,20 +227,19 @@ def _locked(path: Path, tick: Tick) -> Iterator[None]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    with path.open("wb") as file:
-        file.write(msgspec.json.encode(value))
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(msgspec.json.encode(value))
 
 
 def _write_manifest(folder: Path, manifest: _Manifest) -> None:
     new = folder / f"{MANIFEST}.new"
     _write_json(new, manifest)
+    _sync(new)
     new.replace(folder / MANIFEST)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
-from gelu_tui.engine.demo_source import Header, Tick
+from gelu_tui.engine.demo_source import Tick
 
 _SPACE = "▁"
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 
 
-def pieces(header: Header) -> tuple[list[str], list[float], list[int]]:
+def pieces(metadata: dict[str, Any]) -> tuple[list[str], list[float], list[int]]:
     """Google's own vocabulary: pieces, scores and types (SentencePiece's numbers), by id.
 
     The conversion to GGUF turned the `▁` of user-defined runs of spaces into spaces, and gave
     control and user-defined pieces the score −1000 where SentencePiece has 0.
     """
     tokens, scores, types = (
-        header.metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "scores", "token_type")
+        metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "scores", "token_type")
     )
     own = (_CONTROL, _USER_DEFINED)
     return (
@@ -67,20 +68,19 @@ def _added_token(index: int, content: str, kind: int) -> dict[str, object]:
     }
 
 
-def tokenizer_json(header: Header, tick: Tick) -> dict[str, object]:
+def tokenizer_json(metadata: dict[str, Any], tick: Tick) -> dict[str, object]:
     """The content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
-    tokens, scores, types = pieces(header)
-    metadata = header.metadata
+    tokens, scores, types = pieces(metadata)
     bos_id = metadata["tokenizer.ggml.bos_token_id"]
     bos = tokens[bos_id]
-    template: list[dict[str, object]] = [
-        {"SpecialToken": {"id": bos, "type_id": 0}},
-        {"Sequence": {"id": "A", "type_id": 0}},
-    ]
-    second: list[dict[str, object]] = [
-        {"SpecialToken": {"id": bos, "type_id": 1}},
-        {"Sequence": {"id": "B", "type_id": 1}},
-    ]
+
+    def with_bos(sequence: str, type_id: int) -> list[dict[str, object]]:
+        return [
+            {"SpecialToken": {"id": bos, "type_id": type_id}},
+            {"Sequence": {"id": sequence, "type_id": type_id}},
+        ]
+
+    space = {"String": " "}
     return {
         "version": "1.0",
         "truncation": None,
@@ -90,17 +90,17 @@ def tokenizer_json(header: Header, tick: Tick) -> dict[str, object]:
             for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
             if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
         ],
-        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE},
+        "normalizer": {"type": "Replace", "pattern": space, "content": _SPACE},
         "pre_tokenizer": {
             "type": "Split",
-            "pattern": {"String": " "},
+            "pattern": space,
             "behavior": "MergedWithPrevious",
             "invert": False,
         },
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": template,
-            "pair": template + second,
+            "single": with_bos("A", 0),
+            "pair": with_bos("A", 0) + with_bos("B", 1),
             "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
         },
         "decoder": {
@@ -126,21 +126,18 @@ def tokenizer_json(header: Header, tick: Tick) -> dict[str, object]:
     }
 
 
-def tokenizer_config(header: Header) -> dict[str, object]:
+def tokenizer_config(metadata: dict[str, Any]) -> dict[str, object]:
     """The content of tokenizer_config.json; no chat template, as this is a base model."""
-    tokens, _, _ = pieces(header)
-
-    def token(role: str) -> str:
-        return tokens[header.metadata[f"tokenizer.ggml.{role}_token_id"]]
-
+    tokens, _, _ = pieces(metadata)
+    roles = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": header.metadata["gemma3.context_length"],
+        "model_max_length": metadata["gemma3.context_length"],
         "add_bos_token": True,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
-        "bos_token": token("bos"),
-        "eos_token": token("eos"),
-        "pad_token": token("padding"),
-        "unk_token": token("unknown"),
+        **{
+            f"{name}_token": tokens[metadata[f"tokenizer.ggml.{role}_token_id"]]
+            for name, role in roles.items()
+        },
     }
