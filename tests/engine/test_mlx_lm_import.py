@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gelu_tui.engine import mlx_lm_import
 from tests.engine import tiny_models
 
 _TEMPLATE = "{{ messages[0].content }}!"
@@ -37,14 +39,51 @@ def test_the_real_transformers_can_be_imported_afterwards() -> None:
     assert run(code)[0].startswith("transformers.")
 
 
-@pytest.mark.parametrize("stands_for", ["()", "('transformers',)"])
-def test_a_version_that_needs_more_of_transformers_gets_all_of_it(stands_for: str) -> None:
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "{}",
+        "{'transformers': ('AutoTokenizer', 'PreTrainedTokenizer', 'PreTrainedTokenizerFast')}",
+        "{**m.TAKEN, 'transformers': ('AutoTokenizer', 'PreTrainedTokenizerFast')}",
+    ],
+)
+def test_a_version_that_needs_more_of_transformers_gets_all_of_it(taken: str) -> None:
     code = (
         "import sys; from gelu_tui.engine import mlx_lm_import as m;"
-        f"m._STANDS_FOR = {stands_for}; m.import_mlx_lm();"
+        f"m.TAKEN = {taken}; m.import_mlx_lm();"
         "from mlx_lm.tokenizer_utils import PreTrainedTokenizerFast as P; print(P.__module__)"
     )
     assert run(code)[0].startswith("transformers.")
+
+
+def test_a_version_that_can_do_without_a_class_gets_it_all_the_same(tmp_path: Path) -> None:
+    """What is tried under `except ImportError` must not be missing silently."""
+    (tmp_path / "mlx_lm").mkdir()
+    (tmp_path / "mlx_lm" / "__init__.py").touch()
+    (tmp_path / "mlx_lm" / "utils.py").write_text(
+        "try:\n from transformers import AutoConfig\nexcept ImportError:\n AutoConfig = None\n"
+    )
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from gelu_tui.engine import mlx_lm_import as m; m.device.prepare = lambda: None;"
+        "m.import_mlx_lm(); from mlx_lm.utils import AutoConfig as A; print(A.__module__)"
+    )
+    assert run(code, str(tmp_path))[0].startswith("transformers.")
+
+
+def test_the_list_is_what_mlx_lms_source_takes() -> None:
+    """Fails with a version of mlx-lm that takes more or less: look at what it does with it."""
+    import mlx_lm
+
+    root = Path(mlx_lm.__file__).parent
+    taken: dict[str, set[str]] = {}
+    for path in (*root.glob("*.py"), *root.glob("models/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("transformers"):
+                taken.setdefault(node.module or "", set()).update(a.name for a in node.names)
+            if isinstance(node, ast.Import):
+                assert not any(a.name.startswith("transformers") for a in node.names), path
+    assert taken == {module: set(names) for module, names in mlx_lm_import.TAKEN.items()}
 
 
 def test_loading_decoding_and_chat_templates_work_so(tmp_path: Path) -> None:
