@@ -16,8 +16,7 @@ from gelu_tui.core.history_file import HistoryFile
 from gelu_tui.core.restore import read_document, restore
 from gelu_tui.core.safe_text import visible_line
 
-_VERSION = 1
-_SCHEMA = """
+_RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- an id never names another run later
     created TEXT NOT NULL,
@@ -31,6 +30,7 @@ CREATE TABLE runs (
     document BLOB NOT NULL                -- the JSON of `gelu-tui run`, zlib
 )
 """
+_MIGRATIONS = ((_RUNS,),)  # append a step to change the schema: the steps here are on disks
 _LISTED = "id, created, model, substr(prompt, 1, 2000), activations, reference, divergences, status"
 
 
@@ -61,7 +61,7 @@ class History:
 
     def __init__(self, path: Path | None = None, *, patience_s: float = 10.0) -> None:
         self.path = path or paths.data_dir() / "history.sqlite"
-        self._file = HistoryFile(self.path, _SCHEMA, _VERSION, patience_s)
+        self._file = HistoryFile(self.path, _MIGRATIONS, patience_s)
 
     def pop_notice(self) -> ErrorInfo | None:
         """What the user should be told about the file, once."""

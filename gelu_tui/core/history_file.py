@@ -22,15 +22,16 @@ _REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PER
 class HistoryFile:
     """A file with one schema; `rows` does one statement in one transaction of its own connection.
 
-    `schema` creates version `version` of it. A damaged file is renamed, never deleted; `notice`
-    then says so.
+    `migrations` hold the statements that lead from each version of the schema (SQLite's
+    `user_version`) to the next, the first ones from an empty file to version 1. An older file is
+    migrated by the first statement that is executed on it, in the same transaction. A damaged file
+    is renamed, never deleted; `notice` then holds the message for the user.
     """
 
-    def __init__(self, path: Path, schema: str, version: int, patience_s: float) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Sequence[str]], patience_s: float) -> None:
         self.path = path
         self.notice: ErrorInfo | None = None
-        self._schema = schema
-        self._version = version
+        self._migrations = migrations
         self._patience_s = patience_s
 
     def rows(
@@ -58,18 +59,21 @@ class HistoryFile:
             return []
         with self._transaction("IMMEDIATE" if write else "DEFERRED") as connection:
             ((version,),) = connection.execute("PRAGMA user_version")
-            if version > self._version:
+            if version > len(self._migrations):
                 raise GeluError(
                     "history_too_new",
                     f"The history in {self.path} was written by a newer gelu-tui.",
                     "Update gelu-tui to use it; it is left as it is.",
                 )
-            if version < self._version:
-                if not write:
-                    return []  # somebody is just creating it
-                connection.execute(self._schema)
-                connection.execute(f"PRAGMA user_version = {self._version}")
-            return connection.execute(statement, values).fetchall()
+            if write:
+                for number, step in enumerate(self._migrations[version:], version + 1):
+                    for each in step:
+                        connection.execute(each)
+                    connection.execute(f"PRAGMA user_version = {number}")
+            if write or version == len(self._migrations):
+                return connection.execute(statement, values).fetchall()
+        # An older file needs a transaction that may write; version 0 is just being created.
+        return self._rows(statement, values, write=True) if version else []
 
     def _create(self) -> None:
         """An empty file that only its owner can read, if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from gelu_tui.core import history as history_module
 from gelu_tui.core import history_file
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.history import History, local_time
@@ -322,6 +325,69 @@ def test_a_newer_version_is_left_as_it_is(history: History) -> None:
             call()
         assert caught.value.info.kind == "history_too_new"
     assert history.path.read_bytes() == before
+
+
+_NOTES = ("ALTER TABLE runs ADD COLUMN note TEXT", "UPDATE runs SET note = 'old'")
+
+
+def with_another_step(
+    history: History, monkeypatch: pytest.MonkeyPatch, *statements: str
+) -> History:
+    """The history as a later version sees it, whose schema one more step leads to."""
+    monkeypatch.setattr(history_module, "_MIGRATIONS", (*history_module._MIGRATIONS, statements))
+    return History(history.path)
+
+
+def in_file(history: History, statement: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(history.path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("call", [History.entries, History.last, lambda h: h.delete(2)])
+def test_an_older_file_is_migrated_by_whatever_comes_first(
+    call: Callable[[History], object], history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for prompt in ("one", "two"):
+        history.save(run_document(prompt))
+    assert in_file(history, "PRAGMA user_version") == [(1,)]
+    later = with_another_step(history, monkeypatch, *_NOTES)
+    call(later)
+    assert in_file(history, "PRAGMA user_version") == [(2,)]
+    assert in_file(history, "SELECT note FROM runs WHERE id = 1") == [("old",)]
+    assert later.load(1).prompt == "one"
+
+
+def test_a_new_file_goes_through_every_step(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = with_another_step(history, monkeypatch, "CREATE TABLE notes (note TEXT)")
+    later.save(run_document())
+    assert in_file(history, "PRAGMA user_version") == [(2,)]
+    assert in_file(history, "SELECT * FROM notes") == []
+
+
+def test_a_migration_that_fails_changes_nothing(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.save(run_document())
+    before = history.path.read_bytes()
+    later = with_another_step(history, monkeypatch, *_NOTES, "no statement")
+    with pytest.raises(GeluError, match="could not be read"):
+        later.entries()
+    assert history.path.read_bytes() == before
+    monkeypatch.undo()
+    assert len(History(history.path).entries()) == 1
+
+
+def test_two_that_migrate_at_once_do_it_once(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.save(run_document())
+    with_another_step(history, monkeypatch, *_NOTES)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: len(History(history.path).entries()), range(8)))
+    assert found == [1] * 8
+    assert in_file(history, "PRAGMA user_version") == [(2,)]
 
 
 # --- damaged files --------------------------------------------------------------------------------
