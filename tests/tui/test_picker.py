@@ -12,7 +12,7 @@ from textual import events
 from textual.widgets import Input
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.activations import DEFAULT_SET
+from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
 from gelu_tui.tui.widgets.curve import CurvePlot
@@ -44,8 +44,8 @@ async def to_formula(it: Shown) -> None:
 
 def drawn(it: Shown) -> str | None:
     """The function of the large drawing."""
-    variant = it.app.screen.query_one(CurvePlot).variant
-    return variant and variant.name
+    curve = it.app.screen.query_one(CurvePlot).curve
+    return curve and curve.variant.name
 
 
 async def highlighted(it: Shown, name: str) -> None:
@@ -81,7 +81,8 @@ async def test_rows_have_name_mark_formula_aliases_and_curve() -> None:
             "[ ] mish",
             "2 chosen of at most 8. Reference: gelu_approx, the model's own.",
         )
-        assert re.search(r"gelu_approx ◆ = reference .*[\u2801-\u28ff]", it.screen())
+        curve = re.compile(r"gelu_approx ◆ = reference .*[\u2801-\u28ff]")
+        await it.until(lambda: curve.search(it.screen()) is not None, "its curve")
 
 
 async def test_the_details_follow_the_cursor() -> None:
