@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gelu_tui.cli.options import print_json
-from gelu_tui.core.activations import NATIVE_OF, REGISTRY, Variant, error_against_gelu
+from gelu_tui.core.activations import parse_variant
+from gelu_tui.core.registry import NATIVE_OF, REGISTRY
 
 
 def print_activations(output_format: str, color: str) -> None:
@@ -14,9 +15,11 @@ def print_activations(output_format: str, color: str) -> None:
 
         print_report(activations_table(), color)
         return
+    from gelu_tui.core.curves import curve
+
     entries = []
     for activation in REGISTRY.values():
-        error, x = error_against_gelu(Variant(activation.name, activation.formula))
+        of = curve(parse_variant(activation.name))
         entries.append(
             {
                 "name": activation.name,
@@ -24,8 +27,8 @@ def print_activations(output_format: str, color: str) -> None:
                 "expression": activation.expression,
                 "aliases": activation.aliases,
                 "native_of": NATIVE_OF.get(activation.name, ()),
-                "max_error": error,
-                "max_error_at": x,
+                "max_error": of.error,
+                "max_error_at": of.error_at,
             }
         )
     print_json({"schema": "gelu-tui.activations/1", "activations": entries}, indent=2)

@@ -8,18 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gelu_tui.core.activations import CONTROL, MAX_VARIANTS, NAMES, REGISTRY, Variant
+from gelu_tui.core.activations import CONTROL, MAX_VARIANTS, Variant
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.expressions import Binary, Call, Node, Number, Variable, parse
-
-# Finite wherever the function is: exp may overflow, and then the quotient is what it tends to.
-_OTHER_ORDER = {
-    "gelu": "0.5*x+0.5*x*erf(x/sqrt(2))",
-    "gelu_fast_approx": "x/(1+exp(-1.702*x))",
-    "silu": "x/(1+exp(-x))",
-    "mish": "x/(1+2/(exp(x)*(exp(x)+2)))",
-}
-_TWIN = {"gelu_approx": "keras_gelu_approx", "keras_gelu_approx": "gelu_approx"}
+from gelu_tui.core.expressions import Call, Number, parse
+from gelu_tui.core.registry import REGISTRY, names, registered
 
 # What a formula of the user's own goes through and comes out of unchanged, but for rounding. In
 # float32, float16 and bfloat16 about 38 % of the results differ, as with the registry's controls;
@@ -32,23 +24,28 @@ def control_of(variant: Variant) -> Variant:
 
     Where no other order rounds differently (`relu`, `relu2`, `identity`) it is the function itself.
     """
-    registered = _registered(variant)
-    if registered is None:
-        assert variant.node is not None
-        formula = f"({variant.formula})*3/7/3*7"
-        return Variant(CONTROL, formula, _there_and_back(variant.node))
-    if registered in _TWIN:
-        twin = _TWIN[registered]
-        # The library's own order, not that in which the formula would be evaluated here.
-        return Variant(CONTROL, REGISTRY[twin].expression, Call(twin, (Variable(),)))
-    formula = _OTHER_ORDER.get(registered, f"{registered}(x)")
-    return Variant(CONTROL, formula, parse(formula, NAMES))
+    node, name = variant.node, registered(variant.node)
+    if name is None:
+        for operator, number in _THERE_AND_BACK:
+            node = Call(operator, (node, Number(number)))
+        return Variant(CONTROL, f"({variant.formula})*3/7/3*7", node)
+    other = REGISTRY[name].other_order
+    if not other:
+        return Variant(CONTROL, f"{name}(x)", node)
+    twin = _twin(name)
+    return Variant(CONTROL, REGISTRY[twin].expression if twin else other, parse(other, names()))
+
+
+def _twin(name: str) -> str | None:
+    """The function of the registry that is this one in another order of operations."""
+    other = REGISTRY[name].other_order
+    return registered(parse(other, names())) if other else None
 
 
 def is_the_function_itself(formula: str) -> bool:
     """Whether a control's formula is that of a function with only one order of operations."""
     name = formula.removesuffix("(x)")
-    return name in REGISTRY and name not in _OTHER_ORDER and name not in _TWIN
+    return name in REGISTRY and not REGISTRY[name].other_order
 
 
 def with_control(
@@ -87,22 +84,5 @@ def check_room(
 def _chosen_control(variants: Sequence[Variant], reference: int) -> int | None:
     """Index of a chosen variant that is a control of the reference."""
     of = variants[reference]
-    twin = _TWIN.get(of.name) if of.node is None else None
-    return next((i for i, v in enumerate(variants) if v.node is None and v.name == twin), None)
-
-
-def _registered(variant: Variant) -> str | None:
-    """The registry's name of a function, also where a formula only calls it: `again=gelu(x)`."""
-    match variant.node:
-        case None:
-            return variant.name
-        case Call(function, (Variable(),)) if function in REGISTRY:
-            return function
-        case _:
-            return None
-
-
-def _there_and_back(node: Node) -> Node:
-    for operator, number in _THERE_AND_BACK:
-        node = Binary(operator, node, Number(number))
-    return node
+    twin = None if of.is_own else _twin(of.name)
+    return next((i for i, v in enumerate(variants) if v.name == twin), None)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from gelu_tui.core.activations import REGISTRY, Variant
-from gelu_tui.core.curves import EXACT, LIMIT, Array, difference, profile, same, slope, values
+from gelu_tui.core.curves import BETWEEN, EXACT, GRID, LIMIT, Curve, curve, is_exact, same
+from gelu_tui.core.numpy_functions import Array
 from gelu_tui.core.plot import (
     BLANK,
     LABEL,
@@ -34,13 +34,13 @@ _GUTTER = 8
 _SMALL = Window(-4.0, 1.0, -0.4, 0.4)
 
 
-def small_curve(variant: Variant, width: int, height: int, dots: Dots) -> list[list[Run]]:
+def small_curve(of: Curve, width: int, height: int, dots: Dots) -> list[list[Run]]:
     """The function around its dip, without axes, cut off above: `height` rows of `width` cells."""
-    layer = Layer(list(values(variant, dot_columns(_SMALL, width, dots))), CURVE)
-    return plot([layer], _SMALL, width, height, dots=dots, axes=False)
+    ys = _samples(of, "curve", np.array(dot_columns(_SMALL, width, dots)))
+    return plot([Layer(ys.tolist(), CURVE)], _SMALL, width, height, dots=dots, axes=False)
 
 
-def draw(variant: Variant, view: View, width: int, height: int, dots: Dots) -> list[list[Run]]:
+def draw(of: Curve, view: View, width: int, height: int, dots: Dots) -> list[list[Run]]:
     """One view as `height` rows of at most `width` cells: a legend, the plot, its labels.
 
     Less than 4 rows or 16 columns hold nothing: then there are no rows.
@@ -49,19 +49,25 @@ def draw(variant: Variant, view: View, width: int, height: int, dots: Dots) -> l
         return []
     inner, rows = width - _GUTTER, height - 2
     xs = np.array(dot_columns(Window(_LEFT, _RIGHT, 0, 1), inner, dots))
-    function = {"curve": values, "difference": difference, "slope": slope}[view]
-    own = function(variant, xs)
+    own = _samples(of, view, xs)
     layers = [Layer(own.tolist(), CURVE)]
-    if view != "difference" and variant != EXACT:
-        layers.append(Layer(function(EXACT, xs).tolist(), EXACT_ROLE, "dotted"))
+    if view != "difference" and of.variant != EXACT:
+        layers.append(Layer(_samples(curve(EXACT), view, xs).tolist(), EXACT_ROLE, "dotted"))
     window = _window(view, own)
-    facts = profile(variant)
     marks = []
-    if view == "difference" and not same(variant, EXACT):
-        places = [facts.error_at, -facts.error_at][: 1 + facts.symmetric]
-        marks = [(x, float(difference(variant, x))) for x in places]
+    if view == "difference" and not is_exact(of):
+        places = np.array([of.error_at, -of.error_at][: 1 + of.symmetric])
+        marks = list(zip(places.tolist(), _samples(of, view, places).tolist(), strict=True))
     drawn = plot(layers, window, inner, rows, dots=dots, marks=marks)
-    return [_legend(variant, view, width, dots), *labelled(drawn, window, inner, _GUTTER)]
+    return [_legend(of, view, width, dots), *labelled(drawn, window, inner, _GUTTER)]
+
+
+def _samples(of: Curve, view: View, xs: Array) -> Array:
+    """What a view shows at `xs`: straight lines between points that are closer than dots are."""
+    grid = BETWEEN if view == "slope" else GRID
+    ys = {"curve": of.values, "difference": of.differences, "slope": of.slopes}[view]
+    found: Array = np.interp(xs, grid, ys)
+    return found
 
 
 def _window(view: View, own: Array) -> Window:
@@ -87,17 +93,16 @@ def _round_up(value: float) -> float:
     )
 
 
-def _legend(variant: Variant, view: View, width: int, dots: Dots) -> list[Run]:
+def _legend(of: Curve, view: View, width: int, dots: Dots) -> list[Run]:
     if view == "difference":
-        facts = profile(variant)
         runs = [Run("f − exact GELU", LABEL)]
-        if same(variant, EXACT):
+        if is_exact(of):
             runs.append(Run("  none", LABEL))
-        elif _LEFT <= facts.error_at <= _RIGHT:
+        elif _LEFT <= of.error_at <= _RIGHT:
             runs += [Run("  ", BLANK), Run(dots.mark, "mark"), Run(" largest", LABEL)]
     else:
         runs = [_sample("solid", CURVE, dots), Run(" f" if view == "curve" else " slope", LABEL)]
-        if variant != EXACT:
+        if of.variant != EXACT:
             title = " exact GELU" if view == "curve" else " of exact GELU"
             runs += [Run("  ", BLANK), _sample("dotted", EXACT_ROLE, dots), Run(title, LABEL)]
     indent = _GUTTER if sum(len(run.text) for run in runs) + _GUTTER <= width else 0
@@ -111,35 +116,26 @@ def _sample(pattern: Literal["solid", "dotted"], role: str, dots: Dots) -> Run:
     return Run("".join(run.text for run in row), role)
 
 
-def facts(variant: Variant, others: Iterable[Variant] = ()) -> list[str]:
-    """What the detail tells, a line each; `others` are searched for the same function."""
-    found = profile(variant)
-    if same(variant, EXACT):
+def facts(of: Curve, others: Iterable[Curve] = ()) -> list[str]:
+    """What is worth reporting, a line each; `others` are searched for the same function."""
+    if is_exact(of):
         lines = ["no error: this is exact GELU"]
     else:
-        x = number(round(abs(found.error_at) if found.symmetric else found.error_at, 2))
-        end = f", of |x| ≤ {LIMIT:g}" if abs(found.error_at) == LIMIT else ""
+        x = number(round(abs(of.error_at) if of.symmetric else of.error_at, 2))
+        end = f", of |x| ≤ {LIMIT:g}" if abs(of.error_at) == LIMIT else ""
         lines = [
-            f"max error {number(found.error)} at x = {'±' * found.symmetric}{x}{end}",
-            f"RMS error {number(found.rms)} at N(0,1)",
+            f"max error {number(of.error)} at x = {'±' * of.symmetric}{x}{end}",
+            f"RMS error {number(of.rms)} at N(0,1)",
         ]
-    smooth = "smooth" if found.kink is None else f"not smooth at x = {number(round(found.kink, 2))}"
-    lines.append(f"{smooth} · {'monotonic' if found.monotonic else 'not monotonic'}")
-    if found.lowest >= 0:
+    smooth = "smooth" if of.kink is None else f"not smooth at x = {number(round(of.kink, 2))}"
+    lines.append(f"{smooth} · {'monotonic' if of.monotonic else 'not monotonic'}")
+    if of.lowest >= 0:
         lines.append("no negative outputs")
-    elif found.monotonic:
+    elif of.monotonic:
         lines.append("negative outputs")
     else:
-        lines.append(f"lowest {number(found.lowest)} at x = {number(round(found.lowest_at, 2))}")
-    twins = [other.name for other in others if other.name != variant.name and same(variant, other)]
+        lines.append(f"lowest {number(of.lowest)} at x = {number(round(of.lowest_at, 2))}")
+    twins = [o.variant.name for o in others if o.variant.name != of.variant.name and same(of, o)]
     if twins:
         lines.append(f"control of {', '.join(twins)}")
     return lines
-
-
-def aliases(variant: Variant) -> tuple[str, ...]:
-    """Other names of a function of the registry."""
-    return () if variant.node is not None else REGISTRY[variant.name].aliases
-
-
-__all__ = ["CURVE", "EXACT_ROLE", "VIEWS", "View", "aliases", "draw", "facts", "small_curve"]

@@ -1,23 +1,18 @@
-"""Own formulas: a small arithmetic language in `x`, parsed by hand so that nothing is executed.
+"""Own formulas: arithmetic in `x`, read by the standard library's parser and never executed.
 
-    expression = term   { ("+" | "-") term }
-    term       = factor { ("*" | "/") factor }
-    factor     = ("+" | "-") factor | power
-    power      = atom [ "**" factor ]
-    atom       = NUMBER | "x" | "pi" | "e" | NAME "(" expression { "," expression } ")"
-               | "(" expression ")"
-
-As in Python, `**` binds tighter than a sign before it and groups to the right. There is no
-attribute, no index, no other name, and no evaluation of the text itself.
+A formula is an expression of Python made of numbers, `x`, `pi`, `e`, `+ - * / **`, parentheses and
+calls of known functions. Which token may follow which is checked here, so that the sentence and
+the place of a refusal are the same under every Python; `ast` then builds the tree, as Python
+groups it: `**` binds tighter than a sign before it, and to the right.
 """
 
 from __future__ import annotations
 
+import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
 from gelu_tui.core.errors import UsageError
 
@@ -28,23 +23,20 @@ CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
 
 # name -> number of arguments
 FUNCTIONS: Mapping[str, int] = {
-    "exp": 1,
-    "log": 1,
-    "tanh": 1,
-    "sigmoid": 1,
-    "erf": 1,
-    "sqrt": 1,
-    "abs": 1,
-    "softplus": 1,
+    **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs", "softplus"), 1),
     "min": 2,
     "max": 2,
     "where": 3,
 }
 
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
-    r"|(?P<operator>\*\*|[-+*/(),]))"
+    r"|(?P<operator>\*\*|[-+*/(),])"
+    r"|(?P<blank>\s+)"
+    r"|(?P<other>.)",
+    re.DOTALL,
 )
 
 
@@ -61,30 +53,14 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Negate:
-    """−operand."""
-
-    operand: Node
-
-
-@dataclass(frozen=True)
-class Binary:
-    """`left operator right`, operator one of + - * / **."""
-
-    operator: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True)
 class Call:
-    """A function of the language or of the registry."""
+    """An operator (`+ - * / **`, `negate`), or a function of the language or of the registry."""
 
     function: str
     arguments: tuple[Node, ...]
 
 
-Node = Number | Variable | Negate | Binary | Call
+Node = Number | Variable | Call
 
 
 class FormulaError(UsageError):
@@ -108,204 +84,127 @@ class FormulaError(UsageError):
         return f"{line}\n{' ' * (self.position - start)}^"
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
-
-
 _HINT = (
     "Allowed are numbers, x, pi, e, + - * / **, parentheses, "
     f"{', '.join(FUNCTIONS)} and the names of `gelu-tui activations`."
 )
 
 
-def _tokenize(source: str) -> list[_Token]:
-    tokens = []
-    position = 0
-    while source[position:].strip():
-        match = _TOKEN.match(source, position)
-        if match is None or match.lastgroup is None:
-            bad = position + len(source[position:]) - len(source[position:].lstrip())
-            raise FormulaError(source, bad, f"unexpected {source[bad]!r}", _HINT)
-        kind = match.lastgroup
-        tokens.append(_Token(kind, match.group(kind), match.start(kind)))
-        position = match.end()
-    tokens.append(_Token("end", "", len(source)))
-    return tokens
-
-
-class _Parser:
-    def __init__(self, source: str, functions: Mapping[str, int]) -> None:
-        self.source = source
-        self.functions = functions
-        self.tokens = _tokenize(source)
-        self.index = 0
-        self.depth = 0
-
-    @property
-    def token(self) -> _Token:
-        return self.tokens[self.index]
-
-    def fail(self, reason: str, token: _Token | None = None, hint: str = _HINT) -> FormulaError:
-        return FormulaError(self.source, (token or self.token).position, reason, hint)
-
-    def accept(self, *operators: str) -> _Token | None:
-        token = self.token
-        if token.kind == "operator" and token.text in operators:
-            self.index += 1
-            return token
-        return None
-
-    def expect(self, operator: str) -> None:
-        if not self.accept(operator):
-            found = "the end" if self.token.kind == "end" else repr(self.token.text)
-            raise self.fail(f"expected {operator!r}, found {found}")
-
-    def expression(self) -> Node:
-        node = self.term()
-        while token := self.accept("+", "-"):
-            node = Binary(token.text, node, self.term())
-        return node
-
-    def term(self) -> Node:
-        node = self.factor()
-        while token := self.accept("*", "/"):
-            node = Binary(token.text, node, self.factor())
-        return node
-
-    def factor(self) -> Node:
-        # Parentheses, signs and powers all recurse through here, so this bounds the depth.
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.fail(f"more than {MAX_DEPTH} levels of nesting", hint="Simplify it.")
-        if token := self.accept("+", "-"):
-            operand = self.factor()
-            node: Node = Negate(operand) if token.text == "-" else operand
-        else:
-            node = self.atom()
-            if self.accept("**"):
-                node = Binary("**", node, self.factor())
-        self.depth -= 1
-        return node
-
-    def atom(self) -> Node:
-        token = self.token
-        if self.accept("("):
-            node = self.expression()
-            self.expect(")")
-            return node
-        if token.kind == "number":
-            self.index += 1
-            value = float(token.text)
-            if math.isinf(value):
-                raise self.fail("a number too large for a float", token)
-            return Number(value)
-        if token.kind == "name":
-            self.index += 1
-            return self.name(token)
-        if token.kind == "end":
-            raise self.fail("something is missing")
-        raise self.fail(f"unexpected {token.text!r}")
-
-    def name(self, token: _Token) -> Node:
-        if token.text in self.functions:
-            return self.call(token)
-        if token.text == "x":
-            return Variable()
-        if token.text in CONSTANTS:
-            return Number(CONSTANTS[token.text])
-        raise self.fail(f"unknown name '{token.text}'", token)
-
-    def call(self, token: _Token) -> Node:
-        self.expect("(")
-        arguments = [self.expression()]
-        while self.accept(","):
-            arguments.append(self.expression())
-        self.expect(")")
-        wanted = self.functions[token.text]
-        if len(arguments) != wanted:
-            raise self.fail(
-                f"{token.text} takes {wanted} argument{'s' * (wanted > 1)}, not {len(arguments)},",
-                token,
-            )
-        return Call(token.text, tuple(arguments))
-
-
 def parse(source: str, registry: Mapping[str, str] | None = None) -> Node:
     """Parse a formula; `registry` maps the registry's names and aliases to canonical names.
 
-    Raises `FormulaError`, which points at the character.
+    Raises:
+        FormulaError: it points at the first character that cannot follow those before it.
     """
     registry = registry or {}
     if len(source) > MAX_LENGTH:
-        raise FormulaError(
-            source, MAX_LENGTH, f"longer than {MAX_LENGTH} characters", "Shorten it."
-        )
-    parser = _Parser(source, {**FUNCTIONS, **dict.fromkeys(registry, 1)})
-    node = parser.expression()
-    if parser.token.kind != "end":
-        raise parser.fail(f"unexpected {parser.token.text!r}")
-    return _canonical(node, registry)
+        reason = f"longer than {MAX_LENGTH} characters"
+        raise FormulaError(source, MAX_LENGTH, reason, "Shorten it.")
+    tokens = list(_tokens(source))
+    _check(source, tokens, {**FUNCTIONS, **dict.fromkeys(registry, 1)})
+    # Every number as a float: Python refuses an integer like 007.
+    texts = (repr(float(t.text)) if t.kind == "number" else t.text for t in tokens)
+    return _tree(ast.parse(" ".join(texts), mode="eval").body, registry)
 
 
-def _canonical(node: Node, registry: Mapping[str, str]) -> Node:
-    """Replace aliases by canonical names, so that nothing downstream knows aliases."""
+@dataclass(frozen=True)
+class _Token:
+    kind: str | None
+    text: str
+    position: int
+
+    def __str__(self) -> str:
+        return repr(self.text) if self.text else "the end"
+
+
+def _tokens(source: str) -> Iterator[_Token]:
+    """The tokens without blanks, and an empty one for the end."""
+    for match in _TOKEN.finditer(source):
+        token = _Token(match.lastgroup, match.group(), match.start())
+        if token.kind == "other":
+            raise FormulaError(source, token.position, f"unexpected {token}", _HINT)
+        if token.kind != "blank":
+            yield token
+    yield _Token("end", "", len(source))
+
+
+@dataclass
+class _Bracket:
+    """An open parenthesis: the depth outside of it, and the call whose arguments it holds."""
+
+    depth: int
+    call: _Token | None = None
+    arguments: int = 1
+
+
+def _check(source: str, tokens: Iterable[_Token], arity: Mapping[str, int]) -> None:
+    """Raise `FormulaError` for the first token that cannot follow those before it."""
+
+    def refusal(token: _Token, reason: str, hint: str = _HINT) -> FormulaError:
+        return FormulaError(source, token.position, reason, hint)
+
+    brackets = [_Bracket(0)]  # the first one is the formula itself
+    depth = 0  # of parentheses, signs and powers
+    call: _Token | None = None  # the function whose parenthesis must follow
+    is_operand_next = True
+    for token in tokens:
+        bracket, is_open = brackets[-1], len(brackets) > 1
+        if call and token.text != "(":
+            raise refusal(token, f"expected '(', found {token}")
+        if is_operand_next:
+            depth += call is None
+            if depth > MAX_DEPTH:
+                raise refusal(token, f"more than {MAX_DEPTH} levels of nesting", "Simplify it.")
+            if token.text == "(":
+                brackets.append(_Bracket(depth, call))
+                call = None
+            elif token.text in arity:
+                call = token
+            elif token.kind in ("number", "name"):
+                if reason := _unusable(token):
+                    raise refusal(token, reason)
+                is_operand_next = False
+            elif token.text not in ("+", "-"):
+                missing = "something is missing"
+                raise refusal(token, f"unexpected {token}" if token.text else missing)
+        elif token.text == ")" and is_open:
+            depth = brackets.pop().depth
+            if bracket.call and bracket.arguments != (wanted := arity[bracket.call.text]):
+                takes = f"takes {wanted} argument{'s' * (wanted > 1)}, not {bracket.arguments},"
+                raise refusal(bracket.call, f"{bracket.call.text} {takes}")
+        elif token.text in _OPERATORS.values() or (token.text == "," and bracket.call):
+            bracket.arguments += token.text == ","
+            depth = depth if token.text == "**" else bracket.depth
+            is_operand_next = True
+        elif is_open:
+            raise refusal(token, f"expected ')', found {token}")
+        elif token.kind != "end":
+            raise refusal(token, f"unexpected {token}")
+
+
+def _unusable(token: _Token) -> str:
+    """Why a number or a name is no operand; empty if it is one."""
+    if token.kind == "number":
+        return "a number too large for a float" if math.isinf(float(token.text)) else ""
+    return "" if token.text in ("x", *CONSTANTS) else f"unknown name '{token.text}'"
+
+
+def _tree(node: ast.expr, registry: Mapping[str, str]) -> Node:
+    """Python's tree of a checked formula as ours, with canonical names."""
     match node:
-        case Negate(operand):
-            return Negate(_canonical(operand, registry))
-        case Binary(operator, left, right):
-            return Binary(operator, _canonical(left, registry), _canonical(right, registry))
-        case Call(function, arguments):
-            canonical = tuple(_canonical(argument, registry) for argument in arguments)
-            return Call(registry.get(function, function), canonical)
-        case _:
-            return node
-
-
-_A = TypeVar("_A")
-
-
-class Operations(Protocol[_A]):
-    """What a backend provides: the operators and functions of the language over its arrays."""
-
-    @property
-    def functions(self) -> Mapping[str, Callable[..., _A]]:
-        """Name -> function of one to three arrays."""
-        ...
-
-    def number(self, value: float) -> _A:
-        """A constant."""
-        ...
-
-    def power(self, base: _A, exponent: _A) -> _A:
-        """`base ** exponent`."""
-        ...
-
-
-def evaluate(node: Node, x: Any, operations: Operations[Any]) -> Any:
-    """Evaluate a parsed formula over whatever arrays `operations` knows."""
-    match node:
-        case Number(value):
-            return operations.number(value)
-        case Variable():
-            return x
-        case Negate(operand):
-            return -evaluate(operand, x, operations)
-        case Call(function, arguments):
-            values = [evaluate(argument, x, operations) for argument in arguments]
-            return operations.functions[function](*values)
-        case Binary(operator, left, right):
-            a, b = evaluate(left, x, operations), evaluate(right, x, operations)
-            match operator:
-                case "+":
-                    return a + b
-                case "-":
-                    return a - b
-                case "*":
-                    return a * b
-                case "/":
-                    return a / b
-                case _:
-                    return operations.power(a, b)
+        case ast.Constant(value=float(value)):
+            return Number(value)
+        case ast.Name("x"):
+            return Variable()
+        case ast.Name(name):
+            return Number(CONSTANTS[name])
+        case ast.UnaryOp(ast.UAdd(), operand):
+            return _tree(operand, registry)
+        case ast.UnaryOp(ast.USub(), operand):
+            return Call("negate", (_tree(operand, registry),))
+        case ast.BinOp(left, operator, right):
+            sides = (_tree(left, registry), _tree(right, registry))
+            return Call(_OPERATORS[type(operator)], sides)
+        case ast.Call(ast.Name(name), arguments, []):
+            return Call(registry.get(name, name), tuple(_tree(a, registry) for a in arguments))
+    raise TypeError(f"{ast.dump(node)} is no part of a formula")

@@ -12,11 +12,11 @@ from functools import lru_cache
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import NAMES, REGISTRY, evaluate_float
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.controls import is_the_function_itself
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.expressions import Node, parse
+from gelu_tui.core.expressions import Call, Node, Variable, parse
+from gelu_tui.core.registry import REGISTRY, names
 from gelu_tui.core.safe_text import visible_line
 
 # Two formulas differ if they do by more than this share of x, or of 1 near 0: that much shows in
@@ -121,19 +121,19 @@ def is_suspicious(comparison: Comparison, stream: Stream) -> bool:
 def formulas_differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
     """Whether two formulas differ by more than rounding; not if one of them cannot be read."""
     a, b = _node(one), _node(other)
-    if a is None or b is None:
+    if a is None or b is None or a == b:
         return False
-    return any(
-        abs(evaluate_float(a, x) - evaluate_float(b, x)) > _DIFFERENCE * max(1.0, abs(x))
-        for x in _PROBE
-    )
+    from gelu_tui.core.numpy_functions import values
+
+    points = zip(_PROBE, values(a, _PROBE).tolist(), values(b, _PROBE).tolist(), strict=True)
+    return any(abs(y - z) > _DIFFERENCE * max(1.0, abs(x)) for x, y, z in points)
 
 
 def _node(variant: p.VariantInfo) -> Node | None:
+    if variant.name in REGISTRY:
+        return Call(variant.name, (Variable(),))
     try:
-        if variant.name in REGISTRY:
-            return parse(REGISTRY[variant.name].expression)
-        return parse(variant.formula, NAMES)
+        return parse(variant.formula, names())
     except UsageError:  # of runs put side by side the formula says more than the formula
         return None
 

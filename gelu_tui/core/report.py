@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import CONTROL, NATIVE_OF, REGISTRY, Variant, error_against_gelu
+from gelu_tui.core.activations import CONTROL, parse_variant
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.noise import largest_kl, noise_sentences
+from gelu_tui.core.registry import NATIVE_OF, REGISTRY
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.sampling_texts import sampling_words
 from gelu_tui.core.tables import plain_table as _table
@@ -247,12 +248,14 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
 
 def activations_table() -> RenderableType:
     """The registry, with the largest error against exact GELU for x in [−6, 6]."""
+    from gelu_tui.core.curves import curve
+
     functions = _table("name", "formula", "max |f−gelu|", "at x", numbers=("max |f−gelu|", "at x"))
     aliases = _table("name", "aliases")
     for activation in REGISTRY.values():
-        error, x = error_against_gelu(Variant(activation.name, activation.formula))
-        place = f"{x:.2f}".replace("-", "−") if error else ""
-        functions.add_row(activation.name, activation.formula, f"{error:.6f}", place)
+        of = curve(parse_variant(activation.name))
+        place = f"{of.error_at:.2f}".replace("-", "−") if of.error else ""
+        functions.add_row(activation.name, activation.formula, f"{of.error:.6f}", place)
         if activation.aliases:
             aliases.add_row(activation.name, ", ".join(activation.aliases))
     native = "; ".join(f"{name} in {', '.join(of)}" for name, of in NATIVE_OF.items())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import NATIVE_OF, parse_variants, resolve_reference
+from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.controls import check_room
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.registry import NATIVE_OF
 
 MAX_TOKENS_LIMIT = 100_000
 MAX_TEMPERATURE = 100.0

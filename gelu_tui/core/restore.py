@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import CONTROL, MAX_VARIANTS, REGISTRY
+from gelu_tui.core.activations import CONTROL, MAX_VARIANTS
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import (
     SCHEMA,
@@ -16,6 +16,7 @@ from gelu_tui.core.document import (
     VariantDocument,
 )
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.registry import REGISTRY
 
 _NAME, _, _VERSION = SCHEMA.partition("/")
 _MARGINS = {"reference", "variant"}

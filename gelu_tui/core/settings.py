@@ -19,13 +19,9 @@ from msgspec import Meta, inspect
 
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import (
-    DEFAULT_SET,
-    parse_variants,
-    resolve_reference,
-    split_specs,
-)
+from gelu_tui.core.activations import parse_variants, resolve_reference, split_specs
 from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.core.requests import MAX_SEED, MAX_TEMPERATURE, MAX_TOKENS_LIMIT, MAX_TOP_K
 from gelu_tui.core.safe_text import visible_line
 

@@ -19,8 +19,8 @@ from mlx_lm import stream_generate
 from mlx_lm.utils import load_tokenizer
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import REGISTRY
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.compare import Run, SelfChecks, resolve
 from gelu_tui.engine.decode import Interrupted, prefill

@@ -10,14 +10,19 @@ from typing import Any
 import mlx.core as mx
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import Variant, parse_variants, resolve_reference
+from gelu_tui.core.activations import (
+    Variant,
+    parse_variant,
+    parse_variants,
+    resolve_reference,
+)
 from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.choice import Chooser, seeded
 from gelu_tui.engine.decode import Interrupted, decode, prefill
 from gelu_tui.engine.failures import explain
-from gelu_tui.engine.functions import KERNELS, function_of
+from gelu_tui.engine.functions import function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row
 from gelu_tui.engine.prompt import feed
@@ -275,7 +280,7 @@ class Run:
                     self._loaded.model,
                     functions,
                     # Of the machine's kernels, not of a formula that may not be finite.
-                    KERNELS[self._loaded.info.native_activation],
+                    function_of(parse_variant(self._loaded.info.native_activation), "model"),
                     self._tokens,
                     rows,
                     device.prefill_chunk(),

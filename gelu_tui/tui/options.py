@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gelu_tui.core.activations import DEFAULT_SET
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol import GREEDY, Precision, Sampling, Schedule
+from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.core.settings import Scroll, TokenStyle
 
 if TYPE_CHECKING:

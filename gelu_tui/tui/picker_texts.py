@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from gelu_tui.core.activations import FormulaError, Variant
-from gelu_tui.core.curve_views import CURVE, aliases, small_curve
-from gelu_tui.core.expressions import FUNCTIONS
+from gelu_tui.core.activations import Variant
+from gelu_tui.core.curve_views import CURVE, small_curve
+from gelu_tui.core.curves import Curve
+from gelu_tui.core.expressions import FUNCTIONS, FormulaError
 from gelu_tui.core.plot import Dots
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.labels import NATIVE_MARK
@@ -30,14 +31,16 @@ _LANGUAGE = f"x pi e + - * / ** {' '.join(FUNCTIONS)}"
 _CURVE_WIDTHS = {1: 8, 2: 10, 3: 16}
 
 
-def row_text(picking: Picking, index: int, width: int, lines: int, dots: Dots) -> Content:
+def row_text(
+    picking: Picking, index: int, width: int, lines: int, dots: Dots, curve: Curve | None
+) -> Content:
     """A function in the list, `width` cells wide: text on the left, its curve on the right.
 
-    One line holds name and formula, the second the formula, the third the aliases.
+    One line holds name and formula, the second the formula, the third the aliases. The place of the
+    curve is blank while there is none yet.
     """
-    row = picking.rows[index]
     curve_width = _CURVE_WIDTHS[lines] if width >= 34 else 0
-    curve = small_curve(row.variant, curve_width, lines, dots) if curve_width else [[]] * lines
+    drawn = small_curve(curve, curve_width, lines, dots) if curve and curve_width else [[]] * lines
     room = width - curve_width - (1 if curve_width else 0)
     texts = _row_lines(picking, index, lines, room)
     return Content("\n").join(
@@ -47,7 +50,7 @@ def row_text(picking: Picking, index: int, width: int, lines: int, dots: Dots) -
             " " if curve_width else "",
             *((run.text, "bold" if run.role == CURVE else "") for run in runs),
         )
-        for text, runs in zip(texts, curve, strict=True)
+        for text, runs in zip(texts, drawn, strict=True)
     )
 
 
@@ -66,8 +69,8 @@ def _row_lines(picking: Picking, index: int, lines: int, room: int) -> list[Cont
     if lines == 1:
         return [Content.assemble(first, "  ", (formula, "dim"))]
     indent = " " * 6
-    rest = [formula, ", ".join(aliases(variant))]
-    if variant.node is not None:
+    rest = [formula, ", ".join(variant.aliases)]
+    if variant.is_own:
         rest[1] = "your own"
     return [first, *(Content.styled(indent + text, "dim") for text in rest[: lines - 1])]
 
@@ -84,19 +87,19 @@ def _fitted(text: Content, width: int) -> Content:
 def about(picking: Picking, variant: Variant, width: int) -> Content:
     """Name, what it is in this comparison if that fits, formula in full, other names."""
     roles = []
-    if variant.name == picking.native and variant.node is None:
+    if variant.name == picking.native:
         roles.append(f"{NATIVE_MARK} native")
     if variant.name == picking.effective_reference():
         roles.append("= reference")
-    if variant.node is not None:
+    if variant.is_own:
         roles.append("your own")
     parts: list[tuple[str, str] | str] = [(variant.name, "bold")]
     told = f"  {' · '.join(roles)}"
     if roles and len(variant.name) + len(told) <= width:
         parts.append((told, "dim"))
     parts.append(f"\n{visible_line(variant.formula)}")
-    if names := aliases(variant):
-        parts.append((f"\nalso {', '.join(names)}", "dim"))
+    if variant.aliases:
+        parts.append((f"\nalso {', '.join(variant.aliases)}", "dim"))
     return Content.assemble(*parts)
 
 

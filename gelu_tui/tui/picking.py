@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gelu_tui.core.activations import (
-    DEFAULT_SET,
     MAX_VARIANTS,
-    REGISTRY,
     Variant,
+    check_variants,
     parse_variant,
     parse_variants,
     resolve_reference,
 )
-from gelu_tui.core.curve_views import aliases
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.registry import DEFAULT_SET, REGISTRY
 from gelu_tui.tui.choices import Choices
 
 # what MLX itself computed under the present names in its earlier versions
@@ -39,12 +38,6 @@ class Row:
     variant: Variant
     chosen: bool
 
-    @property
-    def spec(self) -> str:
-        """What `parse_variant` reads."""
-        variant = self.variant
-        return variant.name if variant.node is None else f"{variant.name}={variant.formula}"
-
 
 class Picking:
     """What has been picked so far. The chosen come first when it opens; then rows keep still."""
@@ -59,7 +52,7 @@ class Picking:
         self._set = -1
 
     def _state(self) -> tuple[tuple[str, ...], str | None]:
-        return tuple(row.spec for row in self.rows if row.chosen), self.reference
+        return tuple(variant.spec for variant in self.chosen), self.reference
 
     @property
     def changed(self) -> bool:
@@ -95,7 +88,7 @@ class Picking:
         sought = text.strip().lower()
         for test in (str.startswith, str.__contains__):
             for index, row in enumerate(self.rows):
-                if any(test(name, sought) for name in (row.variant.name, *aliases(row.variant))):
+                if any(test(name, sought) for name in (row.variant.name, *row.variant.aliases)):
                     return index
         return None
 
@@ -141,7 +134,7 @@ class Picking:
     def remove(self, index: int) -> None:
         """Delete an own formula. Raises `UsageError` for a function of the registry."""
         row = self.rows[index]
-        if row.variant.node is None:
+        if not row.variant.is_own:
             raise UsageError(
                 "Only your own formulas can be deleted.", "Space leaves a function out."
             )
@@ -176,7 +169,7 @@ class Picking:
             self._touch()
             return "as it was before"
         name, specs = SETS[self._set]
-        own = [row.variant for row in before[0] if row.variant.node is not None]
+        own = [row.variant for row in before[0] if row.variant.is_own]
         self.rows = _ordered(parse_variants(specs), own)
         if self.reference not in [variant.name for variant in self.chosen]:
             self.reference = None
@@ -190,8 +183,9 @@ class Picking:
 
     def result(self) -> Choices:
         """The choices as picked. Raises `UsageError` where they cannot be run."""
-        specs = tuple(row.spec for row in self.rows if row.chosen)
-        resolve_reference(parse_variants(specs), self.reference, self.native)
+        check_variants(self.chosen)
+        resolve_reference(self.chosen, self.reference, self.native)
+        specs = tuple(variant.spec for variant in self.chosen)
         return replace(self.choices, activations=specs, reference=self.reference)
 
 

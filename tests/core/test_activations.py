@@ -9,20 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core.activations import (
-    DEFAULT_SET,
     MAX_VARIANTS,
-    NAMES,
-    REGISTRY,
-    FormulaError,
-    error_against_gelu,
-    evaluate_float,
-    node_of,
     parse_variant,
     parse_variants,
     resolve_reference,
     split_specs,
 )
+from gelu_tui.core.curves import curve
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.expressions import FormulaError
+from gelu_tui.core.numpy_functions import values
+from gelu_tui.core.registry import DEFAULT_SET, REGISTRY, names
 
 # name -> aliases, as the design has them
 DESIGN = {
@@ -78,7 +75,7 @@ def test_the_registry_is_the_designs() -> None:
 
 def test_every_name_and_alias_is_known_and_means_one_function() -> None:
     every = [name for name, aliases in DESIGN.items() for name in (name, *aliases)]
-    assert sorted(NAMES) == sorted(every)
+    assert sorted(names()) == sorted(every)
     for name, aliases in DESIGN.items():
         for alias in aliases:
             assert parse_variant(alias) == parse_variant(name)
@@ -88,7 +85,7 @@ def test_every_name_and_alias_is_known_and_means_one_function() -> None:
 @settings(max_examples=60, deadline=1000)
 @given(x=st.floats(-30, 30))
 def test_expressions_are_the_functions(name: str, x: float) -> None:
-    assert evaluate_float(node_of(parse_variant(name)), x) == pytest.approx(
+    assert values(REGISTRY[name].definition, x) == pytest.approx(
         FUNCTIONS[name](x), rel=1e-12, abs=1e-14
     )
 
@@ -107,10 +104,10 @@ def test_expressions_are_the_functions(name: str, x: float) -> None:
     ],
 )
 def test_errors_against_exact_gelu(spec: str, error: float, at: float | None) -> None:
-    measured, x = error_against_gelu(parse_variant(spec))
-    assert float(f"{measured:.{2 if error < 4e-4 else 3}g}") == error
+    found = curve(parse_variant(spec))
+    assert float(f"{found.error:.{2 if error < 4e-4 else 3}g}") == error
     if at is not None:  # all these errors are even functions, so either side may be named
-        assert abs(x) == pytest.approx(at, abs=0.01)
+        assert abs(found.error_at) == pytest.approx(at, abs=0.01)
 
 
 # --- choosing -------------------------------------------------------------------------------------
@@ -172,11 +169,9 @@ def test_unknown_names(spec: str) -> None:
 def test_own_formulas() -> None:
     variant = parse_variant(" gelu2024 = x*sigmoid(1.773*x) ")
     assert (variant.name, variant.formula) == ("gelu2024", "x*sigmoid(1.773*x)")
-    assert evaluate_float(node_of(variant), 2.0) == pytest.approx(2 * sigmoid(3.546))
+    assert values(variant.node, 2.0) == pytest.approx(2 * sigmoid(3.546))
     again = parse_variant("again=gelu_erf(x)")
-    assert evaluate_float(node_of(again), 1.25) == evaluate_float(
-        node_of(parse_variant("gelu")), 1.25
-    )
+    assert values(again.node, 1.25) == values(parse_variant("gelu").node, 1.25)
 
 
 @pytest.mark.parametrize("name", ["", "2gelu", "my gelu", "a-b", "ä", "a" * 33, "\x1b[0m"])

@@ -13,7 +13,16 @@ import gelu_tui.core
 HEAVY = {"mlx", "mlx_lm", "transformers", "tokenizers", "huggingface_hub", "numpy", "torch"}
 
 # Statistics over logits, used by the engine only, those of a text, and the picker's curves.
-NUMERIC = {f"gelu_tui.core.{name}" for name in ("statistics", "scoring", "curves", "curve_views")}
+NUMERIC = {
+    f"gelu_tui.core.{name}"
+    for name in (
+        "statistics",
+        "scoring",
+        "numpy_functions",
+        "curves",
+        "curve_views",
+    )
+}
 CORE = {f"gelu_tui.core.{module.name}" for module in pkgutil.iter_modules(gelu_tui.core.__path__)}
 
 

@@ -5,51 +5,25 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable
-from typing import ClassVar
 
 import pytest
 from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import expressions
-from gelu_tui.core.activations import NAMES, evaluate_float
 from gelu_tui.core.expressions import (
     FUNCTIONS,
     MAX_DEPTH,
     MAX_LENGTH,
-    Binary,
     Call,
     FormulaError,
-    Negate,
     Number,
     Variable,
-    evaluate,
     parse,
 )
-
-
-class PythonFloats:
-    """Python's own arithmetic, with its exceptions."""
-
-    functions: ClassVar[dict[str, Callable[..., float]]] = {
-        "exp": math.exp,
-        "log": math.log,
-        "tanh": math.tanh,
-        "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
-        "erf": math.erf,
-        "sqrt": math.sqrt,
-        "abs": abs,
-        "softplus": lambda x: math.log1p(math.exp(x)),
-        "min": min,
-        "max": max,
-        "where": lambda condition, a, b: a if condition > 0 else b,
-    }
-
-    def number(self, value: float) -> float:
-        return value
-
-    def power(self, base: float, exponent: float) -> float:
-        return base**exponent
+from gelu_tui.core.numpy_functions import values
+from gelu_tui.core.registry import evaluate, names
+from tests.core.python_floats import PYTHON_FLOATS
 
 
 class _Floats(ast.NodeTransformer):
@@ -62,7 +36,7 @@ class _Floats(ast.NodeTransformer):
 def by_python(text: str, x: float) -> object:
     """What Python itself makes of a text that this file generated."""
     tree = ast.fix_missing_locations(_Floats().visit(ast.parse(text, mode="eval")))
-    names = {**PythonFloats.functions, "x": x, "pi": math.pi, "e": math.e, "__builtins__": {}}
+    names = {**PYTHON_FLOATS, "x": x, "pi": math.pi, "e": math.e, "__builtins__": {}}
     return outcome(lambda: eval(compile(tree, "formula", "eval"), names))
 
 
@@ -111,7 +85,7 @@ formulas = st.recursive(_leaves, _grow, max_leaves=14)
 @example("-x**-x", 2.0)
 def test_it_computes_what_python_computes(text: str, x: float) -> None:
     assume(len(text) <= MAX_LENGTH)
-    ours = outcome(lambda: evaluate(parse(text), x, PythonFloats()))
+    ours = outcome(lambda: evaluate(parse(text), x, PYTHON_FLOATS))
     event("number" if isinstance(ours, float) else "failure")
     assert ours == by_python(text, x)
 
@@ -119,13 +93,15 @@ def test_it_computes_what_python_computes(text: str, x: float) -> None:
 @pytest.mark.parametrize(
     ("text", "tree"),
     [
-        ("-x**2", Negate(Binary("**", Variable(), Number(2.0)))),
-        ("2**-1", Binary("**", Number(2.0), Negate(Number(1.0)))),
-        ("2/x*3", Binary("*", Binary("/", Number(2.0), Variable()), Number(3.0))),
+        ("-x**2", Call("negate", (Call("**", (Variable(), Number(2.0))),))),
+        ("2**-1", Call("**", (Number(2.0), Call("negate", (Number(1.0),))))),
+        ("2/x*3", Call("*", (Call("/", (Number(2.0), Variable())), Number(3.0)))),
         ("+x", Variable()),
-        ("e*pi", Binary("*", Number(math.e), Number(math.pi))),
+        ("e*pi", Call("*", (Number(math.e), Number(math.pi)))),
         (" max ( x , 1.5e0 ) ", Call("max", (Variable(), Number(1.5)))),
-        ("2*e", Binary("*", Number(2.0), Number(math.e))),
+        ("2*e", Call("*", (Number(2.0), Number(math.e)))),
+        ("007", Number(7.0)),
+        ("x\n+\u00a01.", Call("+", (Variable(), Number(1.0)))),
     ],
 )
 def test_trees(text: str, tree: expressions.Node) -> None:
@@ -133,10 +109,10 @@ def test_trees(text: str, tree: expressions.Node) -> None:
 
 
 def test_aliases_become_canonical_names_at_any_depth() -> None:
-    tree = parse("-(swish(quick_gelu(x)) + x)*keras(x)", NAMES)
+    tree = parse("-(swish(quick_gelu(x)) + x)*keras(x)", names())
     assert "swish" not in repr(tree)
     assert "quick_gelu" not in repr(tree)
-    assert parse("-(silu(gelu_fast_approx(x)) + x)*keras_gelu_approx(x)", NAMES) == tree
+    assert parse("-(silu(gelu_fast_approx(x)) + x)*keras_gelu_approx(x)", names()) == tree
 
 
 # text, where it points (from 0), and a part of what it says
@@ -190,6 +166,25 @@ REFUSED = [
     ("x\\", 1, "unexpected '\\\\'"),
     ("x#", 1, "unexpected '#'"),
     ("x,x", 1, "unexpected ','"),
+    ("(x,x)", 2, "expected ')', found ','"),
+    ("max(x,)", 6, "unexpected ')'"),
+    ("max(*(x,x))", 4, "unexpected '*'"),
+    ("max(**x)", 4, "unexpected '**'"),
+    ("max(x,a=x)", 7, "unexpected '='"),
+    ("exp(x for x in x)", 6, "expected ')', found 'for'"),
+    ("(x:=1)", 2, "unexpected ':'"),
+    ("1j", 1, "unexpected 'j'"),
+    ("1e5_0", 3, "unexpected '_0'"),
+    ("0b1", 1, "unexpected 'b1'"),
+    ("'x' 'x'", 0, 'unexpected "\'"'),
+    ("not x", 0, "unknown name 'not'"),
+    ("None", 0, "unknown name 'None'"),
+    ("True", 0, "unknown name 'True'"),
+    ("await x", 0, "unknown name 'await'"),
+    ("...", 0, "unexpected '.'"),
+    ("x\ny", 2, "unexpected 'y'"),
+    ("x # y", 2, "unexpected '#'"),
+    ("x\\\n+1", 1, "unexpected '\\\\'"),
     ("\x00", 0, r"unexpected '\x00'"),
     ("x\x1b[31m", 1, r"unexpected '\x1b'"),
     # characters that look like others, or are digits and letters to Python
@@ -230,9 +225,16 @@ def test_nothing_of_python_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_: object) -> None:
         raise AssertionError("the formula reached Python")
 
+    compile_ = compile
+
+    def parsed_only(source: str, name: str, mode: str, flags: int = 0, **rest: int) -> object:
+        assert flags & ast.PyCF_ONLY_AST, "a tree is no code"
+        return compile_(source, name, mode, flags, **rest)
+
     with monkeypatch.context() as patch:
-        for name in ("eval", "exec", "compile"):
+        for name in ("eval", "exec"):
             patch.setattr(f"builtins.{name}", refuse)
+        patch.setattr("builtins.compile", parsed_only)
         assert parse("x*sigmoid(1.702*x)")
         with pytest.raises(FormulaError):
             parse("exec(x)")
@@ -247,18 +249,18 @@ _alphabet = st.sampled_from(
 @given(st.one_of(st.text(max_size=600), st.lists(_alphabet, max_size=300).map("".join)))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
-        node = parse(text, NAMES)
+        node = parse(text, names())
     except FormulaError as error:
         assert 0 <= error.position <= len(text)
         assert error.pointer().splitlines()[-1].endswith("^")
     else:
-        assert isinstance(evaluate_float(node, 0.5), float)
+        assert values(node, [0.5]).shape == (1,)
 
 
 def test_a_long_flat_formula_is_no_deep_one() -> None:
     text = "+".join(["x"] * 250)
     assert len(text) < MAX_LENGTH
-    assert evaluate(parse(text, NAMES), 1.0, PythonFloats()) == 250
+    assert evaluate(parse(text, names()), 1.0, PYTHON_FLOATS) == 250
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH])

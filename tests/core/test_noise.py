@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import REGISTRY
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import to_json
 from gelu_tui.core.markdown import markdown_report
@@ -28,6 +27,7 @@ from gelu_tui.core.noise import (
     times,
     times_noise_floor,
 )
+from gelu_tui.core.registry import REGISTRY
 from gelu_tui.core.report import comparison_report
 from gelu_tui.core.restore import read_document, restore
 from tests.core.saved_runs import LOADED, run_comparison, run_document

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.activations import DEFAULT_SET
 from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.core.settings import Settings, SettingsFile, load_settings, settings_path
 from gelu_tui.core.settings_text import EXPLAINED, default_toml, effective_toml
 from gelu_tui.core.settings_writing import save_setting

@@ -10,7 +10,7 @@ from mlx_lm.generate import generate_step
 from mlx_lm.utils import load_tokenizer
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import REGISTRY
+from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.decode import decode, prefill
 from tests.engine import in_process, tiny_models

@@ -14,9 +14,11 @@ import pytest
 from mlx.utils import tree_flatten
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.families import FAMILIES
-from gelu_tui.engine.functions import KERNELS
+from gelu_tui.core.registry import REGISTRY
+from gelu_tui.engine.functions import Function, function_of
 from gelu_tui.engine.sites import SITES, rowwise, sites_of
 from tests.engine import in_process, tiny_models
 
@@ -27,6 +29,10 @@ KINDS = [(family, bits) for family in tiny_models.CONFIGS for bits in (None, 4)]
 def loaded(request: pytest.FixtureRequest, tmp_path: Path):
     family, bits = request.param
     return in_process.load(tiny_models.write(tmp_path, family, bits=bits))
+
+
+def kernel(name: str) -> Function:
+    return function_of(parse_variant(name), "model")
 
 
 def logits(model, rows: int = 1) -> np.ndarray:
@@ -73,7 +79,7 @@ def test_classes_and_globals_of_mlx_lm_are_not_touched(loaded) -> None:
         if isinstance(value, type) and "__call__" in vars(value)
     }
     assert before and calls
-    with rowwise(loaded.model) as functions, functions.use(KERNELS["relu"]):
+    with rowwise(loaded.model) as functions, functions.use(kernel("relu")):
         logits(loaded.model)
         for file, names in before.items():
             assert dict(vars(file)) == names
@@ -84,12 +90,12 @@ def test_two_installed_models_do_not_leak_into_each_other(loaded, tmp_path: Path
     other = in_process.load(tiny_models.write(tmp_path / "other", "gemma3_text", seed=8))
     expected = {}
     for model in (loaded.model, other.model):
-        with rowwise(model) as functions, functions.use(KERNELS["silu"]):
+        with rowwise(model) as functions, functions.use(kernel("silu")):
             expected[id(model)] = logits(model)
     before = logits(other.model)
-    with rowwise(loaded.model) as functions, functions.use(KERNELS["silu"]):
+    with rowwise(loaded.model) as functions, functions.use(kernel("silu")):
         assert np.array_equal(logits(other.model), before)
-        with rowwise(other.model) as more, more.use(KERNELS["silu"]):
+        with rowwise(other.model) as more, more.use(kernel("silu")):
             for model in (loaded.model, other.model):
                 assert np.array_equal(logits(model), expected[id(model)])
 
@@ -99,10 +105,10 @@ def test_each_row_takes_its_own_function_whatever_its_neighbours(loaded) -> None
     alone = {}
     with rowwise(loaded.model) as functions:
         for name in names:
-            with functions.use(KERNELS[name]):
+            with functions.use(kernel(name)):
                 alone[name] = logits(loaded.model)[0]
         for order in (names, names[::-1], ["gelu", "relu", "gelu", "identity"]):
-            with functions.use(*(KERNELS[name] for name in order)):
+            with functions.use(*(kernel(name) for name in order)):
                 together = logits(loaded.model, len(order))
             for row, name in enumerate(order):
                 np.testing.assert_allclose(together[row], alone[name], rtol=0, atol=2e-4)
@@ -111,7 +117,7 @@ def test_each_row_takes_its_own_function_whatever_its_neighbours(loaded) -> None
 
 def test_a_batch_of_another_size_is_refused(loaded) -> None:
     with rowwise(loaded.model) as functions:
-        with functions.use(KERNELS["relu"]), pytest.raises(ValueError, match="2 rows, but 1"):
+        with functions.use(kernel("relu")), pytest.raises(ValueError, match="2 rows, but 1"):
             logits(loaded.model, 2)
         with pytest.raises(ValueError, match="1 rows, but 0"):
             logits(loaded.model)
@@ -119,7 +125,7 @@ def test_a_batch_of_another_size_is_refused(loaded) -> None:
 
 def test_the_native_function_in_place_changes_no_bit(loaded) -> None:
     before = logits(loaded.model)
-    native = KERNELS[loaded.info.native_activation]
+    native = kernel(loaded.info.native_activation)
     with rowwise(loaded.model) as functions, functions.use(native):
         assert np.array_equal(logits(loaded.model), before)
 
@@ -136,7 +142,7 @@ def test_eight_variants_take_the_memory_of_one_and_the_caches(tmp_path: Path) ->
         loaded = in_process.load(tiny_models.write(tmp_path, "large"))
     finally:
         del tiny_models.CONFIGS["large"], tiny_models.MODULES["large"]
-    names = tuple(KERNELS)[:8]
+    names = tuple(REGISTRY)[:8]
     one, eight = (
         in_process.compare(loaded, p.Compare("the sky", names[:rows], max_tokens=8))
         for rows in (1, 8)

@@ -167,7 +167,7 @@ async def matrix(it: Scene) -> None:
 @scene
 async def picker(it: Scene) -> None:
     await it.ran()
-    await it.opened("f2", "mish")
+    await it.opened("f2", "mish", "exact GELU")
 
 
 @scene

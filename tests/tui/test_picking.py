@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.activations import DEFAULT_SET, parse_variant
+from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.picking import SETS, Picking
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -17,9 +16,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.activations import MAX_VARIANTS, FormulaError, Variant, parse_variant
+from gelu_tui.core.activations import MAX_VARIANTS, Variant, parse_variant
 from gelu_tui.core.curve_views import VIEWS, facts
+from gelu_tui.core.curves import Curve, curve
 from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.expressions import FormulaError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.choices import Choices
@@ -30,8 +31,9 @@ from gelu_tui.tui.widgets.formula_field import FormulaField
 
 _CHECK_AFTER_S = 0.04  # a formula is looked at once the typing pauses that long
 
-# A hostile formula takes a second to check: it is done on a thread, and once.
-_checked = lru_cache(maxsize=64)(parse_variant)
+
+def _curve_of(spec: str) -> Curve:
+    return curve(parse_variant(spec))
 
 
 class FunctionList(OptionList):
@@ -66,6 +68,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self._leaving: int | None = None  # the row on which leaving was asked for once
         self._told = 0  # sentences
         self._home = 0  # the row to come back to while the field finds others
+        self._curves: dict[Variant, Curve] = {}  # as far as they are computed
+        self._written: Variant | None = None  # the last usable formula in the field
 
     def compose(self) -> ComposeResult:
         """List and drawing, own formula, what is said about it, keys."""
@@ -158,18 +162,30 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self._draw_rows(index)
         self._say_chosen()
 
+    @work(group="curves", exclusive=True)
+    async def _compute(self, variants: Sequence[Variant]) -> None:
+        """Compute curves on a thread and draw them: a long formula takes a tenth of a second."""
+        for variant in variants:
+            self._curves[variant] = await asyncio.to_thread(curve, variant)
+        if self._is_open():
+            self._draw_rows()
+
     def _draw_rows(self, index: int | None = None) -> None:
-        """Write the list anew, each row as high as there is room for."""
+        """Rebuild the list, each row as high as there is room for."""
+        rows = [row.variant for row in self.picking.rows]
+        if missing := [variant for variant in rows if variant not in self._curves]:
+            self._compute(missing)
+        curves = [self._curves.get(variant) for variant in rows]
         functions = self._list
         place = self._index if index is None else min(index, len(self.picking.rows) - 1)
         width, height = functions.scrollable_content_region.size
-        fitting = height // max(1, len(self.picking.rows))
+        fitting = height // max(1, len(rows))
         lines = max(min(3, fitting), 1 if height < 10 else 2)
         dots = terminal_dots(self.app.console.encoding)
         functions.set_options(
             # Blank before there is a layout: keys may come already, and cut-off rows would flash.
-            Option(row_text(self.picking, at, width, lines, dots) if width else "")
-            for at in range(len(self.picking.rows))
+            Option(row_text(self.picking, at, width, lines, dots, curves[at]) if width else "")
+            for at in range(len(rows))
         )
         functions.highlighted = place
         self._show_details(self._shown())
@@ -184,20 +200,18 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     def _shown(self) -> Variant:
         """What the details are about: the formula that is written, else the row."""
-        if self.focused is self._input and "=" in self._input.value:
-            try:
-                return _checked(self._input.value.strip())
-            except GeluError:
-                return self.query_one(CurvePlot).variant or self.picking.rows[self._index].variant
+        if self._written is not None and self.focused is self._input and "=" in self._input.value:
+            return self._written
         return self.picking.rows[self._index].variant
 
     def _show_details(self, variant: Variant) -> None:
         width = self.query_one("#details").content_size.width
         self.query_one("#about", Static).update(about(self.picking, variant, width))
         views = VIEWS[self.view :] + VIEWS[: self.view]
-        self.query_one(CurvePlot).show(variant, views)
-        others = [row.variant for row in self.picking.rows]
-        self.query_one("#facts", Static).update("\n".join(facts(variant, others)))
+        shown = self._curves.get(variant)
+        self.query_one(CurvePlot).show(shown, views)
+        others = [self._curves[r.variant] for r in self.picking.rows if r.variant in self._curves]
+        self.query_one("#facts", Static).update("\n".join(facts(shown, others)) if shown else "")
 
     # --- the field ----------------------------------------------------------------------------
 
@@ -214,32 +228,36 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     @work(group="check", exclusive=True)
     async def _check(self, text: str) -> None:
-        """Say what is known of the text in the field, and draw it."""
-        if not text.strip():
-            self._say_chosen()
-            return
+        """Show what is known of the text in the field; it is checked and computed on a thread."""
         if "=" not in text:
-            self._find(text)
+            self._written = None
+            if text.strip():
+                self._find(text)
+            else:
+                self._say_chosen()
             return
         self._list.highlighted = self._home
         told = self._told
         await asyncio.sleep(_CHECK_AFTER_S)
         try:
-            variant = await asyncio.to_thread(_checked, text.strip())
+            written = await asyncio.to_thread(_curve_of, text.strip())
         except GeluError as error:
             if self._still_asks(text, told):
                 self._say_error(error)
         else:
             if self._still_asks(text, told):
+                self._written = variant = written.variant
+                self._curves[variant] = written
                 self._show_details(self._shown())
                 self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
     def _still_asks(self, text: str, told: int) -> bool:
-        """Not once the formula is taken over or something else was said; nor once the screen is
-        left, for then its widgets go one by one, before its workers are stopped.
-        """
-        is_open = self in self.app.screen_stack
-        return is_open and self._told == told and self._input.value == text
+        """Whether the formula is still in the field, and nothing else was shown since."""
+        return self._is_open() and self._told == told and self._input.value == text
+
+    def _is_open(self) -> bool:
+        """Not once the screen is left: its widgets go one by one, before its workers stop."""
+        return self.app.is_running and self in self.app.screen_stack
 
     def _find(self, text: str) -> None:
         index = self.picking.find(text)
@@ -251,21 +269,21 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self._say(f"{name}: Enter goes to it. Your own is NAME=EXPRESSION.")
 
     @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        if not event.value.strip():
-            self.action_done()
-        elif self._take_formula():
+    async def _submitted(self) -> None:
+        if not self._input.value.strip():
+            await self.action_done()
+        elif await self._take_formula():
             self._list.focus()
 
-    def _take_formula(self) -> bool:
-        """Take over what stands in the field; False, and said why, if that cannot be."""
+    async def _take_formula(self) -> bool:
+        """Take over what is in the field; False, with the reason shown, if that cannot be."""
         text = self._input.value.strip()
         try:
-            if "=" in text:
-                index = self.picking.add(_checked(text))
+            found = None if "=" in text else self.picking.find(text)
+            if found is None:
+                index = self.picking.add(await asyncio.to_thread(parse_variant, text))
             else:
-                found = self.picking.find(text)
-                index = self.picking.add(parse_variant(text)) if found is None else found
+                index = found
         except GeluError as error:
             self._say_error(error)
             return False
@@ -284,9 +302,9 @@ class ActivationsScreen(ModalScreen[Choices | None]):
     # --- the end ------------------------------------------------------------------------------
 
     @on(OptionList.OptionSelected)
-    def action_done(self) -> None:
+    async def action_done(self) -> None:
         """Take the choices if they can be run, with the formula in the field if there is one."""
-        if "=" in self._input.value and not self._take_formula():
+        if "=" in self._input.value and not await self._take_formula():
             self._input.focus()
             return
         try:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from gelu_tui.core.activations import Variant
 from gelu_tui.core.curve_views import CURVE, EXACT_ROLE, View, draw
+from gelu_tui.core.curves import Curve
 from gelu_tui.core.plot import AXIS, LABEL, MARK, Dots, Run, dots_for
 
 STYLES = {
@@ -40,18 +40,18 @@ class CurvePlot(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.variant: Variant | None = None
+        self.curve: Curve | None = None
         self.views: Sequence[View] = ()
 
-    def show(self, variant: Variant, views: Sequence[View]) -> None:
-        """Draw `views` of `variant`, the first in any case."""
-        if (variant, views) != (self.variant, self.views):
-            self.variant, self.views = variant, views
+    def show(self, curve: Curve | None, views: Sequence[View]) -> None:
+        """Draw `views` of `curve`, the first in any case; nothing while it is not known."""
+        if curve is not self.curve or views != self.views:
+            self.curve, self.views = curve, views
             self.refresh()
 
     def render(self) -> Content:
         """The drawing."""
-        if self.variant is None:
+        if self.curve is None:
             return Content("")
         width, height = self.content_size
         dots = terminal_dots(self.app.console.encoding)
@@ -59,9 +59,6 @@ class CurvePlot(Widget):
         rows = [
             styled(row)
             for view in self.views[:count]
-            for row in draw(self.variant, view, width, height // count, dots)
+            for row in draw(self.curve, view, width, height // count, dots)
         ]
         return Content("\n").join(rows)
-
-
-__all__ = ["CurvePlot", "styled", "terminal_dots"]
