@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gelu_tui import client
-from gelu_tui.client import DEFAULT_COMMAND, EngineClient, EngineDied
+from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 
@@ -21,6 +21,12 @@ ODD = str(Path(__file__).with_name("odd_engine.py"))
 
 def odd(what: str) -> EngineClient:
     return EngineClient([sys.executable, ODD, what])
+
+
+def process_of(engine: EngineClient) -> asyncio.subprocess.Process:
+    assert isinstance(engine._transport, ChildProcess)
+    assert engine._transport._process is not None
+    return engine._transport._process
 
 
 def alive(pid: int) -> bool:
@@ -74,7 +80,7 @@ async def test_commands_go_and_events_come_until_close() -> None:
         events = engine.events()
         progress = await anext(events)
         assert isinstance(progress, p.Progress)
-        assert p.decode_command(progress.label.encode()) == p.Load("a\u2028b 空")
+        assert p.decode_command(progress.label.encode()) == p.Load("a\u2028b 空", id=1)
         pid = engine.hello.pid
         waiting = asyncio.create_task(anext(events, None))
         await asyncio.sleep(0.05)
@@ -137,7 +143,8 @@ async def test_talk_on_stderr_neither_blocks_nor_piles_up() -> None:
     engine = odd("talks_on_stderr")
     async with engine:
         assert isinstance(await asyncio.wait_for(anext(engine.events()), 60), p.Progress)
-    assert sum(map(len, engine._stderr_lines)) <= 5 * 200
+    assert isinstance(engine._transport, ChildProcess)
+    assert sum(map(len, engine._transport._stderr_lines)) <= 5 * 200
 
 
 # --- the handshake --------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ async def test_a_command_that_cannot_be_started(command: str | list[str]) -> Non
 async def test_another_version() -> None:
     error = await refused(odd("wrong_version"))
     assert error.info.kind == "protocol"
-    assert "version 99, this app 1" in error.info.message
+    assert f"version 99, this app {p.PROTOCOL_VERSION}" in error.info.message
 
 
 @pytest.mark.parametrize("what", ["no_hello", "garbage_first"])
@@ -191,11 +198,10 @@ async def test_a_start_that_is_cancelled_leaves_no_process() -> None:
     while not engine.running:
         assert not starting.done()
         await asyncio.sleep(0.01)
-    assert engine._process is not None
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert await gone(engine._process.pid)
+    assert await gone(process_of(engine).pid)
 
 
 # --- the end --------------------------------------------------------------------------------------
@@ -250,8 +256,7 @@ async def test_a_closed_output_is_a_death_too() -> None:
 
 async def test_sending_to_a_dead_engine() -> None:
     async with odd("dies_quietly") as engine:
-        assert engine._process is not None
-        await engine._process.wait()
+        await process_of(engine).wait()
         with pytest.raises(EngineDied, match="exit code 7"):
             for _ in range(5):
                 await engine.send(p.Compare("x" * 100_000, ("gelu",)))
@@ -311,8 +316,7 @@ async def test_a_polite_engine_is_not_killed() -> None:
     engine = odd("echo")
     await engine.start()
     await engine.close()
-    assert engine._process is not None
-    assert engine._process.returncode == 0
+    assert process_of(engine).returncode == 0
 
 
 async def test_the_engine_does_not_get_the_apps_ctrl_c() -> None:

@@ -20,7 +20,7 @@ def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
 
-async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.AnyEvent:
+async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.Event:
     """The event with which the fetch ends; progress is put into `seen`."""
     async for event in engine.events():
         if not isinstance(event, p.Progress):
