@@ -190,9 +190,10 @@ async def alone(
 class Driven(Driver[GeluApp]):
     """The app with fake engines."""
 
-    def __init__(self, app: GeluApp, pilot: Pilot[Any], engines: FakeEngines) -> None:
-        super().__init__(app, pilot)
-        self.engines = engines
+    @property
+    def engines(self) -> FakeEngines:
+        assert isinstance(self.app.options.engine_command, FakeEngines)
+        return self.app.options.engine_command
 
     @property
     def phase(self) -> Phase:
@@ -223,9 +224,8 @@ async def driven(
     **options: Any,
 ) -> AsyncIterator[Driven]:
     """The app with a fake engine; `options` are those of `AppOptions`."""
-    engines = FakeEngines(scenario, step_s)
     settings: dict[str, Any] = {
-        "engine_command": engines,
+        "engine_command": FakeEngines(scenario, step_s),
         "activations": FIVE,
         "max_tokens": 40,
         "theme": "textual-dark",
@@ -233,7 +233,7 @@ async def driven(
     }
     app = GeluApp(AppOptions(**settings))
     async with app.run_test(size=size) as pilot:
-        yield Driven(app, pilot, engines)
+        yield Driven(app, pilot)
 
 
 @asynccontextmanager

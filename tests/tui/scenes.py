@@ -33,7 +33,6 @@ from gelu_tui.tui.screens.fed_text import FedTextScreen
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from tests.core.saved_runs import run_document
-from tests.fake_engine import FakeEngines
 from tests.tui import made_up_run as made_up
 from tests.tui.driving import Driven
 
@@ -246,7 +245,7 @@ async def staged(
     app = GeluApp(AppOptions(**options))
     app.history = saved_runs(folder / "history.sqlite") if name in ("history", "prompts") else None
     async with app.run_test(size=size) as pilot:
-        it = Scene(app, pilot, FakeEngines())
+        it = Scene(app, pilot)
         await it.until(lambda: app.compare.is_mounted and app._driver is not None, "the screen")
         await SCENES[name](it)
         yield it

@@ -113,7 +113,7 @@ async def still(
     """The app that opens with a comparison of these streams; the first is the reference."""
     saved = texts if isinstance(texts, ComparisonDocument) else run_document(texts=texts)
     async with driven(size=size, saved=saved, **options) as it:
-        made = Still(it.app, it.pilot, it.engines)
+        made = Still(it.app, it.pilot)
 
         def shown() -> bool:
             panes = made.panes if made.app.compare.shown is not None else []
