@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gelu_tui import client
 from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from tests.fake_engine import FakeEngine, InMemory, forever
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
 
@@ -145,6 +151,67 @@ async def test_talk_on_stderr_neither_blocks_nor_piles_up() -> None:
         assert isinstance(await asyncio.wait_for(anext(engine.events()), 60), p.Progress)
     assert isinstance(engine._transport, ChildProcess)
     assert sum(map(len, engine._transport._stderr_lines)) <= 5 * 200
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+ERROR = ErrorInfo("internal", "It failed.", "")
+LOADED = p.Loaded(
+    p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx"),
+    "/models/demo", "cpu", None, {}, 0.1, 32768, False, 1,
+)  # fmt: skip
+
+
+class Scripted(FakeEngine):
+    """Writes these events once it has been asked for something."""
+
+    def __init__(self, *events: p.Event) -> None:
+        super().__init__()
+        self.script = events
+
+    async def serve(self, write: Callable[[bytes], object]) -> None:
+        write(p.encode(p.Hello(p.PROTOCOL_VERSION, {}, 1, "engine.log")))
+        await self.commands.get()
+        for event in self.script:
+            write(p.encode(event))
+        await forever()
+
+
+async def answers(*events: p.Event) -> list[p.Event]:
+    """What `ask` yields of these events, for a load with id 1 and a fetch with id 2."""
+    async with EngineClient(lambda: InMemory(Scripted(*events))) as engine:
+        async with asyncio.timeout(30):
+            return [event async for event in engine.ask(p.Load("demo"), p.Fetch("x"))]
+
+
+async def test_answers_are_those_of_the_commands_up_to_the_last() -> None:
+    mine = [msgspec.structs.replace(LOADED, id=1), p.Fetched("x", "/x", id=2)]
+    assert await answers(*mine, p.Cancelled("fetch", id=2)) == mine
+
+
+async def test_a_late_answer_to_another_command_is_not_taken_for_ones_own() -> None:
+    late = [
+        p.Failed(ERROR, "fetch", id=9),
+        p.Cancelled("fetch", id=9),
+        p.Fetched("old", "/old", id=9),
+    ]
+    fetched = p.Fetched("x", "/x", id=2)
+    assert await answers(*late, fetched) == [fetched]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_command_that_fails_or_is_cancelled_ends_the_answers(number: int) -> None:
+    for end in (p.Failed(ERROR, "x", id=number), p.Cancelled("x", id=number)):
+        assert await answers(end, p.Fetched("x", "/x", id=2)) == [end]
+
+
+async def test_a_failure_that_belongs_to_no_command_ends_the_answers_too() -> None:
+    assert await answers(p.Failed(ERROR)) == [p.Failed(ERROR)]
+
+
+async def test_every_command_has_an_id_of_its_own() -> None:
+    async with EngineClient(lambda: InMemory(FakeEngine())) as engine:
+        assert [await engine.send(p.Fetch("x")), await engine.send(p.Cancel())] == [1, 2]
 
 
 # --- the handshake --------------------------------------------------------------------------------
@@ -327,3 +394,28 @@ async def test_the_engine_does_not_get_the_apps_ctrl_c() -> None:
         os.kill(engine.hello.pid, signal.SIGTERM)
         with pytest.raises(EngineDied, match="SIGTERM"):
             await anext(engine.events())
+
+
+def test_a_close_that_is_cut_short_leaves_nothing_to_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: complaints.append(error.exc_value))
+
+    async def leave() -> None:
+        engine = odd("stubborn")
+        await engine.start()
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid"):  # it holds the transport until the end
+            thread.join()
+    gc.collect()
+    assert complaints == []

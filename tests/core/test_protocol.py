@@ -88,6 +88,20 @@ def test_events_cross(event: p.Event) -> None:
     assert p.decode_event(line) == event
 
 
+def test_ids_cross_and_may_be_missing() -> None:
+    assert p.decode_command(p.encode(p.Fetch("demo", id=7))).id == 7
+    assert p.decode_event(p.encode(p.Cancelled("fetch", id=7))).id == 7
+    assert p.decode_command(b'{"command":"load","model":"demo"}').id == 0
+    assert p.decode_event(b'{"event":"cancelled","command":"load"}').id == 0
+    with pytest.raises(p.ProtocolError):
+        p.decode_event(b'{"event":"cancelled","command":"load","id":"7"}')
+
+
+def test_every_message_can_be_imported_from_the_package() -> None:
+    for message in (*p.Command.__subclasses__(), *p.Event.__subclasses__()):
+        assert getattr(p, message.__name__) is message
+
+
 def test_every_message_is_tried_here() -> None:
     assert {type(c) for c in COMMANDS} == set(p.Command.__subclasses__())
     assert {type(e) for e in EVENTS} == set(p.Event.__subclasses__())

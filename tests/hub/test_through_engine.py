@@ -41,7 +41,7 @@ async def test_the_engine_loads_cancels_and_loads_again(hub: FakeHub, tmp_path: 
             if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
                 break  # some of the weights are here
         await engine.send(p.Cancel())
-        assert await outcome(engine, []) == p.Cancelled("load")
+        assert await outcome(engine, []) == p.Cancelled("load", id=1)
         hub.bytes_per_second = 0
         seen: list[p.Event] = []
         await engine.send(p.Load(REPO))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gelu_tui.core import protocol as p
@@ -86,6 +87,20 @@ async def test_a_failure_is_told_and_an_answer_replaces_it() -> None:
         await it.until_shown("✗ The template ␛ fails. Use raw.")
         screen.answer(fed("Why?"))
         await it.until_shown("<bos>Why?")
+
+
+async def test_answers_to_other_questions_are_not_shown() -> None:
+    screen = FedTextScreen(question=7)
+    error = ErrorInfo("chat_template", "The template fails.", "Use raw.")
+    async with alone(screen) as it:
+        for other in (fed("Older?"), p.Failed(error, "render_prompt"), p.Cancelled("render")):
+            screen.answer(msgspec.structs.replace(other, id=6))
+        await it.settle()
+        assert "The engine is asked." in it.flat()
+        screen.answer(p.Failed(error, "render_prompt", id=7))
+        await it.until_shown("✗ The template fails. Use raw.")
+        screen.answer(msgspec.structs.replace(fed("Mine?"), id=7))
+        await it.until_shown("<bos>Mine?")
 
 
 async def test_what_comes_before_the_screen_is_there_is_shown_too() -> None:
