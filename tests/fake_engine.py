@@ -1,4 +1,6 @@
-"""A stand-in for the engine, run as a child process: the real protocol, made-up tokens.
+"""A stand-in for the engine: the real protocol, made-up tokens.
+
+As a transport in the event loop of the app, `InMemory(FakeEngine("five"))`; as a child process,
 
     python tests/fake_engine.py --scenario five
 
@@ -9,16 +11,17 @@ differs; the commands, the handshake, the cancel and the end of stdin behave as 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
-import queue
 import re
 import signal
 import sys
 import threading
-import time
+from collections.abc import Callable
 
 import msgspec
 
+from gelu_tui import client
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.controls import with_control
@@ -91,61 +94,67 @@ class CancelSeen(Exception):
     """The app asked to stop."""
 
 
-class FakeEngine:
-    """Reads commands on a thread, answers on stdout."""
+class Died(Exception):
+    """The engine kills itself; the argument is what it writes to stderr before."""
 
-    def __init__(self, scenario: str, step_s: float) -> None:
+
+class FakeEngine:
+    """Takes lines of the app and writes its own."""
+
+    def __init__(self, scenario: str = "five", step_s: float = 0.005) -> None:
         self.scenario = scenario
         self.step_s = step_s
-        self.commands: queue.Queue[p.AnyCommand] = queue.Queue()
-        self.cancelled = threading.Event()
+        self.commands: asyncio.Queue[p.Command] = asyncio.Queue()
+        self.cancelled = asyncio.Event()
+        self.answered = 0  # the id of the command that is being answered
         self.loads = 0
         self.ended: set[int] = set()
         self.forks: list[p.ForkFound] = []
         self.max_tokens = 0
 
-    def emit(self, event: p.AnyEvent) -> None:
-        sys.stdout.buffer.write(p.encode(event))
-        sys.stdout.buffer.flush()
+    def emit(self, event: p.Event) -> None:
+        self.write(p.encode(msgspec.structs.replace(event, id=self.answered)))
 
-    def read_commands(self) -> None:
-        for line in sys.stdin.buffer:
-            command = p.decode_command(line)
-            if isinstance(command, p.Shutdown):
-                break
-            if isinstance(command, p.Cancel):
-                if self.scenario != "hangs":
-                    self.cancelled.set()
-            else:
-                self.commands.put(command)
-        os._exit(0)
+    def take(self, line: bytes) -> None:
+        """Take one line of the app's."""
+        command = p.decode_command(line)
+        if not isinstance(command, p.Cancel):
+            self.commands.put_nowait(command)
+        elif self.scenario != "hangs":
+            self.cancelled.set()
 
-    def sleep(self, seconds: float) -> None:
-        if self.cancelled.wait(seconds):
-            raise CancelSeen
+    async def sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.cancelled.wait()
+        except TimeoutError:
+            return
+        raise CancelSeen
 
-    def serve(self) -> None:
+    async def serve(self, write: Callable[[bytes], object]) -> None:
+        """Write events until it is cancelled. Raises `Died` where the scenario has it so."""
+        self.write = write
         if self.scenario == "silent":
-            time.sleep(3600)
+            await forever()
         version = 999 if self.scenario == "old_protocol" else p.PROTOCOL_VERSION
         self.emit(p.Hello(version, {"fake": "1"}, os.getpid(), "engine.log"))
-        threading.Thread(target=self.read_commands, daemon=True).start()
         while True:
-            command = self.commands.get()
+            command = await self.commands.get()
             self.cancelled.clear()
+            self.answered = command.id
             match command:
                 case p.Load():
-                    self.load(command)
+                    await self.load(command)
                 case p.Fetch():
-                    self.fetch(command)
+                    await self.fetch(command)
                 case p.Compare():
-                    self.compare(command)
+                    await self.compare(command)
                 case p.RenderPrompt():
                     self.emit(rendered(command))
                 case _:
                     self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
 
-    def load(self, command: p.Load) -> None:
+    async def load(self, command: p.Load) -> None:
         self.loads += 1
         if self.scenario == "load_error" and self.loads == 1:
             self.emit(
@@ -172,7 +181,7 @@ class FakeEngine:
                             12_500_000.0,
                         )
                     )
-                    self.sleep(self.step_s)
+                    await self.sleep(self.step_s)
         except CancelSeen:
             self.emit(p.Cancelled("load"))
             return
@@ -192,7 +201,7 @@ class FakeEngine:
         )
         self.emit(loaded)
 
-    def fetch(self, command: p.Fetch) -> None:
+    async def fetch(self, command: p.Fetch) -> None:
         """What becomes of a fetch is in the model's name: google/…, nobody/…, dies/…."""
         owner = command.model.split("/")[0]
         try:
@@ -200,18 +209,18 @@ class FakeEngine:
                 file = "model.safetensors (2 of 5 files)"
                 done, total = part * 6_075_000, 243_000_000
                 self.emit(p.Progress("download", file, done, total, "bytes", 12_500_000.0))
-                self.sleep(self.step_s)
+                await self.sleep(self.step_s)
                 if owner in FETCH_ERRORS:
                     self.emit(p.Failed(FETCH_ERRORS[owner], "fetch"))
                     return
                 if owner == "dies":
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    raise Died
         except CancelSeen:
             self.emit(p.Cancelled("fetch"))
             return
         self.emit(p.Fetched(command.model, f"/models/{command.model}"))
 
-    def compare(self, command: p.Compare) -> None:
+    async def compare(self, command: p.Compare) -> None:
         if self.scenario == "compare_error":
             self.emit(
                 p.Failed(
@@ -253,7 +262,7 @@ class FakeEngine:
         for stream in range(len(texts)):
             self.emit(p.Prefilled(stream, 0.01, 200.0))
         try:
-            self.decode(texts, reference)
+            await self.decode(texts, reference)
         except CancelSeen:
             for stream in range(len(texts)):
                 if stream not in self.ended:
@@ -264,15 +273,15 @@ class FakeEngine:
             self.emit(replayed(found))
         self.finish("completed", len(texts))
 
-    def decode(self, texts: list[list[str]], reference: int) -> None:
+    async def decode(self, texts: list[list[str]], reference: int) -> None:
         ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
         forked: set[int] = set()
         self.ended.clear()
         self.forks.clear()
         kl = 0.0 if self.scenario == "no_kl" else 0.001
         for step in range(max(map(len, texts))):
-            self.sleep(self.step_s)
-            self.misbehave(step)
+            await self.sleep(self.step_s)
+            await self.misbehave(step)
             seconds = (step + 1) * max(self.step_s, 0.001)
             self.emit(
                 p.Step(
@@ -303,19 +312,16 @@ class FakeEngine:
                     ended: p.FinishReason = "length" if len(stream) == self.max_tokens else "stop"
                     self.emit(p.StreamFinished(i, "failed" if failed else ended, error=error))
 
-    def misbehave(self, step: int) -> None:
+    async def misbehave(self, step: int) -> None:
         if step != 6:
             return
         match self.scenario:
             case "dies":
-                print("libc++abi: terminating: out of memory", file=sys.stderr, flush=True)
-                os.kill(os.getpid(), signal.SIGKILL)
+                raise Died("libc++abi: terminating: out of memory")
             case "garbage":
-                sys.stdout.buffer.write(b"Traceback \x1b[31m(most recent call last):\n")
-                sys.stdout.buffer.flush()
+                self.write(b"Traceback \x1b[31m(most recent call last):\n")
             case "hangs":
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                time.sleep(3600)
+                await forever()
             case "bad_stream":
                 self.emit(p.Step(step, 1.0, (p.StreamStep(99, 1, "x", None, None, None, 1.0),)))
 
@@ -370,12 +376,105 @@ def replayed(found: p.ForkFound) -> p.ForkReplayed:
     return p.ForkReplayed(found.stream, verdict, replay=again)
 
 
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+class InMemory:
+    """The transport of a fake engine that runs in the app's own event loop."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self._events = asyncio.StreamReader(limit=client._LINE_LIMIT)
+        self._task: asyncio.Task[None] | None = None
+        self._code: int | None = None
+        self._last_words = ""
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._engine.serve(self._events.feed_data)
+        except Died as died:
+            self._code, self._last_words = -signal.SIGKILL, str(died)
+        finally:
+            self._events.feed_eof()
+
+    async def write(self, line: bytes) -> None:
+        if not self.running:
+            raise BrokenPipeError
+        self._engine.take(line)
+
+    async def read(self) -> bytes:
+        return await self._events.readline()
+
+    async def exit_status(self) -> tuple[int | None, str]:
+        return self._code, self._last_words
+
+    async def close(self) -> None:
+        self.kill()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def kill(self, code: int = -signal.SIGKILL) -> None:
+        """End it, as by a signal from outside."""
+        if self._task is not None and not self._task.done():
+            self._code = code
+            self._task.cancel()
+            self._events.feed_eof()  # the task may never have begun
+
+
+class FakeEngines:
+    """What the app starts its engines with; keeps all that were started."""
+
+    def __init__(self, scenario: str = "five", step_s: float = 0.005) -> None:
+        self.scenario = scenario  # of the next one
+        self.step_s = step_s
+        self.started: list[InMemory] = []
+
+    def __call__(self) -> InMemory:
+        self.started.append(InMemory(FakeEngine(self.scenario, self.step_s)))
+        return self.started[-1]
+
+
+def write_to_stdout(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+async def serve_in_process(engine: FakeEngine) -> None:
+    """Be an engine process: the end of stdin, or a shutdown, ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            if isinstance(p.decode_command(line), p.Shutdown):
+                break
+            loop.call_soon_threadsafe(engine.take, line)
+        os._exit(0)
+
+    if engine.scenario == "hangs":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if engine.scenario != "silent":
+        threading.Thread(target=read, daemon=True).start()
+    try:
+        await engine.serve(write_to_stdout)
+    except Died as died:
+        print(died, file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", choices=SCENARIOS, default="five")
     parser.add_argument("--step-s", type=float, default=0.005)
     arguments = parser.parse_args()
-    FakeEngine(arguments.scenario, arguments.step_s).serve()
+    asyncio.run(serve_in_process(FakeEngine(arguments.scenario, arguments.step_s)))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ python -m tests.steady_engine --rate 60 --burst 30000 --stamped
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 
 from gelu_tui.core import protocol as p
 from tests import steady_text
-from tests.fake_engine import FakeEngine, fork
+from tests.fake_engine import FakeEngine, fork, serve_in_process
 
 
 class SteadyEngine(FakeEngine):
@@ -21,7 +22,7 @@ class SteadyEngine(FakeEngine):
         self.burst = burst
         self.stamped = stamped
 
-    def decode(self, texts: list[list[str]], reference: int) -> None:
+    async def decode(self, texts: list[list[str]], reference: int) -> None:
         count = len(texts)
         sources = [steady_text.tokens(i, reference, stamped=self.stamped) for i in range(count)]
         forked = {reference}
@@ -32,7 +33,7 @@ class SteadyEngine(FakeEngine):
                 due = time.monotonic()
             if step >= self.burst:
                 due += self.step_s
-                self.sleep(max(0.0, due - time.monotonic()))
+                await self.sleep(max(0.0, due - time.monotonic()))
             tokens = [next(source) for source in sources]
             elapsed_s = time.monotonic() - began
             self.emit(
@@ -61,7 +62,8 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=0, help="steps that come at once, first")
     parser.add_argument("--stamped", action="store_true", help="write the time into the texts")
     arguments = parser.parse_args()
-    SteadyEngine(arguments.rate, arguments.burst, stamped=arguments.stamped).serve()
+    engine = SteadyEngine(arguments.rate, arguments.burst, stamped=arguments.stamped)
+    asyncio.run(serve_in_process(engine))
 
 
 if __name__ == "__main__":

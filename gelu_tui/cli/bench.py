@@ -15,8 +15,7 @@ import time
 from pathlib import Path
 
 from gelu_tui.cli import options as o
-from gelu_tui.cli.progress import ProgressLine
-from gelu_tui.client import EngineClient
+from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.document import BENCH_SCHEMA, BenchDocument, StartUp
 from gelu_tui.core.errors import GeluError
@@ -38,11 +37,23 @@ def run_bench(
     """Measure and print; returns the exit code. Raises `GeluError`."""
     check_prompt(prompt)
     load, bench = p.Load(model, dtype), p.Bench(prompt, tokens, rounds)
+    engine = Conversation(engine_command, lambda: False)
+    reports: list[p.BenchReport] = []
+
+    def take(event: p.Event) -> None:
+        if isinstance(event, p.BenchReport):
+            reports.append(event)
+
+    asyncio.run(engine.hold(take, load, bench))
+    loaded = engine.loaded
+    if engine.error is not None:
+        o.complain(engine.error)
+    if loaded is None or not reports:
+        return engine.exit_code or o.FAILED
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             # As an exception, so that the processes started here end too.
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-    loaded, report = asyncio.run(_measure(load, bench, engine_command))
     # Another machine's or another dtype's start-up has no plain script to stand beside it.
     comparable = start_up and engine_command is None and dtype is None
     whole = BenchDocument(
@@ -51,7 +62,7 @@ def run_bench(
         versions=loaded.versions,
         model=loaded.model,
         start_up=_start_up(model, loaded.folder, prompt, rounds) if comparable else None,
-        report=report,
+        report=reports[0],
     )
     if output_format == "json":
         o.print_json(whole, indent=2)
@@ -61,28 +72,6 @@ def run_bench(
 
         print_report(bench_report(whole), color)
     return o.DONE
-
-
-async def _measure(
-    load: p.Load, bench: p.Bench, engine_command: str | None
-) -> tuple[p.Loaded, p.BenchReport]:
-    progress = ProgressLine()
-    loaded: p.Loaded | None = None
-    async with EngineClient(engine_command) as client:
-        await client.send(load)
-        await client.send(bench)
-        async for event in client.events():
-            progress.show(event, None)
-            match event:
-                case p.Loaded():
-                    loaded = event
-                case p.Failed():
-                    progress.clear()
-                    raise GeluError(event.error.kind, event.error.message, event.error.hint)
-                case p.BenchReport() if loaded is not None:
-                    progress.clear()
-                    return loaded, event
-    raise GeluError("bench", "The engine ended without a report.", "See the engine log.")
 
 
 def _machine(loaded: p.Loaded) -> tuple[str, ...]:

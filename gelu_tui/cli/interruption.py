@@ -17,9 +17,7 @@ _CANCEL_GRACE_S = 5.0
 class Interruption:
     """What came; `worth_a_cancel` says whether there is something to wait for."""
 
-    def __init__(
-        self, client: EngineClient, worth_a_cancel: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, client: EngineClient, worth_a_cancel: Callable[[], bool]) -> None:
         self._client = client
         self._worth_a_cancel = worth_a_cancel
         self.signal: int | None = None

@@ -30,15 +30,14 @@ def print_models(folders: tuple[str, ...], output_format: str, color: str) -> No
 
 def fetch_model(model: str, output_format: str, engine_command: str | None) -> int:
     """Fetch a model and print its folder; returns the exit code."""
-    conversation = Conversation(engine_command)
+    engine = Conversation(engine_command, lambda: True)
     fetched: list[p.Fetched] = []
 
-    def take(event: p.AnyEvent) -> bool:
+    def take(event: p.Event) -> None:
         if isinstance(event, p.Fetched):
             fetched.append(event)
-        return bool(fetched)
 
-    asyncio.run(conversation.hold(take, p.Fetch(model)))
+    asyncio.run(engine.hold(take, p.Fetch(model)))
     if fetched:
         model, folder = fetched[0].model, fetched[0].folder
         if output_format == "json":
@@ -48,10 +47,10 @@ def fetch_model(model: str, output_format: str, engine_command: str | None) -> i
         else:
             click.echo(visible_line(folder))
         return o.DONE
-    if conversation.signal is not None:
+    if engine.signal is not None:
         o.complain(_stopped(model))
-        return 128 + conversation.signal
-    o.complain(conversation.error or ErrorInfo("engine_died", "The engine ended without a word."))
+        return engine.exit_code
+    o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without a word."))
     return o.FAILED
 
 

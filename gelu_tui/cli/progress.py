@@ -22,7 +22,7 @@ class ProgressLine:
         self._last = 0.0
         self._shown = False
 
-    def show(self, event: p.AnyEvent, comparison: Comparison | None) -> None:
+    def show(self, event: p.Event, comparison: Comparison | None) -> None:
         """Show how far things are after `event`."""
         now = time.monotonic()
         if not self._terminal or now - self._last < _INTERVAL_S:

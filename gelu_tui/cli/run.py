@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from functools import cached_property
 
 from gelu_tui.cli import options as o
-from gelu_tui.cli.interruption import Interruption
-from gelu_tui.cli.progress import ProgressLine
-from gelu_tui.client import EngineClient
+from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
@@ -72,79 +68,27 @@ class _Runner:
         self._load = load
         self._command = command
         self._jsonl = jsonl
-        self._client = EngineClient(engine_command)
-        self._progress = ProgressLine()
-        self._loaded: p.Loaded | None = None
-        self._comparison: Comparison | None = None
         # Before the first token there is nothing to print, and so nothing to wait for.
-        self._interruption = Interruption(self._client, lambda: self._comparison is not None)
-        self.error: ErrorInfo | None = None
+        self._engine = Conversation(engine_command, lambda: self._engine.comparison is not None)
 
     async def run(self) -> None:
-        """From start to the last event; afterwards `error` says what went wrong, if anything."""
-        with self._interruption.watched():
-            try:
-                await self._client.start()
-                if self._interruption.signal is not None:
-                    return  # it came before there was an engine to kill
-                await self._client.send(self._load)
-                # Sent at once: the engine begins as soon as the model is there.
-                await self._client.send(self._command)
-                async for event in self._events():
-                    self._take(event)
-                    if self._ends(event):
-                        break
-            except GeluError as error:
-                if self._interruption.signal is None:
-                    self.error = error.info
-            finally:
-                self._progress.clear()
-                await self._client.close()
-
-    async def _events(self) -> AsyncIterator[p.AnyEvent]:
-        if self._jsonl and self._client.hello is not None:
-            yield self._client.hello
-        async for event in self._client.events():
-            yield event
-
-    def _take(self, event: p.AnyEvent) -> None:
-        if self._jsonl:
-            o.print_json(event)
-        match event:
-            case p.Loaded():
-                self._loaded = event
-            case p.Started():
-                self._comparison = Comparison.begin(event)
-            case p.Failed():
-                self.error = event.error
-            case p.Finished():
-                self.error = event.error
-        if self._comparison is not None:
-            self._comparison.apply(event)
-        self._progress.show(event, self._comparison)
-
-    @staticmethod
-    def _ends(event: p.AnyEvent) -> bool:
-        return isinstance(event, p.Finished | p.Failed | p.Cancelled)
+        """From start to the last event."""
+        take = o.print_json if self._jsonl else lambda _: None
+        await self._engine.hold(take, self._load, self._command)
 
     # --- results ----------------------------------------------------------------------------------
-
-    def _status(self) -> p.Status:
-        if self._interruption.signal is not None:
-            return "cancelled"
-        return "failed" if self.error is not None else "completed"
 
     @cached_property
     def _document(self) -> ComparisonDocument | None:
         """The whole of it, if the comparison had begun."""
-        if self._comparison is None or self._loaded is None:
+        if self._engine.comparison is None or self._engine.loaded is None:
             return None
         return document(
-            self._comparison,
-            self._loaded,
+            self._engine.comparison,
+            self._engine.loaded,
             self._command.activation_precision,
-            status=self._status(),
-            error=self.error,
+            status=self._engine.status,
+            error=self._engine.error,
         )
 
     def print_document(self) -> None:
@@ -168,18 +112,18 @@ class _Runner:
 
     def print_report(self, color: str) -> None:
         """Streams and a table, if the comparison had begun."""
-        if self._comparison is None or self._loaded is None:
+        if self._engine.comparison is None or self._engine.loaded is None:
             return
         from gelu_tui.cli.console import print_report
         from gelu_tui.core.report import comparison_report
 
-        print_report(comparison_report(self._comparison, self._loaded), color)
+        print_report(comparison_report(self._engine.comparison, self._engine.loaded), color)
 
     def tell(self) -> None:
         """What belongs to no result: errors, and what was not as asked."""
-        if self.error is not None:
-            o.complain(self.error)
-        started = self._comparison.started if self._comparison else None
+        if self._engine.error is not None:
+            o.complain(self._engine.error)
+        started = self._engine.comparison.started if self._engine.comparison else None
         if started is not None and started.max_tokens < self._command.max_tokens:
             o.complain(
                 ErrorInfo(
@@ -191,6 +135,4 @@ class _Runner:
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""
-        if self._interruption.signal is not None:
-            return 128 + self._interruption.signal
-        return o.FAILED if self.error is not None else o.DONE
+        return self._engine.exit_code

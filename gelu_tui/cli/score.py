@@ -10,7 +10,7 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import split_specs
-from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.errors import UsageError
 from gelu_tui.core.prompt_file import TEXT_LIMIT, decode_text, read_text_file
 from gelu_tui.core.requests import score_command
 from gelu_tui.core.score_document import ScoreDocument, ScoreSource
@@ -86,38 +86,28 @@ class _Runner:
 
     def __init__(self, source: ScoreSource, engine_command: str | None) -> None:
         self._source = source
-        self._loaded: p.Loaded | None = None
         self._scoring: Scoring | None = None
         # Before the text is begun there is nothing to print, and so nothing to wait for.
-        self._conversation = Conversation(engine_command, lambda: self._scoring is not None)
+        self._engine = Conversation(engine_command, lambda: self._scoring is not None)
 
     async def run(self, load: p.Load, command: p.Score) -> None:
         """From start to the last event."""
-        await self._conversation.hold(self._take, load, command)
+        await self._engine.hold(self._take, load, command)
 
-    def _take(self, event: p.AnyEvent) -> bool:
-        match event:
-            case p.Loaded():
-                self._loaded = event
-            case p.ScoreStarted():
-                self._scoring = Scoring(event)
+    def _take(self, event: p.Event) -> None:
+        if isinstance(event, p.ScoreStarted):
+            self._scoring = Scoring(event)
         if self._scoring is not None:
             self._scoring.apply(event)
-        return isinstance(event, p.ScoreFinished)
-
-    @property
-    def _error(self) -> ErrorInfo | None:
-        finished = self._scoring.finished if self._scoring else None
-        return self._conversation.error or (finished.error if finished else None)
 
     def _document(self) -> ScoreDocument | None:
         """What is scored, if the text had been begun."""
-        if self._scoring is None or self._loaded is None:
+        if self._scoring is None or self._engine.loaded is None:
             return None
-        status: p.Status = "failed" if self._error is not None else "completed"
-        if self._conversation.signal is not None:
-            status = "cancelled"
-        return self._scoring.document(self._loaded, self._source, status=status, error=self._error)
+        engine = self._engine
+        return self._scoring.document(
+            self._engine.loaded, self._source, status=engine.status, error=engine.error
+        )
 
     def print(self, output_format: str, color: str) -> None:
         """A report or a document on stdout, and what went wrong on stderr."""
@@ -129,11 +119,9 @@ class _Runner:
             from gelu_tui.core.score_report import score_report
 
             print_report(score_report(document), color)
-        if self._error is not None:
-            o.complain(self._error)
+        if self._engine.error is not None:
+            o.complain(self._engine.error)
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""
-        if self._conversation.signal is not None:
-            return 128 + self._conversation.signal
-        return o.FAILED if self._error is not None else o.DONE
+        return self._engine.exit_code

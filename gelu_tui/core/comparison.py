@@ -144,7 +144,7 @@ class Comparison:
         seconds = max(own) if self.started.schedule == "lockstep" else sum(own)
         return self.total_tokens / seconds if seconds > 0 else None
 
-    def apply(self, event: p.AnyEvent) -> None:
+    def apply(self, event: p.Event) -> None:
         """Take one event in; events that are not about a comparison are ignored.
 
         Raises `ProtocolError` for an event about a stream that does not exist.

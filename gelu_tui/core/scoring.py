@@ -61,7 +61,7 @@ class Scoring:
         """How many are scored so far."""
         return len(self._top_probability)
 
-    def apply(self, event: p.AnyEvent) -> None:
+    def apply(self, event: p.Event) -> None:
         """Take an event in; those of other commands do nothing. Raises `ProtocolError`."""
         match event:
             case p.ScoreChunk():

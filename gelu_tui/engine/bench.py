@@ -23,7 +23,8 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.compare import Run, SelfChecks, resolve
-from gelu_tui.engine.decode import Interrupted, prefill
+from gelu_tui.engine.decode import prefill
+from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.mlx_lm_import import complete_tokenizers
 
@@ -45,7 +46,7 @@ Way = Callable[[int], _Sample]
 
 
 def bench(
-    loaded: LoadedModel, command: p.Bench, emit: Callable[[p.AnyEvent], None], cancelled: Cancelled
+    loaded: LoadedModel, command: p.Bench, emit: Callable[[p.Event], None], cancelled: Cancelled
 ) -> p.BenchReport:
     """Measure plain mlx-lm, one variant, and lockstep against raw batched passes.
 
@@ -170,7 +171,7 @@ def _lockstep(
     seconds: list[float] = []
     finished: list[p.Finished] = []
 
-    def sink(event: p.AnyEvent) -> None:
+    def sink(event: p.Event) -> None:
         p.encode(event)
         match event:
             case p.Step():

@@ -20,8 +20,8 @@ from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.choice import Chooser, seeded
-from gelu_tui.engine.decode import Interrupted, decode, prefill
-from gelu_tui.engine.failures import explain
+from gelu_tui.engine.decode import decode, prefill
+from gelu_tui.engine.failures import Interrupted, explain
 from gelu_tui.engine.functions import function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.observer import Emit, Observer, Row

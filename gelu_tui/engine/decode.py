@@ -14,13 +14,10 @@ from mlx_lm.models.cache import make_prompt_cache
 from gelu_tui.core.statistics import Logits
 from gelu_tui.engine import caches
 from gelu_tui.engine.choice import Chooser
+from gelu_tui.engine.failures import Interrupted
 
 # As mlx-lm does it: give freed buffers back now and then, not at every step.
 _CLEAR_CACHE_EVERY = 256
-
-
-class Interrupted(Exception):
-    """A cancel was seen between two chunks."""
 
 
 def prefill(

@@ -12,6 +12,10 @@ log = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("malloc", "allocat", "out of memory", "insufficient memory")
 
 
+class Interrupted(Exception):
+    """A cancel was noticed: what runs ends without a result."""
+
+
 def explain(error: Exception) -> ErrorInfo:
     """Say what happened and what to do; the traceback of anything unknown goes to the log."""
     if isinstance(error, GeluError):

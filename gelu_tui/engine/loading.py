@@ -20,7 +20,8 @@ from gelu_tui.core.checkpoint import (
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.families import Family, family_of
 from gelu_tui.engine import device
-from gelu_tui.engine.locate import Cancelled, LoadCancelled, Report, locate
+from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.locate import Cancelled, Report, locate
 from gelu_tui.engine.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.tokenizer import Tokenizer
 
@@ -51,7 +52,7 @@ def versions() -> dict[str, str]:
 def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> LoadedModel:
     """Find, check and load a model: `demo`, a folder, or a hub id.
 
-    Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `LoadCancelled`.
+    Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `Interrupted`.
     """
     if dtype is not None and dtype not in DTYPES:
         raise GeluError("dtype", f"'{dtype}' is not a dtype.", f"Choose {', '.join(DTYPES)}.")
@@ -63,12 +64,12 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     _refuse_too_large(predicted_bytes(files, target))
     if cancelled():
-        raise LoadCancelled
+        raise Interrupted
     model, config, tokenizer = _load_files(folder, target)
     from gelu_tui.engine.sites import sites_of
 
     if cancelled():
-        raise LoadCancelled
+        raise Interrupted
     info = p.ModelInfo(
         id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
         family=family.name,
@@ -150,6 +151,3 @@ def _context_length(config: dict[str, Any]) -> int:
     inner = config.get("text_config") or {}
     length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
     return int(length) if length else _DEFAULT_CONTEXT
-
-
-__all__ = ["DTYPES", "LoadCancelled", "LoadedModel", "load", "versions"]

@@ -8,17 +8,17 @@ from pathlib import Path
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.families import family_of
+from gelu_tui.engine.failures import Interrupted
 
 Report = Callable[[p.Progress], None]
 Cancelled = Callable[[], bool]
 
 
-class LoadCancelled(Exception):
-    """The user gave up on this load, or on this fetch."""
-
-
 def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
-    """The folder of a model, converted or downloaded if need be."""
+    """The folder of a model, converted or downloaded if need be.
+
+    Raises `GeluError` and `Interrupted`.
+    """
     if spec == "demo":
         return _demo(report, cancelled)
     if not spec:
@@ -44,7 +44,7 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
     try:
         return hub.fetch_model(spec, report, cancelled, check_config=family_of)
     except hub.DownloadCancelled:
-        raise LoadCancelled from None
+        raise Interrupted from None
 
 
 def _demo(report: Report, cancelled: Cancelled) -> Path:
@@ -56,4 +56,4 @@ def _demo(report: Report, cancelled: Cancelled) -> Path:
     try:
         return demo.ensure_demo(progress, cancelled)
     except demo.ConversionCancelled:
-        raise LoadCancelled from None
+        raise Interrupted from None

@@ -19,7 +19,7 @@ from gelu_tui.core.statistics import Distribution, Logits, NotANumber, kl_diverg
 from gelu_tui.engine.describe import candidates, fork_numbers
 from gelu_tui.engine.tokenizer import Detokenizer, Tokenizer
 
-Emit = Callable[[p.AnyEvent], None]
+Emit = Callable[[p.Event], None]
 
 NOT_REPLAYED = "there is no replay of it in float32 so far"
 

@@ -20,9 +20,8 @@ from gelu_tui.core.statistics import Distribution, Logits
 from gelu_tui.core.verdict import verdict
 from gelu_tui.engine import caches
 from gelu_tui.engine.choice import Chooser
-from gelu_tui.engine.decode import Interrupted
 from gelu_tui.engine.describe import candidates, fork_numbers, margin
-from gelu_tui.engine.failures import explain
+from gelu_tui.engine.failures import Interrupted, explain
 from gelu_tui.engine.float32 import in_float32
 from gelu_tui.engine.functions import Function
 from gelu_tui.engine.observer import Emit

@@ -27,13 +27,12 @@ from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine import caches, device
-from gelu_tui.engine.decode import Interrupted
-from gelu_tui.engine.failures import explain
+from gelu_tui.engine.failures import Interrupted, explain
 from gelu_tui.engine.functions import function_of
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.sites import RowFunctions, rowwise
 
-Emit = Callable[[p.AnyEvent], None]
+Emit = Callable[[p.Event], None]
 Cancelled = Callable[[], bool]
 
 USUAL_CONTEXT = 512

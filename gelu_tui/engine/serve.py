@@ -87,7 +87,7 @@ def serve() -> None:
         )
     )
     try:
-        Session(Inbox(stdin, output.emit), output.emit).serve()
+        Session(Inbox(stdin, output.emit)).serve()
     except BaseException:
         logging.getLogger(__name__).exception("the engine ends")
         # Threads of MLX and of the tokenizer may abort an orderly exit.

@@ -9,25 +9,40 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import singledispatchmethod
 from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.failures import explain
+from gelu_tui.engine.failures import Interrupted, explain
 
 if TYPE_CHECKING:
     from gelu_tui.engine.loading import LoadedModel
+
+Emit = Callable[[p.Event], None]
 
 log = logging.getLogger(__name__)
 
 
 class Job:
-    """A command that waits or runs, and whether it was cancelled."""
+    """A command that waits or runs, the way its answers take, and whether it was cancelled."""
 
-    def __init__(self, command: p.AnyCommand) -> None:
+    def __init__(self, command: p.Command, emit: Emit) -> None:
         self.command = command
+        self._emit = emit
         self._cancelled = threading.Event()
         self._replay = threading.Event()
+
+    @property
+    def tag(self) -> str:
+        """The name of the command on the wire."""
+        return str(type(self.command).__struct_config__.tag)
+
+    def emit(self, event: p.Event) -> None:
+        """Emit an answer to the command: `event` with the command's id."""
+        self._emit(msgspec.structs.replace(event, id=self.command.id))
 
     def cancel(self) -> None:
         """Ask the job to stop at its next chance."""
@@ -55,7 +70,7 @@ class Output:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def emit(self, event: p.AnyEvent) -> None:
+    def emit(self, event: p.Event) -> None:
         """Write one event. A reader that is gone ends the process: nobody is left to serve."""
         line = p.encode(event)
         with self._lock:
@@ -72,7 +87,7 @@ class Inbox:
     End of input means that the app is gone: the process ends at once, whatever it is doing.
     """
 
-    def __init__(self, stream: BinaryIO, emit: Callable[[p.AnyEvent], None]) -> None:
+    def __init__(self, stream: BinaryIO, emit: Emit) -> None:
         self._stream = stream
         self._emit = emit
         self._jobs: queue.Queue[Job] = queue.Queue()
@@ -115,7 +130,7 @@ class Inbox:
             case p.Shutdown():
                 os._exit(0)
             case _:
-                job = Job(command)
+                job = Job(command, self._emit)
                 with self._lock:
                     self._pending.append(job)
                 self._jobs.put(job)
@@ -124,9 +139,8 @@ class Inbox:
 class Session:
     """Holds the loaded model and runs jobs."""
 
-    def __init__(self, inbox: Inbox, emit: Callable[[p.AnyEvent], None]) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._emit = emit
         self._loaded: LoadedModel | None = None
         self._load_s = 0.0
         self._self_checks: dict[int, p.SelfCheckReport] = {}
@@ -141,41 +155,30 @@ class Session:
                 self._inbox.done(job)
 
     def _run(self, job: Job) -> None:
-        tag = type(job.command).__struct_config__.tag
-        assert isinstance(tag, str)
-        if job.cancelled():
-            self._emit(p.Cancelled(tag))
-            return
-        log.info("%s", tag)
+        log.info("%s", job.tag)
         try:
-            match job.command:
-                case p.Load():
-                    self._load(job.command, job)
-                case p.Fetch():
-                    self._fetch(job.command, job)
-                case p.Compare():
-                    self._compare(job.command, job)
-                case p.RenderPrompt():
-                    self._render_prompt(job.command)
-                case p.Bench():
-                    self._bench(job.command, job)
-                case p.Score():
-                    self._score(job.command, job)
+            if job.cancelled():
+                raise Interrupted
+            self._answer(job.command, job)
+        except Interrupted:
+            job.emit(p.Cancelled(job.tag))
         except Exception as error:  # the engine outlives whatever a command runs into
-            self._emit(p.Failed(explain(error), tag))
+            job.emit(p.Failed(explain(error), job.tag))
 
+    @singledispatchmethod
+    def _answer(self, command: p.Command, job: Job) -> None:
+        """Answer one command. The annotation of `command` selects the method that does it."""
+        raise NotImplementedError(job.tag)
+
+    @_answer.register
     def _load(self, command: p.Load, job: Job) -> None:
         from gelu_tui.engine import device, loading
 
         began = time.perf_counter()
         self._unload()
-        try:
-            loaded = loading.load(command.model, command.dtype, self._emit, job.cancelled)
-        except loading.LoadCancelled:
-            self._emit(p.Cancelled("load"))
-            return
+        loaded = loading.load(command.model, command.dtype, job.emit, job.cancelled)
         self._loaded, self._load_s = loaded, time.perf_counter() - began
-        self._emit(
+        job.emit(
             p.Loaded(
                 model=loaded.info,
                 folder=str(loaded.folder),
@@ -189,16 +192,6 @@ class Session:
             )
         )
 
-    def _fetch(self, command: p.Fetch, job: Job) -> None:
-        from gelu_tui.engine.locate import LoadCancelled, locate
-
-        try:
-            folder = locate(command.model, self._emit, job.cancelled)
-        except LoadCancelled:
-            self._emit(p.Cancelled("fetch"))
-            return
-        self._emit(p.Fetched(command.model, str(folder)))
-
     def _unload(self) -> None:
         """The old weights go before the new ones come, and not only to MLX's cache."""
         if self._loaded is not None:
@@ -208,33 +201,40 @@ class Session:
             mx.clear_cache()
         self._self_checks = {}
 
+    @_answer.register
+    def _fetch(self, command: p.Fetch, job: Job) -> None:
+        from gelu_tui.engine.locate import locate
+
+        folder = locate(command.model, job.emit, job.cancelled)
+        job.emit(p.Fetched(command.model, str(folder)))
+
+    @_answer.register
     def _compare(self, command: p.Compare, job: Job) -> None:
         from gelu_tui.engine.compare import Run, resolve
 
         loaded = self._require_model()
         request = resolve(loaded, command)
-        run = Run(loaded, request, self._emit, job.cancelled, self._load_s, job.replay_asked)
+        run = Run(loaded, request, job.emit, job.cancelled, self._load_s, job.replay_asked)
         run.run(self._self_checks)
 
-    def _render_prompt(self, command: p.RenderPrompt) -> None:
+    @_answer.register
+    def _render_prompt(self, command: p.RenderPrompt, job: Job) -> None:
         from gelu_tui.engine.prompt import render
 
         loaded = self._require_model()
-        self._emit(render(loaded.tokenizer, command, loaded.context_length))
+        job.emit(render(loaded.tokenizer, command, loaded.context_length))
 
+    @_answer.register
     def _bench(self, command: p.Bench, job: Job) -> None:
         from gelu_tui.engine.bench import bench
-        from gelu_tui.engine.decode import Interrupted
 
-        try:
-            self._emit(bench(self._require_model(), command, self._emit, job.cancelled))
-        except Interrupted:
-            self._emit(p.Cancelled("bench"))
+        job.emit(bench(self._require_model(), command, job.emit, job.cancelled))
 
+    @_answer.register
     def _score(self, command: p.Score, job: Job) -> None:
         from gelu_tui.engine.score import score
 
-        score(self._require_model(), command, self._emit, job.cancelled)
+        score(self._require_model(), command, job.emit, job.cancelled)
 
     def _require_model(self) -> LoadedModel:
         if self._loaded is None:

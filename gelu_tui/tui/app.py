@@ -149,42 +149,26 @@ class GeluApp(App[None]):
         if message.client is not self.session.client or not self.is_running:
             return
         try:
-            await self.session.apply(message.event)
-            if not self._answer_fed_text(message.event):
+            if await self.session.apply(message.event):
                 await self.compare.engine_event(message.event)
+            else:
+                self._answer_fed_text(message.event)
         except GeluError as error:
             self._lose(EngineLost(message.client, error.info))
 
-    def _answer_fed_text(self, event: p.AnyEvent) -> bool:
-        """Hand an answer to the screen that waits for it; whether it was one."""
-        match event:
-            case p.PromptRendered():
-                answer: p.PromptRendered | ErrorInfo = event
-            case p.Failed(command="render_prompt"):
-                answer = event.error
-            case p.Cancelled(command="render_prompt"):
-                answer = ErrorInfo("cancelled", "The question was stopped with the run.")
-            case _:
-                return False
-        self._tell_of_fed_text(answer)
-        return True
-
-    def _tell_of_fed_text(self, answer: p.PromptRendered | ErrorInfo) -> None:
+    def _answer_fed_text(self, answer: p.Event | ErrorInfo) -> None:
         from gelu_tui.tui.screens.fed_text import FedTextScreen
 
-        for screen in self.screen_stack:  # help may stand over it
+        for screen in self.screen_stack:  # help may be open over it
             if isinstance(screen, FedTextScreen):
-                if isinstance(answer, ErrorInfo):
-                    screen.fail(answer)
-                else:
-                    screen.show(answer)
+                screen.answer(answer)
 
     @on(EngineLost)
     def _lose(self, message: EngineLost) -> None:
         if message.client is self.session.client and self.is_running:
             self.session.lose()
             self.compare.engine_lost(message.error)
-            self._tell_of_fed_text(message.error)
+            self._answer_fed_text(message.error)
 
     # --- the terminal -------------------------------------------------------------------------
 

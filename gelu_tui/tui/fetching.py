@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from gelu_tui.client import EngineClient
+from gelu_tui.client import EngineClient, EngineCommand
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 
@@ -13,22 +13,21 @@ from gelu_tui.core.errors import GeluError
 class Fetch:
     """One engine process that fetches one model, and ends with it."""
 
-    def __init__(self, model: str, engine_command: str | None = None) -> None:
+    def __init__(self, model: str, engine_command: EngineCommand = None) -> None:
         self.model = model
         self._client = EngineClient(engine_command)
-        self._sent = False
+        self._asked = False
         self._stopped = False
 
-    async def events(self) -> AsyncIterator[p.AnyEvent]:
+    async def events(self) -> AsyncIterator[p.Event]:
         """Progress, and at last one of `Fetched`, `Failed` and `Cancelled`. Raises nothing."""
         try:
             await self._client.start()
             if not self._stopped:
-                await self._client.send(p.Fetch(self.model))
-                self._sent = True
-                async for event in self._client.events():
+                self._asked = True
+                async for event in self._client.ask(p.Fetch(self.model)):
                     yield event
-                    if isinstance(event, p.Fetched | p.Failed | p.Cancelled):
+                    if event.last:
                         return
             yield p.Cancelled("fetch")
         except GeluError as error:
@@ -39,7 +38,7 @@ class Fetch:
     async def stop(self) -> None:
         """Ask the engine to stop; asked again, or before it listens, end it at once."""
         again, self._stopped = self._stopped, True
-        if again or not self._sent:
+        if again or not self._asked:
             self.kill()
             return
         with contextlib.suppress(GeluError):  # its death is told by `events`

@@ -6,13 +6,13 @@ from textual.message import Message
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.protocol import AnyEvent
+from gelu_tui.core.protocol import Event
 
 
 class EngineEvent(Message):
     """One event; `client` tells a replaced engine's late words from the present one's."""
 
-    def __init__(self, client: EngineClient, event: AnyEvent) -> None:
+    def __init__(self, client: EngineClient, event: Event) -> None:
         super().__init__()
         self.client = client
         self.event = event

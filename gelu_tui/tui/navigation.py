@@ -154,8 +154,8 @@ class Navigation:
             # The engine answers after the run; of its own prompt the run has told.
             self._app.push_screen(FedTextScreen(started))
             return
-        self._app.push_screen(FedTextScreen())
-        await session.ask(p.RenderPrompt(command.prompt, command.chat))
+        question = await session.ask(p.RenderPrompt(command.prompt, command.chat))
+        self._app.push_screen(FedTextScreen(question=question))
 
     def models(self) -> None:
         """Choose or fetch a model."""

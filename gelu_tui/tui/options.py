@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gelu_tui.client import EngineCommand
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol import GREEDY, Precision, Sampling, Schedule
 from gelu_tui.core.registry import DEFAULT_SET
@@ -37,7 +38,7 @@ class AppOptions:
     sampling: Sampling = GREEDY
     control: bool = False
     replay: bool = True
-    engine_command: str | None = None
+    engine_command: EngineCommand = None
     prompt: str | None = None
     theme: str | None = None
     refresh: float = 12

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from gelu_tui.client import EngineClient, EngineDied
+from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.tui.messages import EngineEvent, EngineLost
@@ -38,7 +38,7 @@ class Session:
     called from the app's message handlers.
     """
 
-    def __init__(self, load: p.Load, engine_command: str | None = None) -> None:
+    def __init__(self, load: p.Load, engine_command: EngineCommand = None) -> None:
         self._load = load
         self._engine_command = engine_command
         self.client: EngineClient | None = None
@@ -46,6 +46,7 @@ class Session:
         self.loaded: p.Loaded | None = None
         self.progress: p.Progress | None = None
         self.pending: p.Compare | None = None
+        self._job = 0  # the id of the load or run that goes on, or went on last
         self._phase_since = self._heard_at = time.monotonic()
 
     @property
@@ -79,7 +80,9 @@ class Session:
         """Start `client`, ask for the model, and post every event until the engine ends."""
         try:
             hello = await client.start()
-            await client.send(self._load)
+            load = await client.send(self._load)
+            if client is self.client:  # else it was replaced meanwhile
+                self._job = load
             post(EngineEvent(client, hello))
             async for event in client.events():
                 post(EngineEvent(client, event))
@@ -132,11 +135,11 @@ class Session:
     async def load(self) -> None:
         """Load the model again, in the engine that is there."""
         self._enter(Phase.LOADING)
-        await self._send(self._load)
+        self._job = await self._send(self._load)
 
-    async def ask(self, command: p.RenderPrompt | p.Replay) -> None:
-        """Ask what takes no time; the answer comes as an event."""
-        await self._send(command)
+    async def ask(self, command: p.RenderPrompt | p.Replay) -> int:
+        """Send what takes no time; return the id of the event that answers it."""
+        return await self._send(command)
 
     async def stop(self) -> None:
         """Cancel the load or the run that is going on."""
@@ -146,9 +149,11 @@ class Session:
 
     # --- what the engine says -----------------------------------------------------------------
 
-    async def apply(self, event: p.AnyEvent) -> None:
-        """Take one event in."""
+    async def apply(self, event: p.Event) -> bool:
+        """Take one event in; return whether it is about the load or run that goes on."""
         self._heard_at = time.monotonic()
+        if event.id not in (0, self._job):
+            return False
         match event:
             case p.Hello():
                 self._enter(Phase.LOADING)
@@ -159,11 +164,9 @@ class Session:
                 await self._become_ready()
             case p.Finished():
                 await self._become_ready()
-            case p.Failed(command="render_prompt") | p.Cancelled(command="render_prompt"):
-                pass
             case p.Failed() | p.Cancelled():
-                if self.loaded is None or event.command == "load":
-                    self.loaded = self.pending = None
+                if self.loaded is None:
+                    self.pending = None
                     self._enter(Phase.NO_MODEL)
                 else:
                     await self._become_ready()
@@ -171,6 +174,7 @@ class Session:
                 self.progress = None
             case _:
                 pass
+        return True
 
     def lose(self) -> None:
         """The engine is gone, or has to go; what it may still have said does not count."""
@@ -188,13 +192,15 @@ class Session:
         command, self.pending = self.pending, None
         if command is not None:
             self._enter(Phase.RUNNING)
-            await self._send(command)
+            self._job = await self._send(command)
 
-    async def _send(self, command: p.AnyCommand) -> None:
+    async def _send(self, command: p.Command) -> int:
+        """Send a command; return its id, or 0 if the engine is gone."""
         # A death is reported once, by the worker that reads the events.
         if self.client is not None:
             with contextlib.suppress(EngineDied):
-                await self.client.send(command)
+                return await self.client.send(command)
+        return 0
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase

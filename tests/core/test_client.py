@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gelu_tui import client
-from gelu_tui.client import DEFAULT_COMMAND, EngineClient, EngineDied
+from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from tests.fake_engine import FakeEngine, InMemory, forever
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
 
 
 def odd(what: str) -> EngineClient:
     return EngineClient([sys.executable, ODD, what])
+
+
+def process_of(engine: EngineClient) -> asyncio.subprocess.Process:
+    assert isinstance(engine._transport, ChildProcess)
+    assert engine._transport._process is not None
+    return engine._transport._process
 
 
 def alive(pid: int) -> bool:
@@ -74,7 +86,7 @@ async def test_commands_go_and_events_come_until_close() -> None:
         events = engine.events()
         progress = await anext(events)
         assert isinstance(progress, p.Progress)
-        assert p.decode_command(progress.label.encode()) == p.Load("a\u2028b 空")
+        assert p.decode_command(progress.label.encode()) == p.Load("a\u2028b 空", id=1)
         pid = engine.hello.pid
         waiting = asyncio.create_task(anext(events, None))
         await asyncio.sleep(0.05)
@@ -137,7 +149,69 @@ async def test_talk_on_stderr_neither_blocks_nor_piles_up() -> None:
     engine = odd("talks_on_stderr")
     async with engine:
         assert isinstance(await asyncio.wait_for(anext(engine.events()), 60), p.Progress)
-    assert sum(map(len, engine._stderr_lines)) <= 5 * 200
+    assert isinstance(engine._transport, ChildProcess)
+    assert sum(map(len, engine._transport._stderr_lines)) <= 5 * 200
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+ERROR = ErrorInfo("internal", "It failed.", "")
+LOADED = p.Loaded(
+    p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx"),
+    "/models/demo", "cpu", None, {}, 0.1, 32768, False, 1,
+)  # fmt: skip
+
+
+class Scripted(FakeEngine):
+    """Writes these events once it has been asked for something."""
+
+    def __init__(self, *events: p.Event) -> None:
+        super().__init__()
+        self.script = events
+
+    async def serve(self, write: Callable[[bytes], object]) -> None:
+        write(p.encode(p.Hello(p.PROTOCOL_VERSION, {}, 1, "engine.log")))
+        await self.commands.get()
+        for event in self.script:
+            write(p.encode(event))
+        await forever()
+
+
+async def answers(*events: p.Event) -> list[p.Event]:
+    """What `ask` yields of these events, for a load with id 1 and a fetch with id 2."""
+    async with EngineClient(lambda: InMemory(Scripted(*events))) as engine:
+        async with asyncio.timeout(30):
+            return [event async for event in engine.ask(p.Load("demo"), p.Fetch("x"))]
+
+
+async def test_answers_are_those_of_the_commands_up_to_the_last() -> None:
+    mine = [msgspec.structs.replace(LOADED, id=1), p.Fetched("x", "/x", id=2)]
+    assert await answers(*mine, p.Cancelled("fetch", id=2)) == mine
+
+
+async def test_a_late_answer_to_another_command_is_not_taken_for_ones_own() -> None:
+    late = [
+        p.Failed(ERROR, "fetch", id=9),
+        p.Cancelled("fetch", id=9),
+        p.Fetched("old", "/old", id=9),
+    ]
+    fetched = p.Fetched("x", "/x", id=2)
+    assert await answers(*late, fetched) == [fetched]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_command_that_fails_or_is_cancelled_ends_the_answers(number: int) -> None:
+    for end in (p.Failed(ERROR, "x", id=number), p.Cancelled("x", id=number)):
+        assert await answers(end, p.Fetched("x", "/x", id=2)) == [end]
+
+
+async def test_a_failure_that_belongs_to_no_command_ends_the_answers_too() -> None:
+    assert await answers(p.Failed(ERROR)) == [p.Failed(ERROR)]
+
+
+async def test_every_command_has_an_id_of_its_own() -> None:
+    async with EngineClient(lambda: InMemory(FakeEngine())) as engine:
+        assert [await engine.send(p.Fetch("x")), await engine.send(p.Cancel())] == [1, 2]
 
 
 # --- the handshake --------------------------------------------------------------------------------
@@ -164,7 +238,7 @@ async def test_a_command_that_cannot_be_started(command: str | list[str]) -> Non
 async def test_another_version() -> None:
     error = await refused(odd("wrong_version"))
     assert error.info.kind == "protocol"
-    assert "version 99, this app 1" in error.info.message
+    assert f"version 99, this app {p.PROTOCOL_VERSION}" in error.info.message
 
 
 @pytest.mark.parametrize("what", ["no_hello", "garbage_first"])
@@ -191,11 +265,10 @@ async def test_a_start_that_is_cancelled_leaves_no_process() -> None:
     while not engine.running:
         assert not starting.done()
         await asyncio.sleep(0.01)
-    assert engine._process is not None
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert await gone(engine._process.pid)
+    assert await gone(process_of(engine).pid)
 
 
 # --- the end --------------------------------------------------------------------------------------
@@ -250,8 +323,7 @@ async def test_a_closed_output_is_a_death_too() -> None:
 
 async def test_sending_to_a_dead_engine() -> None:
     async with odd("dies_quietly") as engine:
-        assert engine._process is not None
-        await engine._process.wait()
+        await process_of(engine).wait()
         with pytest.raises(EngineDied, match="exit code 7"):
             for _ in range(5):
                 await engine.send(p.Compare("x" * 100_000, ("gelu",)))
@@ -311,8 +383,7 @@ async def test_a_polite_engine_is_not_killed() -> None:
     engine = odd("echo")
     await engine.start()
     await engine.close()
-    assert engine._process is not None
-    assert engine._process.returncode == 0
+    assert process_of(engine).returncode == 0
 
 
 async def test_the_engine_does_not_get_the_apps_ctrl_c() -> None:
@@ -323,3 +394,28 @@ async def test_the_engine_does_not_get_the_apps_ctrl_c() -> None:
         os.kill(engine.hello.pid, signal.SIGTERM)
         with pytest.raises(EngineDied, match="SIGTERM"):
             await anext(engine.events())
+
+
+def test_a_close_that_is_cut_short_leaves_nothing_to_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: complaints.append(error.exc_value))
+
+    async def leave() -> None:
+        engine = odd("stubborn")
+        await engine.start()
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid"):  # it holds the transport until the end
+            thread.join()
+    gc.collect()
+    assert complaints == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import typing
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,7 @@ ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
 TIMING = p.Timing(1.0, None, 0.25, 3, 12.5)
 REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
 
-COMMANDS: list[p.AnyCommand] = [
+COMMANDS: list[p.Command] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
     p.Fetch("mlx-community/gemma"),
@@ -31,7 +30,7 @@ COMMANDS: list[p.AnyCommand] = [
     p.Shutdown(),
 ]
 
-EVENTS: list[p.AnyEvent] = [
+EVENTS: list[p.Event] = [
     p.Hello(1, {"python": "3.11"}, 4711, "/log"),
     p.Progress("download", "weights", 2**40, 2**41, "bytes", 1.5e6),
     p.Loaded(
@@ -74,7 +73,7 @@ EVENTS: list[p.AnyEvent] = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: type(c).__name__)
-def test_commands_cross(command: p.AnyCommand) -> None:
+def test_commands_cross(command: p.Command) -> None:
     line = p.encode(command)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -82,16 +81,30 @@ def test_commands_cross(command: p.AnyCommand) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
-def test_events_cross(event: p.AnyEvent) -> None:
+def test_events_cross(event: p.Event) -> None:
     line = p.encode(event)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert p.decode_event(line) == event
 
 
+def test_ids_cross_and_may_be_missing() -> None:
+    assert p.decode_command(p.encode(p.Fetch("demo", id=7))).id == 7
+    assert p.decode_event(p.encode(p.Cancelled("fetch", id=7))).id == 7
+    assert p.decode_command(b'{"command":"load","model":"demo"}').id == 0
+    assert p.decode_event(b'{"event":"cancelled","command":"load"}').id == 0
+    with pytest.raises(p.ProtocolError):
+        p.decode_event(b'{"event":"cancelled","command":"load","id":"7"}')
+
+
+def test_every_message_can_be_imported_from_the_package() -> None:
+    for message in (*p.Command.__subclasses__(), *p.Event.__subclasses__()):
+        assert getattr(p, message.__name__) is message
+
+
 def test_every_message_is_tried_here() -> None:
-    assert {type(c) for c in COMMANDS} == set(typing.get_args(p.AnyCommand))
-    assert {type(e) for e in EVENTS} == set(typing.get_args(p.AnyEvent))
+    assert {type(c) for c in COMMANDS} == set(p.Command.__subclasses__())
+    assert {type(e) for e in EVENTS} == set(p.Event.__subclasses__())
 
 
 @given(st.text())
@@ -115,7 +128,7 @@ def test_a_path_that_is_not_utf8_still_crosses() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
-def test_unknown_fields_are_ignored(event: p.AnyEvent) -> None:
+def test_unknown_fields_are_ignored(event: p.Event) -> None:
     document = json.loads(p.encode(event)) | {"new_in_version_9": [{"a": None}]}
     assert p.decode_event(json.dumps(document).encode()) == event
 

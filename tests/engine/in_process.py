@@ -20,9 +20,9 @@ def load(folder: Path | str, dtype: str | None = None) -> loading.LoadedModel:
 
 def compare(loaded: loading.LoadedModel, command: p.Compare) -> Comparison:
     """Run a comparison to its end; the events have been through the wire format."""
-    events: list[p.AnyEvent] = []
+    events: list[p.Event] = []
 
-    def emit(event: p.AnyEvent) -> None:
+    def emit(event: p.Event) -> None:
         events.append(p.decode_event(p.encode(event)))
 
     Run(loaded, resolve(loaded, command), emit, lambda: False, 0.0).run({})

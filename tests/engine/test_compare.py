@@ -25,10 +25,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return in_process.load(tiny_models.write(tmp_path_factory.mktemp("m"), "gemma3_text"))
 
 
-def run(
-    loaded: LoadedModel, command: p.Compare, cancel_after: int | None = None
-) -> list[p.AnyEvent]:
-    events: list[p.AnyEvent] = []
+def run(loaded: LoadedModel, command: p.Compare, cancel_after: int | None = None) -> list[p.Event]:
+    events: list[p.Event] = []
 
     def cancelled() -> bool:
         steps = sum(isinstance(event, p.Step) for event in events)
@@ -38,7 +36,7 @@ def run(
     return events
 
 
-def ended(events: list[p.AnyEvent]) -> p.Finished:
+def ended(events: list[p.Event]) -> p.Finished:
     assert isinstance(events[-1], p.Finished)
     assert sum(isinstance(event, p.Finished) for event in events) == 1
     return events[-1]
@@ -117,7 +115,7 @@ def replace_max(command: p.Compare, max_tokens: int) -> p.Compare:
 
 def test_cancel_during_prefill(loaded: LoadedModel) -> None:
     command = p.Compare(PROMPT, ("gelu", "relu"))
-    events: list[p.AnyEvent] = []
+    events: list[p.Event] = []
     Run(loaded, resolve(loaded, command), events.append, lambda: True, 0.0).run({})
     assert ended(events).status == "cancelled"
     assert not any(isinstance(event, p.Step) for event in events)

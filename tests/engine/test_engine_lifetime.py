@@ -102,9 +102,9 @@ NOISY = """
 import os, subprocess, sys
 from gelu_tui.engine import session
 
-load = session.Session._load
+run = session.Session._run
 
-def noisy(self, command, job):
+def noisy(self, job):
     print("a print", flush=True)
     sys.__stdout__.write("another\\n")
     sys.__stdout__.flush()
@@ -112,9 +112,9 @@ def noisy(self, command, job):
     subprocess.run(["echo", "a child's words"], check=True)
     stolen = subprocess.run(["cat"], capture_output=True, check=True).stdout
     os.write(1, b"stolen: " + stolen + b".")
-    load(self, command, job)
+    run(self, job)
 
-session.Session._load = noisy
+session.Session._run = noisy
 
 from gelu_tui.engine.__main__ import main
 main()

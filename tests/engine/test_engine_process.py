@@ -127,6 +127,29 @@ def test_a_command_that_cannot_be_done(
 # --- loading --------------------------------------------------------------------------------------
 
 
+def test_answers_carry_the_id_of_their_command(
+    engine: EngineProcess, models: dict[str, str]
+) -> None:
+    engine.send(
+        {"command": "load", "model": models["gemma"], "id": 7},
+        {**compare(max_tokens=3), "id": 8},
+        {"command": "render_prompt", "prompt": "x", "id": 9},
+        {"command": "render_prompt", "prompt": "x", "chat": True, "id": 10},
+        b"no command\n",
+    )
+    names = {"loaded": 7, "finished": 8, "prompt_rendered": 9, "failed": 10}
+    seen: dict[str, set[int]] = {}
+    ids: list[int] = []
+    while 10 not in ids or 0 not in ids:
+        event = engine.next()
+        ids.append(event["id"])
+        if event["id"]:
+            seen.setdefault(event["event"], set()).add(event["id"])
+    assert {name: seen[name] for name in names} == {name: {n} for name, n in names.items()}
+    assert seen["step"] == seen["started"] == seen["stream_finished"] == seen["prefilled"] == {8}
+    assert 7 in seen["progress"]
+
+
 def test_a_second_load_replaces_the_first(engine: EngineProcess, models: dict[str, str]) -> None:
     assert load(engine, models["gemma"])["model"]["native_activation"] == "gelu"
     engine.send(compare(max_tokens=8))
@@ -265,11 +288,13 @@ def test_cancel_reaches_waiting_commands_too(engine: EngineProcess, models: dict
     engine.send(compare(max_tokens=ENDLESS))
     engine.until("step")
     engine.send(
-        compare(max_tokens=ENDLESS), {"command": "load", "model": "/nowhere"}, {"command": "cancel"}
+        {**compare(max_tokens=ENDLESS), "id": 2},
+        {"command": "load", "model": "/nowhere", "id": 3},
+        {"command": "cancel"},
     )
     assert engine.until("finished")[-1]["status"] == "cancelled"
-    assert engine.next() == {"event": "cancelled", "command": "compare"}
-    assert engine.next() == {"event": "cancelled", "command": "load"}
+    assert engine.next() == {"event": "cancelled", "command": "compare", "id": 2}
+    assert engine.next() == {"event": "cancelled", "command": "load", "id": 3}
     engine.send(compare(max_tokens=2))  # the waiting load did not happen
     assert engine.until("finished")[-1]["status"] == "completed"
 
@@ -286,12 +311,13 @@ def test_cancel_with_nothing_running_does_nothing(
 
 def test_cancel_of_a_bench(engine: EngineProcess, models: dict[str, str]) -> None:
     load(engine, models["long"])
-    engine.send({"command": "bench", "prompt": "the", "tokens": 100, "rounds": 100})
+    engine.send({"command": "bench", "prompt": "the", "tokens": 100, "rounds": 100, "id": 4})
     engine.until("progress")
     engine.send({"command": "cancel"})
     assert engine.until("cancelled", "bench_report")[-1] == {
         "event": "cancelled",
         "command": "bench",
+        "id": 4,
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from gelu_tui.core import checkpoint
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device, loading
+from gelu_tui.engine.failures import Interrupted
 from tests.engine import in_process, tiny_models
 
 
@@ -168,7 +169,7 @@ def test_free_memory_is_less_than_the_machine_has() -> None:
 
 
 def test_cancel_before_the_weights(folder: Path) -> None:
-    with pytest.raises(loading.LoadCancelled):
+    with pytest.raises(Interrupted):
         loading.load(str(folder), None, lambda _: None, lambda: True)
 
 

@@ -23,7 +23,7 @@ from tests.engine import in_process, tiny_models
 from tests.engine.subclasses import with_function
 
 PROMPT = "Why is the sky blue?"
-Events = list[p.AnyEvent]
+Events = list[p.Event]
 
 
 @pytest.fixture(scope="module", autouse=True)

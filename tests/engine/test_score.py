@@ -37,12 +37,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def run(loaded: LoadedModel, command: p.Score) -> ScoreDocument:
     """Score to the end; the events have been through the wire format."""
-    events: list[p.AnyEvent] = []
+    events: list[p.Event] = []
     score(loaded, command, lambda e: events.append(p.decode_event(p.encode(e))), lambda: False)
     return as_document(events)
 
 
-def as_document(events: list[p.AnyEvent]) -> ScoreDocument:
+def as_document(events: list[p.Event]) -> ScoreDocument:
     assert isinstance(events[0], p.ScoreStarted)
     assert [type(e) for e in events].count(p.ScoreFinished) == 1
     scoring = Scoring(events[0])
@@ -173,7 +173,7 @@ def test_the_usual_window_fits_the_model(loaded: LoadedModel) -> None:
     ],
 )
 def test_what_cannot_begin(loaded: LoadedModel, command: p.Score, kind: str) -> None:
-    events: list[p.AnyEvent] = []
+    events: list[p.Event] = []
     with pytest.raises(GeluError) as caught:
         score(loaded, command, events.append, lambda: False)
     assert caught.value.info.kind == kind
@@ -231,7 +231,7 @@ def test_one_function_that_is_not_a_number_fails_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("polls", [0, 1, 5, 12])
 def test_a_cancel_keeps_whole_chunks(loaded: LoadedModel, polls: int) -> None:
-    events: list[p.AnyEvent] = []
+    events: list[p.Event] = []
     left = iter([False] * polls)
     command = p.Score(("gelu", "relu"), TEXT, context=CONTEXT)
     score(loaded, command, events.append, lambda: next(left, True))
@@ -249,7 +249,7 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
     def peaks(repeat: int) -> tuple[int, int]:
         finished: list[p.ScoreFinished] = []
 
-        def emit(event: p.AnyEvent) -> None:
+        def emit(event: p.Event) -> None:
             if isinstance(event, p.ScoreFinished):
                 finished.append(event)
 

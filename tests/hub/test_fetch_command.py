@@ -20,7 +20,7 @@ def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
 
-async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.AnyEvent:
+async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.Event:
     """The event with which the fetch ends; progress is put into `seen`."""
     async for event in engine.events():
         if not isinstance(event, p.Progress):
@@ -56,7 +56,7 @@ async def test_fetch_is_cancelled_and_goes_on_in_another_engine(hub: FakeHub) ->
             if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
                 break  # some of the weights are here
         await engine.send(p.Cancel())
-        assert await outcome(engine, []) == p.Cancelled("fetch")
+        assert await outcome(engine, []) == p.Cancelled("fetch", id=1)
     hub.bytes_per_second = 0
     async with EngineClient() as engine:
         await engine.send(p.Fetch(REPO))
@@ -91,4 +91,4 @@ async def test_another_family_is_refused_before_its_weights(hub: FakeHub) -> Non
 async def test_a_folder_is_already_there(tmp_path: Path) -> None:
     async with EngineClient() as engine:
         await engine.send(p.Fetch(str(tmp_path)))
-        assert await outcome(engine, []) == p.Fetched(str(tmp_path), str(tmp_path))
+        assert await outcome(engine, []) == p.Fetched(str(tmp_path), str(tmp_path), id=1)

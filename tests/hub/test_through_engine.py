@@ -20,7 +20,7 @@ def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
 
-async def outcome(engine: EngineClient, seen: list[p.AnyEvent]) -> p.AnyEvent:
+async def outcome(engine: EngineClient, seen: list[p.Event]) -> p.Event:
     """The event with which the load ends; the others are put into `seen`."""
     async for event in engine.events():
         if isinstance(event, p.Loaded | p.Failed | p.Cancelled):
@@ -41,9 +41,9 @@ async def test_the_engine_loads_cancels_and_loads_again(hub: FakeHub, tmp_path: 
             if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
                 break  # some of the weights are here
         await engine.send(p.Cancel())
-        assert await outcome(engine, []) == p.Cancelled("load")
+        assert await outcome(engine, []) == p.Cancelled("load", id=1)
         hub.bytes_per_second = 0
-        seen: list[p.AnyEvent] = []
+        seen: list[p.Event] = []
         await engine.send(p.Load(REPO))
         loaded = await outcome(engine, seen)
     assert isinstance(loaded, p.Loaded), loaded

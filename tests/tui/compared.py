@@ -1,21 +1,13 @@
-"""Comparisons for the fork and matrix screens, and an app that shows one screen alone."""
+"""Comparisons for the fork and matrix screens."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
-
-from textual.app import App
-from textual.screen import Screen
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from tests.fake_engine import BASE, RELU, SILU
-from tests.tui.driving import screen_text
-from tests.tui.settling import post_key, settle
 
 Top = list[tuple[str, float]]
 
@@ -86,57 +78,3 @@ def five(tokens: int = 40) -> Run:
     if tokens > 10:
         run.fork(2, SCATTERING, LIGHT)
     return run
-
-
-class Shown:
-    """A running app with one screen on it."""
-
-    def __init__(self, app: ScreenApp) -> None:
-        self.app = app
-
-    async def press(self, *keys: str) -> None:
-        for key in keys:
-            post_key(self.app, key)
-            await settle(self.app)
-
-    async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if condition():
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"never: {what}; on the screen:\n{self.screen()}")
-
-    async def until_shown(self, *texts: str) -> None:
-        await self.until(lambda: all(text in self.flat() for text in texts), f"{texts}")
-
-    async def until_gone(self, text: str) -> None:
-        await self.until(lambda: text not in self.flat(), f"'{text}' gone")
-
-    def screen(self) -> str:
-        return screen_text(self.app)
-
-    def flat(self) -> str:
-        """What the terminal shows, on one line, frames left out."""
-        return " ".join(self.screen().replace("│", " ").split())
-
-
-class ScreenApp(App[None]):
-    """Shows a screen and keeps what it was dismissed with."""
-
-    def __init__(self, screen: Screen[Any]) -> None:
-        super().__init__()
-        self.shown_first = screen
-        self.results: list[Any] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(self.shown_first, self.results.append)
-
-
-@asynccontextmanager
-async def shown(screen: Screen[Any], size: tuple[int, int] = (120, 36)) -> AsyncIterator[Shown]:
-    app = ScreenApp(screen)
-    async with app.run_test(size=size):
-        it = Shown(app)
-        await it.until(lambda: app.screen is screen and screen.is_mounted, "the screen")
-        yield it

@@ -60,7 +60,7 @@ def token_id(text: str) -> int:
     return sum(ord(char) * 31**place for place, char in enumerate(text)) % 262_144
 
 
-def run(activations: Sequence[str] = FIVE, steps: int = MAX_TOKENS) -> Iterator[p.AnyEvent]:
+def run(activations: Sequence[str] = FIVE, steps: int = MAX_TOKENS) -> Iterator[p.Event]:
     """A run from its start on; one of `MAX_TOKENS` steps comes to its end."""
     variants = parse_variants(activations)
     reference = resolve_reference(variants, None, NATIVE)

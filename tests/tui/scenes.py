@@ -29,6 +29,7 @@ from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens import models as models_module
+from gelu_tui.tui.screens.fed_text import FedTextScreen
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from tests.core.saved_runs import run_document
@@ -43,7 +44,7 @@ _CACHE = "/Users/you/.cache/huggingface/hub"
 class Scene(Driven):
     """The app before the camera."""
 
-    async def told(self, events: Iterable[p.AnyEvent]) -> None:
+    async def told(self, events: Iterable[p.Event]) -> None:
         """As if the engine had said so."""
         for event in events:
             self.app.post_message(EngineEvent(_NOBODY, event))
@@ -182,7 +183,8 @@ async def fed_text(it: Scene) -> None:
     await it.type(made_up.PROMPT)
     await it.press("f9")
     await it.until(lambda: len(it.app.screen_stack) == 2, "the screen")
-    await it.told([made_up.rendered()])
+    assert isinstance(it.app.screen, FedTextScreen)
+    it.app.screen.answer(made_up.rendered())
     await it.until_shown("start_of_turn")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui.messages import EngineEvent
 from gelu_tui.tui.session import Phase
-from tests.tui.driving import PROMPT, Driven, driven, fake_engine, ready
+from tests.tui.driving import PROMPT, Driven, driven, ready
 
 
 async def lost(it: Driven) -> None:
@@ -26,24 +25,26 @@ async def test_a_load_that_fails_is_told_and_f5_loads_again() -> None:
         await it.until_finished()
 
 
-async def test_an_engine_that_dies_leaves_the_text_and_f5_starts_another(tmp_path: Path) -> None:
+async def test_an_engine_that_dies_leaves_the_text_and_f5_starts_another() -> None:
     async with driven("dies", prompt=PROMPT) as it:
         await lost(it)
-        await it.until_shown("The engine was killed (SIGKILL): libc++abi: terminating")
-        assert "The sky is blue because of" in it.flat()
-        assert "cut off" in it.screen()
-        assert "F5 or a run starts a new engine." in it.flat()
-        it.app.session._engine_command = fake_engine("five")
+        await it.until_shown(
+            "The engine was killed (SIGKILL): libc++abi: terminating",
+            "F5 or a run starts a new engine.",
+            "The sky is blue because of",
+            "cut off",
+        )
+        it.engines.scenario = "five"
         await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
-        assert "killed" not in it.screen()
+        await it.until_gone("killed")
         assert "The sky is blue because of" in it.flat()
 
 
 async def test_after_a_death_a_run_restarts_the_engine_and_runs() -> None:
     async with driven("dies", prompt=PROMPT) as it:
         await lost(it)
-        it.app.session._engine_command = fake_engine("five")
+        it.engines.scenario = "five"
         await it.press("enter")
         await it.until_finished()
         assert "diverges at 10" in it.screen()
@@ -51,32 +52,28 @@ async def test_after_a_death_a_run_restarts_the_engine_and_runs() -> None:
 
 async def test_garbage_is_told_safely_and_the_engine_is_ended() -> None:
     async with driven("garbage", prompt=PROMPT) as it:
-        pid = await engine_pid(it)
         await lost(it)
-        await it.until_shown("The engine sent a line it should not")
+        await it.until_shown("The engine sent a line it should not", "The sky is blue because of")
         assert "\x1b" not in it.screen()
-        assert "The sky is blue because of" in it.flat()
-        await it.until(lambda: not alive(pid), "the engine is gone")
+        await it.until(lambda: not it.engines.started[0].running, "the engine is gone")
 
 
 async def test_an_event_about_no_stream_counts_as_garbage() -> None:
     async with driven("bad_stream", prompt=PROMPT) as it:
-        pid = await engine_pid(it)
         await lost(it)
         await it.until_shown("The engine told of stream 99")
-        await it.until(lambda: not alive(pid), "the engine is gone")
+        await it.until(lambda: not it.engines.started[0].running, "the engine is gone")
 
 
 async def test_an_engine_that_hangs_is_ended_by_one_more_key() -> None:
     async with driven("hangs", prompt=PROMPT) as it:
-        pid = await engine_pid(it)
         await it.until_shown("The sky is blue because")
         await it.until(lambda: it.app.session.silent_s > 0.5, "silence")
         await it.press("ctrl+g")
         assert it.phase is Phase.STOPPING
         await it.until_shown("Ctrl+G once more ends it and starts a new one.")
         await it.press("ctrl+g")
-        await it.until(lambda: not alive(pid), "the hung engine is gone")
+        await it.until(lambda: not it.engines.started[0].running, "the hung engine is gone")
         await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
         assert "The sky is blue because" in it.flat()
 
@@ -133,6 +130,24 @@ async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> 
         assert it.phase is Phase.READY
 
 
+async def test_a_late_answer_to_an_older_command_does_not_end_the_run() -> None:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
+        await it.until_shown("The sky")
+        client = it.app.session.client
+        assert client is not None
+        error = ErrorInfo("internal", "An older command failed.")
+        for late in (p.Failed(error, "compare", id=1), p.Cancelled("compare", id=1)):
+            it.app.post_message(EngineEvent(client, late))
+        tokens = it.comparison.total_tokens
+        await it.until(lambda: it.comparison.total_tokens > tokens, "the run goes on")
+        assert it.phase is Phase.RUNNING
+        assert it.app.compare.live
+        assert "An older command failed" not in it.flat()
+        run = it.app.session._job
+        it.app.post_message(EngineEvent(client, p.Failed(error, "compare", id=run)))
+        await it.until_shown("An older command failed")
+
+
 async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
     async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")
@@ -142,21 +157,3 @@ async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
         await asyncio.sleep(0.3)
         assert it.comparison.total_tokens == tokens
         assert "cut off" in it.screen()
-
-
-async def engine_pid(it: Driven) -> int:
-    def hello() -> p.Hello | None:
-        return it.app.session.client.hello if it.app.session.client else None
-
-    await it.until(hello, "the engine says hello")
-    found = hello()
-    assert found is not None
-    return found.pid
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gelu_tui.core import protocol as p
@@ -9,7 +10,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui.fed_content import TOKENS_SHOWN, as_ids, as_text, as_tokens
 from gelu_tui.tui.screens.fed_text import FedTextScreen
 from tests.fake_engine import rendered
-from tests.tui.screen_app import shown
+from tests.tui.driving import alone
 
 
 def fed(prompt: str = "Why is  it?\n\tblue", *, chat: bool = False) -> p.PromptRendered:
@@ -20,7 +21,7 @@ STARTED = p.Started("x", "<bos>user\nx", (2, 7, 9), (), 0, 9, "lockstep", True)
 
 
 async def test_raw_text_with_blanks_and_bos() -> None:
-    async with shown(FedTextScreen(fed())) as it:
+    async with alone(FedTextScreen(fed())) as it:
         await it.until_shown(
             "raw text · 7 tokens",
             "Your prompt as it is, with <bos> in front, as the tokenizer does.",
@@ -30,7 +31,7 @@ async def test_raw_text_with_blanks_and_bos() -> None:
 
 
 async def test_chat_text_shows_what_the_template_added() -> None:
-    async with shown(FedTextScreen(fed("Why?", chat=True))) as it:
+    async with alone(FedTextScreen(fed("Why?", chat=True))) as it:
         await it.until_shown(
             "chat template · 10 tokens",
             "<bos><start_of_turn>user↵ Why?<end_of_turn>↵ <start_of_turn>model↵",
@@ -38,7 +39,7 @@ async def test_chat_text_shows_what_the_template_added() -> None:
 
 
 async def test_token_boundaries_and_ids_on_demand() -> None:
-    async with shown(FedTextScreen(fed("Why is", chat=False))) as it:
+    async with alone(FedTextScreen(fed("Why is", chat=False))) as it:
         await it.press("2")
         await it.until_shown("Every second token is underlined.", "<bos>Why·is")
         await it.press("3")
@@ -73,30 +74,44 @@ def test_hostile_text_is_visible_in_every_view() -> None:
 
 async def test_it_waits_and_then_shows() -> None:
     screen = FedTextScreen()
-    async with shown(screen) as it:
+    async with alone(screen) as it:
         await it.until_shown("The engine is asked.")
-        screen.show(fed("Why?"))
+        screen.answer(fed("Why?"))
         await it.until_shown("<bos>Why?")
 
 
 async def test_a_failure_is_told_and_an_answer_replaces_it() -> None:
     screen = FedTextScreen()
-    async with shown(screen) as it:
-        screen.fail(ErrorInfo("chat_template", "The template \x1b fails.", "Use raw."))
+    async with alone(screen) as it:
+        screen.answer(ErrorInfo("chat_template", "The template \x1b fails.", "Use raw."))
         await it.until_shown("✗ The template ␛ fails. Use raw.")
-        screen.show(fed("Why?"))
+        screen.answer(fed("Why?"))
         await it.until_shown("<bos>Why?")
+
+
+async def test_answers_to_other_questions_are_not_shown() -> None:
+    screen = FedTextScreen(question=7)
+    error = ErrorInfo("chat_template", "The template fails.", "Use raw.")
+    async with alone(screen) as it:
+        for other in (fed("Older?"), p.Failed(error, "render_prompt"), p.Cancelled("render")):
+            screen.answer(msgspec.structs.replace(other, id=6))
+        await it.settle()
+        assert "The engine is asked." in it.flat()
+        screen.answer(p.Failed(error, "render_prompt", id=7))
+        await it.until_shown("✗ The template fails. Use raw.")
+        screen.answer(msgspec.structs.replace(fed("Mine?"), id=7))
+        await it.until_shown("<bos>Mine?")
 
 
 async def test_what_comes_before_the_screen_is_there_is_shown_too() -> None:
     screen = FedTextScreen()
-    screen.show(fed("early"))
-    async with shown(screen) as it:
+    screen.answer(fed("early"))
+    async with alone(screen) as it:
         await it.until_shown("<bos>early")
 
 
 async def test_of_a_run_the_text_and_the_ids_are_known() -> None:
-    async with shown(FedTextScreen(STARTED)) as it:
+    async with alone(FedTextScreen(STARTED)) as it:
         await it.until_shown("chat template · 3 tokens", "<bos>user↵ x")
         await it.press("2")
         await it.until_shown("only the ids are known")
@@ -116,18 +131,18 @@ def test_of_a_long_prompt_both_ends_are_shown() -> None:
 
 
 async def test_a_prompt_beyond_the_context_is_told() -> None:
-    async with shown(FedTextScreen(fed("word " * 33_000))) as it:
+    async with alone(FedTextScreen(fed("word " * 33_000))) as it:
         await it.until_shown("tokens, and the model's context holds 32,768")
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "f10"])
 async def test_it_can_be_left(key: str) -> None:
-    async with shown(FedTextScreen(fed())) as it:
+    async with alone(FedTextScreen(fed())) as it:
         await it.press(key)
-        await it.until_result(None)
+        assert await it.result() is None
 
 
 @pytest.mark.parametrize("size", [(40, 12), (80, 24), (200, 50)])
 async def test_it_fits(size: tuple[int, int]) -> None:
-    async with shown(FedTextScreen(fed()), size) as it:
+    async with alone(FedTextScreen(fed()), size) as it:
         await it.until_shown("What the model is fed", "<bos>Why·is", "1 text · 2 token")

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from gelu_tui.core import protocol as p
 from gelu_tui.tui.screens.fork import ForkScreen
 from tests.fake_engine import BASE
-from tests.tui.compared import LIGHT, SCATTERING, Run, five, shown, token_id
+from tests.tui.compared import LIGHT, SCATTERING, Run, five, token_id
+from tests.tui.driving import WIDE, alone
 
 SIZES = [(40, 12), (80, 24), (120, 36), (200, 50)]
 
@@ -17,7 +18,7 @@ SIZES = [(40, 12), (80, 24), (120, 36), (200, 50)]
 async def test_a_fork_explains_itself() -> None:
     run = five()
     run.finish()
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown(
             "► Fork at token 10",
             "At token 10 gelu_approx took “␣scattering” (31.2 %) and gelu_fast_approx took "
@@ -34,7 +35,7 @@ async def test_a_fork_explains_itself() -> None:
 
 
 async def test_both_lists_mark_what_was_taken_and_where_it_stands_in_the_other() -> None:
-    async with shown(ForkScreen(five().comparison, 1, 2)) as it:
+    async with alone(ForkScreen(five().comparison, 1, 2), WIDE) as it:
         await it.until_shown("1 ● ␣scattering")
         lines = it.screen().splitlines()
         first = next(i for i, line in enumerate(lines) if "1 ● ␣scattering" in line)
@@ -55,7 +56,7 @@ async def test_both_lists_mark_what_was_taken_and_where_it_stands_in_the_other()
 async def test_after_the_fork_the_streams_rejoin() -> None:
     run = five()
     run.finish()
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown(
             "After the fork they rejoin: from token 10 of gelu_approx and token 11 of "
             "gelu_fast_approx on, 29 tokens in a row agree again.",
@@ -67,7 +68,7 @@ async def test_after_the_fork_the_streams_rejoin() -> None:
 
 async def test_streams_that_do_not_rejoin() -> None:
     run = five()
-    async with shown(ForkScreen(run.comparison, 1, 3)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 3), WIDE) as it:
         await it.until_shown("So far they do not rejoin: after the fork, no 8 tokens in a row")
         run.finish()
         await it.until_shown("They do not rejoin")
@@ -75,7 +76,7 @@ async def test_streams_that_do_not_rejoin() -> None:
 
 async def test_from_stream_to_stream_and_back() -> None:
     run = five()
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown("gelu_fast_approx seen from gelu_approx 2 of 4", "rejoin")
         await it.press("n")
         await it.until_shown("silu seen from gelu_approx 3 of 4", "At token 1 gelu_approx took")
@@ -85,20 +86,20 @@ async def test_from_stream_to_stream_and_back() -> None:
         await it.press("p", "p")
         await it.until_shown("silu seen from gelu_approx 3 of 4", "do not rejoin")
         await it.press("q")
-        await it.until(lambda: it.app.results == [3], "the screen says which stream was shown")
+        await it.until(lambda: it.results == [3], "the screen says which stream was shown")
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "backspace"])
 async def test_ways_out(key: str) -> None:
-    async with shown(ForkScreen(five().comparison, 1, 2)) as it:
+    async with alone(ForkScreen(five().comparison, 1, 2), WIDE) as it:
         await it.press(key)
-        await it.until(lambda: it.app.results == [2], "the screen is closed")
+        await it.until(lambda: it.results == [2], "the screen is closed")
 
 
 async def test_streams_without_a_fork_say_so() -> None:
     run = five()
     run.finish()
-    async with shown(ForkScreen(run.comparison, 1, 0)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 0), WIDE) as it:
         await it.until_shown(
             "gelu_approx and gelu are identical over 40 tokens.",
             "There is no fork to explain; n shows the next stream.",
@@ -106,7 +107,7 @@ async def test_streams_without_a_fork_say_so() -> None:
 
 
 async def test_a_pair_without_candidates_says_why_and_is_aligned_all_the_same() -> None:
-    async with shown(ForkScreen(five().comparison, 0, 2)) as it:
+    async with alone(ForkScreen(five().comparison, 0, 2), WIDE) as it:
         await it.until_shown(
             "No candidates were kept for this pair; run again with gelu as the reference",
             "● ␣scattering.↵↵Sunlight",
@@ -116,7 +117,7 @@ async def test_a_pair_without_candidates_says_why_and_is_aligned_all_the_same() 
 
 
 async def test_the_fork_seen_from_the_other_side() -> None:
-    async with shown(ForkScreen(five().comparison, 2, 1)) as it:
+    async with alone(ForkScreen(five().comparison, 2, 1), WIDE) as it:
         await it.until_shown(
             "At token 10 gelu_fast_approx took “␣light” (28.0 %) and gelu_approx took",
             "0.12 and 0.05 logits",
@@ -126,7 +127,7 @@ async def test_the_fork_seen_from_the_other_side() -> None:
 
 async def test_it_follows_the_run() -> None:
     run = five(tokens=10)
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown("identical so far over 10 tokens")
         run.feed(BASE[10:14], BASE[10:14], [" light", " scattering", *BASE[11:13]], [], [])
         run.fork(2, SCATTERING, LIGHT)
@@ -141,10 +142,10 @@ async def test_a_long_repetition_does_not_stop_the_keys() -> None:
     run = Run("gelu", "relu")
     loop = [" of", " the"] * 4000
     run.feed(["a", *loop], ["b", *loop[1:]])
-    async with shown(ForkScreen(run.comparison, 0, 1)) as it:
+    async with alone(ForkScreen(run.comparison, 0, 1), WIDE) as it:
         await it.until_shown("7,998 tokens in a row agree again", "1 cell =")
         await it.press("q")
-        await it.until(lambda: it.app.results == [1], "the screen is closed")
+        await it.until(lambda: it.results == [1], "the screen is closed")
 
 
 HOSTILE = ["\x1b]0;owned\x07", "\u202eabc", "\n\n", "  ", "[/]", "[bold]x", "\t", "\r\n", "空"]
@@ -161,7 +162,7 @@ def hostile(name: str = "relu") -> Run:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_text_is_shown_and_nothing_else(size: tuple[int, int]) -> None:
-    async with shown(ForkScreen(hostile().comparison, 0, 1), size) as it:
+    async with alone(ForkScreen(hostile().comparison, 0, 1), size) as it:
         await it.until_shown("At token 10 gelu took “↵↵”")
         for _ in range(12):
             screen = it.screen()
@@ -169,11 +170,11 @@ async def test_hostile_text_is_shown_and_nothing_else(size: tuple[int, int]) -> 
             assert all(cell_len(row) <= size[0] for row in screen.splitlines())
             await it.press("pagedown")
         await it.press("q")
-        await it.until(lambda: it.app.results == [1], "the screen is closed")
+        await it.until(lambda: it.results == [1], "the screen is closed")
 
 
 async def test_odd_candidates_can_be_told_apart() -> None:
-    async with shown(ForkScreen(hostile().comparison, 0, 1)) as it:
+    async with alone(ForkScreen(hostile().comparison, 0, 1), WIDE) as it:
         await it.until_shown(
             "1 ● ↵↵", "2 ○ <start_of_image>", "␛]0;owned␇", "⟨U+202E⟩abc", "␣␣", "[bold]x", "→"
         )
@@ -183,7 +184,7 @@ async def test_the_others_token_is_listed_even_if_it_is_far_down() -> None:
     run = five()
     top = [(" scattering", 0.9), *((f" r{i}", 0.01) for i in range(9))]
     run.fork(2, top, LIGHT, ranks={"b_in_reference": 411, "a_in_variant": 1})
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown("412 ○ ␣light <0.1 % #1", "margin 0.05 logits, other's #412")
 
 
@@ -192,7 +193,7 @@ async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
     run.feed(["a", "b"], ["c", "d"], ["e", "f"])
     run.fork(1, [("a", 0.5), ("c", 0.4)], [("c", 0.5), ("e", 0.3), ("a", 0.1)])
     run.fork(2, [("a", 0.5), ("e", 0.4)], [("e", 0.9), ("a", 0.01)])
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown("2 ○ e 30.0 %", "? ○ c ?", "other's: not among the 2")
         await it.until_shown("run again with silu as the reference")
 
@@ -200,7 +201,7 @@ async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_everything_can_be_reached_at_every_size(size: tuple[int, int]) -> None:
     run = five()
-    async with shown(ForkScreen(run.comparison, 1, 2), size) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), size) as it:
         await it.until_shown("At token 10 gelu_approx took", "q, Esc back")
         seen = it.flat()
         for _ in range(8):
@@ -211,7 +212,7 @@ async def test_everything_can_be_reached_at_every_size(size: tuple[int, int]) ->
 
 
 async def test_lists_stand_one_under_the_other_where_it_is_narrow() -> None:
-    async with shown(ForkScreen(five().comparison, 1, 2), (50, 60)) as it:
+    async with alone(ForkScreen(five().comparison, 1, 2), (50, 60)) as it:
         await it.until_shown("1 ● ␣light")
         rows = it.screen().splitlines()
         first = next(i for i, row in enumerate(rows) if "1 ● ␣scattering" in row)
@@ -224,7 +225,7 @@ async def test_a_stream_that_ended_first() -> None:
     run.feed(["a", "b", "c"], ["a"])
     run.finish("stop")
     run.feed(["d"], [])
-    async with shown(ForkScreen(run.comparison, 0, 1)) as it:
+    async with alone(ForkScreen(run.comparison, 0, 1), WIDE) as it:
         await it.until_shown("relu ended after 1 token, where gelu went on.", "● (ended)")
 
 
@@ -251,7 +252,7 @@ async def test_r_asks_for_a_replay_then_shows_it_and_the_run_again() -> None:
     async def ask() -> None:
         asked.append(len(run.comparison.streams[2].tokens))
 
-    async with shown(ForkScreen(run.comparison, 1, 2, ask)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2, ask), WIDE) as it:
         await it.until_shown("Verdict: unverified.", "It is replayed at the end; r does it now.")
         await it.press("r")
         await it.until_shown("It is being replayed.")
@@ -277,7 +278,7 @@ async def test_what_was_not_replayed_says_why_and_asks_nobody() -> None:
     run = five()
     run.finish()
     run.comparison.apply(p.ForkReplayed(2, "unverified", "the replay was switched off"))
-    async with shown(ForkScreen(run.comparison, 1, 2)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
         await it.until_shown("That is open: the replay was switched off.")
         await it.press("r")
         await it.until_shown("There is no replay to show.")
@@ -297,5 +298,5 @@ async def test_a_drawn_token_is_shown_wherever_it_stands() -> None:
         ranks={**fork.ranks, "b_in_variant": 37},
         probabilities={**fork.probabilities, "variant_b": drawn.probability},
     )
-    async with shown(ForkScreen(run.comparison, 1, 2), (120, 36)) as it:
+    async with alone(ForkScreen(run.comparison, 1, 2), (120, 36)) as it:
         await it.until_shown("38 ● ␣drawn")

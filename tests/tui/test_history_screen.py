@@ -10,40 +10,19 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from textual.app import App
-from textual.pilot import Pilot
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import History
 from gelu_tui.tui.screens.help import HelpScreen
-from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun, Result
+from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun
 from tests.core.saved_runs import run_document
-from tests.tui.driving import Driven, driven
+from tests.tui.driving import Alone, Driven, ScreenApp, driven
 
 PROMPTS = ("Why is the sky blue?", "A haiku, please", "\x1b[31mred [bold]x[/]")
 
 
-class Opened(App[None]):
-    """The screen over an empty app; `results` are what it was dismissed with."""
-
-    def __init__(self, history: History) -> None:
-        super().__init__()
-        self.history = history
-        self.animation_level = "none"
-        self.results: list[Result] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(HistoryScreen(self.history), self.results.append)
-
-
-class Seen(Driven):
-    app: Opened  # type: ignore[assignment]
-
-    async def result(self) -> Result:
-        await self.until(lambda: self.app.results, "the screen is dismissed")
-        return self.app.results[0]
-
+class Seen(Alone):
     async def focus(self, name: str) -> None:
         await self.until(
             lambda: self.app.focused is not None and self.app.focused.id == name, f"focus: {name}"
@@ -62,10 +41,9 @@ def history(tmp_path: Path) -> History:
 async def opened(
     history: History, size: tuple[int, int] = (80, 24), shown: str = "run 3 ·"
 ) -> AsyncIterator[Seen]:
-    app = Opened(history)
+    app = ScreenApp(HistoryScreen(history))
     async with app.run_test(size=size) as pilot:
-        pilot_of_anything: Pilot[None] = pilot
-        it = Seen(app, pilot_of_anything)  # type: ignore[arg-type]
+        it = Seen(app, pilot)
         await it.until_shown(shown)
         yield it
 
@@ -208,7 +186,7 @@ async def test_the_mark_is_taken_away(history: History, key: str) -> None:
         assert marked(it) == []
         await it.press("down", "c")
         await it.until_shown("Compare run 2:")
-        assert it.app.results == []
+        assert it.results == []
 
 
 async def test_runs_that_cannot_be_compared_and_a_marked_run_that_is_deleted(
@@ -218,7 +196,7 @@ async def test_runs_that_cannot_be_compared_and_a_marked_run_that_is_deleted(
     async with opened(history, shown="run 4 ·") as it:
         await it.press("c", "down", "c")
         await it.until_shown("✗ Runs 4 and 3 have different prompts. Compare two runs of one")
-        assert it.app.results == [] and "Another" in marked(it)[0]
+        assert it.results == [] and "Another" in marked(it)[0]
         await it.press("up", "x")
         await it.until_shown("Delete run 4")
         await it.press("y")
@@ -250,7 +228,7 @@ async def test_a_double_click_opens_and_a_click_only_chooses(history: History) -
     async with opened(history) as it:
         await it.pilot.click("#runs", offset=(20, 2))
         await it.until_shown("run 2 ·")
-        assert it.app.results == []
+        assert it.results == []
         await it.pilot.click("#runs", offset=(20, 3), times=2)
         result = await it.result()
         assert isinstance(result, Reopen) and result.run == 1
@@ -342,7 +320,7 @@ async def test_a_run_that_another_instance_deleted(history: History) -> None:
         history.delete(2)
         await it.press("down", "enter")
         await it.until_shown("There is no saved run 2.")
-        assert it.app.results == []
+        assert it.results == []
 
 
 async def test_a_damaged_file_is_told_in_one_sentence(history: History) -> None:

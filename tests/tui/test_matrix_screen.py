@@ -15,10 +15,11 @@ from gelu_tui.tui.screens.matrix import (
 )
 from gelu_tui.tui.screens.matrix_view import MatrixView
 from tests.fake_engine import BASE
-from tests.tui.compared import Run, Shown, five, shown
+from tests.tui.compared import Run, five
+from tests.tui.driving import Alone, alone
 
 
-def rows(it: Shown) -> list[list[str]]:
+def rows(it: Alone) -> list[list[str]]:
     """The rows of the matrix in words, brackets left out; a row begins with its number."""
     screen = re.sub("[│▁▂▃▄▅▆▇█\\[\\]]", " ", it.screen())
     found = [row.split() for row in screen.splitlines()]
@@ -27,7 +28,7 @@ def rows(it: Shown) -> list[list[str]]:
 
 async def test_every_pair_has_its_first_divergent_token() -> None:
     run = five()
-    async with shown(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
         await it.until_shown("2R gelu_approx")
         assert rows(it) == [
             ["1", "gelu", "·", "=40", "10", "1", "0"],
@@ -40,14 +41,14 @@ async def test_every_pair_has_its_first_divergent_token() -> None:
 
 async def test_identical_streams_are_named() -> None:
     run = five()
-    async with shown(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
         await it.until_shown("= gelu and gelu_approx are identical so far over 40 tokens.")
         run.finish()
         await it.until_shown("= gelu and gelu_approx are identical over 40 tokens.")
 
 
 async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
-    async with shown(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five().comparison, 1)) as it:
         await it.until_shown("gelu_approx and gelu are identical so far over 40 tokens.")
         await it.press("right", "right")
         await it.until_shown("[10]", "At token 10 gelu_approx took “␣scattering” (31.2 %)")
@@ -58,35 +59,35 @@ async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
 
 
 async def test_enter_opens_the_fork_of_the_pair() -> None:
-    async with shown(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five().comparison, 1)) as it:
         await it.press("down", "end", "enter")
-        await it.until(lambda: it.app.results == [OpenFork(2, 4)], "the choice")
+        await it.until(lambda: it.results == [OpenFork(2, 4)], "the choice")
 
 
 async def test_a_stream_has_no_fork_with_itself() -> None:
-    async with shown(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five().comparison, 1)) as it:
         await it.press("right", "enter")
         await it.until_shown("A stream has no fork with itself: choose another column.")
-        assert it.app.results == []
+        assert it.results == []
 
 
 async def test_r_makes_the_row_the_reference() -> None:
-    async with shown(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five().comparison, 1)) as it:
         await it.press("down", "down", "r")
-        await it.until(lambda: it.app.results == [MakeReference(3)], "the choice")
+        await it.until(lambda: it.results == [MakeReference(3)], "the choice")
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "backspace"])
 async def test_ways_out(key: str) -> None:
-    async with shown(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five().comparison, 1)) as it:
         await it.press(key)
-        await it.until(lambda: it.app.results == [None], "the screen is closed")
+        await it.until(lambda: it.results == [None], "the screen is closed")
 
 
 async def test_a_click_puts_the_cursor_there_and_a_second_opens_the_fork() -> None:
     screen = MatrixScreen(five().comparison, 1)
     app_size = (80, 24)
-    async with shown(screen, app_size) as it:
+    async with alone(screen, app_size) as it:
         await it.until_shown("2R gelu_approx")
         view = screen.query_one(MatrixView)
         lines = it.screen().splitlines()
@@ -100,10 +101,10 @@ async def test_a_click_puts_the_cursor_there_and_a_second_opens_the_fork() -> No
             await click(it, x, pilot_y)
             if times == 1:
                 await it.until(lambda: (view.row, view.column) == (3, 2), "the cursor")
-        await it.until(lambda: it.app.results == [OpenFork(3, 2)], "the choice")
+        await it.until(lambda: it.results == [OpenFork(3, 2)], "the choice")
 
 
-async def click(it: Shown, x: int, y: int) -> None:
+async def click(it: Alone, x: int, y: int) -> None:
     from textual.pilot import Pilot
 
     await Pilot(it.app).click(offset=(x, y))
@@ -111,14 +112,14 @@ async def click(it: Shown, x: int, y: int) -> None:
 
 async def test_it_follows_the_run() -> None:
     run = five(tokens=10)
-    async with shown(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
         await it.until_shown("[=10]")
         run.feed(BASE[10:14], BASE[10:14], [" light", " scattering", *BASE[11:13]], [], [])
         await it.until_shown("[=14]", "3 gelu_fast_approx 10 10 · 1 0")
 
 
 async def test_before_the_first_token() -> None:
-    async with shown(MatrixScreen(Run("gelu", "silu").comparison, 0)) as it:
+    async with alone(MatrixScreen(Run("gelu", "silu").comparison, 0)) as it:
         await it.until_shown("gelu · [–]", "gelu has no tokens to compare.")
 
 
@@ -138,7 +139,7 @@ def eight(tokens: int) -> Run:
 
 
 async def test_eight_names_are_readable_at_80_columns() -> None:
-    async with shown(MatrixScreen(eight(40).comparison, 0), (80, 24)) as it:
+    async with alone(MatrixScreen(eight(40).comparison, 0), (80, 24)) as it:
         await it.until_shown("8 identity")
         lines = [line.strip("│ ").split() for line in it.screen().splitlines()]
         assert ["gelu", "gelu", "gelu", "keras", "relu", "silu", "gelu2…", "ident…"] in lines
@@ -149,7 +150,7 @@ async def test_eight_names_are_readable_at_80_columns() -> None:
 @pytest.mark.parametrize("size", [(40, 12), (60, 16), (80, 24), (200, 50)])
 @pytest.mark.parametrize("tokens", [40, 1502, 12002])
 async def test_no_number_is_cut(size: tuple[int, int], tokens: int) -> None:
-    async with shown(MatrixScreen(eight(tokens).comparison, 0), size) as it:
+    async with alone(MatrixScreen(eight(tokens).comparison, 0), size) as it:
         await it.until_shown("1R", "q back")
         step = tokens - 2
         rounded = {f"{step / 1000:.1f}k", f"{step // 1000}k"} if step > 999 else set[str]()

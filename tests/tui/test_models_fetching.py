@@ -83,8 +83,8 @@ async def test_a_fetch_is_stopped() -> None:
 async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
     async with shown(step_s=1) as it:
         await it.to(ONE_B)
-        it.screen.action_fetch()
-        await it.screen.action_stop()
+        it.screen_shown.action_fetch()
+        await it.screen_shown.action_stop()
         await it.until_shown("Stopped.")
         await it.until(lambda: not fetching_processes(), "its engine has ended")
 
@@ -110,7 +110,7 @@ async def test_a_fetch_that_fails_is_told_and_the_screen_goes_on(model: str, sai
 
 async def test_an_engine_that_cannot_be_started() -> None:
     async with shown() as it:
-        it.screen._engine_command = shlex.join(["/nowhere/engine"])
+        it.screen_shown._engine_command = shlex.join(["/nowhere/engine"])
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("✗ The engine command '/nowhere/engine' cannot be started")

@@ -10,7 +10,6 @@ from textual.widgets import Input
 from gelu_tui.core import demo
 from gelu_tui.tui.screens.models import LoadModel
 from tests.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
-from tests.tui.driving import screen_text
 from tests.tui.models_shown import GB, ONE_B, own_machine, shown
 
 BIG: Tensors = {"model.embed_tokens.weight": ("F32", 4 * GB), "model.norm.weight": ("F32", 8)}
@@ -32,7 +31,7 @@ async def test_models_with_what_they_need(cache: Path, tmp_path: Path) -> None:
     cached_repo(cache, "maker/gemma-9", model_folder(made, "gemma9"))
     async with shown() as it:
         await it.until_shown("17.00 GB of memory, a model may take 10.00 GB")
-        screen = screen_text(it.app)
+        screen = it.screen()
         rows = {line.split()[0]: line.split() for line in screen.splitlines() if line.strip()}
         assert "demo" in rows["●"] and "fits" in rows["●"]
         assert rows[ONE_B][1:3] == ["gemma3_text", "4-bit"]
@@ -58,7 +57,7 @@ async def test_sizes(size: tuple[int, int], cache: Path, tmp_path: Path) -> None
         await it.to(ONE_B)
         await it.until_shown("Needs 1.00 GB of memory")
         assert "Enter load · f fetch · q back" in it.flat()
-        lines = screen_text(it.app).splitlines()
+        lines = it.screen().splitlines()
         assert len(lines) <= size[1] and max(map(len, lines)) <= size[0]
 
 
@@ -86,7 +85,7 @@ async def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     async with shown(folders=(str(folder),)) as it:
         await it.to(str(folder))
         await it.until_shown("a␛[31m[bold]b")
-        assert "\u202e" not in screen_text(it.app)
+        assert "\u202e" not in it.screen()
 
 
 async def test_looking_again_finds_what_is_new(cache: Path, tmp_path: Path) -> None:
@@ -169,7 +168,7 @@ async def test_what_is_no_model_is_refused_and_stays_to_be_mended() -> None:
     async with shown() as it:
         await it.name("/nowhere at all")
         await it.until_shown("✗ There is no folder '/nowhere at all', and no hub id looks so.")
-        assert it.screen.query_one(Input).value == "/nowhere at all"
+        assert it.screen_shown.query_one(Input).value == "/nowhere at all"
         await it.press("escape")
         await it.until(lambda: it.table.has_focus, "the list has the focus")
 
@@ -177,5 +176,5 @@ async def test_what_is_no_model_is_refused_and_stays_to_be_mended() -> None:
 async def test_a_gated_id_is_explained_while_it_is_typed() -> None:
     async with shown() as it:
         await it.press("slash")
-        it.screen.query_one(Input).value = "google/gemma-3-1b-it"
+        it.screen_shown.query_one(Input).value = "google/gemma-3-1b-it"
         await it.until_shown("accept its licence at https://huggingface.co/google/gemma-3-1b-it")

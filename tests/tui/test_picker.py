@@ -22,8 +22,7 @@ from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.screens import activations
 from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
 from gelu_tui.tui.widgets.curve import CurvePlot
-from tests.tui.driving import Driven, ready
-from tests.tui.screen_app import Shown, shown
+from tests.tui.driving import Alone, Driven, alone, ready
 
 
 def choices(*activations: str, reference: str | None = None) -> Choices:
@@ -36,25 +35,25 @@ async def picker(
     reference: str | None = None,
     size: tuple[int, int] = (120, 36),
     theme: str = "textual-dark",
-) -> AsyncIterator[Shown]:
+) -> AsyncIterator[Alone]:
     screen = ActivationsScreen(choices(*activations, reference=reference), "gelu_approx")
-    async with shown(screen, size, theme) as it:
+    async with alone(screen, size, theme) as it:
         await it.until(lambda: isinstance(it.app.focused, FunctionList), "the list has the focus")
         yield it
 
 
-async def to_formula(it: Shown) -> None:
+async def to_formula(it: Alone) -> None:
     await it.press("tab")
     await it.until(lambda: isinstance(it.app.focused, Input), "the field has the focus")
 
 
-def drawn(it: Shown) -> str | None:
+def drawn(it: Alone) -> str | None:
     """The function of the large drawing."""
     curve = it.app.screen.query_one(CurvePlot).curve
     return curve and curve.variant.name
 
 
-async def highlighted(it: Shown, name: str) -> None:
+async def highlighted(it: Alone, name: str) -> None:
     await it.until(lambda: drawn(it) == name, f"the details of {name}")
 
 
@@ -122,7 +121,7 @@ async def test_odd_sizes_do_not_break_it(size: tuple[int, int]) -> None:
         await it.type("a=x*x")
         await it.until(lambda: it.app.screen.query_one(Input).value == "a=x*x", "it is typed")
         await it.press("f2")
-        await it.until(lambda: isinstance(it.app.result, Choices), "it is taken")
+        assert isinstance(await it.result(), Choices)
 
 
 async def test_formulas_are_there_when_the_list_scrolls() -> None:
@@ -137,13 +136,13 @@ async def test_formulas_are_there_when_the_list_scrolls() -> None:
 async def test_choose_and_leave_out() -> None:
     async with picker("gelu", "gelu_approx") as it:
         await it.press("space", "down", "down", "space", "enter")
-        await it.until_result(choices("gelu_approx", "gelu_fast_approx"))
+        assert await it.result() == choices("gelu_approx", "gelu_fast_approx")
 
 
 async def test_order() -> None:
     async with picker("gelu", "gelu_approx", "silu") as it:
         await it.press("d", "d", "f2")
-        await it.until_result(choices("gelu_approx", "silu", "gelu"))
+        assert await it.result() == choices("gelu_approx", "silu", "gelu")
 
 
 async def test_only_the_chosen_have_an_order() -> None:
@@ -157,13 +156,13 @@ async def test_the_reference() -> None:
         await it.press("r")
         await it.until_shown("Reference: gelu.", "[■] 1 gelu = reference")
         await it.press("enter")
-        await it.until_result(choices("gelu", "gelu_approx", reference="gelu"))
+        assert await it.result() == choices("gelu", "gelu_approx", reference="gelu")
 
 
 async def test_leaving_a_reference_out_leaves_the_choice_to_the_model() -> None:
     async with picker("gelu", "silu", reference="silu") as it:
         await it.press("down", "space", "enter")
-        await it.until_result(choices("gelu"))
+        assert await it.result() == choices("gelu")
 
 
 async def test_nothing_chosen_and_more_than_eight_are_refused() -> None:
@@ -183,9 +182,7 @@ async def test_ready_made_sets() -> None:
         await it.press("s")
         await it.until_shown("Chosen: all GELU forms", "[■] 6 gelu_approx_mlx010")
         await it.press("s", "f2")
-        await it.until(lambda: isinstance(it.app.result, Choices), "it is taken")
-        assert isinstance(it.app.result, Choices)
-        assert len(it.app.result.activations) == 8
+        assert len((await it.result()).activations) == 8
 
 
 # --- leaving ------------------------------------------------------------------------------------
@@ -195,7 +192,7 @@ async def test_ready_made_sets() -> None:
 async def test_unchanged_it_is_left_at_once(key: str) -> None:
     async with picker("gelu", "silu") as it:
         await it.press("down", "space", "space", key)
-        await it.until_result(None)
+        assert await it.result() is None
 
 
 @pytest.mark.parametrize("key", ["escape", "f10"])
@@ -208,7 +205,7 @@ async def test_changes_are_discarded_only_if_asked_twice(key: str) -> None:
         await it.press(key)
         await it.until_shown("! Not taken yet")
         await it.press(key)
-        await it.until_result(None)
+        assert await it.result() is None
 
 
 async def test_changes_are_kept_after_all() -> None:
@@ -216,7 +213,7 @@ async def test_changes_are_kept_after_all() -> None:
         await it.press("space", "escape")
         await it.until_shown("! Not taken yet")
         await it.press("enter")
-        await it.until_result(choices("silu"))
+        assert await it.result() == choices("silu")
 
 
 async def test_a_formula_in_the_field_is_not_lost() -> None:
@@ -228,7 +225,7 @@ async def test_a_formula_in_the_field_is_not_lost() -> None:
         await it.press("escape")
         await it.until_shown("! Not taken yet")
         await it.press("f2")
-        await it.until_result(choices("gelu", "mine=x*x"))
+        assert await it.result() == choices("gelu", "mine=x*x")
 
 
 # --- the field ----------------------------------------------------------------------------------
@@ -286,7 +283,7 @@ async def test_an_own_formula_is_added_and_deleted() -> None:
         await it.press("x")
         await it.until_shown("✗ Only your own formulas can be deleted.")
         await it.press("escape")
-        await it.until_result(None)
+        assert await it.result() is None
 
 
 async def test_a_formula_that_is_wrong_is_neither_added_nor_lost() -> None:
@@ -297,7 +294,7 @@ async def test_a_formula_that_is_wrong_is_neither_added_nor_lost() -> None:
             await it.press(key)
             await it.until_shown("'gelu' is already the name of a built-in activation function.")
         await it.press("ctrl+u", "f2")
-        await it.until_result(choices("gelu"))
+        assert await it.result() == choices("gelu")
 
 
 async def test_a_ninth_formula_is_listed_and_told() -> None:
@@ -318,7 +315,7 @@ async def test_finding_by_name_or_alias() -> None:
         await it.press("enter")
         await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
         await it.press("space", "enter")
-        await it.until_result(choices("gelu", "silu"))
+        assert await it.result() == choices("gelu", "silu")
 
 
 async def test_writing_a_name_leaves_the_cursor_where_it_was() -> None:

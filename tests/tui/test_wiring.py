@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 from pathlib import Path
@@ -292,8 +291,7 @@ async def test_a_lost_engine_is_told_where_its_answer_is_waited_for() -> None:
         await it.type(" it")
         await it.press("f9")
         await it.until_shown("it answers when the run has ended")
-        assert it.app.session.client.hello is not None
-        os.kill(it.app.session.client.hello.pid, signal.SIGKILL)
+        it.engines.started[0].kill()
         await it.until_shown("✗ The engine was killed (SIGKILL)")
         assert type(it.app.screen).__name__ == "FedTextScreen"
 

@@ -1,128 +1,15 @@
-"""The one definition of what the app and the engine say to each other.
+"""The one definition of the messages between the app and the engine; import it as `p`.
 
-Both sides speak JSON, one object a line. Commands carry the tag `command`, events the tag `event`.
-Unknown fields are ignored, so that either side may be a little newer; an unknown tag is an error.
-The first event is always `Hello`, and its protocol version must match.
+Both sides write JSON, one object a line. Commands carry the tag `command`, events the tag `event`.
+Every command that is answered carries an `id`, and its answers carry the same one. Unknown fields
+are ignored, so that either side may be a little newer; an unknown tag is an error. The first event
+is always `Hello`, and its protocol version must match.
+
+A message is named once, where its class is: the decoders are built from the subclasses of `Command`
+and `Event`.
 """
 
-from gelu_tui.core.protocol.commands import (
-    AnyCommand,
-    Bench,
-    Cancel,
-    Command,
-    Compare,
-    Fetch,
-    Load,
-    RenderPrompt,
-    Replay,
-    Score,
-    Shutdown,
-)
-from gelu_tui.core.protocol.events import (
-    AnyEvent,
-    BenchReport,
-    Cancelled,
-    Event,
-    Failed,
-    Fetched,
-    Finished,
-    ForkFound,
-    ForkReplayed,
-    Hello,
-    Loaded,
-    Prefilled,
-    Progress,
-    PromptRendered,
-    ScoreChunk,
-    ScoreFailed,
-    ScoreFinished,
-    ScoreStarted,
-    SelfChecked,
-    Started,
-    Step,
-    StreamFinished,
-)
-from gelu_tui.core.protocol.values import (
-    GREEDY,
-    BenchRow,
-    Candidate,
-    FinishReason,
-    ForkReplay,
-    ModelInfo,
-    Precision,
-    ProgressPhase,
-    Sampling,
-    Schedule,
-    ScoredRow,
-    SelfCheckReport,
-    Status,
-    StreamStep,
-    Timing,
-    VariantInfo,
-    Verdict,
-)
-from gelu_tui.core.protocol.wire import (
-    PROTOCOL_VERSION,
-    ProtocolError,
-    decode_command,
-    decode_event,
-    encode,
-)
-
-__all__ = [
-    "GREEDY",
-    "PROTOCOL_VERSION",
-    "AnyCommand",
-    "AnyEvent",
-    "Bench",
-    "BenchReport",
-    "BenchRow",
-    "Cancel",
-    "Cancelled",
-    "Candidate",
-    "Command",
-    "Compare",
-    "Event",
-    "Failed",
-    "Fetch",
-    "Fetched",
-    "FinishReason",
-    "Finished",
-    "ForkFound",
-    "ForkReplay",
-    "ForkReplayed",
-    "Hello",
-    "Load",
-    "Loaded",
-    "ModelInfo",
-    "Precision",
-    "Prefilled",
-    "Progress",
-    "ProgressPhase",
-    "PromptRendered",
-    "ProtocolError",
-    "RenderPrompt",
-    "Replay",
-    "Sampling",
-    "Schedule",
-    "Score",
-    "ScoreChunk",
-    "ScoreFailed",
-    "ScoreFinished",
-    "ScoreStarted",
-    "ScoredRow",
-    "SelfCheckReport",
-    "SelfChecked",
-    "Shutdown",
-    "Started",
-    "Status",
-    "Step",
-    "StreamFinished",
-    "StreamStep",
-    "Timing",
-    "VariantInfo",
-    "Verdict",
-    "decode_command",
-    "decode_event",
-    "encode",
-]
+from gelu_tui.core.protocol.commands import *
+from gelu_tui.core.protocol.events import *
+from gelu_tui.core.protocol.values import *
+from gelu_tui.core.protocol.wire import *

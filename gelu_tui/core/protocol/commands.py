@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from gelu_tui.core.protocol.values import (
-    GREEDY,
-    Precision,
-    Sampling,
-    Schedule,
-)
+from gelu_tui.core.protocol.values import GREEDY, Precision, Sampling, Schedule
 
 
-class Command(msgspec.Struct, frozen=True, tag_field="command"):
-    """What the app asks of the engine."""
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
+    """What the app asks of the engine. `id` is set by the client when it is sent."""
+
+    id: int = 0
 
 
 class Load(Command, frozen=True, tag="load"):
@@ -101,6 +98,3 @@ class Cancel(Command, frozen=True, tag="cancel"):
 
 class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
-
-
-AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Score | Replay | Cancel | Shutdown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -27,8 +27,11 @@ from gelu_tui.core.protocol.values import (
 )
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="event"):
-    """What the engine reports."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """What the engine reports. `id` is that of the command it answers, 0 if it answers none."""
+
+    id: int = 0
+    last: ClassVar[bool] = False  # whether no other answer to the same command follows
 
 
 class Hello(Event, frozen=True, tag="hello"):
@@ -54,6 +57,7 @@ class Progress(Event, frozen=True, tag="progress"):
 class Loaded(Event, frozen=True, tag="loaded"):
     """The model is ready. `blas` names the BLAS library of a CPU backend, None on a GPU."""
 
+    last = True
     model: ModelInfo
     folder: str
     device: str
@@ -68,6 +72,7 @@ class Loaded(Event, frozen=True, tag="loaded"):
 class Fetched(Event, frozen=True, tag="fetched"):
     """A model is on this machine, whole, in `folder`."""
 
+    last = True
     model: str
     folder: str
 
@@ -100,6 +105,7 @@ class PromptRendered(Event, frozen=True, tag="prompt_rendered"):
     differ from the text. `special_ids` are those among the tokens that only control the model.
     """
 
+    last = True
     prompt: str
     prompt_text: str
     prompt_tokens: tuple[int, ...]
@@ -184,6 +190,7 @@ class SelfChecked(Event, frozen=True, tag="self_check"):
 class Finished(Event, frozen=True, tag="finished"):
     """A comparison ended, one way or another; a peak of 0 means that it is not known."""
 
+    last = True
     status: Status
     timing: Timing
     peak_memory_bytes: int
@@ -226,6 +233,7 @@ class ScoreFailed(Event, frozen=True, tag="score_failed"):
 class ScoreFinished(Event, frozen=True, tag="score_finished"):
     """A scoring ended, one way or another; `seconds` without the load."""
 
+    last = True
     status: Status
     seconds: float
     peak_memory_bytes: int
@@ -235,6 +243,7 @@ class ScoreFinished(Event, frozen=True, tag="score_finished"):
 class BenchReport(Event, frozen=True, tag="bench_report"):
     """All measured rows and their ratios, computed pairwise within each round (medians)."""
 
+    last = True
     rows: tuple[BenchRow, ...]
     ratios: dict[str, float]
     statistics_share: float
@@ -248,6 +257,7 @@ class BenchReport(Event, frozen=True, tag="bench_report"):
 class Failed(Event, frozen=True, tag="failed"):
     """A command failed before it had results; the engine goes on."""
 
+    last = True
     error: ErrorInfo
     command: str = ""
 
@@ -258,28 +268,5 @@ class Cancelled(Event, frozen=True, tag="cancelled"):
     A comparison that was cancelled ends with `Finished`, a scoring with `ScoreFinished`.
     """
 
+    last = True
     command: str
-
-
-AnyEvent = (
-    Hello
-    | Progress
-    | Loaded
-    | Fetched
-    | Started
-    | PromptRendered
-    | Prefilled
-    | Step
-    | ForkFound
-    | ForkReplayed
-    | StreamFinished
-    | SelfChecked
-    | Finished
-    | ScoreStarted
-    | ScoreChunk
-    | ScoreFailed
-    | ScoreFinished
-    | BenchReport
-    | Failed
-    | Cancelled
-)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from typing import TypeVar
 
 import msgspec
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.protocol.commands import AnyCommand
-from gelu_tui.core.protocol.events import AnyEvent
+from gelu_tui.core.protocol.commands import Command
+from gelu_tui.core.protocol.events import Event
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 _T = TypeVar("_T")
 
+
+def _decoder(base: type[_T]) -> msgspec.json.Decoder[_T]:
+    """Return a decoder of the direct subclasses of `base`."""
+    return msgspec.json.Decoder(functools.reduce(operator.or_, base.__subclasses__()))
+
+
 _encoder = msgspec.json.Encoder()
-_command_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
-_event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_command_decoder = _decoder(Command)
+_event_decoder = _decoder(Event)
 
 
 class ProtocolError(GeluError):
@@ -31,7 +39,7 @@ class ProtocolError(GeluError):
         )
 
 
-def encode(message: AnyCommand | AnyEvent) -> bytes:
+def encode(message: Command | Event) -> bytes:
     """Return `message` as one JSON line, newline included.
 
     What is not valid UTF-8 (a path given on the command line may not be) arrives with `?` in it.
@@ -51,11 +59,11 @@ def _decode(decoder: msgspec.json.Decoder[_T], line: bytes, what: str) -> _T:
         raise ProtocolError(f"The {what} sent a line it should not: {error} ({shown!r}).") from None
 
 
-def decode_command(line: bytes) -> AnyCommand:
+def decode_command(line: bytes) -> Command:
     """Parse and validate one command line. Raises `ProtocolError`."""
     return _decode(_command_decoder, line, "app")
 
 
-def decode_event(line: bytes) -> AnyEvent:
+def decode_event(line: bytes) -> Event:
     """Parse and validate one event line. Raises `ProtocolError`."""
     return _decode(_event_decoder, line, "engine")

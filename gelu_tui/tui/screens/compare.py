@@ -233,7 +233,7 @@ class CompareScreen(KeptLines, TellingScreen):
 
     # --- what the engine says -----------------------------------------------------------------
 
-    async def engine_event(self, event: p.AnyEvent) -> None:
+    async def engine_event(self, event: p.Event) -> None:
         """Take in one event that the session has already seen. Raises `ProtocolError`."""
         match event:
             case p.Loaded():

@@ -24,7 +24,7 @@ _VIEWS = ("text", "token boundaries", "ids")
 
 
 class FedTextScreen(Screen[None]):
-    """Shows what is given, or waits for `show` or `fail`."""
+    """Shows `fed`, or waits for the answer to the command with the id `question`."""
 
     CSS_PATH = "fed_text.tcss"
     BINDINGS: ClassVar = [
@@ -36,9 +36,10 @@ class FedTextScreen(Screen[None]):
         HELP,
     ]
 
-    def __init__(self, fed: Fed | None = None) -> None:
+    def __init__(self, fed: Fed | None = None, question: int = 0) -> None:
         super().__init__()
         self._fed = fed
+        self._question = question
         self._error: ErrorInfo | None = None
         self._view = 0
 
@@ -55,18 +56,24 @@ class FedTextScreen(Screen[None]):
         self.query_one("#body").focus()
         self._draw()
 
-    def show(self, fed: Fed) -> None:
-        """Show what the model is fed; replaces what was shown."""
-        self._fed, self._error = fed, None
+    def answer(self, answer: p.Event | ErrorInfo) -> None:
+        """Show the answer to this screen's question; an error, or the loss of the engine, too.
+
+        Answers to other questions are ignored, and what is shown already stays.
+        """
+        if isinstance(answer, p.Event) and answer.id != self._question:
+            return
+        match answer:
+            case p.PromptRendered():
+                self._fed, self._error = answer, None
+            case p.Failed():
+                self._error = answer.error
+            case p.Cancelled():
+                self._error = ErrorInfo("cancelled", "The question was stopped with the run.")
+            case ErrorInfo() if self._fed is None:
+                self._error = answer
         if self.is_mounted:
             self._draw()
-
-    def fail(self, error: ErrorInfo) -> None:
-        """Say why it cannot be shown; what is shown already stays."""
-        if self._fed is None:
-            self._error = error
-            if self.is_mounted:
-                self._draw()
 
     def action_view(self, view: int) -> None:
         """The text as one, cut into tokens, or as ids."""

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
+from gelu_tui.client import EngineCommand
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.memory import Memory, machine_memory
@@ -97,7 +98,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         """One event of a fetch."""
 
         fetch: Fetch
-        event: p.AnyEvent
+        event: p.Event
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         *,
         held_bytes: int = 0,
         folders: Sequence[str] = (),
-        engine_command: str | None = None,
+        engine_command: EngineCommand = None,
     ) -> None:
         super().__init__()
         self.current = current
