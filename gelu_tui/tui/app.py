@@ -7,10 +7,9 @@ import contextlib
 import gc
 import traceback
 from collections.abc import Iterable
-from functools import cached_property
 from inspect import isawaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -30,14 +29,11 @@ from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.pace import Pace, number_of, question
 from gelu_tui.tui.screens.compare import CompareScreen
-from gelu_tui.tui.session import BUSY, Session
+from gelu_tui.tui.services import Services
+from gelu_tui.tui.session import BUSY
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 from gelu_tui.tui.widgets.board import Board
-
-if TYPE_CHECKING:
-    from gelu_tui.core.history import History
 
 
 class GeluApp(App[None]):
@@ -55,12 +51,12 @@ class GeluApp(App[None]):
     def __init__(self, options: AppOptions) -> None:
         super().__init__()
         self.options = options
-        self.session = Session(p.Load(options.model, options.dtype), options.engine_command)
+        self.services = Services(self, options)
+        self.session = self.services.session
         board = Board(options.scroll, options.token_style)
         choices = Choices.from_options(options)
-        self.compare = CompareScreen(choices, options.prompt, board, options.refresh)
-        self.go = Navigation(self, self.compare)
-        self.pace = Pace()
+        self.compare = CompareScreen(self.services, choices, board)
+        self.go = Navigation(self, self.services, self.compare)
         self.ending = Ending(self, self.session.kill, self._save_now)
         self.animation_level = "none"
         self._problems = list(options.warnings)
@@ -68,12 +64,13 @@ class GeluApp(App[None]):
         self._set_theme()
 
     def _set_keys(self) -> None:
-        self.user_keys, problems = keymap(self.options.keys, ACTIONS)
+        keys, problems = keymap(self.options.keys, ACTIONS)
         self._problems += problems
-        self.set_keymap(self.user_keys)
+        self.services.user_keys = keys
+        self.set_keymap(keys)
         for action in ACTIONS:
-            if not action.keys and action.name in self.user_keys:
-                self.bind(self.user_keys[action.name], action.call, show=False)
+            if not action.keys and action.name in keys:
+                self.bind(keys[action.name], action.call, show=False)
 
     def _set_theme(self) -> None:
         for theme in OWN_THEMES:
@@ -84,13 +81,6 @@ class GeluApp(App[None]):
                 self.unregister_theme(name)
         system = self.console.color_system
         self.theme = theme_for(self.options.theme, system, no_color=self.no_color)
-
-    @cached_property
-    def history(self) -> History | None:
-        """The user's saved runs, unless they are not to be kept."""
-        from gelu_tui.core.history import History
-
-        return History() if self.options.save_runs else None
 
     def get_default_screen(self) -> Screen[None]:
         """The comparison opens first."""
@@ -112,7 +102,7 @@ class GeluApp(App[None]):
             self.session.sleep()
             await self.compare.show_saved(self.options.saved)
         else:
-            self.start_engine()
+            self.services.start_engine()
             if self.options.prompt is not None:
                 await self.compare.action_run()
         if self._problems:
@@ -120,9 +110,9 @@ class GeluApp(App[None]):
         self.run_worker(self._recall_prompts(), group="history")
 
     async def _recall_prompts(self) -> None:
-        if self.history is not None:
+        if (history := self.services.history) is not None:
             with contextlib.suppress(GeluError):  # the history screen says what is wrong with it
-                self.compare.recall(await asyncio.to_thread(self.history.prompts))
+                self.compare.recall(await asyncio.to_thread(history.prompts))
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
@@ -131,18 +121,6 @@ class GeluApp(App[None]):
         await self.session.close()
 
     # --- the engine ---------------------------------------------------------------------------
-
-    def start_engine(self) -> None:
-        """Start a new engine, in place of the old one if there is one."""
-        client = self.session.renew()
-        self.run_worker(
-            self.session.follow(client, self.post_message), group="engine", exclusive=True
-        )
-
-    def load_model(self, model: str) -> None:
-        """Load another model in a new engine; what was shown stays."""
-        self.session.choose_model(model)
-        self.compare.action_reload()
 
     @on(EngineEvent)
     async def _engine_event(self, message: EngineEvent) -> None:
@@ -176,26 +154,9 @@ class GeluApp(App[None]):
         """Textual's driver, which no longer relies on how wide the terminal finds a text."""
         return anchoring(super().get_driver_class())
 
-    def may_draw(self) -> bool:
-        """Whether the terminal has taken the last frames: a slow line gets fewer, and the newest.
-
-        Textual queues thirty frames and then blocks the app: on a slow line twenty seconds of old
-        pictures. The queue is its own; where it cannot be seen, nothing is known to wait.
-        """
-        writer = getattr(self._driver, "_writer_thread", None)
-        queue = getattr(writer, "_queue", None)
-        return self.pace.may_draw(queued=queue.qsize() if queue is not None else 0)
-
-    def drawn(self) -> None:
-        """A frame is under way: ask the terminal to tell when it has come to it."""
-        if self._driver is not None and (number := self.pace.drawn()) is not None:
-            self.call_after_refresh(self._driver.write, question(number))
-
     def on_cursor_position(self, event: events.CursorPosition) -> None:
-        """The terminal has come to a question."""
-        number = number_of(event.y, event.x)
-        if number is not None:
-            self.pace.answered(number)
+        """The terminal has drawn a frame."""
+        self.services.gate.answered(event)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through the terminal (OSC 52), and into a file for terminals that do not."""

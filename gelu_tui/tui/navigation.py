@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual.app import App
 
@@ -13,11 +13,11 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.services import Services
 from gelu_tui.tui.session import Phase
 
 if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
-    from gelu_tui.tui.app import GeluApp
     from gelu_tui.tui.screens.compare import CompareScreen
     from gelu_tui.tui.screens.history import Result
     from gelu_tui.tui.screens.matrix import MatrixChoice
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Navigation:
     """What the keys of the comparison open; screens are imported when they are first needed."""
 
-    def __init__(self, app: GeluApp, compare: CompareScreen) -> None:
+    def __init__(self, app: App[None], services: Services, compare: CompareScreen) -> None:
         self._app = app
+        self._services = services
         self._compare = compare
         self._board = compare.board
 
@@ -42,7 +43,7 @@ class Navigation:
         screen = self._app.screen
         if screen is self._compare:
             in_panes = self._board.has_focus_within
-            sections = comparison_help(self._app.user_keys, in_panes=in_panes)
+            sections = comparison_help(self._services.user_keys, in_panes=in_panes)
         else:
             sections = screen_help(screen)
         self._app.push_screen(HelpScreen(sections))
@@ -68,7 +69,7 @@ class Navigation:
 
     async def _replay(self) -> None:
         """Have the forks of the run that goes on replayed now."""
-        await self._app.session.ask(p.Replay())
+        await self._services.session.ask(p.Replay())
 
     def _forked(self, stream: int) -> int:
         """The stream itself if it has a fork, else the first that has one."""
@@ -109,7 +110,7 @@ class Navigation:
         """Choose the functions of the next run."""
         from gelu_tui.tui.screens.activations import ActivationsScreen
 
-        loaded = self._app.session.loaded
+        loaded = self._services.session.loaded
         native = loaded.model.native_activation if loaded else None
         screen = ActivationsScreen(self._compare.choices, native)
         self._app.push_screen(screen, self._chosen)
@@ -127,7 +128,7 @@ class Navigation:
         """Take a prompt from somewhere."""
         from gelu_tui.tui.screens.prompts import PromptsScreen
 
-        history = self._app.history
+        history = self._services.history
         screen = PromptsScreen(history.prompts if history is not None else list)
         self._app.push_screen(screen, self._prompt_taken)
 
@@ -137,7 +138,7 @@ class Navigation:
 
     async def fed_text(self) -> None:
         """The exact text that the model is fed for the prompt as it stands."""
-        session = self._app.session
+        session = self._services.session
         if session.phase not in (Phase.READY, Phase.RUNNING, Phase.STOPPING):
             self._compare.say("The text is known once a model is loaded.")
             return
@@ -161,17 +162,18 @@ class Navigation:
         """Choose or fetch a model."""
         from gelu_tui.tui.screens.models import ModelsScreen
 
-        session = self._app.session
+        session = self._services.session
         screen = ModelsScreen(
             session.model,
             held_bytes=session.loaded.weight_bytes if session.loaded else 0,
-            engine_command=self._app.options.engine_command,
+            engine_command=self._services.options.engine_command,
         )
         self._app.push_screen(screen, self._model_chosen)
 
     def _model_chosen(self, choice: LoadModel | None) -> None:
         if choice is not None:
-            self._app.load_model(choice.model)
+            self._services.session.choose_model(choice.model)
+            self._compare.action_reload()
 
     # --- saved runs and files -----------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class Navigation:
         from gelu_tui.core.history import History
         from gelu_tui.tui.screens.history import HistoryScreen
 
-        screen = HistoryScreen(self._app.history or History())
+        screen = HistoryScreen(self._services.history or History())
         self._app.push_screen(screen, self._after_history)
 
     async def _after_history(self, choice: Result) -> None:
@@ -220,7 +222,7 @@ class Navigation:
             case "md":
                 text = markdown_report(shown.document())
             case _:
-                text = cast("App[None]", self._app).export_screenshot()
+                text = self._app.export_screenshot()
         try:
             path = await asyncio.to_thread(_write_new, kind, text)
         except OSError as error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from textual import events
+from textual.app import App
+
 # So many questions are told apart; a terminal of fewer columns than that shows nothing of use.
 _NUMBERS = 8
 
@@ -84,3 +87,33 @@ class Pace:
     def _silent(self) -> bool:
         since = self._clock() - max(self._asked_at, self._answered_at)
         return since > min(max(_SILENCE_S, 3 * self.delay_s), _LONG_SILENCE_S)
+
+
+class FrameGate:
+    """Holds frames back until the app's terminal has taken the ones before."""
+
+    def __init__(self, app: App[None]) -> None:
+        self._app = app
+        self._pace = Pace()
+
+    def may_draw(self) -> bool:
+        """Whether a frame drawn now would be seen soon.
+
+        Textual queues thirty frames and then blocks the app: on a slow line twenty seconds of old
+        pictures. The queue is private; where it cannot be seen, it counts as empty.
+        """
+        writer = getattr(self._app._driver, "_writer_thread", None)
+        queue = getattr(writer, "_queue", None)
+        return self._pace.may_draw(queued=queue.qsize() if queue is not None else 0)
+
+    def drawn(self) -> None:
+        """A frame is under way: ask the terminal to answer when it has drawn it."""
+        driver = self._app._driver
+        if driver is not None and (number := self._pace.drawn()) is not None:
+            self._app.call_after_refresh(driver.write, question(number))
+
+    def answered(self, event: events.CursorPosition) -> None:
+        """The terminal reports where its cursor is: the answer to a question."""
+        number = number_of(event.y, event.x)
+        if number is not None:
+            self._pace.answered(number)

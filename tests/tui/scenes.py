@@ -30,6 +30,7 @@ from gelu_tui.tui.messages import EngineEvent, EngineLost
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens import models as models_module
 from gelu_tui.tui.screens.fed_text import FedTextScreen
+from gelu_tui.tui.services import Services
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from tests.core.saved_runs import run_document
@@ -60,7 +61,7 @@ class Scene(Driven):
         # One frame for all tokens: a tail is followed in jumps, and where it stands after them
         # depends on which tokens came together.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.app, "may_draw", lambda: False)
+            patch.setattr(self.app.services.gate, "may_draw", lambda: False)
             await self.loaded()
             await self.told(made_up.run(activations, steps))
             await self.until(lambda: self._told == steps or self.finished, "all is told")
@@ -317,7 +318,7 @@ def found_models() -> tuple[LocalModels, Memory, str]:
 @pytest.fixture
 def stopped_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time stands still, in Greenwich, on a machine that is nobody's."""
-    monkeypatch.setattr(GeluApp, "start_engine", lambda app: None)
+    monkeypatch.setattr(Services, "start_engine", lambda services: None)
     monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
     monkeypatch.setattr(models_module, "_look", lambda *_: found_models())
     monkeypatch.setattr(memory, "_on_metal", lambda: True)

@@ -35,9 +35,9 @@ def test_opening_the_app_imports_no_model_library() -> None:
 def test_the_prompt_is_shown_before_the_engine_is_started(tmp_path: Path) -> None:
     before = (
         "import time\n"
-        "from gelu_tui.tui.app import GeluApp\n"
-        "start = GeluApp.start_engine\n"
-        "GeluApp.start_engine = lambda self: (time.sleep(1), start(self))\n"
+        "from gelu_tui.tui.services import Services\n"
+        "start = Services.start_engine\n"
+        "Services.start_engine = lambda self: (time.sleep(1), start(self))\n"
     )
     with terminal(fake_engine("five"), tmp_path, before=before) as opened:
         opened.until_shown("Type a prompt. Enter runs it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult, SystemCommand
@@ -29,7 +29,8 @@ from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.messages import RunSaved
 from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.screens.telling import TellingScreen
-from gelu_tui.tui.session import BUSY, Phase, Session
+from gelu_tui.tui.services import Services
+from gelu_tui.tui.session import BUSY, Phase
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.info_line import InfoLine
 from gelu_tui.tui.widgets.kept_lines import KeptLines
@@ -41,7 +42,6 @@ from gelu_tui.tui.widgets.token_pane import TokenPane
 
 if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
-    from gelu_tui.tui.app import GeluApp
 
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
 STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
@@ -58,26 +58,17 @@ class CompareScreen(KeptLines, TellingScreen):
     # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def __init__(self, choices: Choices, prompt: str | None, board: Board, refresh: float) -> None:
+    def __init__(self, services: Services, choices: Choices, board: Board) -> None:
         super().__init__(board)
         self.choices = choices
         self.shown: Shown | None = None
-        self.prompt_given = prompt or ""
-        self.refresh_hz = refresh
-        self._frames = Frames(self, refresh, lambda: self.gelu.may_draw(), self._draw)
+        self.session = services.session
+        self._services = services
+        gate, hz = services.gate, services.options.refresh
+        self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self._replaced = False  # a run was stopped to make room for the queued one
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
-
-    @property
-    def gelu(self) -> GeluApp:
-        """The app, by its own type."""
-        return cast("GeluApp", self.app)
-
-    @property
-    def session(self) -> Session:
-        """The app's engine."""
-        return self.gelu.session
 
     @property
     def comparison(self) -> Comparison | None:
@@ -91,7 +82,7 @@ class CompareScreen(KeptLines, TellingScreen):
 
     def compose(self) -> ComposeResult:
         """Prompt, one line of information, panes, notice, status, footer."""
-        yield Prompt(self.prompt_given)
+        yield Prompt(self._services.options.prompt or "")
         yield InfoLine()
         yield self.board
         yield Notice()
@@ -124,7 +115,7 @@ class CompareScreen(KeptLines, TellingScreen):
         notice.clear()
         self._replaced = self.live
         if not await self.session.run(command):
-            self.gelu.start_engine()
+            self._services.start_engine()
         if self.session.pending is not None:
             notice.say(
                 "The run is queued: it starts when the last one has stopped."
@@ -149,7 +140,7 @@ class CompareScreen(KeptLines, TellingScreen):
         """Start the engine anew; what was shown stays."""
         self._end_run()
         self.query_one(Notice).clear()
-        self.gelu.start_engine()
+        self._services.start_engine()
         self.phase_changed()
 
     def setting_commands(self) -> Iterator[SystemCommand]:
@@ -187,8 +178,8 @@ class CompareScreen(KeptLines, TellingScreen):
             self.choices = replace(self.choices, activations=ordered)
 
     @on(TokenPane.Chosen)
-    def _open_fork(self) -> None:
-        self.gelu.go.fork()
+    async def _open_fork(self) -> None:
+        await self.run_action("app.open('fork')")
 
     @property
     def prompt_text(self) -> str:
@@ -268,11 +259,11 @@ class CompareScreen(KeptLines, TellingScreen):
         if self.session.loaded is None:
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
-        await self._show(Shown(comparison, self.session.loaded, history=self.gelu.history))
+        await self._show(Shown(comparison, self.session.loaded, history=self._services.history))
         self.query_one(Notice).clear_awaited()
         if self._replaced:
             self._replaced = False
-            kept = "; it is in the history" if self.gelu.history is not None else ""
+            kept = "; it is in the history" if self._services.history is not None else ""
             self.say(f"The run before was stopped for this one{kept}.")
 
     async def _show(self, shown: Shown) -> None:
@@ -362,12 +353,12 @@ class CompareScreen(KeptLines, TellingScreen):
         if self.shown is None:
             off.add("fork")
         actions = PANE_LINE if self.board.has_focus_within else PROMPT_LINE
-        self.query_one(KeyLine).show(actions, self.gelu.user_keys, off)
+        self.query_one(KeyLine).show(actions, self._services.user_keys, off)
 
     def _beat(self) -> None:
         """What changes with time, whether or not the engine says anything."""
         self._frames.beat()
-        if self._frames.numbers_late and self.gelu.may_draw():
+        if self._frames.numbers_late and self._services.gate.may_draw():
             self._show_status()
         if self.session.phase is Phase.STOPPING and self.session.phase_s > STOP_GRACE_S:
             self.query_one(Notice).say(
@@ -381,7 +372,7 @@ class CompareScreen(KeptLines, TellingScreen):
             self.board.show(running=self.live, numbers=numbers)
         if numbers:
             self._show_status()
-        self.gelu.drawn()
+        self._services.gate.drawn()
 
     def _show_status(self) -> None:
         left, right = status.texts(self.session, self.shown)
