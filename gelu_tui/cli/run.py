@@ -17,30 +17,24 @@ from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
+from gelu_tui.core.requests import compare_command
+from gelu_tui.core.settings.user_file import Settings
 
 
-def run_headless(
-    prompt: str,
-    options: o.ComparisonOptions,
-    *,
-    output_format: str,
-    color: str,
-    engine_command: str | None,
-    save_runs: bool,
-) -> int:
+def run_headless(prompt: str, settings: Settings, output_format: str) -> int:
     """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
-    command = options.compare(read_prompt(prompt))
-    options.tell_of_idle_sampling()
-    runner = _Runner(options.load(), command, engine_command, jsonl=output_format == "jsonl")
+    command = compare_command(read_prompt(prompt), settings.of_run())
+    o.warn_of_no_effect(settings)
+    runner = _Runner(command, settings.engine_command, jsonl=output_format == "jsonl")
     asyncio.run(runner.run())
     try:
         if output_format == "json":
             runner.print_document()
         elif output_format == "text":
-            runner.print_report(color)
+            runner.print_report(settings.color)
         runner.tell()
     finally:
-        if save_runs:
+        if settings.save_runs:
             runner.save()
     return runner.exit_code()
 
@@ -66,10 +60,7 @@ def _as_utf8(argument: str) -> str:
 class _Runner:
     """One engine, one load, one comparison; signals end it early but never lose what there is."""
 
-    def __init__(
-        self, load: p.Load, command: p.Compare, engine_command: str | None, *, jsonl: bool
-    ) -> None:
-        self._load = load
+    def __init__(self, command: p.Compare, engine_command: str | None, *, jsonl: bool) -> None:
         self._command = command
         self._jsonl = jsonl
         self._client = EngineClient(engine_command)
@@ -87,7 +78,8 @@ class _Runner:
                 await self._client.start()
                 if self._interruption.signal is not None:
                     return  # it came before there was an engine to kill
-                await self._client.send(self._load)
+                settings = self._command.settings
+                await self._client.send(p.Load(settings.model, settings.dtype))
                 # Sent at once: the engine begins as soon as the model is there.
                 await self._client.send(self._command)
                 async for event in self._events():
@@ -139,13 +131,7 @@ class _Runner:
         """The whole of it, if the comparison had begun."""
         if self._comparison is None or self._loaded is None:
             return None
-        return document(
-            self._comparison,
-            self._loaded,
-            self._command.activation_precision,
-            status=self._status(),
-            error=self.error,
-        )
+        return document(self._comparison, self._loaded, status=self._status(), error=self.error)
 
     def print_document(self) -> None:
         """One JSON document, if the comparison had begun."""
@@ -179,15 +165,11 @@ class _Runner:
         """What belongs to no result: errors, and what was not as asked."""
         if self.error is not None:
             o.complain(self.error)
-        started = self._comparison.started if self._comparison else None
-        if started is not None and started.max_tokens < self._command.max_tokens:
-            o.complain(
-                ErrorInfo(
-                    "context",
-                    f"The context has room for {started.max_tokens} tokens after this prompt, "
-                    f"not {self._command.max_tokens}.",
-                )
-            )
+        asked = self._command.settings.max_tokens
+        room = self._comparison.started.settings.max_tokens if self._comparison else asked
+        if room < asked:
+            message = f"The context has room for {room} tokens after this prompt, not {asked}."
+            o.complain(ErrorInfo("context", message))
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""

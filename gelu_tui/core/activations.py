@@ -17,7 +17,6 @@ from gelu_tui.core.families import FAMILIES
 from gelu_tui.core.protocol import Precision, VariantInfo
 
 MAX_VARIANTS = 8
-DEFAULT_SET = ("gelu", "gelu_approx", "gelu_fast_approx", "keras_gelu_approx")
 CONTROL = "control"  # the variant that `--control` adds
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
@@ -340,7 +339,6 @@ def error_against_gelu(variant: Variant) -> tuple[float, float]:
 
 __all__ = [
     "CONTROL",
-    "DEFAULT_SET",
     "MAX_VARIANTS",
     "NAMES",
     "NATIVE_OF",

@@ -20,7 +20,7 @@ from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.noise import largest_kl, noise_sentences
 from gelu_tui.core.safe_text import visible, visible_line
-from gelu_tui.core.sampling_texts import sampling_words
+from gelu_tui.core.settings.run_settings import sampling_words
 from gelu_tui.core.tables import plain_table as _table
 
 # A shape around the first divergent token, so that it reads without colour too.
@@ -197,10 +197,10 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     model = loaded.model
     precisions = sorted({variant.precision for variant in started.variants})
     how = [
-        started.schedule,
+        started.settings.schedule,
         f"functions in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
-        "chat template" if started.chat else "raw prompt",
-        *sampling_words(started.sampling),
+        "chat template" if started.settings.chat else "raw prompt",
+        *sampling_words(started.settings),
     ]
     if rate := comparison.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")

@@ -12,6 +12,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import replace
 from rich.text import Text
 from textual import events, on
 from textual.app import App, SystemCommand
@@ -24,7 +25,6 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.anchoring import anchoring
-from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.ending import Ending
 from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
@@ -55,10 +55,11 @@ class GeluApp(App[None]):
     def __init__(self, options: AppOptions) -> None:
         super().__init__()
         self.options = options
-        self.session = Session(p.Load(options.model, options.dtype), options.engine_command)
-        board = Board(options.scroll, options.token_style)
-        choices = Choices.from_options(options)
-        self.compare = CompareScreen(choices, options.prompt, board, options.refresh)
+        settings = options.settings
+        load = p.Load(settings.model, settings.dtype)
+        self.session = Session(load, settings.engine_command)
+        board = Board(settings.scroll, settings.token_style)
+        self.compare = CompareScreen(settings.of_run(), options.prompt, board, settings.refresh)
         self.go = Navigation(self, self.compare)
         self.pace = Pace()
         self.ending = Ending(self, self.session.kill, self._save_now)
@@ -68,7 +69,7 @@ class GeluApp(App[None]):
         self._set_theme()
 
     def _set_keys(self) -> None:
-        self.user_keys, problems = keymap(self.options.keys, ACTIONS)
+        self.user_keys, problems = keymap(self.options.settings.keys, ACTIONS)
         self._problems += problems
         self.set_keymap(self.user_keys)
         for action in ACTIONS:
@@ -83,14 +84,14 @@ class GeluApp(App[None]):
             if name not in names:
                 self.unregister_theme(name)
         system = self.console.color_system
-        self.theme = theme_for(self.options.theme, system, no_color=self.no_color)
+        self.theme = theme_for(self.options.settings.theme, system, no_color=self.no_color)
 
     @cached_property
     def history(self) -> History | None:
         """The user's saved runs, unless they are not to be kept."""
         from gelu_tui.core.history import History
 
-        return History() if self.options.save_runs else None
+        return History() if self.options.settings.save_runs else None
 
     def get_default_screen(self) -> Screen[None]:
         """The comparison opens first."""
@@ -142,6 +143,7 @@ class GeluApp(App[None]):
     def load_model(self, model: str) -> None:
         """Load another model in a new engine; what was shown stays."""
         self.session.choose_model(model)
+        self.compare.choices = replace(self.compare.choices, model=model)
         self.compare.action_reload()
 
     @on(EngineEvent)
@@ -311,7 +313,7 @@ class GeluApp(App[None]):
         yield from self.compare.setting_commands()
 
     def _keep_theme(self, name: str) -> None:
-        from gelu_tui.core.settings_writing import save_setting
+        from gelu_tui.core.settings.edit import save_setting
 
         try:
             problem = save_setting("theme", name)

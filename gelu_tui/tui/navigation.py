@@ -11,8 +11,10 @@ from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.tui.choices import like
 from gelu_tui.tui.session import Phase
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ class Navigation:
         screen = ActivationsScreen(self._compare.choices, native)
         self._app.push_screen(screen, self._chosen)
 
-    async def _chosen(self, choices: Choices | None) -> None:
+    async def _chosen(self, choices: RunSettings | None) -> None:
         if choices is None or choices == self._compare.choices:
             return
         await self._compare.choose(choices)
@@ -144,7 +146,7 @@ class Navigation:
         from gelu_tui.tui.screens.fed_text import FedTextScreen
 
         try:
-            command = self._compare.choices.command(self._compare.prompt_text)
+            command = compare_command(self._compare.prompt_text, self._compare.choices)
         except GeluError as error:
             self._compare.complain(error.info)
             return
@@ -155,7 +157,7 @@ class Navigation:
             self._app.push_screen(FedTextScreen(started))
             return
         self._app.push_screen(FedTextScreen())
-        await session.ask(p.RenderPrompt(command.prompt, command.chat))
+        await session.ask(p.RenderPrompt(command.prompt, command.settings.chat))
 
     def models(self) -> None:
         """Choose or fetch a model."""
@@ -165,7 +167,7 @@ class Navigation:
         screen = ModelsScreen(
             session.model,
             held_bytes=session.loaded.weight_bytes if session.loaded else 0,
-            engine_command=self._app.options.engine_command,
+            engine_command=self._app.options.settings.engine_command,
         )
         self._app.push_screen(screen, self._model_chosen)
 
@@ -198,12 +200,10 @@ class Navigation:
 
     async def rerun(self, document: ComparisonDocument) -> None:
         """Run what a saved comparison ran, on the model that is loaded."""
-        from gelu_tui.core.restore import command_of
-
         compare = self._compare
         compare.take_prompt(document.prompt)
-        await compare.choose(compare.choices.like(document))
-        await compare.run_command(command_of(document))
+        await compare.choose(like(compare.choices, document))
+        await compare.run_command(p.Compare(document.prompt, document.settings))
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""

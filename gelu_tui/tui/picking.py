@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from gelu_tui.core.activations import (
-    DEFAULT_SET,
     MAX_VARIANTS,
     REGISTRY,
     Variant,
@@ -18,7 +19,8 @@ from gelu_tui.core.activations import (
 )
 from gelu_tui.core.curve_views import aliases
 from gelu_tui.core.errors import UsageError
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import DEFAULT_SET, RunSettings
+from gelu_tui.tui.choices import chosen_variants
 
 # what MLX itself computed under the present names in its earlier versions
 _OLDER_GELUS = (
@@ -49,11 +51,11 @@ class Row:
 class Picking:
     """What has been picked so far. The chosen come first when it opens; then rows keep still."""
 
-    def __init__(self, choices: Choices, native: str | None) -> None:
+    def __init__(self, choices: RunSettings, native: str | None) -> None:
         self.choices = choices
         self.native = native
         self.reference = choices.reference
-        self.rows = _ordered(choices.variants(), [])
+        self.rows = _ordered(chosen_variants(choices), [])
         self._opened = self._state()
         self._before_sets: tuple[list[Row], str | None] | None = None
         self._set = -1
@@ -188,11 +190,11 @@ class Picking:
         self._before_sets = None
         self._set = -1
 
-    def result(self) -> Choices:
+    def result(self) -> RunSettings:
         """The choices as picked. Raises `UsageError` where they cannot be run."""
         specs = tuple(row.spec for row in self.rows if row.chosen)
         resolve_reference(parse_variants(specs), self.reference, self.native)
-        return replace(self.choices, activations=specs, reference=self.reference)
+        return msgspec.structs.replace(self.choices, activations=specs, reference=self.reference)
 
 
 def _ordered(chosen: list[Variant], own: list[Variant]) -> list[Row]:

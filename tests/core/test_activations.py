@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core.activations import (
-    DEFAULT_SET,
     MAX_VARIANTS,
     NAMES,
     REGISTRY,
@@ -23,6 +22,7 @@ from gelu_tui.core.activations import (
     split_specs,
 )
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.settings.run_settings import DEFAULT_SET
 
 # name -> aliases, as the design has them
 DESIGN = {

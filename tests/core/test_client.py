@@ -15,6 +15,7 @@ from gelu_tui import client
 from gelu_tui.client import DEFAULT_COMMAND, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from tests.commands import comparing
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
 
@@ -164,7 +165,7 @@ async def test_a_command_that_cannot_be_started(command: str | list[str]) -> Non
 async def test_another_version() -> None:
     error = await refused(odd("wrong_version"))
     assert error.info.kind == "protocol"
-    assert "version 99, this app 1" in error.info.message
+    assert "version 99, this app 2" in error.info.message
 
 
 @pytest.mark.parametrize("what", ["no_hello", "garbage_first"])
@@ -254,13 +255,13 @@ async def test_sending_to_a_dead_engine() -> None:
         await engine._process.wait()
         with pytest.raises(EngineDied, match="exit code 7"):
             for _ in range(5):
-                await engine.send(p.Compare("x" * 100_000, ("gelu",)))
+                await engine.send(comparing("x" * 100_000, ("gelu",)))
 
 
 async def test_sending_a_megabyte_to_an_engine_that_hangs_does_not_wait_for_it() -> None:
     async with odd("deaf") as engine:
         async with asyncio.timeout(20):
-            await engine.send(p.Compare("x" * 1_000_000, ("gelu",)))
+            await engine.send(comparing("x" * 1_000_000, ("gelu",)))
             await engine.send(p.Cancel())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
@@ -106,6 +107,14 @@ class Driven:
         return " ".join(self.screen().split())
 
 
+def app_options(**options: Any) -> AppOptions:
+    """The options of the app, settings and other fields in one."""
+    others = {
+        name: options.pop(name) for name in ("prompt", "warnings", "saved") if name in options
+    }
+    return AppOptions(Settings(**options), **others)
+
+
 @asynccontextmanager
 async def driven(
     scenario: str = "five",
@@ -114,7 +123,7 @@ async def driven(
     step_s: float = 0.005,
     **options: Any,
 ) -> AsyncIterator[Driven]:
-    """The app with a fake engine; `options` are those of `AppOptions`."""
+    """The app with a fake engine; `options` are settings and fields of `AppOptions`."""
     settings: dict[str, Any] = {
         "engine_command": fake_engine(scenario, step_s),
         "activations": FIVE,
@@ -122,7 +131,7 @@ async def driven(
         "theme": "textual-dark",
         **options,
     }
-    app = GeluApp(AppOptions(**settings))
+    app = GeluApp(app_options(**settings))
     async with app.run_test(size=size) as pilot:
         yield Driven(app, pilot)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.settings.run_settings import RunSettings
 from tests.fake_engine import BASE, RELU, SILU, pieces
 
 PROMPT = "Why is the sky blue?"
@@ -67,7 +68,12 @@ def run(activations: Sequence[str] = FIVE, steps: int = MAX_TOKENS) -> Iterator[
     infos = tuple(variant.info("float32", NATIVE) for variant in variants)
     fed = f"<bos><start_of_turn>user\n{PROMPT}<end_of_turn>\n<start_of_turn>model\n"
     yield p.Started(
-        PROMPT, fed, tuple(range(2, 16)), infos, reference, MAX_TOKENS, "lockstep", True
+        PROMPT,
+        fed,
+        tuple(range(2, 16)),
+        infos,
+        reference,
+        RunSettings(max_tokens=MAX_TOKENS, chat=True),
     )
     for stream in range(len(variants)):
         yield p.Prefilled(stream, 0.04, 320.0)

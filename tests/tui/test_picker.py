@@ -12,16 +12,15 @@ from textual import events
 from textual.widgets import Input
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.activations import DEFAULT_SET
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import DEFAULT_SET, RunSettings
 from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
 from gelu_tui.tui.widgets.curve import CurvePlot
 from tests.tui.driving import Driven, ready
 from tests.tui.screen_app import Shown, shown
 
 
-def choices(*activations: str, reference: str | None = None) -> Choices:
-    return Choices(activations, reference, 256, "lockstep", None, "float32")
+def choices(*activations: str, reference: str | None = None) -> RunSettings:
+    return RunSettings(activations=activations, reference=reference)
 
 
 @asynccontextmanager
@@ -115,7 +114,7 @@ async def test_odd_sizes_do_not_break_it(size: tuple[int, int]) -> None:
         await it.type("a=x*x")
         await it.until(lambda: it.app.screen.query_one(Input).value == "a=x*x", "it is typed")
         await it.press("f2")
-        await it.until(lambda: isinstance(it.app.result, Choices), "it is taken")
+        await it.until(lambda: isinstance(it.app.result, RunSettings), "it is taken")
 
 
 async def test_formulas_are_there_when_the_list_scrolls() -> None:
@@ -176,8 +175,8 @@ async def test_ready_made_sets() -> None:
         await it.press("s")
         await it.until_shown("Chosen: all GELU forms", "[■] 6 gelu_approx_mlx010")
         await it.press("s", "f2")
-        await it.until(lambda: isinstance(it.app.result, Choices), "it is taken")
-        assert isinstance(it.app.result, Choices)
+        await it.until(lambda: isinstance(it.app.result, RunSettings), "it is taken")
+        assert isinstance(it.app.result, RunSettings)
         assert len(it.app.result.activations) == 8
 
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.activations import DEFAULT_SET, parse_variant
+from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import UsageError
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import DEFAULT_SET, RunSettings
 from gelu_tui.tui.picking import SETS, Picking
 
 
-def choices(*activations: str, reference: str | None = None) -> Choices:
-    return Choices(activations, reference, 256, "lockstep", None, "float32")
+def choices(*activations: str, reference: str | None = None) -> RunSettings:
+    return RunSettings(activations=activations, reference=reference)
 
 
 def picking(*activations: str, reference: str | None = None) -> Picking:

@@ -43,16 +43,12 @@ from gelu_tui.core.protocol.events import (
     StreamFinished,
 )
 from gelu_tui.core.protocol.values import (
-    GREEDY,
     BenchRow,
     Candidate,
     FinishReason,
     ForkReplay,
     ModelInfo,
-    Precision,
     ProgressPhase,
-    Sampling,
-    Schedule,
     ScoredRow,
     SelfCheckReport,
     Status,
@@ -68,9 +64,9 @@ from gelu_tui.core.protocol.wire import (
     decode_event,
     encode,
 )
+from gelu_tui.core.settings.run_settings import Precision, Schedule
 
 __all__ = [
-    "GREEDY",
     "PROTOCOL_VERSION",
     "AnyCommand",
     "AnyEvent",
@@ -103,7 +99,6 @@ __all__ = [
     "ProtocolError",
     "RenderPrompt",
     "Replay",
-    "Sampling",
     "Schedule",
     "Score",
     "ScoreChunk",

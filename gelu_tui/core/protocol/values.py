@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-Schedule = Literal["lockstep", "solo"]
-Precision = Literal["float32", "model"]
+from gelu_tui.core.settings.run_settings import Precision
+
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
@@ -29,23 +29,6 @@ class ModelInfo(msgspec.Struct, frozen=True):
     quantization: dict[str, int | str] | None
     native_activation: str
     sites: dict[str, int] = {}
-
-
-class Sampling(msgspec.Struct, frozen=True):
-    """How tokens are drawn, by mlx-lm's own transforms; all rows share the noise of each step.
-
-    `temperature` 0 takes the most probable token, and then the rest does not matter. `seed` None
-    lets the engine choose one, which `Started` tells. `top_p` 1, `top_k` 0 and `min_p` 0 are off.
-    """
-
-    temperature: float = 0.0
-    seed: int | None = None
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-
-
-GREEDY = Sampling()
 
 
 class VariantInfo(msgspec.Struct, frozen=True):

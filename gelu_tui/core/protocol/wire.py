@@ -11,7 +11,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.commands import AnyCommand
 from gelu_tui.core.protocol.events import AnyEvent
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 _T = TypeVar("_T")
 
