@@ -26,6 +26,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.settings.run_settings import RunSettings
 
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
@@ -83,11 +84,15 @@ def tokens_of(name: str, index: int, scenario: str) -> list[str]:
     return texts * 40 if scenario == "long" else texts
 
 
-def seeded(sampling: p.Sampling) -> p.Sampling:
-    """What the engine does about a seed that was not given."""
-    if not sampling.temperature or sampling.seed is not None:
-        return sampling
-    return msgspec.structs.replace(sampling, seed=FRESH_SEED)
+def resolved(settings: RunSettings, reference: str) -> RunSettings:
+    """What the engine makes of the settings; a seed that was not given is always the same."""
+    drawn = settings.temperature and settings.seed is None
+    return msgspec.structs.replace(
+        settings,
+        reference=reference,
+        chat=settings.chat is True,
+        seed=FRESH_SEED if drawn else settings.seed,
+    )
 
 
 class CancelSeen(Exception):
@@ -233,12 +238,13 @@ class FakeEngine:
                 )
             )
             return
-        self.max_tokens = command.max_tokens
-        variants = parse_variants(command.activations)
-        reference = resolve_reference(variants, command.reference, "gelu_approx")
-        variants, control = with_control(variants, reference, wanted=command.control)
+        settings = command.settings
+        self.max_tokens = settings.max_tokens
+        variants = parse_variants(settings.activations)
+        reference = resolve_reference(variants, settings.reference, "gelu_approx")
+        variants, control = with_control(variants, reference, wanted=settings.control)
         infos = tuple(
-            v.info(command.activation_precision, "gelu_approx", control=i == control)
+            p.VariantInfo.of(v, settings.activation_precision, "gelu_approx", control=i == control)
             for i, v in enumerate(variants)
         )
         self.emit(
@@ -248,15 +254,11 @@ class FakeEngine:
                 (2, 5),
                 infos,
                 reference,
-                command.max_tokens,
-                command.schedule,
-                bool(command.chat),
-                replay=command.replay,
-                sampling=seeded(command.sampling),
+                resolved(settings, variants[reference].name),
             )
         )
         texts = [
-            tokens_of(v.name, i, self.scenario)[: command.max_tokens]
+            tokens_of(v.name, i, self.scenario)[: settings.max_tokens]
             for i, v in enumerate(variants)
         ]
         for stream in range(len(texts)):
@@ -269,7 +271,7 @@ class FakeEngine:
                     self.emit(p.StreamFinished(stream, "cancelled"))
             self.finish("cancelled", len(texts))
             return
-        for found in self.forks if command.replay else []:
+        for found in self.forks if settings.replay else []:
             self.emit(replayed(found))
         self.finish("completed", len(texts))
 
@@ -333,7 +335,7 @@ def rendered(command: p.RenderPrompt) -> p.PromptRendered:
     """A prompt cut into words, with BOS in front and, in a chat, turns around it."""
     words = re.findall(r"\s?\S+|\s", command.prompt)
     texts = ["<bos>", *words]
-    if command.chat:
+    if command.chat is True:
         texts = ["<bos>", "<start_of_turn>", "user", "\n", *words, "<end_of_turn>", "\n"]
         texts += ["<start_of_turn>", "model", "\n"]
     ids = tuple(2 if text == "<bos>" else 10 + sum(map(ord, text)) for text in texts)
@@ -344,7 +346,7 @@ def rendered(command: p.RenderPrompt) -> p.PromptRendered:
         ids,
         tuple(texts),
         tuple(sorted(special)),
-        bool(command.chat),
+        command.chat is True,
         True,
         32768,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
@@ -62,13 +63,15 @@ SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
 async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     """Run the five-way comparison to its end at a terminal size, go on, and write an SVG."""
     options = AppOptions(
-        activations=FIVE,
-        reference="gelu_approx",
-        max_tokens=40,
-        chat=False,
+        Settings(
+            activations=FIVE,
+            reference="gelu_approx",
+            max_tokens=40,
+            chat=False,
+            theme="textual-dark",
+            save_runs=False,
+        ),
         prompt="Why is the sky blue?",
-        theme="textual-dark",
-        save_runs=False,
     )
     app = GeluApp(options)
     async with app.run_test(size=size) as pilot:

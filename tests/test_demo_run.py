@@ -17,6 +17,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine.device import find_blas
+from tests.commands import comparing
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 
@@ -104,7 +105,7 @@ async def _all_streams(schedule: p.Schedule) -> dict[str, dict[str, list[int]]]:
         await client.send(p.Load("demo"))
         for prompt in PROMPTS:
             for half in (names[:5], names[5:]):
-                command = p.Compare(
+                command = comparing(
                     prompt,
                     tuple(half),
                     max_tokens=TOKENS,
@@ -148,7 +149,7 @@ def test_rows_of_one_function_are_bit_identical_with_the_bundled_blas(
     rows: int, demo_model: Path
 ) -> None:
     names = ("gelu_approx", *(f"again{row}=gelu_approx(x)" for row in range(1, rows)))
-    comparison = asyncio.run(compare(p.Compare(SKY, names, max_tokens=2, chat=False), blas=False))
+    comparison = asyncio.run(compare(comparing(SKY, names, max_tokens=2, chat=False), blas=False))
     assert comparison.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
     for stream in comparison.streams[1:]:
         assert stream.tokens == comparison.reference.tokens
@@ -157,7 +158,7 @@ def test_rows_of_one_function_are_bit_identical_with_the_bundled_blas(
 
 def test_the_self_check_reports_on_this_machines_blas(demo_model: Path) -> None:
     names = ("gelu_approx", "again=gelu_approx(x)", "third=gelu_approx(x)")
-    comparison = asyncio.run(compare(p.Compare(SKY, names, max_tokens=4, chat=False)))
+    comparison = asyncio.run(compare(comparing(SKY, names, max_tokens=4, chat=False)))
     check = comparison.self_check
     assert check is not None
     assert check.identical == (check.max_logit_difference == 0.0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mlx_lm.perplexity import eval_ppl
 
-from gelu_tui.core import protocol as p
 from gelu_tui.engine import device
 from gelu_tui.engine.score import windows_of
+from tests.commands import scoring
 from tests.engine import in_process
 from tests.engine.test_score import named, run
 
@@ -26,7 +26,7 @@ def test_perplexity_and_order_of_the_functions(demo_model: Path) -> None:
     loaded = in_process.load(demo_model, "float32")
     text = loaded.tokenizer.encode(ESSAY.read_text())[1:][: WINDOWS * (CONTEXT - 1)]
     names = ("gelu_approx", "gelu", "gelu_fast_approx")
-    command = p.Score(names, tokens=tuple(text), context=CONTEXT, activation_precision="model")
+    command = scoring(names, tokens=tuple(text), context=CONTEXT, activation_precision="model")
     document = run(loaded, command)
 
     windows = mx.array(windows_of(text, loaded.tokenizer.encode(""), CONTEXT))

@@ -7,30 +7,27 @@ import io
 import os
 import sys
 
+from msgspec.structs import replace
+
 from gelu_tui.cli import options as o
 from gelu_tui.cli.settings import theme_problem
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, UsageError
-from gelu_tui.core.settings import SettingsFile
+from gelu_tui.core.requests import compare_command
+from gelu_tui.core.settings.user_file import Settings, SettingsFile
 
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
 
 
 def open_app(
     prompt: str | None,
-    options: o.ComparisonOptions,
+    settings: Settings,
     file: SettingsFile,
-    *,
-    color: str,
-    engine_command: str | None,
-    theme: str | None,
-    refresh: float,
     saved: ComparisonDocument | None = None,
 ) -> int:
-    """Check the options and run the app; returns its exit code. Raises `UsageError`.
+    """Check the settings and run the app; returns its exit code. Raises `UsageError`.
 
-    `file` decides what has no option, and its problems are told in the app. `saved` is a
-    comparison to open with.
+    The problems of `file` are shown in the app. `saved` is a comparison to open with.
     """
     # Textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
@@ -39,8 +36,8 @@ def open_app(
             "For scripts and pipes use `gelu-tui run PROMPT`.",
             kind="no_terminal",
         )
-    options.compare(_ANY_PROMPT if prompt is None else prompt)
-    if o.no_color(color):
+    compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
+    if o.no_color(settings.color):
         os.environ["NO_COLOR"] = "1"
     else:
         os.environ.pop("NO_COLOR", None)  # Textual would take it for set even if it is empty
@@ -56,31 +53,7 @@ def open_app(
     from gelu_tui.tui.themes import check_theme
 
     wrong_theme: tuple[ErrorInfo, ...] = ()
-    if theme == file.settings.theme and (wrong_theme := theme_problem(file)):
-        theme = None
-    check_theme(theme)
-    return run_app(
-        AppOptions(
-            model=options.model,
-            dtype=options.dtype,
-            activations=options.activations,
-            reference=options.reference,
-            max_tokens=options.max_tokens,
-            schedule=options.schedule,
-            chat=options.chat,
-            activation_precision=options.activation_precision,
-            sampling=options.sampling,
-            control=options.control,
-            replay=options.replay,
-            engine_command=engine_command,
-            prompt=prompt,
-            theme=theme,
-            refresh=refresh,
-            token_style=file.settings.token_style,
-            scroll=file.settings.scroll,
-            keys=file.settings.keys,
-            save_runs=file.settings.save_runs,
-            warnings=(*file.problems, *wrong_theme),
-            saved=saved,
-        )
-    )
+    if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
+        settings = replace(settings, theme=None)
+    check_theme(settings.theme)
+    return run_app(AppOptions(settings, prompt, (*file.problems, *wrong_theme), saved))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict, replace
 from rich.console import Group
 from rich.text import Text
 
@@ -15,14 +16,13 @@ from gelu_tui.cli import options as o
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.history import History, local_time
-from gelu_tui.core.restore import command_of, loaded_of, read_document, restore
+from gelu_tui.core.restore import loaded_of, read_document, restore
 from gelu_tui.core.safe_text import visible, visible_line
 
 if TYPE_CHECKING:
-    from gelu_tui.core.settings import SettingsFile
+    from gelu_tui.core.settings.user_file import SettingsFile
 
 _SIZE_LIMIT = 512 * 1024 * 1024
-_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def print_history(
@@ -71,36 +71,13 @@ def print_run(run: str, output_format: str, color: str) -> None:
             o.complain(document.error)
 
 
-def open_run(run: str, file: SettingsFile, **options: Any) -> int:
+def open_run(run: str, file: SettingsFile, options: dict[str, Any]) -> int:
     """Open a run in the app; its settings are those of the next run. Raises `GeluError`."""
     from gelu_tui.cli.app import open_app
 
     document = saved_run(run)
-    command = command_of(document)
-    chosen = o.ComparisonOptions(
-        model=document.model.id,
-        activations=command.activations,
-        reference=command.reference,
-        max_tokens=command.max_tokens,
-        schedule=command.schedule,
-        chat=command.chat,
-        activation_precision=command.activation_precision,
-        temperature=command.sampling.temperature,
-        seed=command.sampling.seed,
-        top_p=command.sampling.top_p,
-        top_k=command.sampling.top_k,
-        min_p=command.sampling.min_p,
-        control=command.control,
-        replay=command.replay,
-        dtype=dtype_of(document),
-    )
-    return open_app(None, chosen, file, saved=document, **options)
-
-
-def dtype_of(document: ComparisonDocument) -> str | None:
-    """The dtype to load a run's model with again."""
-    dtype = document.model.dtype
-    return dtype if dtype in _DTYPES else None
+    settings = replace(o.in_force(file, options), **asdict(document.settings))
+    return open_app(None, settings, file, document)
 
 
 @contextlib.contextmanager

@@ -13,30 +13,24 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
+from gelu_tui.core.requests import compare_command
+from gelu_tui.core.settings.user_file import Settings
 
 
-def run_headless(
-    prompt: str,
-    options: o.ComparisonOptions,
-    *,
-    output_format: str,
-    color: str,
-    engine_command: str | None,
-    save_runs: bool,
-) -> int:
+def run_headless(prompt: str, settings: Settings, output_format: str) -> int:
     """Run one comparison and print it; returns the exit code. Raises `UsageError`."""
-    command = options.compare(read_prompt(prompt))
-    options.tell_of_idle_sampling()
-    runner = _Runner(options.load(), command, engine_command, jsonl=output_format == "jsonl")
+    command = compare_command(read_prompt(prompt), settings.of_run())
+    o.warn_of_no_effect(settings)
+    runner = _Runner(command, settings.engine_command, jsonl=output_format == "jsonl")
     asyncio.run(runner.run())
     try:
         if output_format == "json":
             runner.print_document()
         elif output_format == "text":
-            runner.print_report(color)
+            runner.print_report(settings.color)
         runner.tell()
     finally:
-        if save_runs:
+        if settings.save_runs:
             runner.save()
     return runner.exit_code()
 
@@ -62,10 +56,7 @@ def _as_utf8(argument: str) -> str:
 class _Runner:
     """One engine, one load, one comparison; signals end it early but never lose what there is."""
 
-    def __init__(
-        self, load: p.Load, command: p.Compare, engine_command: str | None, *, jsonl: bool
-    ) -> None:
-        self._load = load
+    def __init__(self, command: p.Compare, engine_command: str | None, *, jsonl: bool) -> None:
         self._command = command
         self._jsonl = jsonl
         # Before the first token there is nothing to print, and so nothing to wait for.
@@ -74,7 +65,8 @@ class _Runner:
     async def run(self) -> None:
         """From start to the last event."""
         take = o.print_json if self._jsonl else lambda _: None
-        await self._engine.hold(take, self._load, self._command)
+        settings = self._command.settings
+        await self._engine.hold(take, p.Load(settings.model, settings.dtype), self._command)
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -86,7 +78,6 @@ class _Runner:
         return document(
             self._engine.comparison,
             self._engine.loaded,
-            self._command.activation_precision,
             status=self._engine.status,
             error=self._engine.error,
         )
@@ -123,15 +114,11 @@ class _Runner:
         """What belongs to no result: errors, and what was not as asked."""
         if self._engine.error is not None:
             o.complain(self._engine.error)
-        started = self._engine.comparison.started if self._engine.comparison else None
-        if started is not None and started.max_tokens < self._command.max_tokens:
-            o.complain(
-                ErrorInfo(
-                    "context",
-                    f"The context has room for {started.max_tokens} tokens after this prompt, "
-                    f"not {self._command.max_tokens}.",
-                )
-            )
+        asked, comparison = self._command.settings.max_tokens, self._engine.comparison
+        room = comparison.started.settings.max_tokens if comparison else asked
+        if room < asked:
+            message = f"The context has room for {room} tokens after this prompt, not {asked}."
+            o.complain(ErrorInfo("context", message))
 
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""

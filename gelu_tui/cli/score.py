@@ -4,53 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+
+from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import split_specs
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.prompt_file import TEXT_LIMIT, decode_text, read_text_file
 from gelu_tui.core.requests import score_command
 from gelu_tui.core.score_document import ScoreDocument, ScoreSource
 from gelu_tui.core.scoring import Scoring
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.user_file import Settings
 
 
 def run_score(
+    settings: Settings,
     *,
     text: str | None,
     run: str | None,
-    model: str,
-    dtype: str | None,
-    activations: tuple[str, ...],
-    reference: str | None,
+    context: int | None,
     output_format: str,
-    color: str,
-    engine_command: str | None,
-    **chosen: Any,
 ) -> int:
-    """Score and print; returns the exit code. Raises `GeluError`.
-
-    `chosen` are the other fields of `protocol.Score`.
-    """
+    """Score and print; returns the exit code. Raises `GeluError`."""
     if (text is None) == (run is None):
         raise UsageError(
             "Either --text or --run says what to score.", "See `gelu-tui score --help`."
         )
-    load = p.Load(model, dtype)
-    chosen["activations"] = specs = tuple(split_specs(activations))
-    chosen["reference"] = o.chosen_reference(specs, reference)
     if text is not None:
-        command = score_command(text=_read(text), **chosen)
+        command = score_command(settings.of_run(), text=_read(text), context=context)
         source = ScoreSource("text", "stdin" if text == "-" else text)
     else:
         assert run is not None
-        load, command = _of_run(run, load, chosen)
+        command = _of_run(run, settings.of_run(), context)
         source = ScoreSource("run", run)
-    runner = _Runner(source, engine_command)
-    asyncio.run(runner.run(load, command))
-    runner.print(output_format, color)
+    runner = _Runner(source, settings.engine_command)
+    asyncio.run(runner.run(command))
+    runner.print(output_format, settings.color)
     return runner.exit_code()
 
 
@@ -61,24 +52,17 @@ def _read(name: str) -> str:
     return decode_text(data, "The text on stdin")
 
 
-def _of_run(run: str, load: p.Load, chosen: dict[str, Any]) -> tuple[p.Load, p.Score]:
-    """The prompt and what the reference made of it; options that are not typed are the run's."""
-    from gelu_tui.cli.history import dtype_of, saved_run
-    from gelu_tui.core.restore import command_of
+def _of_run(run: str, settings: RunSettings, context: int | None) -> p.Score:
+    """The prompt and what the reference made of it; settings that are not typed are the run's."""
+    from gelu_tui.cli.history import saved_run
 
     document = saved_run(run)
-    own = command_of(document)
-    if not o.was_given("activations"):
-        chosen["activations"] = own.activations
-        if not o.was_given("reference"):
-            chosen["reference"] = own.reference
-    if not o.was_given("activation_precision"):
-        chosen["activation_precision"] = own.activation_precision
-    if not o.was_given("model"):
-        dtype = load.dtype if o.was_given("dtype") else dtype_of(document)
-        load = p.Load(document.model.id, dtype)
+    for names in (("model", "dtype"), ("activations", "reference"), ("activation_precision",)):
+        if not o.was_given(names[0]):
+            own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
+            settings = replace(settings, **own)
     stream = next(v.tokens for v in document.variants if v.name == document.reference)
-    return load, score_command(tokens=(*document.prompt_tokens, *stream), **chosen)
+    return score_command(settings, tokens=(*document.prompt_tokens, *stream), context=context)
 
 
 class _Runner:
@@ -90,8 +74,9 @@ class _Runner:
         # Before the text is begun there is nothing to print, and so nothing to wait for.
         self._engine = Conversation(engine_command, lambda: self._scoring is not None)
 
-    async def run(self, load: p.Load, command: p.Score) -> None:
+    async def run(self, command: p.Score) -> None:
         """From start to the last event."""
+        load = p.Load(command.settings.model, command.settings.dtype)
         await self._engine.hold(self._take, load, command)
 
     def _take(self, event: p.Event) -> None:

@@ -7,7 +7,7 @@ import click
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.settings import SettingsFile, load_settings, settings_path
+from gelu_tui.core.settings.user_file import SettingsFile, load_settings, settings_path
 
 
 def show_settings(shown: str | None) -> int:
@@ -16,7 +16,7 @@ def show_settings(shown: str | None) -> int:
         click.echo(bytes(settings_path()))
         return o.DONE
     if shown == "defaults":
-        from gelu_tui.core.settings_text import default_toml
+        from gelu_tui.core.settings.toml import default_toml
         from gelu_tui.tui.actions import ACTIONS
 
         actions = ((action.name, action.keys, action.help) for action in ACTIONS)
@@ -25,7 +25,7 @@ def show_settings(shown: str | None) -> int:
     file = load_settings()
     problems = (*file.problems, *theme_problem(file), *_key_problems(file))
     if shown != "check":
-        from gelu_tui.core.settings_text import effective_toml
+        from gelu_tui.core.settings.toml import effective_toml
 
         click.echo(effective_toml(file).encode(), nl=False)
     for problem in problems:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gelu_tui import __version__
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import GeluError, UsageError
-
-if TYPE_CHECKING:
-    from gelu_tui.core.settings import SettingsFile
-
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.user_file import Settings, SettingsFile, load_settings
 
 _EXAMPLES = (
     'gelu-tui "Why is the sky blue?"',
@@ -64,18 +63,15 @@ def tree(ctx: click.Context) -> None:
 
 def _take_settings(ctx: click.Context) -> None:
     """The user's settings become the defaults of every command's options of the same names."""
-    from gelu_tui.core.settings import load_settings
-
     file = load_settings()
-    settings = file.settings
-    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    values["chat"] = None if settings.chat == "auto" else settings.chat
+    values = {name: getattr(file.settings, name) for name in Settings.__struct_fields__}
+    for name, field in fields_of(Settings).items():
+        if field.unset and values[name] == field.default:
+            del values[name]
     ctx.obj = file
     ctx.default_map = {
         name: {
-            option.name: values[option.name]
-            for option in command.params
-            if option.name in values and values[option.name] is not None
+            option.name: values[option.name] for option in command.params if option.name in values
         }
         for name, command in tree.commands.items()
     }
@@ -86,38 +82,19 @@ def _take_settings(ctx: click.Context) -> None:
 
 @tree.command("app", short_help="Open the app (the default).")
 @o.prompt_argument(required=False)
-@o.comparison_options
-@o.theme_option
-@o.refresh_option
-@o.common_options
+@o.options_of(RunSettings)
+@o.app_options
 @click.pass_obj
-def app(
-    file: SettingsFile,
-    /,
-    prompt: str | None,
-    color: str,
-    engine_command: str | None,
-    theme: str | None,
-    refresh: float,
-    **comparison: Any,
-) -> int:
+def app(file: SettingsFile, /, prompt: str | None, **options: Any) -> int:
     """Open the app (the default); a PROMPT given here runs at once."""
     from gelu_tui.cli.app import open_app
 
-    return open_app(
-        prompt,
-        o.ComparisonOptions.given(**comparison),
-        file,
-        color=color,
-        engine_command=engine_command,
-        theme=theme,
-        refresh=refresh,
-    )
+    return open_app(prompt, o.in_force(file, options), file)
 
 
 @tree.command("run", short_help="Compare without the app: text, JSON or events.")
 @o.prompt_argument(required=True)
-@o.comparison_options
+@o.options_of(RunSettings)
 @click.option(
     "--format",
     "output_format",
@@ -126,32 +103,13 @@ def app(
     show_default=True,
     help="Streams and a table, one JSON document, or the engine's events as they come.",
 )
-@click.option(
-    "--save/--no-save",
-    "save_runs",
-    cls=o.SettingOption,
-    help="Keep the comparison for `gelu-tui history`.",
-)
-@o.common_options
-def run(
-    prompt: str,
-    output_format: str,
-    color: str,
-    engine_command: str | None,
-    save_runs: bool,
-    **comparison: Any,
-) -> int:
+@o.options_of(Settings, "save_runs", "color", "engine_command")
+@click.pass_obj
+def run(file: SettingsFile, /, prompt: str, output_format: str, **options: Any) -> int:
     """Compare on PROMPT without the app; '-' reads it from stdin."""
     from gelu_tui.cli.run import run_headless
 
-    return run_headless(
-        prompt,
-        o.ComparisonOptions.given(**comparison),
-        output_format=output_format,
-        color=color,
-        engine_command=engine_command,
-        save_runs=save_runs,
-    )
+    return run_headless(prompt, o.in_force(file, options), output_format)
 
 
 @tree.command("score", short_help="Teacher-forced statistics over a text.")
@@ -162,10 +120,10 @@ def run(
     help="Instead of a text: a saved run's prompt and what its reference made of it. `last`, or a "
     "file that `run --format json` wrote; model and functions are the run's unless given.",
 )
-@o.model_and_functions
+@o.options_of(RunSettings, "model", "activations", "reference", "activation_precision", "dtype")
 @click.option(
     "--control/--no-control",
-    "control_added",  # on here, whatever the settings say for comparisons
+    "control_added",  # not the setting: on here, whatever the settings say for comparisons
     default=True,
     show_default=True,
     help="Add a function that differs from the reference in the order of operations only: the "
@@ -181,7 +139,17 @@ def run(
 )
 @o.text_or_json_option
 @o.common_options
-def score(control_added: bool, **options: Any) -> int:
+@click.pass_obj
+def score(
+    file: SettingsFile,
+    /,
+    text: str | None,
+    run: str | None,
+    control_added: bool,
+    context: int | None,
+    output_format: str,
+    **options: Any,
+) -> int:
     """Feed one text to all functions and compare what each makes of every token.
 
     The text is cut into windows, and each begins with BOS; every token that has another one before
@@ -189,7 +157,8 @@ def score(control_added: bool, **options: Any) -> int:
     """
     from gelu_tui.cli.score import run_score
 
-    return run_score(control=control_added, **options)
+    settings = o.in_force(file, {**options, "control": control_added})
+    return run_score(settings, text=text, run=run, context=context, output_format=output_format)
 
 
 @tree.command("history", short_help="List the saved runs, or delete one.")
@@ -232,15 +201,13 @@ def show(run: str, output_format: str, color: str) -> None:
 
 @tree.command("open", short_help="Open a saved run in the app.")
 @click.argument("run", metavar="FILE.json|ID")
-@o.theme_option
-@o.refresh_option
-@o.common_options
+@o.app_options
 @click.pass_obj
 def open_run(file: SettingsFile, /, run: str, **options: Any) -> int:
     """Open a saved run in the app, without loading its model; ID may be `last`."""
     from gelu_tui.cli.history import open_run
 
-    return open_run(run, file, **options)
+    return open_run(run, file, options)
 
 
 @tree.command("activations", short_help="List the activation functions.")
@@ -285,14 +252,15 @@ def models(
     return o.DONE
 
 
-@tree.command("settings", short_help="Show the settings file and what counts.")
+@tree.command("settings", short_help="Show the settings in force and their file.")
 @click.option("--defaults", "shown", flag_value="defaults", help="Every setting and key explained.")
 @click.option("--path", "shown", flag_value="path", help="Only where the file is.")
 @click.option("--check", "shown", flag_value="check", help="Exit with 1 if something is wrong.")
 def settings(shown: str | None) -> int:
-    """Show where the settings file is and what counts, as commented TOML.
+    """Show where the settings file is and the settings in force, as commented TOML.
 
-    The command line comes before the file, and the file before the defaults. GELU_TUI_CONFIG names
+    The command line comes first, then the environment, the file and the defaults. The variable of
+    a setting is its name with GELU_TUI_ in front, e.g. GELU_TUI_MAX_TOKENS. GELU_TUI_CONFIG names
     another file.
     """
     from gelu_tui.cli.settings import show_settings
@@ -302,8 +270,7 @@ def settings(shown: str | None) -> int:
 
 @tree.command("bench", short_help="Measure against plain mlx-lm.")
 @click.option("--prompt", default="Why is the sky blue?", show_default=True, help="What to decode.")
-@o.model_option
-@o.dtype_option
+@o.options_of(RunSettings, "model", "dtype")
 @click.option(
     "--tokens", type=click.IntRange(2, 1000), default=24, show_default=True, help="For each row."
 )

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.expressions import Call, Node, Variable, parse
-from gelu_tui.core.protocol import Precision, VariantInfo
 from gelu_tui.core.registry import REGISTRY, names
 
 MAX_VARIANTS = 8
@@ -43,13 +42,6 @@ class Variant:
     def spec(self) -> str:
         """What `parse_variant` takes to return this variant."""
         return f"{self.name}={self.formula}" if self.is_own else self.name
-
-    def info(
-        self, precision: Precision, native_activation: str, *, control: bool = False
-    ) -> VariantInfo:
-        """This variant as the protocol and the documents name it."""
-        native = not self.is_own and self.name == native_activation
-        return VariantInfo(self.name, self.formula, precision, native, control)
 
 
 def split_specs(values: Iterable[str]) -> list[str]:

@@ -141,7 +141,7 @@ class Comparison:
         own = [stream.steps[-1].decode_s for stream in self.streams if stream.steps]
         if not own:
             return None
-        seconds = max(own) if self.started.schedule == "lockstep" else sum(own)
+        seconds = max(own) if self.started.settings.schedule == "lockstep" else sum(own)
         return self.total_tokens / seconds if seconds > 0 else None
 
     def apply(self, event: p.Event) -> None:
@@ -207,7 +207,7 @@ class Comparison:
 
     def _time_to_first_token(self, stream: Stream, step: p.StreamStep) -> float:
         # In solo each stream is timed by itself, so waiting for the others does not count.
-        if self.started.schedule == "solo" and stream.prefill_s is not None:
+        if self.started.settings.schedule == "solo" and stream.prefill_s is not None:
             return stream.prefill_s + step.decode_s
         return self.elapsed_s
 

@@ -13,26 +13,12 @@ from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
+from gelu_tui.core.registry import Precision
 from gelu_tui.core.safe_text import escape_json
+from gelu_tui.core.settings.run_settings import RunSettings
 
 SCHEMA = "gelu-tui.comparison/1"
 BENCH_SCHEMA = "gelu-tui.bench/1"
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What the user asked for."""
-
-    max_tokens: int
-    temperature: float
-    seed: int | None
-    schedule: p.Schedule
-    chat: bool
-    activation_precision: p.Precision
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    control: bool = False
-    replay: bool = True
 
 
 class StepDocument(msgspec.Struct, frozen=True):
@@ -87,7 +73,7 @@ class VariantDocument(msgspec.Struct, frozen=True):
 
     name: str
     formula: str
-    precision: p.Precision
+    precision: Precision
     tokens: list[int]
     text: str
     finish_reason: p.FinishReason
@@ -111,7 +97,7 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     device: str
     model: p.ModelInfo
-    settings: Settings
+    settings: RunSettings
     prompt: str
     prompt_tokens: tuple[int, ...]
     reference: str
@@ -147,7 +133,6 @@ class BenchDocument(msgspec.Struct, frozen=True):
 def document(
     comparison: Comparison,
     loaded: p.Loaded,
-    precision: p.Precision,
     *,
     status: p.Status | None = None,
     error: ErrorInfo | None = None,
@@ -165,19 +150,7 @@ def document(
         versions=loaded.versions,
         device=loaded.device,
         model=loaded.model,
-        settings=Settings(
-            max_tokens=started.max_tokens,
-            temperature=started.sampling.temperature,
-            seed=started.sampling.seed,
-            schedule=started.schedule,
-            chat=started.chat,
-            activation_precision=precision,
-            top_p=started.sampling.top_p,
-            top_k=started.sampling.top_k,
-            min_p=started.sampling.min_p,
-            control=started.control,
-            replay=started.replay,
-        ),
+        settings=started.settings,
         prompt=started.prompt,
         prompt_tokens=started.prompt_tokens,
         reference=comparison.reference.name,
@@ -195,7 +168,7 @@ def document(
 def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
     prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
     own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
-    together = max if comparison.started.schedule == "lockstep" else sum
+    together = max if comparison.started.settings.schedule == "lockstep" else sum
     decode_s = together(own) if own else None
     return p.Timing(
         load_s=loaded.load_s,

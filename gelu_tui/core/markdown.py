@@ -22,9 +22,9 @@ from gelu_tui.core.report import (
     sites_sentence,
     stream_text,
 )
-from gelu_tui.core.restore import restore, sampling_of
+from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible, visible_line
-from gelu_tui.core.sampling_texts import sampling_words
+from gelu_tui.core.settings.run_settings import sampling_words
 
 # What Markdown, its tables, inline HTML or GitHub's mentions would act on.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
@@ -101,7 +101,7 @@ def _settings(document: ComparisonDocument) -> str:
         ("functions evaluated in", PRECISIONS[settings.activation_precision]),
         ("versions", ", ".join(f"{name} {v}" for name, v in document.versions.items())),
     ]  # fmt: skip
-    if words := sampling_words(sampling_of(settings)):
+    if words := sampling_words(settings):
         rows.append(("tokens drawn with", ", ".join(words)))
     if check is not None:
         same = "bit-identical logits" if check.identical else "logits that differ: noise floor"

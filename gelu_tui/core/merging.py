@@ -11,8 +11,8 @@ from gelu_tui.core.activations import MAX_VARIANTS
 from gelu_tui.core.document import ComparisonDocument, StepDocument, VariantDocument
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.noise import mean_kl, noise_floor, times_noise_floor
-from gelu_tui.core.restore import restore, sampling_of
-from gelu_tui.core.sampling_texts import sampling_words
+from gelu_tui.core.restore import restore
+from gelu_tui.core.settings.run_settings import sampling_words
 
 _SAME_NATS = 1e-3  # one function in batches of other sizes differs by less, other weights by more
 
@@ -172,7 +172,7 @@ def _how(document: ComparisonDocument) -> tuple[str, ...]:
         quantized if model.quantization else "unquantized",
         f"precision {settings.activation_precision}",
         settings.schedule,
-        " ".join(sampling_words(sampling_of(settings))) or "temperature 0",
+        " ".join(sampling_words(settings)) or "temperature 0",
         document.device,
     )
 

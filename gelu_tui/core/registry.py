@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from gelu_tui.core.expressions import Call, Node, Number, Variable, parse
 from gelu_tui.core.families import FAMILIES
+
+Precision = Literal["float32", "model"]  # what a function is evaluated in
 
 DEFAULT_SET = ("gelu", "gelu_approx", "gelu_fast_approx", "keras_gelu_approx")
 

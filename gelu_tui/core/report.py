@@ -19,9 +19,9 @@ from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import BenchDocument
 from gelu_tui.core.explanation import decided, explain, explain_verdict
 from gelu_tui.core.noise import largest_kl, noise_sentences
-from gelu_tui.core.registry import NATIVE_OF, REGISTRY
+from gelu_tui.core.registry import NATIVE_OF, REGISTRY, Precision
 from gelu_tui.core.safe_text import visible, visible_line
-from gelu_tui.core.sampling_texts import sampling_words
+from gelu_tui.core.settings.run_settings import sampling_words
 from gelu_tui.core.tables import plain_table as _table
 
 # A shape around the first divergent token, so that it reads without colour too.
@@ -149,7 +149,7 @@ def marks(variant: p.VariantInfo) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-PRECISIONS: Mapping[p.Precision, str] = {"float32": "float32", "model": "the model's dtype"}
+PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
 
 FINISH: Mapping[p.FinishReason, str] = {
     "stop": "end of text",
@@ -198,10 +198,10 @@ def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
     model = loaded.model
     precisions = sorted({variant.precision for variant in started.variants})
     how = [
-        started.schedule,
+        started.settings.schedule,
         f"functions in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
-        "chat template" if started.chat else "raw prompt",
-        *sampling_words(started.sampling),
+        "chat template" if started.settings.chat else "raw prompt",
+        *sampling_words(started.settings),
     ]
     if rate := comparison.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL, MAX_VARIANTS
@@ -11,12 +14,12 @@ from gelu_tui.core.document import (
     SCHEMA,
     ComparisonDocument,
     ForkDocument,
-    Settings,
     StepDocument,
     VariantDocument,
 )
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.registry import REGISTRY
+from gelu_tui.core.settings.run_settings import known_dtype
 
 _NAME, _, _VERSION = SCHEMA.partition("/")
 _MARGINS = {"reference", "variant"}
@@ -28,6 +31,7 @@ _decoder = msgspec.json.Decoder(ComparisonDocument)
 
 class _Schema(msgspec.Struct):
     schema: str = ""
+    settings: Any = None
 
 
 _schema_decoder = msgspec.json.Decoder(_Schema)
@@ -50,7 +54,8 @@ def read_document(data: bytes) -> ComparisonDocument:
     Raises `GeluError` for what is no document, does not fit together, or is of a newer version.
     """
     try:
-        schema = _schema_decoder.decode(data).schema
+        head = _schema_decoder.decode(data)
+        schema = head.schema
         name, _, version = schema.partition("/")
         if name == _NAME and version.isdecimal() and int(version) > int(_VERSION):
             raise GeluError(
@@ -64,7 +69,23 @@ def read_document(data: bytes) -> ComparisonDocument:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise NotADocument(str(error)[:200]) from None
     _check(document)
-    return document
+    return document if "activations" in head.settings else _completed(document)
+
+
+def _completed(document: ComparisonDocument) -> ComparisonDocument:
+    """The document with the settings that older versions did not write into it."""
+    settings = replace(
+        document.settings,
+        model=document.model.id,
+        dtype=known_dtype(document.model.dtype),
+        activations=tuple(
+            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
+            for v in document.variants
+            if not (v.control and v.name == CONTROL)  # the setting `control` adds it
+        ),
+        reference=document.reference,
+    )
+    return replace(document, settings=settings)
 
 
 def restore(document: ComparisonDocument) -> Comparison:
@@ -85,12 +106,7 @@ def restore(document: ComparisonDocument) -> Comparison:
                 for v in document.variants
             ),
             reference=names.index(document.reference),
-            max_tokens=document.settings.max_tokens,
-            schedule=document.settings.schedule,
-            chat=document.settings.chat,
-            sampling=sampling_of(document.settings),
-            control=document.settings.control,
-            replay=document.settings.replay,
+            settings=document.settings,
         )
     )
     for index, (stream, saved) in enumerate(
@@ -122,36 +138,8 @@ def loaded_of(document: ComparisonDocument) -> p.Loaded:
         versions=document.versions,
         load_s=document.timing.load_s or 0.0,
         context_length=0,
-        has_chat_template=document.settings.chat,
+        has_chat_template=document.settings.chat is True,
         weight_bytes=0,
-    )
-
-
-def command_of(document: ComparisonDocument) -> p.Compare:
-    """The command that runs the same comparison again."""
-    settings = document.settings
-    return p.Compare(
-        prompt=document.prompt,
-        activations=tuple(
-            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
-            for v in document.variants
-            if not (v.control and v.name == CONTROL)  # it is added anew
-        ),
-        reference=document.reference,
-        max_tokens=settings.max_tokens,
-        schedule=settings.schedule,
-        chat=settings.chat,
-        activation_precision=settings.activation_precision,
-        sampling=sampling_of(settings),
-        control=settings.control,
-        replay=settings.replay,
-    )
-
-
-def sampling_of(settings: Settings) -> p.Sampling:
-    """How the tokens of a document were drawn."""
-    return p.Sampling(
-        settings.temperature, settings.seed, settings.top_p, settings.top_k, settings.min_p
     )
 
 

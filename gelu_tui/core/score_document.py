@@ -8,6 +8,7 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.registry import Precision
 
 SCORE_SCHEMA = "gelu-tui.score/1"
 
@@ -79,7 +80,7 @@ class ScoreSource(msgspec.Struct, frozen=True):
 class ScoreSettings(msgspec.Struct, frozen=True):
     """What was asked for; `context` is the length of a window in tokens, BOS included."""
 
-    activation_precision: p.Precision
+    activation_precision: Precision
     control: bool
     context: int
 

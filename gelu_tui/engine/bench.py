@@ -21,6 +21,7 @@ from mlx_lm.utils import load_tokenizer
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.registry import REGISTRY
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.compare import Run, SelfChecks, resolve
 from gelu_tui.engine.decode import prefill
@@ -179,7 +180,7 @@ def _lockstep(
             case p.Finished():
                 finished.append(event)
 
-    command = p.Compare(prompt, tuple(names), max_tokens=count, chat=False)
+    command = p.Compare(prompt, RunSettings(activations=tuple(names), max_tokens=count, chat=False))
     run = Run(loaded, resolve(loaded, command), sink, cancelled, 0.0)
     run.run(checks)
     end = finished[0]

@@ -20,24 +20,24 @@ import msgspec
 import numpy as np
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
-from gelu_tui.core.protocol import GREEDY, Sampling
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
 
 
-def seeded(sampling: Sampling) -> Sampling:
+def seeded(settings: RunSettings) -> RunSettings:
     """The same with a seed, if anything is drawn and none was asked for."""
-    if not sampling.temperature or sampling.seed is not None:
-        return sampling
-    return msgspec.structs.replace(sampling, seed=secrets.randbelow(2**31))
+    if not settings.temperature or settings.seed is not None:
+        return settings
+    return msgspec.structs.replace(settings, seed=secrets.randbelow(2**31))
 
 
 class Chooser:
     """The rule of one comparison; of a seed that is None the noise is that of seed 0."""
 
-    def __init__(self, sampling: Sampling = GREEDY) -> None:
-        self._sampling = sampling
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
         # What float32 takes for 0 draws nothing either.
-        self._draws = sampling.temperature >= np.finfo(np.float32).tiny
+        self._draws = settings.temperature >= np.finfo(np.float32).tiny
 
     def __call__(self, logits: mx.array, step: int) -> mx.array:
         """The token of each row: (rows, vocabulary) in the model's dtype to (rows,) ids.
@@ -59,7 +59,7 @@ class Chooser:
         logits = logits.astype(mx.float32)
         if not self._draws:
             return logits
-        return self._transformed(logits) + self._sampling.temperature * self._noise(
+        return self._transformed(logits) + self._settings.temperature * self._noise(
             logits.shape[-1], step
         )
 
@@ -69,7 +69,7 @@ class Chooser:
         Its transforms look at differences and at shares of the whole only: logits less their
         maximum serve as well as log-probabilities, and cost less.
         """
-        top_p, top_k, min_p = self._sampling.top_p, self._sampling.top_k, self._sampling.min_p
+        top_p, top_k, min_p = self._settings.top_p, self._settings.top_k, self._settings.min_p
         x = logits - mx.max(logits, axis=-1, keepdims=True)
         if 0 < top_p < 1:
             x = apply_top_p(x, top_p)
@@ -81,7 +81,7 @@ class Chooser:
 
     def _noise(self, vocabulary: int, step: int) -> mx.array:
         """Standard Gumbel noise, shape (vocabulary,)."""
-        seeds = np.random.SeedSequence(self._sampling.seed or 0, spawn_key=(step,))
+        seeds = np.random.SeedSequence(self._settings.seed or 0, spawn_key=(step,))
         return mx.random.gumbel((vocabulary,), key=mx.array(seeds.generate_state(2)))
 
 

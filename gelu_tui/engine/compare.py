@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import (
@@ -18,6 +19,7 @@ from gelu_tui.core.activations import (
 )
 from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.settings.run_settings import known_dtype
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.choice import Chooser, seeded
 from gelu_tui.engine.decode import decode, prefill
@@ -41,7 +43,6 @@ _REPLAY_CHUNK = 32
 class _Request:
     """A command with everything resolved."""
 
-    command: p.Compare
     variants: list[Variant]
     reference: int
     started: p.Started
@@ -49,11 +50,12 @@ class _Request:
 
 def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
     """Resolve names, reference, chat and prompt tokens. Raises `GeluError`."""
-    variants = parse_variants(command.activations)
+    asked = command.settings
+    variants = parse_variants(asked.activations)
     native = loaded.info.native_activation
-    reference = resolve_reference(variants, command.reference, native)
-    variants, control = with_control(variants, reference, wanted=command.control)
-    text, tokens, chat = feed(loaded.tokenizer, command.prompt, command.chat)
+    reference = resolve_reference(variants, asked.reference, native)
+    variants, control = with_control(variants, reference, wanted=asked.control)
+    text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat)
     room = loaded.context_length - len(tokens)
     if room < 1:
         raise GeluError(
@@ -67,18 +69,20 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
         prompt_text=text,
         prompt_tokens=tuple(tokens),
         variants=tuple(
-            v.info(command.activation_precision, native, control=index == control)
+            p.VariantInfo.of(v, asked.activation_precision, native, control=index == control)
             for index, v in enumerate(variants)
         ),
         reference=reference,
-        max_tokens=min(command.max_tokens, room),
-        schedule=command.schedule,
-        chat=chat,
-        sampling=seeded(command.sampling),
-        control=command.control,
-        replay=command.replay,
+        settings=replace(
+            seeded(asked),
+            model=loaded.info.id,
+            dtype=known_dtype(loaded.info.dtype),
+            reference=variants[reference].name,
+            max_tokens=min(asked.max_tokens, room),
+            chat=chat,
+        ),
     )
-    return _Request(command, variants, reference, started)
+    return _Request(variants, reference, started)
 
 
 class Run:
@@ -101,13 +105,13 @@ class Run:
         self._replay_asked = replay_asked
         self._tokens = list(request.started.prompt_tokens)
         self._functions = [
-            function_of(v, request.command.activation_precision) for v in request.variants
+            function_of(v, request.started.settings.activation_precision) for v in request.variants
         ]
         self._in_float32 = [function_of(v, "float32") for v in request.variants]
         self._replayer: Replayer | None = None
         self._self_checks: SelfChecks = {}
         self._noise: float | None = None  # None until it is checked
-        self._choose = Chooser(request.started.sampling)
+        self._choose = Chooser(request.started.settings)
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
@@ -129,7 +133,7 @@ class Run:
             self._loaded.tokenizer,
             [variant.name for variant in self._started.variants],
             self._started.reference,
-            self._started.max_tokens,
+            self._started.settings.max_tokens,
         )
         status: p.Status = "completed"
         error: ErrorInfo | None = None
@@ -137,7 +141,7 @@ class Run:
             with rowwise(self._loaded.model) as functions:
                 self._replayer = self._replayer_of(functions)
                 prefilled = self._prefill_rows(functions)
-                if self._started.schedule == "lockstep":
+                if self._started.settings.schedule == "lockstep":
                     self._lockstep(functions, caches.join(prefilled), observer, prefilled)
                 else:
                     self._solo(functions, prefilled, observer)
@@ -146,7 +150,7 @@ class Run:
                 self.statistics_s = observer.seconds
                 status, error = observer.verdict()
                 self._self_check(functions)
-                if self._started.replay:
+                if self._started.settings.replay:
                     self._replay(functions, observer)
         except Interrupted:
             status = "cancelled"
@@ -245,7 +249,7 @@ class Run:
             for row in order
         }
         own_seconds = dict.fromkeys(order, 0.0)
-        for step in range(self._started.max_tokens):
+        for step in range(self._started.settings.max_tokens):
             for row in order:
                 if row in observer.ended:
                     continue
@@ -271,7 +275,7 @@ class Run:
 
     def _self_check(self, functions: RowFunctions) -> None:
         rows, known = len(self._functions), self._self_checks
-        if rows == 1 or self._started.schedule == "solo" or self._noise is not None:
+        if rows == 1 or self._started.settings.schedule == "solo" or self._noise is not None:
             return
         if rows not in known:
             self._emit(p.Progress("self_check", f"{rows} equal rows", 0, 0, "parts"))

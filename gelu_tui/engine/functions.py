@@ -14,8 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from gelu_tui.core.activations import Variant
-from gelu_tui.core.protocol import Precision
-from gelu_tui.core.registry import REGISTRY, evaluate
+from gelu_tui.core.registry import REGISTRY, Precision, evaluate
 
 Function = Callable[[mx.array], mx.array]
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.settings.run_settings import Chat
 from gelu_tui.engine.tokenizer import Tokenizer
 
 
-def feed(tokenizer: Tokenizer, prompt: str, chat: bool | None) -> tuple[str, list[int], bool]:
-    """The exact text, its token ids, whether the template made it; `chat` None: if there is one.
+def feed(tokenizer: Tokenizer, prompt: str, chat: Chat) -> tuple[str, list[int], bool]:
+    """The exact text, its token ids, whether the template made it.
 
     Raises `GeluError` where there is no template or it fails.
     """
     has_template = tokenizer.chat_template is not None
-    if chat and not has_template:
+    if chat is True and not has_template:
         raise GeluError(
             "no_chat_template",
             "This model has no chat template.",
             "Use --raw to feed the prompt as it is.",
         )
-    if has_template if chat is None else chat:
+    if has_template if chat == "auto" else chat:
         return *tokenizer.chat(prompt), True
     tokens = tokenizer.encode(prompt)
     return _with_bos(tokenizer, prompt, tokens), tokens, False

@@ -55,18 +55,21 @@ class _Request:
 
 def _resolve(loaded: LoadedModel, command: p.Score) -> _Request:
     """Functions, control and windows. Raises `GeluError`."""
-    variants = parse_variants(command.activations)
+    settings = command.settings
+    variants = parse_variants(settings.activations)
     native = loaded.info.native_activation
-    reference = resolve_reference(variants, command.reference, native)
+    reference = resolve_reference(variants, settings.reference, native)
     # One function after the other: there is no batch that could be too large.
-    variants, control = with_control(variants, reference, wanted=command.control, limit=None)
+    variants, control = with_control(variants, reference, wanted=settings.control, limit=None)
     context = _context(command.context, loaded.context_length)
     bos = loaded.tokenizer.encode("")
     tokens = list(command.tokens) or loaded.tokenizer.encode(command.text)
     windows = windows_of(tokens, bos, context)
     started = p.ScoreStarted(
         variants=tuple(
-            variant.info(command.activation_precision, native, control=index == control)
+            p.VariantInfo.of(
+                variant, settings.activation_precision, native, control=index == control
+            )
             for index, variant in enumerate(variants)
         ),
         reference=reference,

@@ -23,7 +23,6 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.anchoring import anchoring
-from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.ending import Ending
 from gelu_tui.tui.keymap import keymap
 from gelu_tui.tui.messages import EngineEvent, EngineLost
@@ -53,9 +52,9 @@ class GeluApp(App[None]):
         self.options = options
         self.services = Services(self, options)
         self.session = self.services.session
-        board = Board(options.scroll, options.token_style)
-        choices = Choices.from_options(options)
-        self.compare = CompareScreen(self.services, choices, board)
+        settings = options.settings
+        board = Board(settings.scroll, settings.token_style)
+        self.compare = CompareScreen(self.services, settings.of_run(), board)
         self.go = Navigation(self, self.services, self.compare)
         self.ending = Ending(self, self.session.kill, self._save_now)
         self.animation_level = "none"
@@ -64,7 +63,7 @@ class GeluApp(App[None]):
         self._set_theme()
 
     def _set_keys(self) -> None:
-        keys, problems = keymap(self.options.keys, ACTIONS)
+        keys, problems = keymap(self.options.settings.keys, ACTIONS)
         self._problems += problems
         self.services.user_keys = keys
         self.set_keymap(keys)
@@ -80,7 +79,7 @@ class GeluApp(App[None]):
             if name not in names:
                 self.unregister_theme(name)
         system = self.console.color_system
-        self.theme = theme_for(self.options.theme, system, no_color=self.no_color)
+        self.theme = theme_for(self.options.settings.theme, system, no_color=self.no_color)
 
     def get_default_screen(self) -> Screen[None]:
         """The comparison opens first."""
@@ -256,7 +255,7 @@ class GeluApp(App[None]):
         yield from self.compare.setting_commands()
 
     def _keep_theme(self, name: str) -> None:
-        from gelu_tui.core.settings_writing import save_setting
+        from gelu_tui.core.settings.edit import save_setting
 
         try:
             problem = save_setting("theme", name)

@@ -21,6 +21,11 @@ _QUIET = "dim"
 _BLANK = re.compile(r"\s")
 
 
+def has_template(fed: Fed) -> bool:
+    """Whether the chat template made the text."""
+    return (fed.settings.chat if isinstance(fed, p.Started) else fed.chat) is True
+
+
 def as_text(fed: Fed) -> Content:
     """The exact text in one, blanks and special tokens visible."""
     text = fed.prompt_text

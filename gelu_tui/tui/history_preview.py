@@ -11,7 +11,7 @@ from gelu_tui.core.history import local_time
 from gelu_tui.core.report import FORK_LEFT as FORK_MARK
 from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.sampling_texts import short_sampling
+from gelu_tui.core.settings.run_settings import short_sampling
 
 _PROMPT_ROWS = 3
 _SLACK = 10  # cells that rows lose where words are kept whole
@@ -22,7 +22,7 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     comparison = restore(document)
     name_width = min(24, max(len(stream.name) for stream in comparison.streams))
     model, settings = document.model, document.settings
-    drawn = short_sampling(comparison.started.sampling)
+    drawn = short_sampling(settings)
     how = (
         f"run {run} · {local_time(document.created)} · {model.id} · {model.dtype} · "
         f"{settings.schedule} · {'chat' if settings.chat else 'raw prompt'} · "

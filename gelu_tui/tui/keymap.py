@@ -11,7 +11,7 @@ from textual.keys import Keys
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.settings import suggestion
+from gelu_tui.core.settings.validation import suggestion
 
 # What the app and its widgets need themselves.
 RESERVED = {

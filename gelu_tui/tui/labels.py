@@ -13,9 +13,9 @@ from gelu_tui.core.explanation import decided, percent
 from gelu_tui.core.noise import drawn_floor, is_suspicious, times, times_noise_floor
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.sampling_texts import short_sampling
+from gelu_tui.core.settings.run_settings import Chat, RunSettings, short_sampling
 from gelu_tui.core.sparkline import sparkline
-from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.choices import chosen_variants
 from gelu_tui.tui.pieces import FORK_MARK, named
 
 NATIVE_MARK = "◆"
@@ -204,7 +204,7 @@ def model(loaded: p.Loaded, started: p.Started | None) -> str:
         bits = loaded.model.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
     if started is not None:
-        parts += filter(None, (started.schedule, short_sampling(started.sampling)))
+        parts += filter(None, (started.settings.schedule, short_sampling(started.settings)))
     parts.append(loaded.device)
     return " · ".join(visible_line(part) for part in parts)
 
@@ -222,17 +222,17 @@ def totals(comparison: Comparison) -> str:
 
 
 def settings(
-    choices: Choices, shown: Comparison | None, loaded: p.Loaded | None = None
+    choices: RunSettings, shown: Comparison | None, loaded: p.Loaded | None = None
 ) -> list[str]:
     """The settings of the next run; its functions too where the screen shows others."""
-    names = [variant.name for variant in choices.variants()]
+    names = [variant.name for variant in chosen_variants(choices)]
     parts = []
     if shown is not None and names != _chosen(shown):
         parts.append(f"next: {', '.join(names)}")
     parts.append(_chat(choices.chat, loaded.has_chat_template if loaded else None))
     parts.append(f"{choices.max_tokens} tokens")
     parts.append(choices.schedule)
-    if drawn := short_sampling(choices.sampling):
+    if drawn := short_sampling(choices):
         parts.append(drawn)
     parts.append(f"reference {choices.reference or _default_reference(names, loaded)}")
     parts.append(f"functions: {'model dtype' if _in_model_dtype(choices) else 'float32'}")
@@ -253,12 +253,12 @@ def _default_reference(names: list[str], loaded: p.Loaded | None) -> str:
     return native if native in names else names[0] if names else "native"
 
 
-def _in_model_dtype(choices: Choices) -> bool:
+def _in_model_dtype(choices: RunSettings) -> bool:
     return choices.activation_precision == "model"
 
 
-def _chat(wanted: bool | None, has_template: bool | None) -> str:
-    if wanted is not None:
+def _chat(wanted: Chat, has_template: bool | None) -> str:
+    if wanted != "auto":
         return "chat template" if wanted else "raw prompt"
     if has_template is None:
         return "chat or raw by the model"

@@ -7,12 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.tui.choices import like
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.session import Phase
 
@@ -115,7 +118,7 @@ class Navigation:
         screen = ActivationsScreen(self._compare.choices, native)
         self._app.push_screen(screen, self._chosen)
 
-    async def _chosen(self, choices: Choices | None) -> None:
+    async def _chosen(self, choices: RunSettings | None) -> None:
         if choices is None or choices == self._compare.choices:
             return
         await self._compare.choose(choices)
@@ -145,7 +148,7 @@ class Navigation:
         from gelu_tui.tui.screens.fed_text import FedTextScreen
 
         try:
-            command = self._compare.choices.command(self._compare.prompt_text)
+            command = compare_command(self._compare.prompt_text, self._compare.choices)
         except GeluError as error:
             self._compare.complain(error.info)
             return
@@ -155,7 +158,7 @@ class Navigation:
             # The engine answers after the run; of its own prompt the run has told.
             self._app.push_screen(FedTextScreen(started))
             return
-        question = await session.ask(p.RenderPrompt(command.prompt, command.chat))
+        question = await session.ask(p.RenderPrompt(command.prompt, command.settings.chat))
         self._app.push_screen(FedTextScreen(question=question))
 
     def models(self) -> None:
@@ -173,6 +176,7 @@ class Navigation:
     def _model_chosen(self, choice: LoadModel | None) -> None:
         if choice is not None:
             self._services.session.choose_model(choice.model)
+            self._compare.choices = replace(self._compare.choices, model=choice.model)
             self._compare.action_reload()
 
     # --- saved runs and files -----------------------------------------------------------------
@@ -200,12 +204,10 @@ class Navigation:
 
     async def rerun(self, document: ComparisonDocument) -> None:
         """Run what a saved comparison ran, on the model that is loaded."""
-        from gelu_tui.core.restore import command_of
-
         compare = self._compare
         compare.take_prompt(document.prompt)
-        await compare.choose(compare.choices.like(document))
-        await compare.run_command(command_of(document))
+        await compare.choose(like(compare.choices, document))
+        await compare.run_command(p.Compare(document.prompt, document.settings))
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""

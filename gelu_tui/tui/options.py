@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.protocol import GREEDY, Precision, Sampling, Schedule
-from gelu_tui.core.registry import DEFAULT_SET
-from gelu_tui.core.settings import Scroll, TokenStyle
+from gelu_tui.core.settings.user_file import Settings
 
 if TYPE_CHECKING:
     from gelu_tui.core.document import ComparisonDocument
@@ -18,33 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AppOptions:
-    """Settings of one session; the choices among them can be changed inside the app.
+    """The settings of one session; those of a run can be changed inside the app.
 
-    `prompt` given means: run it as soon as the model is loaded. `reference` None means the native
-    function if chosen, else the first; `chat` None means if the tokenizer has a template. `theme`
-    None means the one that suits the terminal, `refresh` is in frames a second, `keys` maps names
-    of actions to keys, and `warnings` are what is wrong with the settings file. `saved` is a
-    comparison to open with instead of a run: it needs no model until something is run.
+    `prompt` is run as soon as the model is loaded, `warnings` are what is wrong with the settings
+    file, and `saved` is a comparison to open with: it needs no model until something is run.
+    `transport` replaces `settings.engine_command` where an engine is not started by a command.
     """
 
-    model: str = "demo"
-    dtype: str | None = None
-    activations: tuple[str, ...] = DEFAULT_SET
-    reference: str | None = None
-    max_tokens: int = 256
-    schedule: Schedule = "lockstep"
-    chat: bool | None = None
-    activation_precision: Precision = "float32"
-    sampling: Sampling = GREEDY
-    control: bool = False
-    replay: bool = True
-    engine_command: EngineCommand = None
+    settings: Settings
     prompt: str | None = None
-    theme: str | None = None
-    refresh: float = 12
-    token_style: TokenStyle = "plain"
-    scroll: Scroll = "together"
-    keys: Mapping[str, str] = field(default_factory=dict)
-    save_runs: bool = True
     warnings: tuple[ErrorInfo, ...] = ()
     saved: ComparisonDocument | None = None
+    transport: EngineCommand = None
+
+    @property
+    def engine_command(self) -> EngineCommand:
+        """What an `EngineClient` is made with."""
+        return self.settings.engine_command if self.transport is None else self.transport

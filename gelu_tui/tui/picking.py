@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from gelu_tui.core.activations import (
     MAX_VARIANTS,
     Variant,
@@ -17,7 +19,8 @@ from gelu_tui.core.activations import (
 )
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.registry import DEFAULT_SET, REGISTRY
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.tui.choices import chosen_variants
 
 # what MLX itself computed under the present names in its earlier versions
 _OLDER_GELUS = (
@@ -42,11 +45,11 @@ class Row:
 class Picking:
     """What has been picked so far. The chosen come first when it opens; then rows keep still."""
 
-    def __init__(self, choices: Choices, native: str | None) -> None:
+    def __init__(self, choices: RunSettings, native: str | None) -> None:
         self.choices = choices
         self.native = native
         self.reference = choices.reference
-        self.rows = _ordered(choices.variants(), [])
+        self.rows = _ordered(chosen_variants(choices), [])
         self._opened = self._state()
         self._before_sets: tuple[list[Row], str | None] | None = None
         self._set = -1
@@ -181,12 +184,12 @@ class Picking:
         self._before_sets = None
         self._set = -1
 
-    def result(self) -> Choices:
+    def result(self) -> RunSettings:
         """The choices as picked. Raises `UsageError` where they cannot be run."""
         check_variants(self.chosen)
         resolve_reference(self.chosen, self.reference, self.native)
         specs = tuple(variant.spec for variant in self.chosen)
-        return replace(self.choices, activations=specs, reference=self.reference)
+        return msgspec.structs.replace(self.choices, activations=specs, reference=self.reference)
 
 
 def _ordered(chosen: list[Variant], own: list[Variant]) -> list[Row]:

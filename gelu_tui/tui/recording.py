@@ -55,8 +55,7 @@ class Shown:
             return self.saved
         finished = self.comparison.finished is not None
         status: p.Status | None = None if finished else "failed" if self._error else "cancelled"
-        precision = self.comparison.reference.variant.precision
-        return document(self.comparison, self.loaded, precision, status=status, error=self._error)
+        return document(self.comparison, self.loaded, status=status, error=self._error)
 
     async def save(self) -> ErrorInfo | None:
         """Save without holding the app up; what the user should be told, if anything."""

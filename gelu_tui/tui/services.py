@@ -23,7 +23,9 @@ class Services:
     def __init__(self, app: App[None], options: AppOptions) -> None:
         self._app = app
         self.options = options
-        self.session = Session(p.Load(options.model, options.dtype), options.engine_command)
+        settings = options.settings
+        load = p.Load(settings.model, settings.dtype)
+        self.session = Session(load, options.engine_command)
         self.gate = FrameGate(app)
         self.user_keys: Mapping[str, str] = {}  # action name to keys, where the user changed them
 
@@ -32,7 +34,7 @@ class Services:
         """The saved runs, None if the user does not want runs saved."""
         from gelu_tui.core.history import History
 
-        return History() if self.options.save_runs else None
+        return History() if self.options.settings.save_runs else None
 
     def start_engine(self) -> None:
         """Start a new engine, in place of the old one if there is one."""

@@ -10,7 +10,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.settings import suggestion
+from gelu_tui.core.settings.validation import suggestion
 
 DARK = "textual-dark"
 

@@ -79,54 +79,80 @@ USAGE = {
         "The reference 'silu' is not among the chosen activation functions.",
         "Chosen are gelu, relu.",
     ),
-    "no tokens": (("run", "--max-tokens", "0", "x"), "0 is not a number of tokens", "Choose 1 to"),
-    "negative": (("run", "--max-tokens", "-1", "x"), "-1 is not a number of tokens", "Choose 1"),
+    "no tokens": (
+        ("run", "--max-tokens", "0", "x"),
+        "--max-tokens must be a whole number from 1 to 100000, not 0.",
+        "At most this many tokens in each stream.",
+    ),
+    "negative": (
+        ("run", "--max-tokens", "-1", "x"),
+        "--max-tokens must be a whole number from 1 to 100000, not -1.",
+        "At most",
+    ),
     "huge": (
         ("run", "--max-tokens", "9" * 30, "x"),
-        f"{'9' * 30} is not a number of tokens",
-        "Choose 1 to 100000.",
+        f"--max-tokens must be a whole number from 1 to 100000, not {'9' * 30}.",
+        "At most",
     ),
     "cold": (
         ("run", "--temperature", "-1", "x"),
-        "-1 is not a temperature to draw with.",
-        "Choose 0, which takes the most probable token, to 100.",
+        "--temperature must be a number from 0 to 100, not -1.",
+        "0 takes the most probable token",
     ),
-    "hot": (("run", "--temperature", "101", "x"), "101 is not a temperature", "Choose 0"),
-    "neither": (("run", "--temperature", "nan", "x"), "nan is not a temperature", "Choose 0"),
+    "hot": (
+        ("run", "--temperature", "101", "x"),
+        "--temperature must be a number from 0 to 100, not 101.",
+        "0 takes",
+    ),
+    "neither": (
+        ("run", "--temperature", "nan", "x"),
+        "--temperature must be a number from 0 to 100, not nan.",
+        "0 takes",
+    ),
     "negative seed": (
         ("run", "--temperature", "1", "--seed", "-1", "x"),
-        "-1 is not a seed of the random numbers.",
-        "Choose 0 to 9223372036854775807.",
+        "--seed must be a whole number from 0 to 9223372036854775807, not -1.",
+        "The seed of the random numbers.",
     ),
     "huge seed": (
         ("run", "--seed", "9223372036854775808", "x"),
-        "9223372036854775808 is not a seed",
-        "Choose 0 to",
+        "--seed must be a whole number from 0 to 9223372036854775807, not 9223372036854775808.",
+        "The seed",
     ),
     "top-p over 1": (
         ("run", "--top-p", "1.5", "x"),
-        "top-p is a probability, not 1.5.",
-        "Choose 0 to 1; 1 is off.",
+        "--top-p must be a number from 0 to 1, not 1.5.",
+        "Sample from the most probable tokens that together have this probability; 1 is off.",
     ),
     "min-p under 0": (
         ("run", "--min-p", "-0.5", "x"),
-        "min-p is a probability, not -0.5.",
-        "Choose 0 to 1; 0 is off.",
+        "--min-p must be a number from 0 to 1, not -0.5.",
+        "Sample from tokens",
     ),
     "negative top-k": (
         ("run", "--top-k", "-3", "x"),
-        "top-k is a number of tokens, not -3.",
-        "Choose 1 to 2147483647; 0 is off.",
+        "--top-k must be a whole number from 0 to 2147483647, not -3.",
+        "Sample from the K most probable tokens; 0 is off.",
+    ),
+    "model without a name": (
+        ("run", "--model", "", "x"),
+        '--model must be text, not "".',
+        "demo, a folder, or the id",
+    ),
+    "no engine command": (
+        ("run", "--engine-command", "", "x"),
+        '--engine-command must be text, not "".',
+        "Start the engine by another command",
     ),
     "half a token": (
         ("run", "--top-k", "2.5", "x"),
-        "Invalid value for '--top-k': '2.5' is not a valid integer.",
-        "See `gelu-tui run --help`.",
+        "--top-k must be a whole number from 0 to 2147483647, not 2.5.",
+        "Sample from",
     ),
     "no number": (
         ("run", "--max-tokens", "many", "x"),
-        "Invalid value for '--max-tokens': 'many' is not a valid integer.",
-        "See `gelu-tui run --help`.",
+        "--max-tokens must be a whole number from 1 to 100000, not many.",
+        "At most",
     ),
     "no value": (
         ("models", "--fetch"),
@@ -136,8 +162,8 @@ USAGE = {
     "unknown option": (("run", "--nope", "x"), "No such option '--nope'.", "See `gelu-tui run"),
     "unknown choice": (
         ("run", "--schedule", "never", "x"),
-        "Invalid value for '--schedule': 'never' is not one of 'lockstep', 'solo'.",
-        "See `gelu-tui run --help`.",
+        '--schedule must be "lockstep" or "solo", not never.',
+        "All functions as rows of one batch",
     ),
     "unknown option of the app": (("--nope",), "No such option '--nope'.", "See `gelu-tui app"),
     "hostile option": (
@@ -285,7 +311,6 @@ def test_a_model_that_cannot_be_used(
     ("name", "sentence"),
     [
         ("./nowhere", "There is no folder './nowhere'."),
-        ("", "The model has no name."),
         (b"\xff", "There is no folder '?'."),
         ("a\x1b[31m/b", "'a␛[31m/b' is neither a folder nor an id that the hub could have."),
         (
@@ -294,7 +319,7 @@ def test_a_model_that_cannot_be_used(
             "and HF_HUB_OFFLINE forbids to ask the hub.",
         ),
     ],
-    ids=["no folder", "no name", "no UTF-8", "hostile", "offline"],
+    ids=["no folder", "no UTF-8", "hostile", "offline"],
 )
 def test_a_model_that_is_not_there(env: dict[str, str], name: str | bytes, sentence: str) -> None:
     told, _ = complaint(gelu(env, "run", "--model", name, "x"), 1)
@@ -327,7 +352,7 @@ ENGINES = {
         "No such file or directory.",
         "Check --engine-command.",
     ),
-    "empty": ("", "The engine command is empty.", "Check --engine-command."),
+    "blank": (" ", "The engine command is empty.", "Check --engine-command."),
     "bad quotes": ("'", "The engine command ''' cannot be started", "Check --engine-command."),
     "dies at once": (
         odd("dies_at_once"),

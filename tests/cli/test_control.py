@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gelu_tui.core.noise import noise_sentences
-from gelu_tui.core.restore import command_of, read_document, restore
+from gelu_tui.core.restore import read_document, restore
 from tests.cli.command import complaint, gelu
 
 CHOICE = ("-a", "silu,gelu_approx,gelu", "--max-tokens", "6", "the sky")
@@ -32,7 +32,7 @@ def test_the_floor_is_the_same_everywhere(env: dict[str, str], model: str, sched
     assert by_name["gelu"]["times_noise_floor"] == pytest.approx(times)
 
     document = read_document(done.raw)
-    assert command_of(document).activations == ("silu", "gelu_approx", "gelu")
+    assert document.settings.activations == ("silu", "gelu_approx", "gelu")
     sentences = noise_sentences(restore(document))
     assert len(sentences) == 2
     for form in ("text", "markdown"):

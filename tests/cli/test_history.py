@@ -237,8 +237,9 @@ def test_open_hands_the_saved_run_to_the_app(three: dict[str, str], tmp_path: Pa
     code = (
         "import sys, types\n"
         "def run_app(options):\n"
-        "    print('opened', options.saved.prompt, options.activations, options.reference,\n"
-        "          options.model, options.dtype, options.prompt)\n"
+        "    run = options.settings\n"
+        "    print('opened', options.saved.prompt, run.activations, run.reference,\n"
+        "          run.model, run.dtype, options.prompt)\n"
         "    return 0\n"
         "sys.modules['gelu_tui.tui.app'] = types.SimpleNamespace(run_app=run_app)\n"
         "from gelu_tui.cli import main\n"

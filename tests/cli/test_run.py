@@ -152,6 +152,10 @@ def test_json_says_what_was_asked(document: dict[str, Any], model: str) -> None:
     assert all(isinstance(token, int) for token in document["prompt_tokens"])
     assert document["model"]["id"] == model
     assert document["settings"] == {
+        "model": model,
+        "dtype": document["model"]["dtype"],
+        "activations": ["relu", "gelu_tanh", "gelu_erf", "swish", OWN],
+        "reference": "gelu_approx",
         "max_tokens": STEPS,
         "temperature": 0.0,
         "seed": None,

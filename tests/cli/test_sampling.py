@@ -48,7 +48,7 @@ def test_the_report_says_how_tokens_were_drawn(env: dict[str, str]) -> None:
         (("--seed", "3", "--min-p", "0"), "--seed and --min-p have no effect at temperature 0."),
         (
             ("--top-k", "3", "--min-p", "0.1", "--top-p", "1"),
-            "--top-p, --top-k and --min-p have no effect at temperature 0.",
+            "--top-p, --min-p and --top-k have no effect at temperature 0.",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.settings import Settings
+from gelu_tui.core.settings.user_file import Settings
 from tests.cli.command import fake_engine, gelu
 from tests.terminal import Terminal
 
@@ -131,11 +131,11 @@ def test_help_shows_what_counts(own: dict[str, str], file: Path) -> None:
     file.write_text(OPTIONS)
     for command in (("run",), ("app",), ()):
         flat = " ".join(gelu(own, *command, "--help").out.split())
-        assert "For each stream. [default: 5]" in flat
+        assert "At most this many tokens in each stream. [default: 5]" in flat
         assert "[default: silu, mine=max(x, 0), gelu]" in flat
         assert "feed the prompt as it is. [default: raw]" in flat
-        assert "For floating weights. [default: as stored; float32 on a CPU]" in flat
-    assert "as it is. [default: chat if there is one]" in " ".join(
+        assert "to this dtype. [default: as stored; float32 on a CPU]" in flat
+    assert "as it is. [default: the template if there is one]" in " ".join(
         gelu({**own, "GELU_TUI_CONFIG": ""}, "run", "--help").out.split()
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument, document
+from gelu_tui.core.document import ComparisonDocument, document, to_json
+from gelu_tui.core.restore import read_document
+from tests.commands import started
 
 MODEL = p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx")
 LOADED = p.Loaded(
@@ -42,8 +46,21 @@ def run_comparison(
         )
         for name in texts
     )
+    specs = tuple(
+        f"{name}={formula}" if (formula := (formulas or {}).get(name)) else name
+        for name in texts
+        if name != CONTROL
+    )
     comparison = Comparison.begin(
-        p.Started(prompt, prompt, (2, 5), infos, 0, 256, "lockstep", False, control=bool(control))
+        started(
+            prompt,
+            infos,
+            tokens=(2, 5),
+            model=LOADED.model.id,
+            dtype=LOADED.model.dtype,
+            activations=specs,
+            control=bool(control),
+        )
     )
     names = list(texts)
 
@@ -86,7 +103,15 @@ def run_document(
     )
     timing = p.Timing(1.5, 0.2, 0.125, 5, 120.0)
     comparison.apply(p.Finished(status, timing, 2 * 10**9))
-    return document(comparison, LOADED, "float32", created=created)
+    return document(comparison, LOADED, created=created)
+
+
+def as_older(saved: ComparisonDocument) -> ComparisonDocument:
+    """The same, read from the JSON of a version whose documents had fewer settings."""
+    raw = json.loads(to_json(saved))
+    for name in ("model", "dtype", "activations", "reference"):
+        del raw["settings"][name]
+    return read_document(json.dumps(raw).encode())
 
 
 def _id(text: str) -> int:

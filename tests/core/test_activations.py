@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import (
     MAX_VARIANTS,
     parse_variant,
@@ -249,7 +250,7 @@ def test_a_reference_that_is_not_chosen(reference: str) -> None:
 
 def test_native_is_marked_only_on_the_registrys_own() -> None:
     chosen = parse_variants(["gelu_tanh", "gelu", "mine=gelu_approx(x)"])
-    infos = [variant.info("model", "gelu_approx") for variant in chosen]
+    infos = [p.VariantInfo.of(variant, "model", "gelu_approx") for variant in chosen]
     assert [info.native for info in infos] == [True, False, False]
     assert [info.precision for info in infos] == ["model"] * 3
     assert infos[2].formula == "gelu_approx(x)"

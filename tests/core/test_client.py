@@ -20,6 +20,7 @@ from gelu_tui import client
 from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from tests.commands import comparing
 from tests.fake_engine import FakeEngine, InMemory, forever
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
@@ -326,13 +327,13 @@ async def test_sending_to_a_dead_engine() -> None:
         await process_of(engine).wait()
         with pytest.raises(EngineDied, match="exit code 7"):
             for _ in range(5):
-                await engine.send(p.Compare("x" * 100_000, ("gelu",)))
+                await engine.send(comparing("x" * 100_000, ("gelu",)))
 
 
 async def test_sending_a_megabyte_to_an_engine_that_hangs_does_not_wait_for_it() -> None:
     async with odd("deaf") as engine:
         async with asyncio.timeout(20):
-            await engine.send(p.Compare("x" * 1_000_000, ("gelu",)))
+            await engine.send(comparing("x" * 1_000_000, ("gelu",)))
             await engine.send(p.Cancel())
 
 

@@ -15,11 +15,14 @@ from gelu_tui.core.comparison import (
     Perspective,
 )
 from gelu_tui.core.errors import ErrorInfo
+from tests.commands import started
 
 
 def begin(streams: int, reference: int = 0, schedule: p.Schedule = "lockstep") -> Comparison:
     variants = tuple(p.VariantInfo(f"v{i}", "x", "float32") for i in range(streams))
-    return Comparison.begin(p.Started("Hi", "Hi", (1, 2), variants, reference, 99, schedule, False))
+    return Comparison.begin(
+        started("Hi", variants, reference, tokens=(1, 2), max_tokens=99, schedule=schedule)
+    )
 
 
 def token(stream: int, token_id: int, decode_s: float = 0.0, text: str = "") -> p.StreamStep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import (
@@ -19,8 +20,9 @@ from gelu_tui.core.expressions import Call, Variable
 from gelu_tui.core.numpy_functions import values
 from gelu_tui.core.registry import DEFAULT_SET, NATIVE_OF, REGISTRY
 from gelu_tui.core.requests import compare_command
-from gelu_tui.core.restore import command_of, restore
-from tests.core.saved_runs import run_document
+from gelu_tui.core.restore import restore
+from gelu_tui.core.settings.run_settings import RunSettings
+from tests.core.saved_runs import as_older, run_document
 
 OWN = (
     "g=x*sigmoid(1.773*x)",
@@ -126,12 +128,16 @@ def test_a_command_is_refused_before_a_model_is_needed(
     names: tuple[str, ...], reference: str | None, refused: bool
 ) -> None:
     assert len(NATIVE_OF) > 1
-    compare_command("Hi", names, reference=reference)
+    settings = RunSettings(activations=names, reference=reference)
+    with_one = replace(settings, control=True)
+    compare_command("Hi", settings)
     if not refused:
-        assert compare_command("Hi", names, reference=reference, control=True).control
+        assert compare_command(
+            "Hi", RunSettings(activations=names, reference=reference, control=True)
+        ).settings.control
         return
     with pytest.raises(UsageError) as caught:
-        compare_command("Hi", names, reference=reference, control=True)
+        compare_command("Hi", with_one)
     assert caught.value.info.kind == "too_many_variants"
 
 
@@ -147,15 +153,15 @@ def test_run_again_the_added_control_is_no_choice() -> None:
     document = run_document(texts=texts, control=CONTROL)
     assert [v.control for v in document.variants] == [False, False, True]
     assert [s.variant.control for s in restore(document).streams] == [False, False, True]
-    command = command_of(document)
-    assert command.activations == ("gelu_approx", "silu")
-    assert command.control
+    asked = as_older(document).settings
+    assert asked.activations == ("gelu_approx", "silu")
+    assert asked.control
     chosen_one = run_document(
         texts={"gelu_approx": ["a"], "keras_gelu_approx": ["a"]}, control="keras_gelu_approx"
     )
-    assert command_of(chosen_one).activations == ("gelu_approx", "keras_gelu_approx")
+    assert as_older(chosen_one).settings.activations == ("gelu_approx", "keras_gelu_approx")
 
 
 def test_the_protocol_names_the_control() -> None:
-    info = parse_variant("silu").info("float32", "gelu", control=True)
+    info = p.VariantInfo.of(parse_variant("silu"), "float32", "gelu", control=True)
     assert info == p.VariantInfo("silu", REGISTRY["silu"].formula, "float32", False, True)

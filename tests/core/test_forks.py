@@ -18,6 +18,7 @@ from gelu_tui.core.explanation import (
     why_no_fork,
 )
 from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
+from tests.commands import started
 
 # Logits of one context under three functions, and of a second one; the vocabulary is 12 tokens.
 TEXTS = [f" t{i}" for i in range(12)]
@@ -65,9 +66,7 @@ def comparison_of(*names: str, reference: int = 0, prefix: int = 2) -> Compariso
     functions = [name.partition("@")[0] for name in names]
     forks_at = [int(name.partition("@")[2] or prefix) for name in names]
     variants = tuple(p.VariantInfo(name, "x", "float32") for name in functions)
-    comparison = Comparison.begin(
-        p.Started("Hi", "Hi", (1, 2), variants, reference, 9, "lockstep", False)
-    )
+    comparison = Comparison.begin(started("Hi", variants, reference, max_tokens=9))
     reference_token = ordered(functions[reference])[0]
     for step in range(prefix + 3):
         said = []

@@ -5,11 +5,12 @@ from __future__ import annotations
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.explanation import explain_pair, token_text
+from tests.commands import started
 
 
 def streams_of(*tokens: list[int]) -> Comparison:
     variants = tuple(p.VariantInfo(f"v{i}", "x", "float32") for i in range(len(tokens)))
-    comparison = Comparison.begin(p.Started("Hi", "Hi", (1,), variants, 0, 9, "solo", False))
+    comparison = Comparison.begin(started("Hi", variants, max_tokens=9, schedule="solo"))
     for stream, ids in enumerate(tokens):
         for step, token in enumerate(ids):
             said = p.StreamStep(stream, token, "", None, None, None, 0.1)

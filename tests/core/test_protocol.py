@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.settings.run_settings import RunSettings
 
 ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
 TIMING = p.Timing(1.0, None, 0.25, 3, 12.5)
@@ -19,13 +20,24 @@ COMMANDS: list[p.Command] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
     p.Fetch("mlx-community/gemma"),
-    p.Compare("Why?", ("gelu", "a=max(x,0)")),
-    p.Compare("空が\n\x1b[31m\0\u2028青い", ("gelu",), "gelu", 1, "solo", False, "model"),
+    p.Compare("Why?", RunSettings(activations=("gelu", "a=max(x,0)"))),
+    p.Compare(
+        "空が\n\x1b[31m\0\u2028青い",
+        RunSettings(
+            activations=("gelu",),
+            reference="gelu",
+            max_tokens=1,
+            schedule="solo",
+            chat=False,
+            activation_precision="model",
+            seed=2**63 - 1,
+        ),
+    ),
     p.RenderPrompt("空が\n青い", True),
     p.Replay(),
     p.Bench("Hi", 1, 2, (3,)),
-    p.Score(("gelu", "a=max(x,0)"), "空が\n青い"),
-    p.Score(("gelu",), "", (2, 3), "gelu", "model", False, 64),
+    p.Score(RunSettings(activations=("gelu", "a=max(x,0)")), "空が\n青い"),
+    p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
     p.Cancel(),
     p.Shutdown(),
 ]
@@ -39,8 +51,8 @@ EVENTS: list[p.Event] = [
     ),
     p.Fetched("mlx-community/gemma", "/models/gemma"),
     p.Started(
-        "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0, 9,
-        "lockstep", False,
+        "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0,
+        RunSettings(max_tokens=9, chat=False, temperature=0.5),
     ),
     p.PromptRendered("Hi", "<bos>Hi", (2, 3), ("<bos>", "Hi"), (2,), False, True, 256),
     p.Prefilled(1, 0.5, 100.0),
@@ -109,7 +121,7 @@ def test_every_message_is_tried_here() -> None:
 
 @given(st.text())
 def test_any_text_crosses(text: str) -> None:
-    command = p.Compare(text, (text,))
+    command = p.Compare(text, RunSettings(activations=(text,)))
     assert p.decode_command(p.encode(command)) == command
 
 

@@ -8,6 +8,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.progress import progress_sentence
 from gelu_tui.core.report import divergence, hint_lines, quoted, stream_text
+from tests.commands import started
 
 Tokens = list[tuple[int, str]]
 
@@ -15,8 +16,8 @@ Tokens = list[tuple[int, str]]
 def compared(reference: Tokens, variant: Tokens) -> Comparison:
     """A comparison whose two streams hold these tokens and have not ended."""
     infos = tuple(p.VariantInfo(name, "x", "float32") for name in ("first", "second"))
-    started = p.Started("prompt", "prompt", (2,), infos, 0, 100, "lockstep", False)
-    comparison = Comparison.begin(started)
+    begun = started("prompt", infos, tokens=(2,), max_tokens=100)
+    comparison = Comparison.begin(begun)
     for stream, tokens in enumerate((reference, variant)):
         for step, (token, text) in enumerate(tokens):
             said = p.StreamStep(stream, token, text, -1.0, 1.0, None, 0.1)

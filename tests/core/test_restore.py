@@ -15,8 +15,9 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.document import ComparisonDocument, document, to_json
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.restore import command_of, loaded_of, read_document, restore
-from tests.core.saved_runs import LOADED, run_document
+from gelu_tui.core.restore import loaded_of, read_document, restore
+from gelu_tui.core.settings.run_settings import RunSettings
+from tests.core.saved_runs import LOADED, as_older, run_document
 
 _CREATED = datetime(2025, 11, 22, 0, 12, tzinfo=UTC)
 
@@ -37,7 +38,12 @@ def comparisons(draw: st.DrawFn) -> Comparison:
     schedule: p.Schedule = draw(st.sampled_from(["lockstep", "solo"]))
     comparison = Comparison.begin(
         p.Started(
-            draw(texts), draw(texts), (2, 5), infos, reference, 9, schedule, draw(st.booleans())
+            draw(texts),
+            draw(texts),
+            (2, 5),
+            infos,
+            reference,
+            RunSettings(max_tokens=9, schedule=schedule, chat=draw(st.booleans())),
         )
     )
     for stream in range(count):
@@ -83,10 +89,10 @@ def fork(stream: int, step: int, a: int, b: int, text: str) -> p.ForkFound:
 @settings(max_examples=150, deadline=None)
 @given(comparisons(), st.sampled_from([None, "failed", "cancelled"]))
 def test_nothing_is_lost(comparison: Comparison, status: p.Status | None) -> None:
-    saved = document(comparison, LOADED, "float32", status=status, created=_CREATED)
+    saved = document(comparison, LOADED, status=status, created=_CREATED)
     back = read_document(to_json(saved).encode())
     assert back == saved
-    again = document(restore(back), loaded_of(back), "float32", created=_CREATED)
+    again = document(restore(back), loaded_of(back), created=_CREATED)
     assert again == saved
 
 
@@ -113,11 +119,12 @@ def test_a_document_without_texts_of_tokens_keeps_its_text() -> None:
     assert stream.generation_tps == pytest.approx(bare["variants"][0]["generation_tps"])
 
 
-def test_the_same_comparison_can_be_asked_for_again() -> None:
+def test_a_document_without_the_functions_can_be_run_again() -> None:
     saved = run_document(texts={"gelu": ["a"], "mine": ["a"]}, formulas={"mine": "x*tanh(x)"})
-    command = command_of(saved)
-    assert command.activations == ("gelu", "mine=x*tanh(x)")
-    assert (command.prompt, command.reference) == (saved.prompt, saved.reference)
+    found = as_older(saved).settings
+    assert found.activations == ("gelu", "mine=x*tanh(x)")
+    assert (found.reference, found.model) == (saved.reference, saved.model.id)
+    assert found.dtype == saved.model.dtype
 
 
 # --- what is refused ------------------------------------------------------------------------------

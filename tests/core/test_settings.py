@@ -15,9 +15,16 @@ from hypothesis import strategies as st
 
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.registry import DEFAULT_SET
-from gelu_tui.core.settings import Settings, SettingsFile, load_settings, settings_path
-from gelu_tui.core.settings_text import EXPLAINED, default_toml, effective_toml
-from gelu_tui.core.settings_writing import save_setting
+from gelu_tui.core.settings.edit import save_setting
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.toml import default_toml, effective_toml
+from gelu_tui.core.settings.user_file import (
+    Settings,
+    SettingsFile,
+    load_settings,
+    settings_path,
+    validated,
+)
 
 WHOLE = """\
 model = "google/gemma-3-1b"
@@ -128,8 +135,11 @@ def test_the_file_that_the_environment_names(
         ("refresh = nan", "refresh must be a number from 1 to 60, not nan."),
         ('schedule = "both"', 'schedule must be "lockstep" or "solo", not "both". lockstep is'),
         ('chat = "yes"', 'chat must be true or false or "auto", not "yes".'),
-        ("dtype = 16", 'dtype must be "bfloat16" or "float16" or "float32", not 16. It counts as'),
-        ('theme = ""', 'theme must be text, not "". It counts as left out.'),
+        (
+            "dtype = 16",
+            'dtype must be "bfloat16" or "float16" or "float32", not 16. It is treated as',
+        ),
+        ('theme = ""', 'theme must be text, not "". It is treated as left out.'),
         ('model = "\\u001b]0;x"' + "\nmodel_x = 1", "no setting named 'model_x'."),
         ("activations = 3", "activations must be a list of texts, not 3."),
         (
@@ -191,17 +201,66 @@ def test_a_byte_order_mark_does_no_harm(file: Path) -> None:
     assert loaded(file, "\ufeffmax_tokens = 3").settings.max_tokens == 3
 
 
-@given(st.dictionaries(st.sampled_from([*EXPLAINED, "keys", "x"]), st.recursive(
+@given(st.dictionaries(st.sampled_from([*fields_of(Settings), "x"]), st.recursive(
     st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=5,
 )))  # fmt: skip
 def test_any_values_give_usable_settings(entries: dict[str, Any]) -> None:
-    from gelu_tui.core.settings import _validated
+    values, _ = validated(Path("config.toml"), entries)
+    found = Settings(**values)
+    assert msgspec.convert(msgspec.to_builtins(found), Settings) == found
 
-    found = _validated(Path("config.toml"), entries)
-    assert msgspec.convert(msgspec.to_builtins(found.settings), Settings) == found.settings
-    assert found.given <= set(Settings.__struct_fields__)
+
+# --- the environment ----------------------------------------------------------------------------
+
+
+def test_the_environment_comes_before_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "MODEL": "google/gemma-3-1b", "ACTIVATIONS": "silu, mine=min(x, 6)", "REFERENCE": "mine",
+        "MAX_TOKENS": "7", "TEMPERATURE": "0.5", "SEED": "11", "CHAT": "false", "CONTROL": "true",
+        "DTYPE": "bfloat16", "SAVE_RUNS": "0", "KEYS": '{"run": "f4"}', "THEME": "",
+    }  # fmt: skip
+    for name, text in values.items():
+        monkeypatch.setenv(f"GELU_TUI_{name}", text)
+    found = loaded(file, 'max_tokens = 40\ntheme = "nord"\nreference = "gelu"\n')
+    assert not found.problems
+    assert found.settings == Settings(
+        model="google/gemma-3-1b", activations=("silu", "mine=min(x, 6)"), reference="mine",
+        max_tokens=7, temperature=0.5, seed=11, chat=False, control=True, dtype="bfloat16",
+        save_runs=False, keys={"run": "f4"}, theme="nord",
+    )  # fmt: skip
+    assert "max_tokens = 7  # GELU_TUI_MAX_TOKENS\n" in effective_toml(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("MAX_TOKENS", "many", "GELU_TUI_MAX_TOKENS must be a whole number from 1 to 100000, not"),
+        ("TEMPERATURE", "nan", "GELU_TUI_TEMPERATURE must be a number from 0 to 100, not nan. 0.0"),
+        ("CHAT", "perhaps", 'GELU_TUI_CHAT must be true or false or "auto", not perhaps. auto is'),
+        ("SEED", "-1", "GELU_TUI_SEED must be a whole number from 0 to 9223372036854775807, not"),
+        ("KEYS", "f4", "GELU_TUI_KEYS must be a table, not f4."),
+        ("ACTIVATIONS", "gelo", "GELU_TUI_ACTIVATIONS cannot be used: There is no activation"),
+        ("REFERENCE", "silu", "GELU_TUI_REFERENCE: The reference 'silu' is not among the chosen"),
+    ],
+)
+def test_what_is_wrong_in_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"GELU_TUI_{name}", text)
+    found = load_settings(file)
+    (problem,) = found.problems
+    assert f"{problem.message} {problem.hint}".startswith(sentence)
+    assert found.settings == Settings()
+
+
+def test_the_files_reference_is_for_the_files_functions(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GELU_TUI_ACTIVATIONS", "relu,gelu")
+    found = loaded(file, 'activations = ["silu", "gelu"]\nreference = "silu"\n')
+    assert (found.settings.reference, found.problems) == (None, ())
 
 
 # --- as text ------------------------------------------------------------------------------------
@@ -221,7 +280,9 @@ def test_the_defaults_with_the_hash_taken_away_are_the_defaults(file: Path) -> N
 
 
 def test_every_setting_is_explained() -> None:
-    assert [*EXPLAINED, "keys"] == list(Settings.__struct_fields__)
+    for name, field in fields_of(Settings).items():
+        assert field.description.endswith("."), name
+        assert (field.default is None) <= bool(field.unset and field.example), name
 
 
 def test_the_effective_settings_are_a_settings_file(file: Path) -> None:

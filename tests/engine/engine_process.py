@@ -153,7 +153,7 @@ def load(engine: EngineProcess, folder: str) -> dict[str, Any]:
 
 def compare(prompt: str = "the sky is", *activations: str, **more: Any) -> dict[str, Any]:
     names = list(activations) or ["gelu", "relu", "silu"]
-    return {"command": "compare", "prompt": prompt, "activations": names, **more}
+    return {"command": "compare", "prompt": prompt, "settings": {"activations": names, **more}}
 
 
 def failure(engine: EngineProcess) -> dict[str, Any]:

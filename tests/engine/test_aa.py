@@ -16,6 +16,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.engine import device
 from gelu_tui.engine.loading import LoadedModel
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 
 PROMPT = "Why is the sky blue?"
@@ -40,7 +41,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def run(loaded: LoadedModel, *names: str, tokens: int = 10, **options: object) -> Comparison:
-    command = p.Compare(PROMPT, names, max_tokens=tokens, **options)  # type: ignore[arg-type]
+    command = comparing(PROMPT, names, max_tokens=tokens, **options)  # type: ignore[arg-type]
     return in_process.compare(loaded, command)
 
 

@@ -10,9 +10,10 @@ import pytest
 from mlx_lm.sample_utils import make_sampler
 from msgspec.structs import replace
 
-from gelu_tui.core.protocol import Sampling
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
 from gelu_tui.engine.choice import Chooser, seeded
+from tests.commands import sampled
 
 VOCABULARY = 500
 
@@ -108,24 +109,24 @@ def test_where_no_logit_is_near_the_rule_is_not_worked_out(monkeypatch: pytest.M
 LOGITS = np.array([2.5, 2.2, 2.0, 1.4, 1.3, 0.9, 0.5, 0.4, 0.0, -0.3, -1.0, -4.0], np.float32)
 DRAWS = 4000
 WAYS = {
-    "temperature": Sampling(0.8, 42),
-    "hot": Sampling(3.0, 42),
-    "top-p": Sampling(0.8, 42, top_p=0.7),
-    "top-k": Sampling(1.2, 42, top_k=5),
-    "min-p": Sampling(1.2, 42, min_p=0.2),
-    "all": Sampling(1.5, 42, top_p=0.95, top_k=7, min_p=0.05),
-    "limits that are off": Sampling(0.8, 42, top_p=0.0, top_k=10**9, min_p=0.0),
+    "temperature": RunSettings(0.8, 42),
+    "hot": RunSettings(3.0, 42),
+    "top-p": RunSettings(0.8, 42, top_p=0.7),
+    "top-k": RunSettings(1.2, 42, top_k=5),
+    "min-p": RunSettings(1.2, 42, min_p=0.2),
+    "all": RunSettings(1.5, 42, top_p=0.95, top_k=7, min_p=0.05),
+    "limits that are off": RunSettings(0.8, 42, top_p=0.0, top_k=10**9, min_p=0.0),
 }
 
 
-def our_counts(sampling: Sampling, logits: np.ndarray = LOGITS) -> np.ndarray:
+def our_counts(sampling: RunSettings, logits: np.ndarray = LOGITS) -> np.ndarray:
     """One token a step, as one stream draws them."""
     chooser, row = Chooser(sampling), mx.array(logits[None])
     drawn = mx.concatenate([chooser(row, step) for step in range(DRAWS)])
     return np.bincount(np.array(drawn), minlength=logits.size)
 
 
-def counts_of_mlx_lm(sampling: Sampling, logits: np.ndarray = LOGITS) -> np.ndarray:
+def counts_of_mlx_lm(sampling: RunSettings, logits: np.ndarray = LOGITS) -> np.ndarray:
     """mlx-lm's own sampler, fed log-probabilities as `generate_step` does."""
     top_k = sampling.top_k if sampling.top_k < logits.size else 0
     sampler = make_sampler(
@@ -170,13 +171,13 @@ def test_the_distributions_are_told_apart() -> None:
 
 
 def test_the_steps_of_a_stream_are_independent() -> None:
-    chooser, row = Chooser(Sampling(1.0, 7)), mx.array([[0.5, 0.2, 0.0, -0.4]])
+    chooser, row = Chooser(sampled(1.0, 7)), mx.array([[0.5, 0.2, 0.0, -0.4]])
     drawn = np.array(mx.concatenate([chooser(row, step) for step in range(DRAWS)]))
     pairs = np.bincount(drawn[:-1] * 4 + drawn[1:], minlength=16).reshape(4, 4)
     expected = pairs.sum(axis=1, keepdims=True) * pairs.sum(axis=0) / pairs.sum()
     statistic = ((pairs - expected) ** 2 / expected).sum()
     assert statistic < 21.7  # chi-square of 9 degrees of freedom, 1 in 100
-    shifted = Chooser(Sampling(1.0, 8))
+    shifted = Chooser(sampled(1.0, 8))
     other = np.array(mx.concatenate([shifted(row, step) for step in range(DRAWS)]))
     assert 0.2 < (drawn[1:] == other[:-1]).mean() < 0.36, "seeds are no shifts of each other"
 
@@ -200,7 +201,7 @@ def test_a_seed_says_what_is_drawn() -> None:
     seeds = (0, 1, 2**31, 2**32, 2**32 + 1, 42 + 7 * 2**32, 42, 2**63 - 1)
 
     def stream(seed: int) -> tuple[int, ...]:
-        chooser = Chooser(Sampling(1.0, seed))
+        chooser = Chooser(sampled(1.0, seed))
         return tuple(chosen(logits, chooser, step)[0] for step in range(12))
 
     streams = {stream(seed) for seed in seeds}
@@ -220,7 +221,7 @@ def test_the_token_has_the_highest_score(way: str) -> None:
 
 def test_differences_of_scores_are_those_of_logits_and_of_one_noise() -> None:
     logits = np.random.default_rng(6).normal(0, 2, (3, VOCABULARY)).astype(np.float32)
-    scores = np.array(Chooser(Sampling(0.8, 42)).scores(mx.array(logits), 5))
+    scores = np.array(Chooser(sampled(0.8, 42)).scores(mx.array(logits), 5))
     noise = np.diff(scores - logits, axis=-1)
     assert np.abs(noise - noise[0]).max() < 1e-5
     assert 0.8 < noise.std() < 2.2  # √2 · 0.8 · π/√6 = 1.45
@@ -228,7 +229,7 @@ def test_differences_of_scores_are_those_of_logits_and_of_one_noise() -> None:
 
 def test_at_temperature_0_scores_are_logits_and_the_rest_is_idle() -> None:
     logits = mx.array(LOGITS[None])
-    chooser = Chooser(Sampling(0.0, 42, top_p=0.5, top_k=3, min_p=0.5))
+    chooser = Chooser(sampled(0.0, 42, top_p=0.5, top_k=3, min_p=0.5))
     assert mx.array_equal(chooser.scores(logits, 3), logits)
     assert chosen(logits, chooser, 3) == [0]
 
@@ -236,7 +237,7 @@ def test_at_temperature_0_scores_are_logits_and_the_rest_is_idle() -> None:
 @pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-37, 1e-6, 100.0])
 def test_extreme_temperatures(temperature: float) -> None:
     logits = mx.array(np.stack([LOGITS, LOGITS[::-1] * 1e6]))
-    chooser = Chooser(Sampling(temperature, 42, top_p=0.9, min_p=0.01))
+    chooser = Chooser(sampled(temperature, 42, top_p=0.9, min_p=0.01))
     found = np.array([chosen(logits, chooser, step) for step in range(50)])
     assert not mx.isnan(chooser.scores(logits, 0)).any()
     assert (found[:, 1] == len(LOGITS) - 1).all()
@@ -244,8 +245,8 @@ def test_extreme_temperatures(temperature: float) -> None:
 
 
 def test_a_seed_is_found_only_where_something_is_drawn() -> None:
-    assert seeded(Sampling(0.0)) == Sampling(0.0)
-    assert seeded(Sampling(0.0, 5)) == Sampling(0.0, 5)
-    assert seeded(Sampling(0.7, 5)) == Sampling(0.7, 5)
-    found = {seeded(Sampling(0.7, top_k=3)).seed for _ in range(8)}
+    assert seeded(sampled(0.0)) == sampled(0.0)
+    assert seeded(sampled(0.0, 5)) == sampled(0.0, 5)
+    assert seeded(sampled(0.7, 5)) == sampled(0.7, 5)
+    found = {seeded(sampled(0.7, top_k=3)).seed for _ in range(8)}
     assert len(found) > 1 and all(seed is not None and 0 <= seed < 2**31 for seed in found)

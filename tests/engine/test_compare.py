@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
@@ -13,6 +14,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device, observer
 from gelu_tui.engine.compare import Run, resolve
 from gelu_tui.engine.loading import LoadedModel
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 
 PROMPT = "Why is the sky blue?"
@@ -45,7 +47,7 @@ def ended(events: list[p.Event]) -> p.Finished:
 @SCHEDULES
 def test_the_course_of_events(loaded: LoadedModel, schedule: p.Schedule) -> None:
     names = ("gelu", "relu", "silu")
-    events = run(loaded, p.Compare(PROMPT, names, max_tokens=5, schedule=schedule))
+    events = run(loaded, comparing(PROMPT, names, max_tokens=5, schedule=schedule))
     kinds = [type(event) for event in events if not isinstance(event, p.Progress)]
     assert kinds[:4] == [p.Started, p.Prefilled, p.Prefilled, p.Prefilled]
     assert kinds[4] == p.Step
@@ -79,7 +81,7 @@ def test_the_course_of_events(loaded: LoadedModel, schedule: p.Schedule) -> None
 def test_a_stream_ends_at_an_end_id_and_the_others_go_on(
     loaded: LoadedModel, schedule: p.Schedule
 ) -> None:
-    command = p.Compare(PROMPT, ("gelu", "relu"), max_tokens=8, schedule=schedule)
+    command = comparing(PROMPT, ("gelu", "relu"), max_tokens=8, schedule=schedule)
     before = [stream.tokens for stream in in_process.compare(loaded, command).streams]
     end = next(token for token in before[0] if token not in before[1])
     at = before[0].index(end)
@@ -96,7 +98,7 @@ def test_a_stream_ends_at_an_end_id_and_the_others_go_on(
 @SCHEDULES
 @pytest.mark.parametrize("steps", [1, 4])
 def test_cancel_keeps_what_there_is(loaded: LoadedModel, schedule: p.Schedule, steps: int) -> None:
-    command = p.Compare(PROMPT, ("gelu", "relu"), max_tokens=200, schedule=schedule)
+    command = comparing(PROMPT, ("gelu", "relu"), max_tokens=200, schedule=schedule)
     events = run(loaded, command, cancel_after=steps)
     assert ended(events).status == "cancelled"
     reasons = {e.finish_reason for e in events if isinstance(e, p.StreamFinished)}
@@ -108,13 +110,11 @@ def test_cancel_keeps_what_there_is(loaded: LoadedModel, schedule: p.Schedule, s
 
 
 def replace_max(command: p.Compare, max_tokens: int) -> p.Compare:
-    return p.Compare(
-        command.prompt, command.activations, max_tokens=max_tokens, schedule=command.schedule
-    )
+    return p.Compare(command.prompt, structs.replace(command.settings, max_tokens=max_tokens))
 
 
 def test_cancel_during_prefill(loaded: LoadedModel) -> None:
-    command = p.Compare(PROMPT, ("gelu", "relu"))
+    command = comparing(PROMPT, ("gelu", "relu"))
     events: list[p.Event] = []
     Run(loaded, resolve(loaded, command), events.append, lambda: True, 0.0).run({})
     assert ended(events).status == "cancelled"
@@ -136,7 +136,7 @@ def test_a_stream_that_stops_being_numbers_fails_alone(
     for layer in loaded.model.layers:
         layer.mlp.gate_proj.weight = layer.mlp.gate_proj.weight * 100
     mx.eval(loaded.model.parameters())
-    command = p.Compare(PROMPT, ("gelu", OVERFLOWS, "relu"), max_tokens=4, schedule=schedule)
+    command = comparing(PROMPT, ("gelu", OVERFLOWS, "relu"), max_tokens=4, schedule=schedule)
     comparison = in_process.compare(loaded, command)
     gelu, late, relu = comparison.streams
     assert late.finish_reason == "failed"
@@ -147,7 +147,7 @@ def test_a_stream_that_stops_being_numbers_fails_alone(
     assert comparison.finished is not None
     assert comparison.finished.status == "completed"
 
-    alone = in_process.compare(loaded, p.Compare(PROMPT, (OVERFLOWS,), max_tokens=4))
+    alone = in_process.compare(loaded, comparing(PROMPT, (OVERFLOWS,), max_tokens=4))
     assert alone.finished is not None
     assert alone.finished.status == "failed"
     assert alone.finished.error is not None
@@ -161,7 +161,7 @@ def test_a_failing_reference_leaves_the_others_running(tmp_path: Path) -> None:
     for layer in loaded.model.layers:
         layer.mlp.gate_proj.weight = layer.mlp.gate_proj.weight * 100
     mx.eval(loaded.model.parameters())
-    command = p.Compare(PROMPT, (OVERFLOWS, "gelu"), reference="late", max_tokens=4)
+    command = comparing(PROMPT, (OVERFLOWS, "gelu"), reference="late", max_tokens=4)
     comparison = in_process.compare(loaded, command)
     late, gelu = comparison.streams
     # Nothing was compared, and a script must notice.
@@ -179,40 +179,40 @@ def test_a_fault_in_the_observer_ends_the_run_with_a_sentence(
         raise RuntimeError("a fault planted by the test")
 
     monkeypatch.setattr(observer, "kl_divergence", broken)
-    events = run(loaded, p.Compare(PROMPT, ("gelu", "relu"), max_tokens=6))
+    events = run(loaded, comparing(PROMPT, ("gelu", "relu"), max_tokens=6))
     finished = ended(events)
     assert finished.status == "failed"
     assert finished.error is not None
     assert "a fault planted by the test" in finished.error.message
     monkeypatch.undo()
-    assert ended(run(loaded, p.Compare(PROMPT, ("gelu",), max_tokens=2))).status == "completed"
+    assert ended(run(loaded, comparing(PROMPT, ("gelu",), max_tokens=2))).status == "completed"
 
 
 def test_prompts_of_every_length(loaded: LoadedModel) -> None:
     for text, expected in (("<bos>", 1), ("the", 2)):
-        events = run(loaded, p.Compare(text, ("gelu", "relu"), max_tokens=2))
+        events = run(loaded, comparing(text, ("gelu", "relu"), max_tokens=2))
         assert len(events[0].prompt_tokens) == expected
         assert ended(events).status == "completed"
 
 
 def test_a_prompt_longer_than_the_context_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(GeluError, match=r"has 30\d tokens; this model's context holds 256"):
-        resolve(loaded, p.Compare("é" * 150, ("gelu",)))
+        resolve(loaded, comparing("é" * 150, ("gelu",)))
 
 
 def test_the_context_limits_the_number_of_tokens(loaded: LoadedModel) -> None:
-    started = resolve(loaded, p.Compare("é" * 120, ("gelu",), max_tokens=500)).started
-    assert len(started.prompt_tokens) + started.max_tokens == 256
+    started = resolve(loaded, comparing("é" * 120, ("gelu",), max_tokens=500)).started
+    assert len(started.prompt_tokens) + started.settings.max_tokens == 256
 
 
 def test_chat_without_a_template_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(GeluError, match="no chat template"):
-        resolve(loaded, p.Compare(PROMPT, ("gelu",), chat=True))
+        resolve(loaded, comparing(PROMPT, ("gelu",), chat=True))
 
 
 def test_the_reference(loaded: LoadedModel) -> None:
     def reference(names: tuple[str, ...], chosen: str | None = None) -> int:
-        return resolve(loaded, p.Compare(PROMPT, names, reference=chosen)).started.reference
+        return resolve(loaded, comparing(PROMPT, names, reference=chosen)).started.reference
 
     assert reference(("gelu", "gelu_approx")) == 1, "the native function if chosen"
     assert reference(("silu", "gelu")) == 0, "else the first"
@@ -222,7 +222,7 @@ def test_the_reference(loaded: LoadedModel) -> None:
 def test_chunked_prefill_gives_the_same_tokens(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = p.Compare(PROMPT * 3, ("gelu", "relu"), max_tokens=8)
+    command = comparing(PROMPT * 3, ("gelu", "relu"), max_tokens=8)
     whole = in_process.compare(loaded, command)
     monkeypatch.setattr(device, "prefill_chunk", lambda: 5)
     chunked = in_process.compare(loaded, command)

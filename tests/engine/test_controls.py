@@ -17,6 +17,7 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compare import resolve
 from gelu_tui.engine.functions import function_of
 from gelu_tui.engine.loading import LoadedModel
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 
 PROMPT = "Why is the sky blue?"
@@ -88,7 +89,7 @@ def test_the_control_is_one_more_stream_near_the_reference(
     loaded: LoadedModel, schedule: p.Schedule, reference: str
 ) -> None:
     names = ("silu", "gelu", "gelu_approx", "mish", "mine=x*sigmoid(1.773*x)")
-    command = p.Compare(PROMPT, names, reference, max_tokens=6, schedule=schedule, control=True)
+    command = comparing(PROMPT, names, reference, max_tokens=6, schedule=schedule, control=True)
     comparison = in_process.compare(loaded, command)
     assert [stream.name for stream in comparison.streams][-1] == CONTROL
     assert [stream.variant.control for stream in comparison.streams] == [False] * 5 + [True]
@@ -102,7 +103,7 @@ def test_the_control_is_one_more_stream_near_the_reference(
 
 
 def test_the_control_of_relu_is_relu(loaded: LoadedModel) -> None:
-    command = p.Compare(PROMPT, ("relu", "silu"), "relu", max_tokens=6, control=True)
+    command = comparing(PROMPT, ("relu", "silu"), "relu", max_tokens=6, control=True)
     comparison = in_process.compare(loaded, command)
     floor = noise_floor(comparison)
     assert floor is not None and floor.max_kl == 0.0
@@ -111,7 +112,7 @@ def test_the_control_of_relu_is_relu(loaded: LoadedModel) -> None:
 
 def test_the_engine_marks_a_chosen_control(loaded: LoadedModel) -> None:
     for control in (False, True):
-        command = p.Compare(PROMPT, ("keras", "gelu_approx", "gelu"), control=control)
+        command = comparing(PROMPT, ("keras", "gelu_approx", "gelu"), control=control)
         variants = resolve(loaded, command).started.variants
         assert [(v.name, v.control) for v in variants] == [
             ("keras_gelu_approx", True), ("gelu_approx", False), ("gelu", False)
@@ -122,6 +123,6 @@ def test_there_is_no_room_where_gelu_turns_out_to_be_native(tmp_path: Path) -> N
     device.prepare()
     gemma = in_process.load(tiny_models.write(tmp_path, "gemma"))
     names = tuple(name for name in REGISTRY if name != "identity")
-    command = p.Compare(PROMPT, names, control=True)
+    command = comparing(PROMPT, names, control=True)
     with pytest.raises(UsageError, match="no room for a control"):
         resolve(gemma, command)

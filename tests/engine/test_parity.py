@@ -9,10 +9,10 @@ import pytest
 from mlx_lm.generate import generate_step
 from mlx_lm.utils import load_tokenizer
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine import caches, device
 from gelu_tui.engine.decode import decode, prefill
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 
 PROMPTS = ("Why is the sky blue?", "空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
@@ -57,7 +57,7 @@ def test_tokens_equal_mlx_lm(folder: Path) -> None:
         streams_of_all_functions |= {tuple(tokens) for tokens in expected.values()}
         for schedule in ("lockstep", "solo"):
             for names in HALVES:
-                command = p.Compare(prompt, tuple(names), max_tokens=count, schedule=schedule)
+                command = comparing(prompt, tuple(names), max_tokens=count, schedule=schedule)
                 comparison = in_process.compare(loaded, command)
                 found = {stream.name: stream.tokens for stream in comparison.streams}
                 assert found == {name: expected[name] for name in names}, (schedule, prompt)
@@ -93,7 +93,7 @@ def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
     plain = [r.token for r in stream_generate(loaded.model, tokenizer, ids, max_tokens=TOKENS)]
     comparison = in_process.compare(
         loaded,
-        p.Compare(
+        comparing(
             PROMPTS[0], (native,), max_tokens=TOKENS, schedule="solo", activation_precision="model"
         ),
     )

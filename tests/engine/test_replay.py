@@ -19,6 +19,7 @@ from gelu_tui.core.restore import read_document, restore
 from gelu_tui.engine import compare, device, replay
 from gelu_tui.engine.compare import Run, resolve
 from gelu_tui.engine.loading import LoadedModel
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 from tests.engine.subclasses import with_function
 
@@ -109,7 +110,7 @@ def checked(folder: Path, comparison: Comparison) -> list[p.Verdict]:
 
 def test_where_only_the_formula_decides(plain: Path) -> None:
     loaded = in_process.load(plain, "float32")
-    command = p.Compare(PROMPT, ("gelu_approx", "relu", "silu", "identity"), max_tokens=12)
+    command = comparing(PROMPT, ("gelu_approx", "relu", "silu", "identity"), max_tokens=12)
     comparison, events = run(loaded, command)
     assert checked(plain, comparison) == ["formula"] * 3
     kinds = [type(event) for event in events]
@@ -130,7 +131,7 @@ def test_where_only_precision_decides(twins: Path) -> None:
     names = ("gelu_approx", "gelu", "keras_gelu_approx")
     verdicts: list[p.Verdict] = []
     for prompt in (PROMPT, "the sky", "空が青い", "blue is", "a b c"):
-        command = p.Compare(prompt, names, max_tokens=24, activation_precision="model")
+        command = comparing(prompt, names, max_tokens=24, activation_precision="model")
         comparison, _ = run(loaded, command)
         verdicts += checked(twins, comparison)
     assert verdicts.count("rounding") >= 3
@@ -145,7 +146,7 @@ def test_the_model_is_left_as_it_was(
     loaded = in_process.load(folder, "bfloat16")
     before = dict(tree_flatten(loaded.model.parameters()))
     classes = [type(module) for _, module in loaded.model.named_modules()]
-    command = p.Compare(PROMPT, ("gelu", "relu"), max_tokens=6, schedule=schedule)
+    command = comparing(PROMPT, ("gelu", "relu"), max_tokens=6, schedule=schedule)
     comparison, _ = run(loaded, command)
     assert forked(comparison)
     after = dict(tree_flatten(loaded.model.parameters()))
@@ -155,7 +156,7 @@ def test_the_model_is_left_as_it_was(
 
 def test_chunks_do_not_matter(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = in_process.load(plain, "float32")
-    command = p.Compare(PROMPT * 3, ("gelu_approx", "relu"), max_tokens=12)
+    command = comparing(PROMPT * 3, ("gelu_approx", "relu"), max_tokens=12)
     (whole,) = forked(run(loaded, command)[0])
     monkeypatch.setattr(compare, "_REPLAY_CHUNK", 3)
     comparison, events = run(loaded, command)
@@ -168,7 +169,7 @@ def test_chunks_do_not_matter(plain: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 # --- without a replay -----------------------------------------------------------------------------
 
-COMPARE = p.Compare(PROMPT, ("gelu_approx", "relu", "silu"), max_tokens=12)
+COMPARE = comparing(PROMPT, ("gelu_approx", "relu", "silu"), max_tokens=12)
 
 
 def only_reason(comparison: Comparison) -> str:
@@ -180,14 +181,14 @@ def only_reason(comparison: Comparison) -> str:
 
 def test_switched_off(plain: Path) -> None:
     loaded = in_process.load(plain, "float32")
-    comparison, _ = run(loaded, p.Compare(PROMPT, ("gelu", "relu"), max_tokens=8, replay=False))
+    comparison, _ = run(loaded, comparing(PROMPT, ("gelu", "relu"), max_tokens=8, replay=False))
     assert only_reason(comparison) == "the replay was switched off"
 
 
 @pytest.mark.parametrize("schedule", ["lockstep", "solo"])
 def test_a_stopped_run(plain: Path, schedule: p.Schedule) -> None:
     loaded = in_process.load(plain, "float32")
-    command = p.Compare(PROMPT, ("gelu", "relu"), max_tokens=200, schedule=schedule)
+    command = comparing(PROMPT, ("gelu", "relu"), max_tokens=200, schedule=schedule)
     comparison, events = run(
         loaded, command, cancelled=lambda events: any(isinstance(e, p.ForkFound) for e in events)
     )
@@ -229,7 +230,7 @@ def test_on_demand_while_it_streams(
 ) -> None:
     loaded = in_process.load(plain, "float32")
     names = ("gelu_approx", "relu", "gelu_fast_approx")
-    command = p.Compare(PROMPT, names, max_tokens=30, schedule=schedule, replay=False)
+    command = comparing(PROMPT, names, max_tokens=30, schedule=schedule, replay=False)
     undisturbed, _ = run(loaded, command)
     asked: list[int] = []
 
@@ -240,7 +241,7 @@ def test_on_demand_while_it_streams(
             return True
         return False
 
-    command = p.Compare(PROMPT, names, max_tokens=30, schedule=schedule, replay=replay_at_the_end)
+    command = comparing(PROMPT, names, max_tokens=30, schedule=schedule, replay=replay_at_the_end)
     comparison, events = run(loaded, command, replay_asked=once_after_a_fork)
     kinds = [type(event) for event in events]
     first = kinds.index(p.ForkReplayed)
@@ -261,7 +262,7 @@ def test_a_replay_survives_the_document(plain: Path) -> None:
     loaded = in_process.load(plain, "float32")
     comparison, _ = run(loaded, COMPARE)
     told = p.Loaded(loaded.info, "", "cpu", None, {}, 0.0, 256, False, 1)
-    saved = document(comparison, told, "float32")
+    saved = document(comparison, told)
     again = restore(read_document(msgspec.json.encode(saved)))
     for stream, copy in zip(comparison.streams, again.streams, strict=True):
         assert stream.fork == copy.fork
@@ -272,8 +273,8 @@ def test_a_replay_survives_the_document(plain: Path) -> None:
 
 def test_a_fork_under_sampling_is_judged_by_what_was_drawn(plain: Path) -> None:
     loaded = in_process.load(plain, "float32")
-    sampling = p.Sampling(temperature=0.9, seed=5)
-    command = p.Compare(PROMPT, ("gelu_approx", "relu"), max_tokens=20, sampling=sampling)
+    drawn = {"temperature": 0.9, "seed": 5}
+    command = comparing(PROMPT, ("gelu_approx", "relu"), max_tokens=20, **drawn)
     comparison, _ = run(loaded, command)
     (stream,) = forked(comparison)
     fork = stream.fork
@@ -287,8 +288,8 @@ def test_a_fork_under_sampling_is_judged_by_what_was_drawn(plain: Path) -> None:
 
 def test_a_token_that_cannot_be_drawn_has_no_margin(plain: Path) -> None:
     loaded = in_process.load(plain, "float32")
-    sampling = p.Sampling(temperature=0.9, seed=5, top_k=1)
-    command = p.Compare(PROMPT, ("gelu_approx", "relu"), max_tokens=20, sampling=sampling)
+    drawn = {"temperature": 0.9, "seed": 5, "top_k": 1}
+    command = comparing(PROMPT, ("gelu_approx", "relu"), max_tokens=20, **drawn)
     (stream,) = forked(run(loaded, command)[0])
     assert stream.fork.verdict == "formula"
     assert stream.fork.replay.score_margins == {"reference": None, "variant": None}

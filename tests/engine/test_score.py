@@ -18,6 +18,7 @@ from gelu_tui.core.scoring import Scoring
 from gelu_tui.engine import device
 from gelu_tui.engine.loading import LoadedModel
 from gelu_tui.engine.score import score, windows_of
+from tests.commands import scoring
 from tests.core.saved_runs import LOADED
 from tests.engine import brute_force_score, in_process, odd_models, tiny_models
 
@@ -79,7 +80,7 @@ def test_every_figure_equals_a_plain_recomputation(family: str, tmp_path: Path) 
     loaded = in_process.load(tiny_models.write(tmp_path, family))
     native = loaded.info.native_activation
     names = (native, "silu", "relu", "gelu_fast_approx")
-    document = run(loaded, p.Score(names, TEXT, context=CONTEXT, control=False))
+    document = run(loaded, scoring(names, text=TEXT, context=CONTEXT, control=False))
     bos, *text = loaded.tokenizer.encode(TEXT)
     windows = windows_of(text, [bos], CONTEXT)
     assert document.reference == native
@@ -104,7 +105,7 @@ def test_perplexity_of_the_native_function_is_mlx_lms_own(
     stored = getattr(mx, dtype)
     loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=stored), dtype)
     text = (loaded.tokenizer.encode(TEXT)[1:] * 2)[: 4 * (CONTEXT - 1)]
-    command = p.Score(
+    command = scoring(
         (loaded.info.native_activation,),
         tokens=tuple(text),
         context=CONTEXT,
@@ -126,7 +127,8 @@ def test_a_function_against_itself(dtype: str, precision: p.Precision, tmp_path:
     loaded = in_process.load(tiny_models.write(tmp_path, "gemma3_text", dtype=stored), dtype)
     names = ("relu", "again=gelu_approx(x)", "gelu_approx", "gelu", "third=gelu_approx(x)")
     document = run(
-        loaded, p.Score(names, TEXT, context=CONTEXT, activation_precision=precision, control=False)
+        loaded,
+        scoring(names, text=TEXT, context=CONTEXT, activation_precision=precision, control=False),
     )
     variants = named(document)
     for name in ("again", "third"):
@@ -151,7 +153,7 @@ def test_windows_hold_every_token_once_behind_a_bos() -> None:
 
 
 def test_one_token_is_scored_but_has_no_standard_error(loaded: LoadedModel) -> None:
-    document = run(loaded, p.Score(("gelu_approx", "silu"), "the"))
+    document = run(loaded, scoring(("gelu_approx", "silu"), text="the"))
     assert (document.tokens, document.windows, document.positions) == (1, 1, 1)
     silu = named(document)["silu"]
     assert silu.kl is not None and silu.kl.mean == silu.kl.max > 0
@@ -159,17 +161,19 @@ def test_one_token_is_scored_but_has_no_standard_error(loaded: LoadedModel) -> N
 
 
 def test_the_usual_window_fits_the_model(loaded: LoadedModel) -> None:
-    assert run(loaded, p.Score(("gelu",), TEXT)).settings.context == loaded.context_length == 256
+    assert (
+        run(loaded, scoring(("gelu",), text=TEXT)).settings.context == loaded.context_length == 256
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "kind"),
     [
-        (p.Score(("gelu",), "x", context=257), "context"),
-        (p.Score(("gelu",), "x", context=1), "context"),
-        (p.Score(("gelu",), ""), "too_short"),
-        (p.Score(("gelu", "nope"), "x"), "unknown_activation"),
-        (p.Score(("gelu", "control=x"), "x"), "formula"),
+        (scoring(("gelu",), text="x", context=257), "context"),
+        (scoring(("gelu",), text="x", context=1), "context"),
+        (scoring(("gelu",), text=""), "too_short"),
+        (scoring(("gelu", "nope"), text="x"), "unknown_activation"),
+        (scoring(("gelu", "control=x"), text="x"), "formula"),
     ],
 )
 def test_what_cannot_begin(loaded: LoadedModel, command: p.Score, kind: str) -> None:
@@ -182,7 +186,7 @@ def test_what_cannot_begin(loaded: LoadedModel, command: p.Score, kind: str) -> 
 
 @pytest.mark.parametrize("token", [384, -1])
 def test_tokens_of_another_model(loaded: LoadedModel, token: int) -> None:
-    document = run(loaded, p.Score(("gelu",), tokens=(2, 5, token)))
+    document = run(loaded, scoring(("gelu",), tokens=(2, 5, token)))
     assert (document.status, document.positions) == ("failed", 0)
     assert document.error is not None and document.error.kind == "tokens"
 
@@ -191,7 +195,7 @@ def test_tokens_of_another_model(loaded: LoadedModel, token: int) -> None:
 
 
 def test_the_control_is_the_floor(loaded: LoadedModel) -> None:
-    document = run(loaded, p.Score(("gelu_approx", "silu"), TEXT, context=CONTEXT))
+    document = run(loaded, scoring(("gelu_approx", "silu"), text=TEXT, context=CONTEXT))
     reference, silu, control = document.variants
     assert [v.control for v in document.variants] == [False, False, True]
     assert (reference.kl, reference.times_noise_floor, reference.delta_p) == (None, None, None)
@@ -204,7 +208,7 @@ def test_the_control_is_the_floor(loaded: LoadedModel) -> None:
 @pytest.mark.parametrize("reference", ["gelu_approx", "keras_gelu_approx"])
 def test_a_chosen_function_may_be_the_control(loaded: LoadedModel, reference: str) -> None:
     names = ("gelu_approx", "keras_gelu_approx", "relu")
-    document = run(loaded, p.Score(names, TEXT, reference=reference))
+    document = run(loaded, scoring(names, text=TEXT, reference=reference))
     assert [v.name for v in document.variants] == list(names)
     assert [v.name for v in document.variants if v.control] == [
         name for name in names[:2] if name != reference
@@ -217,14 +221,14 @@ def test_a_chosen_function_may_be_the_control(loaded: LoadedModel, reference: st
 def test_one_function_that_is_not_a_number_fails_alone(tmp_path: Path) -> None:
     loaded = in_process.load(odd_models.loud(tmp_path))
     names = ("gelu", odd_models.OVERFLOWS, "relu")
-    document = run(loaded, p.Score(names, TEXT, context=CONTEXT, reference="gelu"))
+    document = run(loaded, scoring(names, text=TEXT, context=CONTEXT, reference="gelu"))
     assert (document.status, document.error) == ("completed", None)
     over, relu = named(document)["over"], named(document)["relu"]
     assert over.error is not None and over.error.kind == "not_finite"
     assert (over.kl, over.perplexity) == (None, None)
     assert relu.kl is not None and relu.error is None
 
-    document = run(loaded, p.Score(names, TEXT, context=CONTEXT, reference="over"))
+    document = run(loaded, scoring(names, text=TEXT, context=CONTEXT, reference="over"))
     assert document.status == "failed"
     assert document.error is not None and "'over'" in document.error.message
 
@@ -233,7 +237,7 @@ def test_one_function_that_is_not_a_number_fails_alone(tmp_path: Path) -> None:
 def test_a_cancel_keeps_whole_chunks(loaded: LoadedModel, polls: int) -> None:
     events: list[p.Event] = []
     left = iter([False] * polls)
-    command = p.Score(("gelu", "relu"), TEXT, context=CONTEXT)
+    command = scoring(("gelu", "relu"), text=TEXT, context=CONTEXT)
     score(loaded, command, events.append, lambda: next(left, True))
     document = as_document(events)
     assert document.status == "cancelled"
@@ -254,7 +258,7 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
                 finished.append(event)
 
         tracemalloc.start()
-        command = p.Score(("gelu", "relu", "silu"), TEXT * repeat, context=CONTEXT)
+        command = scoring(("gelu", "relu", "silu"), text=TEXT * repeat, context=CONTEXT)
         score(loaded, command, emit, lambda: False)
         _, python = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.families import FAMILIES
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.engine.functions import Function, function_of
 from gelu_tui.engine.sites import SITES, rowwise, sites_of
+from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 
 KINDS = [(family, bits) for family in tiny_models.CONFIGS for bits in (None, 4)]
@@ -43,7 +43,7 @@ def test_after_removal_the_model_is_what_it_was_bit_for_bit(loaded) -> None:
     before = logits(loaded.model)
     modules = [(module, type(module)) for _, module in loaded.model.named_modules()]
     parameters = dict(tree_flatten(loaded.model.parameters()))
-    in_process.compare(loaded, p.Compare("the sky", ("relu", "gelu", "m=x*x"), max_tokens=6))
+    in_process.compare(loaded, comparing("the sky", ("relu", "gelu", "m=x*x"), max_tokens=6))
     after = [(module, type(module)) for _, module in loaded.model.named_modules()]
     assert all(a[0] is b[0] and a[1] is b[1] for a, b in zip(after, modules, strict=True))
     now = dict(tree_flatten(loaded.model.parameters()))
@@ -144,7 +144,7 @@ def test_eight_variants_take_the_memory_of_one_and_the_caches(tmp_path: Path) ->
         del tiny_models.CONFIGS["large"], tiny_models.MODULES["large"]
     names = tuple(REGISTRY)[:8]
     one, eight = (
-        in_process.compare(loaded, p.Compare("the sky", names[:rows], max_tokens=8))
+        in_process.compare(loaded, comparing("the sky", names[:rows], max_tokens=8))
         for rows in (1, 8)
     )
     assert loaded.weight_bytes > 50_000_000

@@ -9,6 +9,7 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
+from tests.commands import comparing
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 from tests.hub.fetching import assert_whole
 
@@ -35,7 +36,7 @@ async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, tmp_path: 
     async with EngineClient() as engine:
         await engine.send(p.Fetch(REPO))
         fetched = await outcome(engine, seen)
-        await engine.send(p.Compare("Why?", ("gelu",)))
+        await engine.send(comparing("Why?", ("gelu",)))
         refused = await outcome(engine, [])
     assert isinstance(fetched, p.Fetched), fetched
     assert fetched.model == REPO

@@ -7,6 +7,7 @@ from typing import Any
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
+from tests.commands import started
 from tests.fake_engine import BASE, RELU, SILU
 
 Top = list[tuple[str, float]]
@@ -21,9 +22,7 @@ class Run:
 
     def __init__(self, *names: str, reference: int = 0, prompt: str = "Why is the sky blue?"):
         variants = tuple(p.VariantInfo(name, "x", "float32") for name in names)
-        self.comparison = Comparison.begin(
-            p.Started(prompt, prompt, (1,), variants, reference, 40, "lockstep", False)
-        )
+        self.comparison = Comparison.begin(started(prompt, variants, reference, max_tokens=40))
 
     def feed(self, *texts: Sequence[str]) -> None:
         """One step after another for all streams, as long as their texts go."""

@@ -20,6 +20,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
@@ -192,8 +193,8 @@ class Driven(Driver[GeluApp]):
 
     @property
     def engines(self) -> FakeEngines:
-        assert isinstance(self.app.options.engine_command, FakeEngines)
-        return self.app.options.engine_command
+        assert isinstance(self.app.options.transport, FakeEngines)
+        return self.app.options.transport
 
     @property
     def phase(self) -> Phase:
@@ -215,6 +216,13 @@ class Driven(Driver[GeluApp]):
         await self.settle()
 
 
+def app_options(**options: Any) -> AppOptions:
+    """The options of the app, settings and other fields in one."""
+    names = ("prompt", "warnings", "saved", "transport")
+    others = {name: options.pop(name) for name in names if name in options}
+    return AppOptions(Settings(**options), **others)
+
+
 @asynccontextmanager
 async def driven(
     scenario: str = "five",
@@ -223,15 +231,17 @@ async def driven(
     step_s: float = 0.005,
     **options: Any,
 ) -> AsyncIterator[Driven]:
-    """The app with a fake engine; `options` are those of `AppOptions`."""
+    """The app with a fake engine; `options` are settings and fields of `AppOptions`."""
     settings: dict[str, Any] = {
-        "engine_command": FakeEngines(scenario, step_s),
+        "transport": FakeEngines(scenario, step_s),
         "activations": FIVE,
         "max_tokens": 40,
         "theme": "textual-dark",
         **options,
     }
-    app = GeluApp(AppOptions(**settings))
+    if "engine_command" in options:
+        del settings["transport"]
+    app = GeluApp(app_options(**settings))
     async with app.run_test(size=size) as pilot:
         yield Driven(app, pilot)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.settings.run_settings import RunSettings
 from tests.fake_engine import BASE, RELU, SILU, pieces
 
 PROMPT = "Why is the sky blue?"
@@ -64,10 +65,15 @@ def run(activations: Sequence[str] = FIVE, steps: int = MAX_TOKENS) -> Iterator[
     """A run from its start on; one of `MAX_TOKENS` steps comes to its end."""
     variants = parse_variants(activations)
     reference = resolve_reference(variants, None, NATIVE)
-    infos = tuple(variant.info("float32", NATIVE) for variant in variants)
+    infos = tuple(p.VariantInfo.of(variant, "float32", NATIVE) for variant in variants)
     fed = f"<bos><start_of_turn>user\n{PROMPT}<end_of_turn>\n<start_of_turn>model\n"
     yield p.Started(
-        PROMPT, fed, tuple(range(2, 16)), infos, reference, MAX_TOKENS, "lockstep", True
+        PROMPT,
+        fed,
+        tuple(range(2, 16)),
+        infos,
+        reference,
+        RunSettings(max_tokens=MAX_TOKENS, chat=True),
     )
     for stream in range(len(variants)):
         yield p.Prefilled(stream, 0.04, 320.0)

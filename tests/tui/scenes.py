@@ -27,7 +27,6 @@ from gelu_tui.core.models import LocalModel, LocalModels
 from gelu_tui.tui import session as session_module
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.messages import EngineEvent, EngineLost
-from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.screens import models as models_module
 from gelu_tui.tui.screens.fed_text import FedTextScreen
 from gelu_tui.tui.services import Services
@@ -35,7 +34,7 @@ from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from tests.core.saved_runs import run_document
 from tests.tui import made_up_run as made_up
-from tests.tui.driving import Driven
+from tests.tui.driving import Driven, app_options
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
 _GB = 1_000_000_000
@@ -243,7 +242,7 @@ async def staged(
         "theme": theme,
         "save_runs": False,
     }
-    app = GeluApp(AppOptions(**options))
+    app = GeluApp(app_options(**options))
     app.history = saved_runs(folder / "history.sqlite") if name in ("history", "prompts") else None
     async with app.run_test(size=size) as pilot:
         it = Scene(app, pilot)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gelu_tui.core import paths
 from gelu_tui.core.errors import ErrorInfo
@@ -127,7 +127,7 @@ async def test_a_settings_file_that_cannot_be_written_is_told(home: Path) -> Non
 async def test_the_rate_of_drawing_is_the_users() -> None:
     async with driven("long", prompt="x", refresh=2, step_s=0.01, max_tokens=500) as it:
         made = Still(it.app, it.pilot)
-        assert it.app.services.options.refresh == 2
+        assert it.app.services.options.settings.refresh == 2
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
         await it.until(lambda: made.panes[0].tokens.tokens > 60, "it is drawn")
         await it.press("ctrl+g")

@@ -7,6 +7,7 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.fed_content import TOKENS_SHOWN, as_ids, as_text, as_tokens
 from gelu_tui.tui.screens.fed_text import FedTextScreen
 from tests.fake_engine import rendered
@@ -17,7 +18,7 @@ def fed(prompt: str = "Why is  it?\n\tblue", *, chat: bool = False) -> p.PromptR
     return rendered(p.RenderPrompt(prompt, chat))
 
 
-STARTED = p.Started("x", "<bos>user\nx", (2, 7, 9), (), 0, 9, "lockstep", True)
+STARTED = p.Started("x", "<bos>user\nx", (2, 7, 9), (), 0, RunSettings(max_tokens=9, chat=True))
 
 
 async def test_raw_text_with_blanks_and_bos() -> None:

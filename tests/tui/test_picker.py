@@ -18,15 +18,15 @@ from gelu_tui.core.activations import Variant
 from gelu_tui.core.curves import Curve, curve
 from gelu_tui.core.expressions import Node
 from gelu_tui.core.registry import DEFAULT_SET, evaluate
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.screens import activations
 from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
 from gelu_tui.tui.widgets.curve import CurvePlot
 from tests.tui.driving import Alone, Driven, alone, ready
 
 
-def choices(*activations: str, reference: str | None = None) -> Choices:
-    return Choices(activations, reference, 256, "lockstep", None, "float32")
+def choices(*activations: str, reference: str | None = None) -> RunSettings:
+    return RunSettings(activations=activations, reference=reference)
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def test_odd_sizes_do_not_break_it(size: tuple[int, int]) -> None:
         await it.type("a=x*x")
         await it.until(lambda: it.app.screen.query_one(Input).value == "a=x*x", "it is typed")
         await it.press("f2")
-        assert isinstance(await it.result(), Choices)
+        assert isinstance(await it.result(), RunSettings)
 
 
 async def test_formulas_are_there_when_the_list_scrolls() -> None:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.registry import DEFAULT_SET
-from gelu_tui.tui.choices import Choices
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.picking import SETS, Picking
 
 
-def choices(*activations: str, reference: str | None = None) -> Choices:
-    return Choices(activations, reference, 256, "lockstep", None, "float32")
+def choices(*activations: str, reference: str | None = None) -> RunSettings:
+    return RunSettings(activations=activations, reference=reference)
 
 
 def picking(*activations: str, reference: str | None = None) -> Picking:

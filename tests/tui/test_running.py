@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
+from msgspec.structs import replace
 from textual import events
 from textual.app import SystemCommand
 
-from gelu_tui.core import protocol as p
+from gelu_tui.core.settings.run_settings import sampling_words
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.board import Board
 from gelu_tui.tui.widgets.prompt import Prompt
@@ -263,7 +263,10 @@ async def test_a_temperature_and_its_seed() -> None:
         await it.type("x")
         await it.press("enter")
         await it.until_finished()
-        assert it.comparison.started.sampling == p.Sampling(0.7, FRESH_SEED)
+        assert sampling_words(it.comparison.started.settings) == [
+            "temperature 0.7",
+            f"seed {FRESH_SEED}",
+        ]
         await it.until_shown(f"lockstep · T 0.7 seed {FRESH_SEED} · cpu")
         for title in ("Top-p: 0.9", "Top-k: 40", "Min-p: 0.05"):
             await choose(title)
@@ -271,10 +274,10 @@ async def test_a_temperature_and_its_seed() -> None:
         for title in ("Top-p: off", "Top-k: off", "Min-p: off"):
             await choose(title)
         await choose(f"Seed: {FRESH_SEED}, as shown")
-        assert it.app.compare.choices.sampling.seed == FRESH_SEED
-        await choose("Seed: a new one for every run")
-        assert it.app.compare.choices.sampling == p.Sampling(0.7)
-        await choose("Temperature: 0 (most probable)")
+        assert it.app.compare.choices.seed == FRESH_SEED
+        await choose("Seed: random; shown with the run")
+        assert sampling_words(it.app.compare.choices) == ["temperature 0.7", "new seed"]
+        await choose("Temperature: 0")
         titles = [c.title for c in it.app.get_system_commands(it.app.screen)]
         assert not any(title.startswith("Top-p") for title in titles), "without effect"
         await it.until(lambda: "new seed" not in it.flat(), "nothing is drawn")

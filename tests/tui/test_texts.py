@@ -12,12 +12,13 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui import labels
 from gelu_tui.tui.layout import MIN_PANE_ROWS, Arrangement, Layout, arrangement, pane_columns
 from gelu_tui.tui.pieces import ending, pieces
+from tests.commands import started
 
 
 def comparison(reference: list[str], variant: list[str]) -> Comparison:
     """Two streams with these token texts; equal texts are equal tokens."""
     infos = (p.VariantInfo("gelu", "f", "float32"), p.VariantInfo("silu", "g", "float32"))
-    made = Comparison.begin(p.Started("x", "x", (1,), infos, 0, 40, "lockstep", False))
+    made = Comparison.begin(started("x", infos, max_tokens=40))
     for step, texts in enumerate(itertools.zip_longest(reference, variant)):
         made.apply(
             p.Step(

@@ -134,7 +134,7 @@ async def test_a_saved_run_is_reopened_from_the_history_and_run_again() -> None:
         await it.until_finished()
         assert it.app.compare.shown.saved is None
         assert [stream.name for stream in it.comparison.streams] == list(FORKS)
-        assert it.comparison.started.max_tokens == 256
+        assert it.comparison.started.settings.max_tokens == 256
         await it.until(lambda: len(History().entries("", 10)) == 2, "saved as a run of its own")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gelu_tui.core.protocol.values import GREEDY, Precision, Sampling, Schedule
+from gelu_tui.core.settings.run_settings import Chat, RunSettings
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
@@ -30,34 +30,20 @@ class Fetch(Command, frozen=True, tag="fetch"):
 
 
 class Compare(Command, frozen=True, tag="compare"):
-    """Decode one prompt under several activation functions.
-
-    `activations` are names, aliases or `NAME=EXPRESSION`; `reference` is one of their names, or
-    None for the native function if chosen, else the first. `chat` None means: if the tokenizer has
-    a template. `control` adds a variant that differs from the reference in the order of its
-    operations only. `replay`: whether forks are replayed in float32 when all streams have ended.
-    """
+    """Decode one prompt under several activation functions, on the loaded model."""
 
     prompt: str
-    activations: tuple[str, ...]
-    reference: str | None = None
-    max_tokens: int = 256
-    schedule: Schedule = "lockstep"
-    chat: bool | None = None
-    activation_precision: Precision = "float32"
-    sampling: Sampling = GREEDY
-    control: bool = False
-    replay: bool = True
+    settings: RunSettings = RunSettings()
 
 
 class RenderPrompt(Command, frozen=True, tag="render_prompt"):
     """Tell what the loaded model would be fed for a prompt, without running it.
 
-    `chat` as in `Compare`. Answered in turn: after a run that is going on.
+    Answered in turn: after a run that is going on.
     """
 
     prompt: str
-    chat: bool | None = None
+    chat: Chat = "auto"
 
 
 class Bench(Command, frozen=True, tag="bench"):
@@ -79,16 +65,13 @@ class Replay(Command, frozen=True, tag="replay"):
 class Score(Command, frozen=True, tag="score"):
     """Feed one text to several activation functions and compare what each makes of every token.
 
-    Either `text`, or `tokens` as a model was fed them. `activations`, `reference` and `control` as
-    in `Compare`; `context` is the length of a window in tokens, None for the usual one.
+    Either `text`, or `tokens` as a model was fed them; `context` is the length of a window in
+    tokens, None for the usual one. Of the settings those that sample and generate are not used.
     """
 
-    activations: tuple[str, ...]
+    settings: RunSettings
     text: str = ""
     tokens: tuple[int, ...] = ()
-    reference: str | None = None
-    activation_precision: Precision = "float32"
-    control: bool = True
     context: int | None = None
 
 

@@ -8,15 +8,12 @@ import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol.values import (
-    GREEDY,
     BenchRow,
     Candidate,
     FinishReason,
     ForkReplay,
     ModelInfo,
     ProgressPhase,
-    Sampling,
-    Schedule,
     ScoredRow,
     SelfCheckReport,
     Status,
@@ -25,6 +22,7 @@ from gelu_tui.core.protocol.values import (
     VariantInfo,
     Verdict,
 )
+from gelu_tui.core.settings.run_settings import RunSettings
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -78,10 +76,9 @@ class Fetched(Event, frozen=True, tag="fetched"):
 
 
 class Started(Event, frozen=True, tag="started"):
-    """A comparison begins: everything that was resolved from the command.
+    """A comparison begins; `settings` are the command's, resolved (see `RunSettings`).
 
-    `prompt_text` is as in `PromptRendered`. `control` and `replay` are as asked; `sampling` has a
-    seed if anything is drawn.
+    `prompt_text` is as in `PromptRendered`.
     """
 
     prompt: str
@@ -89,12 +86,7 @@ class Started(Event, frozen=True, tag="started"):
     prompt_tokens: tuple[int, ...]
     variants: tuple[VariantInfo, ...]
     reference: int
-    max_tokens: int
-    schedule: Schedule
-    chat: bool
-    sampling: Sampling = GREEDY
-    control: bool = False
-    replay: bool = True
+    settings: RunSettings = RunSettings()
 
 
 class PromptRendered(Event, frozen=True, tag="prompt_rendered"):

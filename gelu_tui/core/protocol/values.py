@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
-Schedule = Literal["lockstep", "solo"]
-Precision = Literal["float32", "model"]
+from gelu_tui.core.activations import Variant
+from gelu_tui.core.registry import Precision
+
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
@@ -31,23 +32,6 @@ class ModelInfo(msgspec.Struct, frozen=True):
     sites: dict[str, int] = {}
 
 
-class Sampling(msgspec.Struct, frozen=True):
-    """How tokens are drawn, by mlx-lm's own transforms; all rows share the noise of each step.
-
-    `temperature` 0 takes the most probable token, and then the rest does not matter. `seed` None
-    lets the engine choose one, which `Started` tells. `top_p` 1, `top_k` 0 and `min_p` 0 are off.
-    """
-
-    temperature: float = 0.0
-    seed: int | None = None
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-
-
-GREEDY = Sampling()
-
-
 class VariantInfo(msgspec.Struct, frozen=True):
     """One activation function of a comparison; `formula` is text for people.
 
@@ -59,6 +43,19 @@ class VariantInfo(msgspec.Struct, frozen=True):
     precision: Precision
     native: bool = False
     control: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        variant: Variant,
+        precision: Precision,
+        native_activation: str,
+        *,
+        control: bool = False,
+    ) -> VariantInfo:
+        """A variant as the protocol and the documents name it."""
+        native = not variant.is_own and variant.name == native_activation
+        return cls(variant.name, variant.formula, precision, native, control)
 
 
 class Candidate(msgspec.Struct, frozen=True):

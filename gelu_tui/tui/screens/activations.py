@@ -22,8 +22,8 @@ from gelu_tui.core.curves import Curve, curve
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.expressions import FormulaError
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.choices import Choices
 from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
 from gelu_tui.tui.picking import Picking
 from gelu_tui.tui.widgets.curve import CurvePlot, terminal_dots
@@ -51,7 +51,7 @@ class FunctionList(OptionList):
     ]
 
 
-class ActivationsScreen(ModalScreen[Choices | None]):
+class ActivationsScreen(ModalScreen[RunSettings | None]):
     """Returns the new choices, or None where they are left as they were."""
 
     CSS_PATH = "activations.tcss"
@@ -61,7 +61,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         HELP,
     ]
 
-    def __init__(self, choices: Choices, native: str | None) -> None:
+    def __init__(self, choices: RunSettings, native: str | None) -> None:
         super().__init__()
         self.picking = Picking(choices, native)
         self.view = 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.events import Paste, Resize
@@ -20,10 +20,12 @@ from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.noise import suspicions
+from gelu_tui.core.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui import labels, status
 from gelu_tui.tui.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
-from gelu_tui.tui.choices import Choices, setting_variations
+from gelu_tui.tui.choices import chosen_variants, like, setting_variations
 from gelu_tui.tui.frames import NUMBERS_HZ, Frames
 from gelu_tui.tui.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.messages import RunSaved
@@ -58,13 +60,13 @@ class CompareScreen(KeptLines, TellingScreen):
     # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def __init__(self, services: Services, choices: Choices, board: Board) -> None:
+    def __init__(self, services: Services, choices: RunSettings, board: Board) -> None:
         super().__init__(board)
         self.choices = choices
         self.shown: Shown | None = None
         self.session = services.session
         self._services = services
-        gate, hz = services.gate, services.options.refresh
+        gate, hz = services.gate, services.options.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self._replaced = False  # a run was stopped to make room for the queued one
         self._phase_shown: Phase | None = None
@@ -102,7 +104,7 @@ class CompareScreen(KeptLines, TellingScreen):
         """Run the prompt, now or as soon as the engine can."""
         prompt = self.query_one(Prompt)
         try:
-            command = self.choices.command(prompt.prompt)
+            command = compare_command(prompt.prompt, self.choices)
         except GeluError as error:
             self.query_one(Notice).show_error(error.info)
             return
@@ -145,22 +147,22 @@ class CompareScreen(KeptLines, TellingScreen):
 
     def setting_commands(self) -> Iterator[SystemCommand]:
         """The settings of the next run that have no key, for the command palette."""
-        shown = self.comparison.started.sampling if self.comparison is not None else p.GREEDY
+        shown = self.comparison.started.settings if self.comparison is not None else None
         for title, explanation, choices in setting_variations(self.choices, shown):
             yield SystemCommand(title, explanation, partial(self._set, title, choices))
 
-    async def _set(self, title: str, choices: Choices) -> None:
+    async def _set(self, title: str, choices: RunSettings) -> None:
         await self.choose(choices)
         self.say(f"{title}, from the next run on.")
 
-    async def choose(self, choices: Choices) -> None:
+    async def choose(self, choices: RunSettings) -> None:
         """Take new choices for the next run."""
         self.choices = choices
         await self.show_choices()
 
     @on(Board.ReferenceChosen)
     async def _take_reference(self, message: Board.ReferenceChosen) -> None:
-        names = [variant.name for variant in self.choices.variants()]
+        names = [variant.name for variant in chosen_variants(self.choices)]
         if message.name in names:
             await self.choose(replace(self.choices, reference=message.name))
         seen = self.board.perspective
@@ -171,7 +173,7 @@ class CompareScreen(KeptLines, TellingScreen):
 
     @on(Board.Reordered)
     async def _take_order(self, message: Board.Reordered) -> None:
-        specs = {variant.name: variant.spec for variant in self.choices.variants()}
+        specs = {variant.name: variant.spec for variant in chosen_variants(self.choices)}
         names = [name for name in message.names if name != CONTROL]  # it is no choice
         if sorted(names) == sorted(specs):
             ordered = tuple(specs[name] for name in names)
@@ -284,7 +286,7 @@ class CompareScreen(KeptLines, TellingScreen):
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
-        self.choices = self.choices.like(saved)
+        self.choices = like(self.choices, saved)
         await self._show(Shown.reopened(saved))
         self.say(f"{gone}{said}")
         pane = self.board.chosen_pane
@@ -324,9 +326,8 @@ class CompareScreen(KeptLines, TellingScreen):
             loaded = self.session.loaded
             native = loaded.model.native_activation if loaded else ""
             precision = self.choices.activation_precision
-            await self.board.announce(
-                [variant.info(precision, native) for variant in self.choices.variants()]
-            )
+            chosen = chosen_variants(self.choices)
+            await self.board.announce([p.VariantInfo.of(v, precision, native) for v in chosen])
 
     def _show_settings(self) -> None:
         text = labels.settings(self.choices, self.comparison, self.session.loaded)

@@ -15,7 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens
+from gelu_tui.tui.fed_content import Fed, as_ids, as_text, as_tokens, has_template
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
@@ -94,7 +94,7 @@ class FedTextScreen(Screen[None]):
             self.query_one("#fed", Static).update("")
             return
         count = f"{len(fed.prompt_tokens):,} token{'' if len(fed.prompt_tokens) == 1 else 's'}"
-        chat = "chat template" if fed.chat else "raw text"
+        chat = "chat template" if has_template(fed) else "raw text"
         title = f"What the model is fed · {chat} · {count} · {_VIEWS[self._view]}"
         self.query_one("#title", Static).update(title)
         self.query_one("#how", Static).update(how(fed, self._view))
@@ -124,7 +124,7 @@ def how(fed: Fed, view: int) -> Content:
 
 
 def _origin(fed: Fed) -> str:
-    if fed.chat:
+    if has_template(fed):
         return "The model's chat template made this of your prompt."
     said = "Your prompt as it is."
     if fed.prompt_text != fed.prompt:

@@ -260,7 +260,9 @@ class ForkScreen(Screen[int]):
         said = explain_verdict(fork, *self._names)
         asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
-            at_the_end = "It is replayed at the end; " if self.comparison.started.replay else ""
+            at_the_end = (
+                "It is replayed at the end; " if self.comparison.started.settings.replay else ""
+            )
             said += " It is being replayed." if asked else f" {at_the_end}r does it now."
         elif fork.replay is None and asked:
             said += " There is no replay to show."

@@ -113,7 +113,7 @@ def numbers(
     kind = "reference" if stream is reference else ""
     return Numbers(
         state=labels.divergence(stream, reference, first_divergent, running=running, fork=fork),
-        counts=labels.counts(stream, comparison.started.max_tokens, running=running),
+        counts=labels.counts(stream, comparison.started.settings.max_tokens, running=running),
         rates=rates,
         kl=labels.divergence_numbers(stream, comparison, room, reference),
         kind="fork" if first_divergent is not None else kind,

@@ -16,7 +16,9 @@ from tomlkit.exceptions import TOMLKitError
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.settings import convert, read_text, settings_path, unreadable
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.user_file import Settings, read_text, settings_path, unreadable
+from gelu_tui.core.settings.validation import convert
 
 
 def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo | None:
@@ -28,7 +30,7 @@ def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo |
     """
     path = settings_path() if path is None else path
     if value is not None and "." not in name:
-        value = convert(name, value)
+        value = convert(fields_of(Settings)[name], value)
     # A link, into a folder of dotfiles for instance, stays a link.
     target = path.resolve()
     broken: ErrorInfo | None = None

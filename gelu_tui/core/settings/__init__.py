@@ -1,0 +1,1 @@
+"""The settings: one list, its validation, and the user's file."""

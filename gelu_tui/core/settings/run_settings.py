@@ -1,0 +1,187 @@
+"""The one list of run settings.
+
+The commands, the events, the documents and the app's choices hold a `RunSettings`; options and
+their help, environment variables, the commented settings file, validation and the entries of the
+palette are made from its fields. Adding a run setting is adding a field here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast, get_args
+
+import msgspec
+from msgspec import Meta
+
+from gelu_tui.core.registry import DEFAULT_SET, Precision
+from gelu_tui.core.settings.field import about, fields_of
+
+Schedule = Literal["lockstep", "solo"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Chat = bool | Literal["auto"]
+Text = Annotated[str, Meta(min_length=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is asked to do besides its prompt; `activations` are specs.
+
+    In `Started` and in documents they are resolved: `max_tokens` fits the context, `seed` is set
+    if tokens are sampled, `chat` is a bool, `reference` is a name, and `model` and `dtype` are
+    those of the loaded model (`dtype` None: none of those that can be asked for).
+    """
+
+    model: Annotated[
+        Text, about("demo, a folder, or the id of a model on the hub.", metavar="MODEL")
+    ] = "demo"
+    activations: Annotated[
+        tuple[str, ...],
+        about(
+            "Functions to compare, in the order of the panes; NAME=EXPRESSION is one of your own.",
+            metavar="NAMES",
+            options=("-a", "--activations"),
+        ),
+    ] = DEFAULT_SET
+    reference: Annotated[
+        Text | None,
+        about(
+            "The function that the others are compared with.",
+            unset="the model's own if it is chosen, else the first",
+            example="gelu",
+            metavar="NAME",
+            palette="Reference",
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        about(
+            "At most this many tokens in each stream.",
+            metavar="N",
+            palette="Tokens",
+            presets=(16, 40, 64, 80, 128, 256, 512, 1024, 2048, 4096),
+        ),
+    ] = 256
+    schedule: Annotated[
+        Schedule,
+        about(
+            "All functions as rows of one batch (lockstep), or each alone at batch size 1 (solo).",
+            palette="Schedule",
+        ),
+    ] = "lockstep"
+    chat: Annotated[
+        Chat,
+        about(
+            "Use the model's chat template, or feed the prompt as it is.",
+            unset="the template if there is one",
+            options=("--chat/--raw",),
+            palette="Chat template",
+        ),
+    ] = "auto"
+    activation_precision: Annotated[
+        Precision,
+        about(
+            "Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
+            palette="Activation precision",
+        ),
+    ] = "float32"
+    temperature: Annotated[
+        float,
+        Meta(ge=0, le=100),
+        about(
+            "0 takes the most probable token; above 0 tokens are sampled, for all functions with "
+            "the same random numbers.",
+            metavar="T",
+            palette="Temperature",
+            presets=(0.0, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2),
+        ),
+    ] = 0.0
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, le=2**63 - 1)] | None,
+        about(
+            "The seed of the random numbers.",
+            unset="random; shown with the run",
+            example=42,
+            metavar="S",
+            palette="Seed",
+            needs="temperature",
+        ),
+    ] = None
+    top_p: Annotated[
+        Probability,
+        about(
+            "Sample from the most probable tokens that together have this probability; 1 is off.",
+            metavar="P",
+            palette="Top-p",
+            presets=(0.9, 0.95, 1.0),
+            needs="temperature",
+        ),
+    ] = 1.0
+    min_p: Annotated[
+        Probability,
+        about(
+            "Sample from tokens that are at least this probable, relative to the most probable; "
+            "0 is off.",
+            metavar="P",
+            palette="Min-p",
+            presets=(0.05, 0.1, 0.0),
+            needs="temperature",
+        ),
+    ] = 0.0
+    top_k: Annotated[
+        int,
+        Meta(ge=0, le=2**31 - 1),
+        about(
+            "Sample from the K most probable tokens; 0 is off.",
+            metavar="K",
+            palette="Top-k",
+            presets=(20, 40, 0),
+            needs="temperature",
+        ),
+    ] = 0
+    control: Annotated[
+        bool,
+        about(
+            "Add the reference once more in another order of operations: the effect of rounding "
+            "alone.",
+            palette="Control",
+        ),
+    ] = False
+    replay: Annotated[
+        bool,
+        about(
+            "Replay each fork in float32 at the end, to decide whether the formula or rounding "
+            "made it.",
+            palette="Replay",
+        ),
+    ] = True
+    dtype: Annotated[
+        Dtype | None,
+        about(
+            "Convert floating-point weights to this dtype.",
+            unset="as stored; float32 on a CPU",
+            example="bfloat16",
+        ),
+    ] = None
+
+
+def known_dtype(name: str) -> Dtype | None:
+    """The dtype of that name if a model can be loaded with it."""
+    return cast(Dtype, name) if name in get_args(Dtype) else None
+
+
+def sampling_words(settings: RunSettings) -> list[str]:
+    """`temperature 0.7`, `seed 42` and the limits that are on; empty at temperature 0."""
+    if not settings.temperature:
+        return []
+    words = [f"temperature {settings.temperature:.12g}"]
+    words.append("new seed" if settings.seed is None else f"seed {settings.seed}")
+    for field in fields_of(type(settings)).values():
+        value = getattr(settings, field.name)
+        if field.needs == "temperature" and field.name != "seed" and value != field.default:
+            words.append(f"{field.name.replace('_', '-')} {field.word(value)}")
+    return words
+
+
+def short_sampling(settings: RunSettings) -> str:
+    """The same for a screen: `T 0.7 seed 42`; empty at temperature 0."""
+    return " ".join(sampling_words(settings)).replace("temperature", "T", 1)

@@ -1,0 +1,119 @@
+"""The one check of settings: from the file, the environment, the command line and the app."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from gelu_tui.core.activations import parse_variants, resolve_reference, split_specs
+from gelu_tui.core.controls import check_room
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.registry import NATIVE_OF
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.field import Field, fields_of
+from gelu_tui.core.settings.run_settings import RunSettings
+
+_SHOWN = 40  # characters of a wrong value
+
+
+def convert(field: Field, value: object, name: str = "", *, text: bool = False) -> Any:
+    """The value of one setting, of its type and within its limits.
+
+    Args:
+        field: The setting.
+        value: What was given; a list of texts may be one comma-separated text.
+        name: What the user calls the setting; its own name if empty.
+        text: Whether the value is text that stands for something else, as in the environment.
+
+    Raises:
+        UsageError: What is allowed; its kind is the setting's name.
+    """
+    given = value
+    match field.info:
+        case inspect.VarTupleType() if isinstance(value, str | list | tuple):
+            texts = [value] if isinstance(value, str) else value
+            value = split_specs(texts) if all(isinstance(one, str) for one in texts) else value
+        case inspect.DictType() if text and isinstance(value, str):
+            value = _from_json(value)
+    try:
+        found = msgspec.convert(value, field.type, strict=not text)
+    except msgspec.ValidationError:
+        pass
+    else:
+        if found is not None and found == found:  # nan passes every limit
+            return found
+    wrong = shown(given) if text and given != "" else quoted(given)
+    raise UsageError(
+        f"{name or field.name} must be {allowed(field)}, not {wrong}.",
+        field.description,
+        kind=field.name,
+    )
+
+
+def _from_json(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def check(settings: RunSettings, *, room: bool = True) -> None:
+    """Check all that needs no model; `room`: also that a control is not one function too many.
+
+    Raises `UsageError`.
+    """
+    for field in fields_of(type(settings)).values():
+        value = getattr(settings, field.name)
+        if value is not None:
+            convert(field, value)
+    variants = parse_variants(settings.activations)
+    # Which function is native, only the engine knows.
+    references = {resolve_reference(variants, settings.reference, n) for n in NATIVE_OF}
+    if settings.control and room:
+        check_room(variants, references)
+
+
+def allowed(field: Field) -> str:
+    """What a setting can be, in words."""
+    return _words(field.info)
+
+
+def _words(info: inspect.Type) -> str:
+    match info:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case inspect.FloatType(ge=low, le=high):
+            return f"a number from {low:g} to {high:g}"
+        case inspect.LiteralType(values=values):
+            return " or ".join(f'"{value}"' for value in values)
+        case inspect.VarTupleType():
+            return "a list of texts"
+        case inspect.DictType():
+            return "a table"
+        case inspect.UnionType(types=types):
+            return " or ".join(_words(one) for one in types)
+    return "text"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A question about the nearest known name; empty if none is near."""
+    near = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def quoted(value: object) -> str:
+    """A value as it stands in the file: "9" is not 9."""
+    return f'"{shown(value)}"' if isinstance(value, str) else shown(value)
+
+
+def shown(value: object) -> str:
+    """A value or a path on one line, safe to print; a long value is cut."""
+    line = visible_line(str(value).lower() if isinstance(value, bool) else str(value))
+    return line if isinstance(value, Path) or len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
