@@ -348,10 +348,10 @@ def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.
     """A fork event with plausible figures."""
     top = (p.Candidate(a, a_text, 0.5), p.Candidate(b, b_text, 0.4))
     return p.ForkFound(
-        stream, step, a, b, a_text, b_text or "<unused99>", top, top[::-1],
+        step, a, b, a_text, b_text or "<unused99>", top, top[::-1],
         {"reference": 0.2, "variant": 0.1},
         {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
-        {"b_in_reference": 1, "a_in_variant": 1},
+        {"b_in_reference": 1, "a_in_variant": 1}, stream=stream,
     )  # fmt: skip
 
 

@@ -139,13 +139,7 @@ class _Runner:
         """The whole of it, if the comparison had begun."""
         if self._comparison is None or self._loaded is None:
             return None
-        return document(
-            self._comparison,
-            self._loaded,
-            self._command.activation_precision,
-            status=self._status(),
-            error=self.error,
-        )
+        return document(self._comparison, self._loaded, status=self._status(), error=self.error)
 
     def print_document(self) -> None:
         """One JSON document, if the comparison had begun."""
@@ -168,23 +162,23 @@ class _Runner:
 
     def print_report(self, color: str) -> None:
         """Streams and a table, if the comparison had begun."""
-        if self._comparison is None or self._loaded is None:
+        if self._document is None:
             return
         from gelu_tui.cli.console import print_report
         from gelu_tui.core.report import comparison_report
 
-        print_report(comparison_report(self._comparison, self._loaded), color)
+        print_report(comparison_report(self._document), color)
 
     def tell(self) -> None:
         """What belongs to no result: errors, and what was not as asked."""
         if self.error is not None:
             o.complain(self.error)
-        started = self._comparison.started if self._comparison else None
-        if started is not None and started.max_tokens < self._command.max_tokens:
+        settings = self._comparison.settings if self._comparison else None
+        if settings is not None and settings.max_tokens < self._command.max_tokens:
             o.complain(
                 ErrorInfo(
                     "context",
-                    f"The context has room for {started.max_tokens} tokens after this prompt, "
+                    f"The context has room for {settings.max_tokens} tokens after this prompt, "
                     f"not {self._command.max_tokens}.",
                 )
             )

@@ -77,7 +77,7 @@ def _of_run(run: str, load: p.Load, chosen: dict[str, Any]) -> tuple[p.Load, p.S
     if not o.was_given("model"):
         dtype = load.dtype if o.was_given("dtype") else dtype_of(document)
         load = p.Load(document.model.id, dtype)
-    stream = next(v.tokens for v in document.variants if v.name == document.reference)
+    stream = document.reference_variant.tokens
     return load, score_command(tokens=(*document.prompt_tokens, *stream), **chosen)
 
 

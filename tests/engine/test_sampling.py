@@ -74,11 +74,11 @@ def test_the_same_seed_repeats_and_another_does_not(loaded: loading.LoadedModel)
 
 def test_a_seed_that_was_not_given_is_told_and_repeats_the_run(loaded: loading.LoadedModel) -> None:
     first = compare(loaded, p.Sampling(2.0, top_k=40))
-    told = first.started.sampling
+    told = first.settings.sampling
     assert told.seed is not None and told == p.Sampling(2.0, told.seed, top_k=40)
     assert tokens(compare(loaded, told)) == tokens(first)
-    assert compare(loaded, p.Sampling(2.0)).started.sampling.seed != told.seed
-    assert compare(loaded, p.GREEDY).started.sampling == p.GREEDY
+    assert compare(loaded, p.Sampling(2.0)).settings.sampling.seed != told.seed
+    assert compare(loaded, p.GREEDY).settings.sampling == p.GREEDY
 
 
 def test_statistics_stay_those_of_the_model(loaded: loading.LoadedModel) -> None:

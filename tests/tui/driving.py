@@ -56,7 +56,7 @@ class Driven:
     @property
     def finished(self) -> bool:
         shown = self.app.compare.comparison
-        return shown is not None and shown.finished is not None and self.phase is Phase.READY
+        return shown is not None and shown.status is not None and self.phase is Phase.READY
 
     async def until(
         self,
