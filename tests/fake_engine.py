@@ -356,11 +356,20 @@ def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.
     """A fork event with plausible figures."""
     top = (p.Candidate(a, a_text, 0.5), p.Candidate(b, b_text, 0.4))
     return p.ForkFound(
-        stream, step, a, b, a_text, b_text or "<unused99>", top, top[::-1],
-        {"reference": 0.2, "variant": 0.1},
-        {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
-        {"b_in_reference": 1, "a_in_variant": 1},
-    )  # fmt: skip
+        stream,
+        p.Fork(
+            step,
+            a,
+            b,
+            a_text,
+            b_text or "<unused99>",
+            top,
+            top[::-1],
+            {"reference": 0.2, "variant": 0.1},
+            {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
+            {"b_in_reference": 1, "a_in_variant": 1},
+        ),
+    )
 
 
 def replayed(found: p.ForkFound) -> p.ForkReplayed:
@@ -370,10 +379,10 @@ def replayed(found: p.ForkFound) -> p.ForkReplayed:
     again = p.ForkReplay(
         {"reference": 0.25, "variant": margin},
         {"reference": 0.25, "variant": margin},
-        found.probabilities,
-        found.ranks,
-        found.reference_top,
-        found.variant_top,
+        found.fork.probabilities,
+        found.fork.ranks,
+        found.fork.reference_top,
+        found.fork.variant_top,
     )
     return p.ForkReplayed(found.stream, verdict, replay=again)
 

@@ -75,7 +75,7 @@ async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     )
     app = GeluApp(options)
     async with app.run_test(size=size) as pilot:
-        while app.compare.comparison is None or app.compare.comparison.finished is None:
+        while app.compare.comparison is None or app.compare.comparison.status is None:
             if app.session.phase in (Phase.LOST, Phase.NO_MODEL):
                 raise RuntimeError(app.compare.query_one(Notice).content)
             await pilot.pause(0.2)

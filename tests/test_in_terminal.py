@@ -55,7 +55,7 @@ def test_type_run_watch_stop_run_again_quit(size: tuple[int, int], demo_model: P
         t.until_shown("diverges at 0", LONG_S)
         t.until_shown("diverges at 1", LONG_S)
         t.until_shown("tok/s", LONG_S)
-        t.until_shown("= reference", LONG_S)
+        t.until_shown("the reference", LONG_S)
         assert "<start_of_image>" in t.text
         t.send("\x07")
         t.until_shown("stopped", 10)

@@ -16,8 +16,9 @@ from gelu_tui.cli import options as o
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.history import History, local_time
-from gelu_tui.core.restore import loaded_of, read_document, restore
+from gelu_tui.core.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.standing import STATUS
 
 if TYPE_CHECKING:
     from gelu_tui.core.settings.user_file import SettingsFile
@@ -64,9 +65,8 @@ def print_run(run: str, output_format: str, color: str) -> None:
         from gelu_tui.core.report import comparison_report
 
         heading = Text(visible(document.prompt), style="bold")
-        when = Text(f"{local_time(document.created)} · {document.status}", style="dim")
-        report = comparison_report(restore(document), loaded_of(document))
-        print_report(Group(heading, when, Text(), report), color)
+        when = Text(f"{local_time(document.created)} · {STATUS[document.status]}", style="dim")
+        print_report(Group(heading, when, Text(), comparison_report(document)), color)
         if document.error is not None:
             o.complain(document.error)
 

@@ -34,8 +34,7 @@ class ProgressLine:
                 text = progress_sentence(event)
             case p.Step() if comparison is not None:
                 rate = comparison.tokens_per_second or 0.0
-                steps = comparison.started.settings.max_tokens
-                text = f"step {event.step + 1}/{steps} · {rate:.1f} tok/s"
+                text = f"step {event.step + 1}/{comparison.settings.max_tokens} · {rate:.1f} tok/s"
             case _:
                 return
         self._last, self._shown = now, True

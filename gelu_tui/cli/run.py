@@ -103,19 +103,19 @@ class _Runner:
 
     def print_report(self, color: str) -> None:
         """Streams and a table, if the comparison had begun."""
-        if self._engine.comparison is None or self._engine.loaded is None:
+        if self._document is None:
             return
         from gelu_tui.cli.console import print_report
         from gelu_tui.core.report import comparison_report
 
-        print_report(comparison_report(self._engine.comparison, self._engine.loaded), color)
+        print_report(comparison_report(self._document), color)
 
     def tell(self) -> None:
         """What belongs to no result: errors, and what was not as asked."""
         if self._engine.error is not None:
             o.complain(self._engine.error)
         asked, comparison = self._command.settings.max_tokens, self._engine.comparison
-        room = comparison.started.settings.max_tokens if comparison else asked
+        room = comparison.settings.max_tokens if comparison else asked
         if room < asked:
             message = f"The context has room for {room} tokens after this prompt, not {asked}."
             o.complain(ErrorInfo("context", message))

@@ -61,8 +61,8 @@ def _of_run(run: str, settings: RunSettings, context: int | None) -> p.Score:
         if not o.was_given(names[0]):
             own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
             settings = replace(settings, **own)
-    stream = next(v.tokens for v in document.variants if v.name == document.reference)
-    return score_command(settings, tokens=(*document.prompt_tokens, *stream), context=context)
+    tokens = (*document.prompt_tokens, *document.reference_variant.tokens)
+    return score_command(settings, tokens=tokens, context=context)
 
 
 class _Runner:

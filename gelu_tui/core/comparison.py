@@ -1,4 +1,4 @@
-"""A comparison as it grows: streams, forks, rates; fed by the engine's events, read by views."""
+"""A comparison as it grows: streams, forks, rates; fed by the engine's events, read by screens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.standing import Standing, standing
+
+
+class TokenStep(msgspec.Struct, frozen=True, gc=False):
+    """Statistics of one emitted token: nats, logits, nats; `kl` only where contexts are equal.
+
+    `text` is what this token completed, and `decode_s` its stream's decode seconds until then.
+    """
+
+    logprob: float | None
+    margin: float | None
+    kl: float | None
+    text: str = ""
+    decode_s: float = 0.0
 
 
 @dataclass
@@ -22,7 +37,7 @@ class Stream:
     variant: p.VariantInfo
     tokens: list[int] = field(default_factory=list)
     segments: list[str] = field(default_factory=list)
-    steps: list[p.StreamStep] = field(default_factory=list)
+    steps: list[TokenStep] = field(default_factory=list)
     tail: str = ""
     finish_reason: p.FinishReason | None = None
     error: ErrorInfo | None = None
@@ -31,10 +46,9 @@ class Stream:
     prefill_s: float | None = None
     prompt_tps: float | None = None
     first_divergent_token: int | None = None
-    agreed: int = 0  # leading tokens known to equal the reference's
     kl: Peaks = field(default_factory=lambda: Peaks())  # in nats, while contexts are equal
     kl_sums: list[float] = field(default_factory=list)  # KL of the first 1, 2, 3 … steps together
-    fork: p.ForkFound | None = None
+    fork: p.Fork | None = None
 
     @property
     def name(self) -> str:
@@ -53,11 +67,17 @@ class Stream:
             return None
         return len(self.steps) / self.steps[-1].decode_s
 
-    def add_kl(self, step: int, kl: float) -> None:
-        """Take in the KL, in nats, of one more step."""
-        self.kl.add(kl)
-        if step == len(self.kl_sums):  # behind a gap steps cannot be paired by their number
-            self.kl_sums.append(kl + (self.kl_sums[-1] if step else 0.0))
+    def add(self, token: int, step: TokenStep) -> None:
+        """Append one token."""
+        number = len(self.tokens)
+        self.tokens.append(token)
+        self.segments.append(step.text)
+        self.steps.append(step)
+        if step.kl is None:
+            return
+        self.kl.add(step.kl)
+        if number == len(self.kl_sums):  # behind a gap steps cannot be paired by their number
+            self.kl_sums.append(step.kl + (self.kl_sums[-1] if number else 0.0))
 
     def recent_tps(self, window_s: float = 2.0) -> float | None:
         """Tokens a second over the last `window_s` of decoding; None before the second token.
@@ -105,12 +125,22 @@ class Peaks:
 
 @dataclass
 class Comparison:
-    """One prompt under several activation functions, from `Started` to `Finished`."""
+    """One prompt under several activation functions; `status` is None until the run has ended.
 
-    started: p.Started
+    `prompt_text` is what the model was fed, and `reference_index` a place in `streams`.
+    """
+
+    prompt: str
+    prompt_text: str
+    prompt_tokens: tuple[int, ...]
+    settings: RunSettings
+    reference_index: int
     streams: list[Stream]
     self_check: p.SelfCheckReport | None = None
-    finished: p.Finished | None = None
+    status: p.Status | None = None
+    error: ErrorInfo | None = None
+    timing: p.Timing | None = None  # of a run that has ended
+    peak_memory_bytes: int = 0  # of a run that has ended; 0 if unknown
     prefill: p.Progress | None = None
     elapsed_s: float = 0.0
     memory_bytes: int = 0  # that the engine's arrays held at the last step; 0 if it does not tell
@@ -123,12 +153,24 @@ class Comparison:
         """A comparison without tokens yet. Raises `ProtocolError` if it has no such reference."""
         if not 0 <= started.reference < len(started.variants):
             raise p.ProtocolError("The engine started a comparison without its reference.")
-        return cls(started, [Stream(variant) for variant in started.variants])
+        return cls(
+            prompt=started.prompt,
+            prompt_text=started.prompt_text,
+            prompt_tokens=started.prompt_tokens,
+            settings=started.settings,
+            reference_index=started.reference,
+            streams=[Stream(variant) for variant in started.variants],
+        )
 
     @property
     def reference(self) -> Stream:
         """The stream that the others are compared with."""
-        return self.streams[self.started.reference]
+        return self.streams[self.reference_index]
+
+    @property
+    def chat(self) -> bool:
+        """Whether the prompt was put into the chat template."""
+        return self.settings.chat is True
 
     @property
     def total_tokens(self) -> int:
@@ -141,7 +183,7 @@ class Comparison:
         own = [stream.steps[-1].decode_s for stream in self.streams if stream.steps]
         if not own:
             return None
-        seconds = max(own) if self.started.settings.schedule == "lockstep" else sum(own)
+        seconds = max(own) if self.settings.schedule == "lockstep" else sum(own)
         return self.total_tokens / seconds if seconds > 0 else None
 
     def apply(self, event: p.Event) -> None:
@@ -153,7 +195,7 @@ class Comparison:
             case p.Step():
                 self._apply_step(event)
             case p.ForkFound():
-                self._stream(event.stream).fork = event
+                self._stream(event.stream).fork = event.fork
             case p.ForkReplayed():
                 self._apply_replay(event)
             case p.Prefilled():
@@ -167,11 +209,12 @@ class Comparison:
                 stream.finish_reason = event.finish_reason
                 stream.tail = event.tail
                 stream.error = event.error
-                self._update_divergence()
+                self.update_divergence()
             case p.SelfChecked():
                 self.self_check = event.report
             case p.Finished():
-                self.finished = event
+                self.status, self.error = event.status, event.error
+                self.timing, self.peak_memory_bytes = event.timing, event.peak_memory_bytes
             case _:
                 pass
 
@@ -198,23 +241,21 @@ class Comparison:
             if stream.time_to_first_token_s is None:
                 stream.time_to_first_token_s = self._time_to_first_token(stream, step)
             stream.last_token_s = event.elapsed_s
-            stream.tokens.append(step.token)
-            stream.segments.append(step.text)
-            stream.steps.append(step)
-            if step.kl is not None:
-                stream.add_kl(len(stream.steps) - 1, step.kl)
-        self._update_divergence()
+            stream.add(
+                step.token, TokenStep(step.logprob, step.margin, step.kl, step.text, step.decode_s)
+            )
+        self.update_divergence()
 
     def _time_to_first_token(self, stream: Stream, step: p.StreamStep) -> float:
         # In solo each stream is timed by itself, so waiting for the others does not count.
-        if self.started.settings.schedule == "solo" and stream.prefill_s is not None:
+        if self.settings.schedule == "solo" and stream.prefill_s is not None:
             return stream.prefill_s + step.decode_s
         return self.elapsed_s
 
-    def _update_divergence(self) -> None:
+    def update_divergence(self) -> None:
+        """Bring every stream's agreement with the reference up to date."""
         for stream, agreement in zip(self.streams, self._agreements, strict=True):
             agreement.update()
-            stream.agreed = agreement.agreed
             stream.first_divergent_token = agreement.first_divergent_token
 
 
@@ -256,7 +297,7 @@ class Perspective:
 
     def __init__(self, comparison: Comparison, reference: int | None = None) -> None:
         self.comparison = comparison
-        self.reference = comparison.started.reference if reference is None else reference
+        self.reference = comparison.reference_index if reference is None else reference
         seen_from = comparison.streams[self.reference]
         self._agreements = [Agreement(seen_from, stream) for stream in comparison.streams]
         self.update()
@@ -269,12 +310,14 @@ class Perspective:
     @property
     def of_run(self) -> bool:
         """Whether this is the reference that the run itself used."""
-        return self.reference == self.comparison.started.reference
-
-    def agreed(self, stream: int) -> int:
-        """Leading tokens of `stream` known to equal the reference's."""
-        return self._agreements[stream].agreed
+        return self.reference == self.comparison.reference_index
 
     def first_divergent_token(self, stream: int) -> int | None:
         """The smallest step at which `stream` differs from the reference; None for itself."""
         return self._agreements[stream].first_divergent_token
+
+    def standing(self, stream: int, fork: p.Fork | None = None) -> Standing:
+        """How `stream` compares with the reference now; `fork` is the one of this pair."""
+        self._agreements[stream].update()
+        seen_from, seen = (self.comparison.streams[index] for index in (self.reference, stream))
+        return standing(seen_from, seen, self.first_divergent_token(stream), fork)

@@ -9,63 +9,23 @@ from typing import Any
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, Stream
+from gelu_tui.core.comparison import Comparison, Stream, TokenStep
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.registry import Precision
 from gelu_tui.core.safe_text import escape_json
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.standing import Standing, standing
 
 SCHEMA = "gelu-tui.comparison/1"
 BENCH_SCHEMA = "gelu-tui.bench/1"
 
 
-class StepDocument(msgspec.Struct, frozen=True):
-    """Statistics of one emitted token: nats, logits, nats; `kl` only where contexts are equal.
+class ForkDocument(p.Fork, frozen=True):
+    """A fork; `explanation` states in a sentence what made it, as in every report and screen."""
 
-    `text` is what this token completed, and `decode_s` its stream's decode seconds until then.
-    """
-
-    logprob: float | None
-    margin: float | None
-    kl: float | None
-    text: str = ""
-    decode_s: float = 0.0
-
-
-class ForkDocument(msgspec.Struct, frozen=True):
-    """What happened at the first divergent token; see `protocol.ForkFound`.
-
-    `explanation` says in a sentence what made it, the same as every report and screen.
-    """
-
-    step: int
-    reference_token: int
-    variant_token: int
-    verdict: p.Verdict
-    reason: str
-    reference_top: tuple[p.Candidate, ...]
-    variant_top: tuple[p.Candidate, ...]
-    margins: dict[str, float]
-    probabilities: dict[str, float]
-    ranks: dict[str, int]
-    reference_text: str = ""
-    variant_text: str = ""
-    replay: p.ForkReplay | None = None
     explanation: str = ""
-
-    @classmethod
-    def of(cls, fork: p.ForkFound, explanation: str) -> ForkDocument:
-        """What the engine told, and what that means."""
-        told = {name: getattr(fork, name) for name in cls.__struct_fields__ if hasattr(fork, name)}
-        return cls(**told, explanation=explanation)
-
-    def told(self, stream: int) -> p.ForkFound:
-        """What the engine told of the fork of a stream."""
-        own = set(self.__struct_fields__)
-        fields = {n: getattr(self, n) for n in p.ForkFound.__struct_fields__ if n in own}
-        return p.ForkFound(stream=stream, **fields)
 
 
 class VariantDocument(msgspec.Struct, frozen=True):
@@ -82,11 +42,23 @@ class VariantDocument(msgspec.Struct, frozen=True):
     prompt_tps: float | None
     generation_tps: float | None
     first_divergent_token: int | None
-    steps: list[StepDocument]
+    steps: list[TokenStep]
     fork: ForkDocument | None
     control: bool = False
     mean_kl: float | None = None
     times_noise_floor: float | None = None
+
+    @property
+    def info(self) -> p.VariantInfo:
+        """The function alone, without what only the model knows of it."""
+        return p.VariantInfo(self.name, self.formula, self.precision, control=self.control)
+
+    @property
+    def compared_steps(self) -> int:
+        """How many steps, from the first on, have a KL before the contexts part."""
+        known = next((i for i, s in enumerate(self.steps) if s.kl is None), len(self.steps))
+        fork = self.first_divergent_token
+        return known if fork is None else min(known, fork + 1)
 
 
 class ComparisonDocument(msgspec.Struct, frozen=True):
@@ -109,6 +81,20 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     variants: list[VariantDocument]
     prompt_text: str = ""
     noise_floor: NoiseFloor | None = None
+
+    @property
+    def reference_variant(self) -> VariantDocument:
+        """The stream that the others are compared with."""
+        return next(variant for variant in self.variants if variant.name == self.reference)
+
+    def is_native(self, variant: VariantDocument) -> bool:
+        """Whether mlx-lm itself computes this function; a user's own cannot have its name."""
+        return variant.name == self.model.native_activation
+
+    def standing(self, variant: VariantDocument) -> Standing:
+        """How a stream compares with the reference."""
+        at = variant.first_divergent_token
+        return standing(self.reference_variant, variant, at, variant.fork)
 
 
 class StartUp(msgspec.Struct, frozen=True):
@@ -140,27 +126,25 @@ def document(
 ) -> ComparisonDocument:
     """The document of a comparison as it stands.
 
-    `status` and `error` speak for an engine that could not finish it itself.
+    `status` and `error` replace those of an engine that could not report them itself.
     """
-    started, finished = comparison.started, comparison.finished
-    timing = finished.timing if finished else _timing_so_far(comparison, loaded)
     return ComparisonDocument(
         schema=SCHEMA,
         created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
         versions=loaded.versions,
         device=loaded.device,
         model=loaded.model,
-        settings=started.settings,
-        prompt=started.prompt,
-        prompt_tokens=started.prompt_tokens,
+        settings=comparison.settings,
+        prompt=comparison.prompt,
+        prompt_tokens=comparison.prompt_tokens,
         reference=comparison.reference.name,
-        status=status or (finished.status if finished else "cancelled"),
-        error=error or (finished.error if finished else None),
-        timing=timing,
+        status=status or comparison.status or "cancelled",
+        error=error or comparison.error,
+        timing=comparison.timing or _timing_so_far(comparison, loaded),
         self_check=comparison.self_check,
-        peak_memory_bytes=(finished.peak_memory_bytes or None) if finished else None,
+        peak_memory_bytes=comparison.peak_memory_bytes or None,
         variants=[_variant(comparison, stream, status) for stream in comparison.streams],
-        prompt_text=started.prompt_text,
+        prompt_text=comparison.prompt_text,
         noise_floor=noise_floor(comparison),
     )
 
@@ -168,7 +152,7 @@ def document(
 def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
     prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
     own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
-    together = max if comparison.started.settings.schedule == "lockstep" else sum
+    together = max if comparison.settings.schedule == "lockstep" else sum
     decode_s = together(own) if own else None
     return p.Timing(
         load_s=loaded.load_s,
@@ -193,7 +177,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         prompt_tps=stream.prompt_tps,
         generation_tps=stream.generation_tps,
         first_divergent_token=stream.first_divergent_token,
-        steps=[StepDocument(s.logprob, s.margin, s.kl, s.text, s.decode_s) for s in stream.steps],
+        steps=stream.steps,
         fork=_fork(comparison, stream),
         control=stream.variant.control,
         mean_kl=mean_kl(comparison, stream),
@@ -202,10 +186,12 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
 
 
 def _fork(comparison: Comparison, stream: Stream) -> ForkDocument | None:
-    if stream.fork is None:
+    fork = stream.fork
+    if fork is None:
         return None
-    said = explain_verdict(stream.fork, comparison.reference.name, stream.name)
-    return ForkDocument.of(stream.fork, said)
+    fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
+    said = explain_verdict(fork, comparison.reference.name, stream.name)
+    return ForkDocument(**fields, explanation=said)
 
 
 def to_json(value: Any, *, indent: int = 0) -> str:

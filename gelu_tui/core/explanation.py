@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Agreement, Comparison, Stream
+from gelu_tui.core.comparison import Agreement, Comparison
 from gelu_tui.core.forks import fork_seen_from, logit_margin
-from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.safe_text import quoted, visible_line
+from gelu_tui.core.standing import count_tokens, standing
 
 # Logits between the two tokens: e^0.5 is 1.6 times as likely, e^2 is 7.4 times.
 _CLOSE, _CLEAR = 0.5, 2.0
@@ -45,7 +46,7 @@ def explain_pair(comparison: Comparison, reference_index: int, stream_index: int
     return explain(fork, *names)
 
 
-def explain(fork: p.ForkFound, reference: str, variant: str) -> str:
+def explain(fork: p.Fork, reference: str, variant: str) -> str:
     """What happened at a fork, in two plain sentences; the names are those of the two sides."""
     one, other = visible_line(reference), visible_line(variant)
     a = _quoted(fork.reference_text, fork.reference_token)
@@ -60,11 +61,10 @@ def _bracketed(probability: float | None) -> str:
 
 
 def _quoted(text: str, token: int) -> str:
-    shown = visible_token(text, token)
-    return f"“{shown if len(shown) <= 24 else shown[:23] + '…'}”"
+    return quoted(visible_token(text, token), 24)
 
 
-def _how_close(fork: p.ForkFound, one: str, other: str) -> str:
+def _how_close(fork: p.Fork, one: str, other: str) -> str:
     sides = (
         _Side(
             one,
@@ -158,7 +158,7 @@ def _number(margin: float) -> str:
     return f"{margin:.2f}" if margin >= 0.01 else f"{margin:.4f}" if margin >= 1e-4 else "<0.0001"
 
 
-def explain_verdict(fork: p.ForkFound, reference: str, variant: str) -> str:
+def explain_verdict(fork: p.Fork, reference: str, variant: str) -> str:
     """What made the fork, formula or rounding, in one plain sentence; names as in `explain`."""
     one, other = visible_line(reference), visible_line(variant)
     a = _quoted(fork.reference_text, fork.reference_token)
@@ -200,12 +200,6 @@ def explain_verdict(fork: p.ForkFound, reference: str, variant: str) -> str:
             return f"Formula or mere rounding? That is open: {reason}."
 
 
-def decided(fork: p.ForkFound | None) -> str:
-    """` · formula` behind the place of a fork; empty while it is not known."""
-    known = fork is not None and fork.verdict != "unverified"
-    return f" · {fork.verdict}" if fork is not None and known else ""
-
-
 def _by(margin: float | None) -> str:
     """` (by 0.21 logits)`; empty where it is not known."""
     return "" if margin is None else f" (by {_logits(margin)})"
@@ -231,15 +225,18 @@ def why_no_fork(comparison: Comparison, reference_index: int, stream_index: int)
     agreement = Agreement(reference, stream)
     agreement.update()
     step = agreement.first_divergent_token
+    if step is None and agreement.agreed:
+        return f"{one} and {other}: {standing(reference, stream, None).long}."
     if step is None:
-        return _identical(agreement.agreed, reference, stream)
+        waited_for = other if reference.tokens else one
+        return f"{waited_for} has no tokens to compare."
     shorter, longer = sorted((reference, stream), key=lambda side: len(side.tokens))
     if step >= len(shorter.tokens):
         ended, on = visible_line(shorter.name), visible_line(longer.name)
         return f"{ended} ended after {count_tokens(step)}, where {on} went on."
     a, b = (_taken(comparison, index, step) for index in (reference_index, stream_index))
     took = f"At token {step} {one} took {a} and {other} took {b}."
-    if comparison.started.reference in (reference_index, stream_index):
+    if comparison.reference_index in (reference_index, stream_index):
         return f"{took} The run kept no candidates of this fork."
     return (
         f"{took} No candidates were kept for this pair; "
@@ -273,23 +270,3 @@ def token_text(comparison: Comparison, index: int, step: int) -> str:
             if fork.variant_token == token:
                 return fork.variant_text
     return stream.segments[step]
-
-
-def _identical(agreed: int, reference: Stream, stream: Stream) -> str:
-    sides = (reference, stream)
-    one, other = (visible_line(side.name) for side in sides)
-    if not agreed:
-        waited_for = next((side for side in sides if not side.tokens), stream)
-        return f"{visible_line(waited_for.name)} has no tokens to compare."
-    return f"{one} and {other} are {identical_over(agreed, sides)}."
-
-
-def identical_over(agreed: int, streams: tuple[Stream, ...]) -> str:
-    """`identical over 40 tokens`, or `so far` while one of them goes on."""
-    ended = all(stream.finish_reason is not None for stream in streams)
-    return f"identical {'' if ended else 'so far '}over {count_tokens(agreed)}"
-
-
-def count_tokens(count: int) -> str:
-    """`1 token`, `40 tokens`."""
-    return "1 token" if count == 1 else f"{count:,} tokens"

@@ -13,20 +13,20 @@ from gelu_tui.core.safe_text import visible_line
 
 def fork_seen_from(
     comparison: Comparison, reference_index: int, stream_index: int
-) -> p.ForkFound | None:
+) -> p.Fork | None:
     """The fork of a stream seen from another one, which takes the reference's place in it.
 
     `margins`, `probabilities` and `ranks` lack the keys of what the run did not keep. None where it
     kept no candidates of this pair; `why_no_fork` says why.
     """
-    of_run = comparison.started.reference
+    of_run = comparison.reference_index
     reference, stream = comparison.streams[reference_index], comparison.streams[stream_index]
     if reference is stream:
         return None
     if reference_index == of_run:
         return stream.fork
     if stream_index == of_run:
-        return _mirrored(reference.fork, stream_index) if reference.fork else None
+        return _mirrored(reference.fork) if reference.fork else None
     if reference.fork is None or stream.fork is None:
         return None
     # Both still had the run's reference's tokens before this step, hence the same context.
@@ -36,12 +36,13 @@ def fork_seen_from(
     return _between(reference, reference.fork, stream, stream.fork)
 
 
-def _mirrored(fork: p.ForkFound, stream: int) -> p.ForkFound:
+def _mirrored(fork: p.Fork) -> p.Fork:
     """The same fork with the sides exchanged."""
     margins = fork.margins
-    return msgspec.structs.replace(
-        fork,
-        stream=stream,
+    return p.Fork(
+        step=fork.step,
+        verdict=fork.verdict,
+        reason=fork.reason,
         reference_token=fork.variant_token,
         variant_token=fork.reference_token,
         reference_text=fork.variant_text,
@@ -86,7 +87,7 @@ def _mirrored_ranks(ranks: dict[str, int]) -> dict[str, int]:
     return {new: ranks[old] for new, old in sides if old in ranks}
 
 
-def replayed(fork: p.ForkFound) -> p.ForkFound | None:
+def replayed(fork: p.Fork) -> p.Fork | None:
     """The fork with the numbers of its replay in place of the run's; None without a replay."""
     if fork.replay is None:
         return None
@@ -101,9 +102,7 @@ def replayed(fork: p.ForkFound) -> p.ForkFound | None:
     )
 
 
-def _between(
-    reference: Stream, of_reference: p.ForkFound, stream: Stream, of_stream: p.ForkFound
-) -> p.ForkFound:
+def _between(reference: Stream, of_reference: p.Fork, stream: Stream, of_stream: p.Fork) -> p.Fork:
     """Two forks from one context, put side by side: what is not in a top list is not known."""
     a, b = of_reference.variant_token, of_stream.variant_token
     reference_top, variant_top = of_reference.variant_top, of_stream.variant_top
@@ -113,8 +112,7 @@ def _between(
     variant_a, a_in_variant = _found(variant_top, a)
     ranks = {"b_in_reference": b_in_reference, "a_in_variant": a_in_variant}
     again = f"run again with {visible_line(reference.name)} as the reference"
-    return p.ForkFound(
-        stream=of_stream.stream,
+    return p.Fork(
         step=of_stream.step,
         reference_token=a,
         variant_token=b,
@@ -156,9 +154,12 @@ def logit_margin(own: float | None, other: float | None) -> float | None:
     return math.log(own) - math.log(other)
 
 
-def kl_at_fork(comparison: Comparison, fork: p.ForkFound) -> float | None:
-    """KL in nats at a fork from the run's own reference, None for a derived one."""
-    stream = comparison.streams[fork.stream]
-    if stream.fork is not fork or fork.step >= len(stream.steps):
+def kl_at_fork(comparison: Comparison, reference_index: int, stream_index: int) -> float | None:
+    """KL in nats from the run's own reference at the fork of a pair; None for any other pair."""
+    of_run = comparison.reference_index
+    if of_run not in (reference_index, stream_index):
         return None
-    return stream.steps[fork.step].kl
+    stream = comparison.streams[stream_index if reference_index == of_run else reference_index]
+    if stream.fork is None or stream.fork.step >= len(stream.steps):
+        return None
+    return stream.steps[stream.fork.step].kl

@@ -13,7 +13,7 @@ from gelu_tui.core import paths
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.history_file import HistoryFile
-from gelu_tui.core.restore import read_document, restore
+from gelu_tui.core.restore import read_document
 from gelu_tui.core.safe_text import visible_line
 
 _RUNS = """
@@ -70,17 +70,16 @@ class History:
 
     def save(self, document: ComparisonDocument, run: int | None = None) -> int:
         """Save a run, in the place of `run` if it is given; returns its id."""
-        streams = restore(document).streams
         row = (
             run,
             document.created,
             document.model.id,
             document.prompt,
-            _json([stream.name for stream in streams]),
+            _json([variant.name for variant in document.variants]),
             document.reference,
-            _json([stream.first_divergent_token for stream in streams]),
+            _json([variant.first_divergent_token for variant in document.variants]),
             document.status,
-            sum(len(stream.tokens) for stream in streams),
+            sum(len(variant.tokens) for variant in document.variants),
             zlib.compress(msgspec.json.encode(document), 1),
         )
         statement = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(row))}) RETURNING id"

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from gelu_tui.core.history import Entry, local_time
 from gelu_tui.core.safe_text import visible_line
-
-STATUS = {"completed": "done", "cancelled": "stopped", "failed": "failed"}
+from gelu_tui.core.standing import STATUS, Standing
 
 # Cells of each column without the gap after it; the prompt takes what the others leave.
 _PROMPT = "prompt"
@@ -39,7 +38,12 @@ def columns(width: int, *, ids: bool = False) -> dict[str, int]:
 def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]:
     """What each column says of a run, on one line."""
     names = list(zip(entry.activations, entry.first_divergent_tokens, strict=False))
-    others = [at for name, at in names if name != entry.reference]
+    # A row stores where a stream diverged, but not for how many tokens the others are the same.
+    standings = [
+        Standing("same", None) if at is None else Standing("diverged", at)
+        for name, at in names
+        if name != entry.reference
+    ]
     # The reference first: the others are compared with it.
     functions = [entry.reference, *(name for name, _ in names if name != entry.reference)]
     return {
@@ -47,7 +51,7 @@ def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]
         "when": short_time(entry.created, now),
         _PROMPT: visible_line(entry.prompt),
         "functions": _fitting(functions, widths.get("functions", 0)),
-        "diverge at": " ".join("=" if at is None else str(at) for at in others) or "–",
+        "diverge at": " ".join(standing.short for standing in standings) or "–",
         "status": visible_line(STATUS.get(entry.status, entry.status)),
         "model": visible_line(entry.model.rstrip("/").rpartition("/")[2]),
     }
@@ -73,12 +77,6 @@ def short_time(created: str, now: datetime) -> str:
     if then.date() == now.date():
         return f"today {then:%H:%M}"
     return f"{then:%b %d %H:%M}" if then.year == now.year else f"{then:%Y-%m-%d}"
-
-
-def quoted(text: str) -> str:
-    """A few words of a text, in quotation marks."""
-    shown = visible_line(text)
-    return f"“{shown if len(shown) <= 30 else shown[:29] + '…'}”"
 
 
 @dataclass(frozen=True)

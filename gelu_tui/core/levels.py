@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Literal
 
-from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import TokenStep
 
 TokenStyle = Literal["plain", "kl", "logprob", "margin"]
 TOKEN_STYLES: tuple[TokenStyle, ...] = ("plain", "kl", "logprob", "margin")
@@ -24,7 +24,7 @@ _LEGENDS: dict[TokenStyle, tuple[str, ...]] = {
 }
 
 
-def level(step: p.StreamStep, style: TokenStyle) -> int | None:
+def level(step: TokenStep, style: TokenStyle) -> int | None:
     """How remarkable a token is, 0 to `TOP_LEVEL`; None if the statistic does not exist for it."""
     match style:
         case "kl":

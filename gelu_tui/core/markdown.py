@@ -8,23 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.explanation import explain_verdict, percent
-from gelu_tui.core.noise import mean_kl, noise_sentences
+from gelu_tui.core.noise_sentences import noise_sentences
 from gelu_tui.core.report import (
-    FINISH,
     FORK_LEFT,
     FORK_RIGHT,
     PRECISIONS,
     marks,
-    quoted,
+    model_words,
     sites_sentence,
     stream_text,
 )
-from gelu_tui.core.restore import restore
-from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.safe_text import quoted, visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
+from gelu_tui.core.standing import FINISH, STATUS
 
 # What Markdown, its tables, inline HTML or GitHub's mentions would act on.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
@@ -32,29 +30,28 @@ _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
 
 def markdown_report(document: ComparisonDocument) -> str:
     """The report of a document, a few screens long, complete with every stream's text."""
-    comparison = restore(document)
-    streams = comparison.streams
+    variants = document.variants
     parts = [
-        f"# {len(streams)} activation function{'s' * (len(streams) > 1)}, one prompt",
+        f"# {len(variants)} activation function{'s' * (len(variants) > 1)}, one prompt",
         _intro(document),
         "## Prompt",
         fence(document.prompt),
         "## Settings",
         _settings(document),
         "## Variants",
-        _variants(comparison),
+        _variants(document),
         "The first divergent token is the first step, counted from 0, at which a stream's token "
         "differs from the reference's. KL (nats, against the reference) is the mean over the steps "
         "up to and including that one: until there both have read the same text.",
-        *map(escaped, noise_sentences(comparison)),
-        *_forks(comparison),
+        *map(escaped, noise_sentences(document)),
+        *_forks(document),
         "## Texts",
         f"{FORK_LEFT}…{FORK_RIGHT} is the first divergent token.",
     ]
-    for stream in streams:
-        parts += [f"### {escaped(stream.name)}", fence(stream_text(stream).plain)]
-        if stream.error is not None:
-            parts.append(_said(stream.error.message, stream.error.hint))
+    for variant in variants:
+        parts += [f"### {escaped(variant.name)}", fence(stream_text(variant).plain)]
+        if variant.error is not None:
+            parts.append(_said(variant.error.message, variant.error.hint))
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,12 +71,7 @@ def fence(text: str) -> str:
 
 
 def _intro(document: ComparisonDocument) -> str:
-    status = {
-        "completed": "Completed",
-        "cancelled": "Stopped before its end",
-        "failed": "Failed",
-    }[document.status]
-    sentence = f"{status}; {escaped(document.created)}."
+    sentence = f"{STATUS[document.status].capitalize()}; {escaped(document.created)}."
     if document.error is not None:
         sentence += f" {_said(document.error.message, document.error.hint)}"
     return sentence
@@ -87,10 +79,9 @@ def _intro(document: ComparisonDocument) -> str:
 
 def _settings(document: ComparisonDocument) -> str:
     model, settings = document.model, document.settings
-    quantized = f", {model.quantization.get('bits', '?')} bit" if model.quantization else ""
     check = document.self_check
     rows = [
-        ("model", f"{model.id} ({model.family}, {model.dtype}{quantized})"),
+        ("model", model_words(model)),
         *([("the function acts in", sites_sentence(model.sites))] if model.sites else []),
         ("device", document.device),
         ("reference", document.reference),
@@ -109,46 +100,39 @@ def _settings(document: ComparisonDocument) -> str:
     return _table(("setting", "value"), rows)
 
 
-def _variants(comparison: Comparison) -> str:
+def _variants(document: ComparisonDocument) -> str:
     numbers = ("tokens", "first divergent token", "KL mean", "tok/s")
     rows = [
         (
-            stream.name + marks(stream.variant),
-            stream.variant.formula,
-            str(len(stream.tokens)),
-            _divergence(comparison, stream),
-            "–" if (mean := mean_kl(comparison, stream)) is None else f"{mean:.3g}",
-            f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
-            FINISH[stream.finish_reason or "cancelled"],
+            variant.name + marks(document, variant),
+            variant.formula,
+            str(len(variant.tokens)),
+            document.standing(variant).short,
+            "–" if variant.mean_kl is None else f"{variant.mean_kl:.3g}",
+            f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
+            FINISH[variant.finish_reason][0],
         )
-        for stream in comparison.streams
+        for variant in document.variants
     ]
     return _table(("function", "formula", *numbers, "ended"), rows, numbers)
 
 
-def _divergence(comparison: Comparison, stream: Stream) -> str:
-    if stream is comparison.reference:
-        return "reference"
-    return "none" if stream.first_divergent_token is None else str(stream.first_divergent_token)
-
-
-def _forks(comparison: Comparison) -> list[str]:
-    forked = [(stream, stream.fork) for stream in comparison.streams if stream.fork is not None]
+def _forks(document: ComparisonDocument) -> list[str]:
+    forked = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
     if not forked:
         return []
     header = ("function", "step", "reference's token", "its own token", "verdict")
     rows = []
-    for stream, fork in forked:
+    for name, fork in forked:
         share = fork.probabilities
         both = (("reference_a", "variant_a"), ("reference_b", "variant_b"))
         a, b = (
-            f"{quoted(text)} {percent(share[of_reference])} → {percent(share[of_variant])}"
+            f"{quoted(text, 18)} {percent(share[of_reference])} → {percent(share[of_variant])}"
             for text, (of_reference, of_variant) in zip(
                 (fork.reference_text, fork.variant_text), both, strict=True
             )
         )
-        said = explain_verdict(fork, comparison.reference.name, stream.name)
-        rows.append((stream.name, str(fork.step), a, b, said))
+        rows.append((name, str(fork.step), a, b, explain_verdict(fork, document.reference, name)))
     return [
         "## Forks",
         _table(header, rows, numbers=("step",)),

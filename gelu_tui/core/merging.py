@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import MAX_VARIANTS
-from gelu_tui.core.document import ComparisonDocument, StepDocument, VariantDocument
+from gelu_tui.core.comparison import TokenStep
+from gelu_tui.core.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.noise import mean_kl, noise_floor, times_noise_floor
-from gelu_tui.core.restore import restore
+from gelu_tui.core.restore import with_statistics
 from gelu_tui.core.settings.run_settings import sampling_words
 
 _SAME_NATS = 1e-3  # one function in batches of other sizes differs by less, other weights by more
@@ -43,7 +43,7 @@ def merged(
         *_named_apart([v for v in _uncut(other, limit) if v.name not in twins], one, other, ids[1]),
     ]
     peaks = [x.peak_memory_bytes for x in (one, other) if x.peak_memory_bytes is not None]
-    document = replace(
+    both = replace(
         one,
         settings=replace(one.settings, max_tokens=limit),
         status=other.status if one.status == "completed" else one.status,
@@ -52,20 +52,7 @@ def merged(
         peak_memory_bytes=max(peaks, default=None),
         variants=variants,
     )
-    comparison = restore(document)
-    return replace(
-        document,
-        noise_floor=noise_floor(comparison),
-        variants=[
-            replace(
-                variant,
-                first_divergent_token=stream.first_divergent_token,
-                mean_kl=mean_kl(comparison, stream),
-                times_noise_floor=times_noise_floor(comparison, stream),
-            )
-            for variant, stream in zip(variants, comparison.streams, strict=True)
-        ],
-    )
+    return with_statistics(both)
 
 
 def _refuse_other_prompt(
@@ -130,7 +117,7 @@ def _named_apart(
         else variant
         for variant in variants
     ]
-    if not differences and _is_same_reference(_reference(one), _reference(other)):
+    if not differences and _is_same_reference(one.reference_variant, other.reference_variant):
         return placed
     return [
         replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
@@ -138,14 +125,10 @@ def _named_apart(
     ]
 
 
-def _reference(document: ComparisonDocument) -> VariantDocument:
-    return next(v for v in document.variants if v.name == document.reference)
-
-
 def _is_same_reference(one: VariantDocument, other: VariantDocument) -> bool:
     """Whether both are one stream of one model; equal tokens alone may come from other weights."""
 
-    def near(mine: StepDocument, its: StepDocument) -> bool:
+    def near(mine: TokenStep, its: TokenStep) -> bool:
         if mine.logprob is None or its.logprob is None:
             return mine.logprob is its.logprob
         return abs(mine.logprob - its.logprob) < _SAME_NATS

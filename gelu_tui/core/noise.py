@@ -13,11 +13,9 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.controls import is_the_function_itself
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.expressions import Call, Node, Variable, parse
 from gelu_tui.core.registry import REGISTRY, names
-from gelu_tui.core.safe_text import visible_line
 
 # Two formulas differ if they do by more than this share of x, or of 1 near 0: that much shows in
 # float32. Where most inputs of a model lie.
@@ -66,7 +64,7 @@ def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
     control = _control(comparison)
     if control is None or stream is control:
         return None
-    steps = _shared_steps(comparison, stream, control)
+    steps = min(compared_steps(comparison, side) for side in (stream, control))
     floor, mean = _mean(control, steps), _mean(stream, steps)
     return mean / floor if floor and mean is not None else None
 
@@ -95,10 +93,6 @@ def largest_kl(logit_difference: float) -> float:
 
 def _control(comparison: Comparison) -> Stream | None:
     return next((stream for stream in comparison.streams if stream.variant.control), None)
-
-
-def _shared_steps(comparison: Comparison, one: Stream, other: Stream) -> int:
-    return min(compared_steps(comparison, one), compared_steps(comparison, other))
 
 
 def _mean(stream: Stream, steps: int) -> float | None:
@@ -138,74 +132,8 @@ def _node(variant: p.VariantInfo) -> Node | None:
         return None
 
 
-# --- in words -------------------------------------------------------------------------------------
-
-
-def noise_sentences(comparison: Comparison) -> list[str]:
-    """The floor, every other variant as a multiple of it, and what may not have been engaged."""
-    return [*_floor_sentences(comparison), *suspicions(comparison)]
-
-
-def suspicions(comparison: Comparison) -> list[str]:
-    """A sentence for each suspicious stream."""
-    return [
-        f"KL of {visible_line(stream.name)} is exactly 0 at "
-        f"{_all_steps(compared_steps(comparison, stream))} although its formula differs from the "
-        "reference's: was it really engaged?"
-        for stream in comparison.streams
-        if is_suspicious(comparison, stream)
-    ]
-
-
 def times(multiple: float) -> str:
-    """A multiple with two digits that mean something: 0.52, 5.3, 5,300, 2.1e+09."""
+    """A multiple with two significant digits: 0.52, 5.3, 5,300, 2.1e+09."""
     if multiple >= 1e7 or 0 < multiple < 0.01:
         return f"{multiple:.1e}"
     return f"{float(f'{multiple:.1e}'):,.10g}"
-
-
-def _floor_sentences(comparison: Comparison) -> list[str]:
-    floor, control = noise_floor(comparison), _control(comparison)
-    if floor is None or control is None:
-        return []
-    name = visible_line(floor.control)
-    if floor.max_kl == 0:
-        why = (
-            f"{visible_line(comparison.reference.name)} has only one order of operations, "
-            f"so {name} is the same function."
-            if is_the_function_itself(control.variant.formula)
-            else f"{name} (the reference in another order of operations) has a KL of 0 at "
-            f"{_all_steps(floor.steps)}: rounding inside the functions does not reach the logits."
-        )
-        return [f"Noise floor: exactly 0; {why}"]
-    said = (
-        f"Noise floor: {name} (the reference in another order of operations) has a mean KL of "
-        f"{floor.mean_kl:.2g} nats over {_steps(floor.steps)}, at most {floor.max_kl:.2g}."
-    )
-    others = [
-        f"{visible_line(stream.name)} {_multiple(comparison, stream, control)}"
-        for stream in comparison.streams
-        if stream is not control and compared_steps(comparison, stream)
-    ]
-    if not others:
-        return [said]
-    return [
-        said,
-        f"Mean KL as a multiple of it, over the steps that both have: {', '.join(others)}.",
-    ]
-
-
-def _multiple(comparison: Comparison, stream: Stream, control: Stream) -> str:
-    multiple = times_noise_floor(comparison, stream)
-    if multiple is not None:
-        return f"{times(multiple)} ×"
-    steps = _shared_steps(comparison, stream, control)
-    return f"– (the floor is 0 over {_steps(steps)})"
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count:,} steps"
-
-
-def _all_steps(count: int) -> str:
-    return "its only step" if count == 1 else f"all {count:,} steps"

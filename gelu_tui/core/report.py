@@ -15,13 +15,14 @@ from rich.text import Text
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL, parse_variant
-from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.document import BenchDocument
-from gelu_tui.core.explanation import decided, explain, explain_verdict
-from gelu_tui.core.noise import largest_kl, noise_sentences
+from gelu_tui.core.document import BenchDocument, ComparisonDocument, VariantDocument
+from gelu_tui.core.explanation import explain, explain_verdict
+from gelu_tui.core.noise import largest_kl
+from gelu_tui.core.noise_sentences import noise_sentences
 from gelu_tui.core.registry import NATIVE_OF, REGISTRY, Precision
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
+from gelu_tui.core.standing import FINISH
 from gelu_tui.core.tables import plain_table as _table
 
 # A shape around the first divergent token, so that it reads without colour too.
@@ -35,22 +36,23 @@ _TITLE_WIDTH = 58
 # --- streams ------------------------------------------------------------------------------------
 
 
-def stream_text(stream: Stream) -> Text:
+def stream_text(variant: VariantDocument) -> Text:
     """A stream's text: the shared prefix quiet, the first divergent token marked.
 
     Line feeds at the very start and end show as ↵: they are tokens, but blank lines only a gap.
     """
-    fork = stream.first_divergent_token
+    fork = variant.first_divergent_token
     if fork is None:
-        text = Text(_mark_first_line_feeds(_mark_last_line_feeds(visible(stream.text))))
+        text = Text(_mark_first_line_feeds(_mark_last_line_feeds(visible(variant.text))))
     else:
         text = Text()
-        shared = visible("".join(stream.segments[:fork]))
-        text.append(_mark_first_line_feeds(shared), style="dim")
-        text.append(f"{FORK_LEFT}{fork_text(stream)}{FORK_RIGHT}", style=_FORK_STYLE)
-        if "".join(stream.segments[fork : fork + 1]).endswith("\n"):
+        shared = "".join(step.text for step in variant.steps[:fork])
+        token = "".join(step.text for step in variant.steps[fork : fork + 1])
+        text.append(_mark_first_line_feeds(visible(shared)), style="dim")
+        text.append(f"{FORK_LEFT}{fork_text(variant, fork)}{FORK_RIGHT}", style=_FORK_STYLE)
+        if token.endswith("\n"):
             text.append("\n")
-        rest = "".join(stream.segments[fork + 1 :]) + stream.tail
+        rest = variant.text[len(shared) + len(token) :]
         text.append(_mark_last_line_feeds(visible(rest)))
     text.highlight_regex(r"\A↵+|↵+\Z", "dim")
     return text or Text("(no text)", style="dim")
@@ -67,51 +69,35 @@ def _mark_last_line_feeds(text: str) -> str:
     return body + "↵" * (len(text) - len(body))
 
 
-def fork_text(stream: Stream) -> str:
-    """The first divergent token on one line, visible whatever it is."""
-    fork = stream.first_divergent_token
-    assert fork is not None
-    if fork >= len(stream.segments):
-        return "end"  # the reference went on
-    shown = stream.segments[fork] or (stream.fork.variant_text if stream.fork else "")
+def fork_text(variant: VariantDocument, fork: int) -> str:
+    """The first divergent token, at step `fork`, on one line and visible whatever it is."""
+    if fork >= len(variant.steps):
+        return FINISH[variant.finish_reason][0]  # the reference went on
+    shown = variant.steps[fork].text or (variant.fork.variant_text if variant.fork else "")
     return visible_line(shown).replace(" ", "␣") if not shown.strip() else visible_line(shown)
 
 
-def divergence(comparison: Comparison, stream: Stream) -> str:
-    """Where a stream stands against the reference, in a few words."""
-    reference = comparison.reference
-    if stream is reference:
-        return "reference"
-    if stream.first_divergent_token is not None:
-        return f"diverges at {stream.first_divergent_token}{decided(stream.fork)}"
-    shared = min(len(stream.tokens), len(reference.tokens))
-    if not shared:
-        return "not compared"
-    whole = {stream.finish_reason, reference.finish_reason} <= {"stop", "length"}
-    return f"identical ({shared})" if whole else f"same so far ({shared})"
-
-
-def comparison_report(comparison: Comparison, loaded: p.Loaded) -> RenderableType:
+def comparison_report(document: ComparisonDocument) -> RenderableType:
     """Streams one under the other, tables of them and of their forks, and what it was run on."""
     parts: list[RenderableType] = []
-    for stream in comparison.streams:
-        parts += [*_heading(comparison, stream), Padding(stream_text(stream), (0, 0, 0, 2))]
-        if stream.error is not None:
-            said = visible_line(f"{stream.error.message} {stream.error.hint}")
+    for variant in document.variants:
+        parts += [*_heading(document, variant), Padding(stream_text(variant), (0, 0, 0, 2))]
+        if variant.error is not None:
+            said = visible_line(f"{variant.error.message} {variant.error.hint}")
             parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
         parts.append(Text())
-    parts += [_streams_table(comparison), Text()]
-    if noise := noise_sentences(comparison):
+    parts += [_streams_table(document), Text()]
+    if noise := noise_sentences(document):
         parts += [Text("\n".join(noise)), Text()]
-    if forks := _forks(comparison):
+    if forks := _forks(document):
         parts += [*forks, Text()]
-    return Group(*parts, Text("\n".join(_footing(comparison, loaded)), style="dim"))
+    return Group(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
-def _heading(comparison: Comparison, stream: Stream) -> list[RenderableType]:
-    """Name and formula at the left, where the stream stands at the right, a rule between them."""
-    title = Text(visible_line(stream.name), style="bold")
-    formula = visible_line(stream.variant.formula)
+def _heading(document: ComparisonDocument, variant: VariantDocument) -> list[RenderableType]:
+    """Name and formula at the left, the standing at the right, a rule between them."""
+    title = Text(visible_line(variant.name), style="bold")
+    formula = visible_line(variant.formula)
     together = len(title) + len(formula) <= _TITLE_WIDTH
     if together:
         title.append(f"  {formula}", style="not bold")
@@ -119,63 +105,51 @@ def _heading(comparison: Comparison, stream: Stream) -> list[RenderableType]:
     line.add_column(overflow="fold")
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
-    line.add_row(title, Rule(style="dim"), Text(divergence(comparison, stream), style="italic"))
+    standing = Text(document.standing(variant).long, style="italic")
+    line.add_row(title, Rule(style="dim"), standing)
     return [line] if together else [line, Padding(Text(formula), (0, 0, 0, 2))]
 
 
 # --- tables of a comparison -----------------------------------------------------------------------
 
 
-def _streams_table(comparison: Comparison) -> Table:
+def _streams_table(document: ComparisonDocument) -> Table:
     numbers = ("tokens", "tok/s", "diverges at", "largest KL")
     table = _table("activation", *numbers, "ended", numbers=numbers)
-    for stream in comparison.streams:
-        kls = [step.kl for step in stream.steps if step.kl is not None]
+    for variant in document.variants:
+        kls = [step.kl for step in variant.steps if step.kl is not None]
         table.add_row(
-            Text(visible_line(stream.name) + marks(stream.variant)),
-            str(len(stream.tokens)),
-            f"{stream.generation_tps:.1f}" if stream.generation_tps else "–",
-            _diverges_at(comparison, stream),
+            Text(visible_line(variant.name) + marks(document, variant)),
+            str(len(variant.tokens)),
+            f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
+            document.standing(variant).short,
             f"{max(kls):.2g}" if kls else "–",
-            FINISH[stream.finish_reason or "cancelled"],
+            FINISH[variant.finish_reason][0],
         )
     return table
 
 
-def marks(variant: p.VariantInfo) -> str:
+def marks(document: ComparisonDocument, variant: VariantDocument) -> str:
     """What a function is in this comparison, in brackets behind its name."""
     is_control = variant.control and variant.name != CONTROL
-    found = ["native"] * variant.native + ["control"] * is_control
+    found = ["native"] * document.is_native(variant) + ["control"] * is_control
     return f" ({', '.join(found)})" if found else ""
 
 
 PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
 
-FINISH: Mapping[p.FinishReason, str] = {
-    "stop": "end of text",
-    "length": "token limit",
-    "cancelled": "stopped",
-    "failed": "failed",
-}
 
-
-def _diverges_at(comparison: Comparison, stream: Stream) -> str:
-    if stream is comparison.reference:
-        return "reference"
-    return "–" if stream.first_divergent_token is None else str(stream.first_divergent_token)
-
-
-def _forks(comparison: Comparison) -> list[RenderableType]:
-    """Each fork in plain sentences; what made it is told once where it is the same for all."""
-    forks = [(stream, stream.fork) for stream in comparison.streams if stream.fork is not None]
-    name = comparison.reference.name
-    verdicts = [explain_verdict(fork, name, stream.name) for stream, fork in forks]
+def _forks(document: ComparisonDocument) -> list[RenderableType]:
+    """Each fork in plain sentences; the verdict only once where it is the same for all."""
+    forks = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
+    reference = document.reference
+    verdicts = [explain_verdict(fork, reference, name) for name, fork in forks]
     same = len(set(verdicts)) == 1
     parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
-    for (stream, fork), verdict in zip(forks, verdicts, strict=True):
-        said = explain(fork, name, stream.name)
+    for (name, fork), verdict in zip(forks, verdicts, strict=True):
+        said = explain(fork, reference, name)
         parts.append(_hanging(said if same else f"{said} {verdict}"))
-    return [*parts, Text(verdicts[0], style="dim")] if forks and same else parts
+    return [*parts, Text(verdicts[0], style="dim")] if same else parts
 
 
 def _hanging(sentence: str) -> RenderableType:
@@ -187,28 +161,21 @@ def _hanging(sentence: str) -> RenderableType:
     return line
 
 
-def quoted(text: str) -> str:
-    """A token in quotation marks, on one line, shortened."""
-    shown = visible_line(text)
-    return f"“{shown if len(shown) <= 18 else shown[:17] + '…'}”"
-
-
-def _footing(comparison: Comparison, loaded: p.Loaded) -> list[str]:
-    started = comparison.started
-    model = loaded.model
-    precisions = sorted({variant.precision for variant in started.variants})
+def _footing(document: ComparisonDocument) -> list[str]:
+    settings = document.settings
+    precisions = sorted({variant.precision for variant in document.variants})
     how = [
-        started.settings.schedule,
+        settings.schedule,
         f"functions in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
-        "chat template" if started.settings.chat else "raw prompt",
-        *sampling_words(started.settings),
+        "chat template" if settings.chat else "raw prompt",
+        *sampling_words(settings),
     ]
-    if rate := comparison.tokens_per_second:
+    if rate := document.timing.tokens_per_second:
         how.append(f"{rate:.1f} tok/s of all streams")
-    lines = [*model_lines(model, loaded.device), " · ".join(how)]
-    if (check := comparison.self_check) is not None:
-        lines.append(self_check_sentence(check))
-    if comparison.finished is None or comparison.finished.status == "cancelled":
+    lines = [*model_lines(document.model, document.device), " · ".join(how)]
+    if document.self_check is not None:
+        lines.append(self_check_sentence(document.self_check))
+    if document.status == "cancelled":
         lines.append("Interrupted: this is what there was.")
     return lines
 
@@ -218,15 +185,16 @@ def sites_sentence(sites: Mapping[str, int]) -> str:
     return visible_line(", ".join(f"{count} × {name}" for name, count in sites.items()))
 
 
+def model_words(model: p.ModelInfo) -> str:
+    """`google/gemma-3-1b-it (gemma3_text, bfloat16, 4 bit)`."""
+    quantized = f", {model.quantization.get('bits', '?')} bit" if model.quantization else ""
+    return visible_line(f"{model.id} ({model.family}, {model.dtype}{quantized})")
+
+
 def model_lines(model: p.ModelInfo, device: str) -> list[str]:
     """What was computed, on what, and where the function acted."""
-    line = f"{model.id} ({model.family}, {model.dtype}{_quantized(model)}) · {device}"
     sites = [f"The function acts in {sites_sentence(model.sites)}."] if model.sites else []
-    return [visible_line(line), *sites]
-
-
-def _quantized(model: p.ModelInfo) -> str:
-    return f", {model.quantization.get('bits', '?')} bit" if model.quantization else ""
+    return [f"{model_words(model)} · {visible_line(device)}", *sites]
 
 
 def self_check_sentence(check: p.SelfCheckReport) -> str:

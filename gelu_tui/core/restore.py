@@ -9,15 +9,10 @@ from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL, MAX_VARIANTS
-from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.document import (
-    SCHEMA,
-    ComparisonDocument,
-    ForkDocument,
-    StepDocument,
-    VariantDocument,
-)
+from gelu_tui.core.comparison import Comparison, Stream, TokenStep
+from gelu_tui.core.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.noise import mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.core.settings.run_settings import known_dtype
 
@@ -69,7 +64,9 @@ def read_document(data: bytes) -> ComparisonDocument:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise NotADocument(str(error)[:200]) from None
     _check(document)
-    return document if "activations" in head.settings else _completed(document)
+    if "activations" not in head.settings:
+        document = _completed(document)
+    return with_statistics(document)
 
 
 def _completed(document: ComparisonDocument) -> ComparisonDocument:
@@ -88,81 +85,69 @@ def _completed(document: ComparisonDocument) -> ComparisonDocument:
     return replace(document, settings=settings)
 
 
-def restore(document: ComparisonDocument) -> Comparison:
-    """The comparison as it stood when the document was made.
+def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
+    """The document with everything that follows from its streams computed from them."""
+    comparison = restore(document)
+    return replace(
+        document,
+        noise_floor=noise_floor(comparison),
+        variants=[
+            replace(
+                variant,
+                first_divergent_token=stream.first_divergent_token,
+                mean_kl=mean_kl(comparison, stream),
+                times_noise_floor=times_noise_floor(comparison, stream),
+            )
+            for variant, stream in zip(document.variants, comparison.streams, strict=True)
+        ],
+    )
 
-    Text that the steps lack (a document of the first version has none in them) is in `tail`.
-    """
-    names = [variant.name for variant in document.variants]
-    native = document.model.native_activation
-    comparison = Comparison.begin(
-        p.Started(
-            prompt=document.prompt,
-            prompt_text=document.prompt_text,
-            prompt_tokens=document.prompt_tokens,
-            variants=tuple(
-                # An own formula cannot have the name of a built-in function.
-                p.VariantInfo(v.name, v.formula, v.precision, v.name == native, v.control)
-                for v in document.variants
-            ),
-            reference=names.index(document.reference),
-            settings=document.settings,
-        )
-    )
-    for index, (stream, saved) in enumerate(
-        zip(comparison.streams, document.variants, strict=True)
-    ):
-        _fill(stream, index, saved)
-    for index, saved in enumerate(document.variants):
-        tail = saved.text[len("".join(comparison.streams[index].segments)) :]
-        comparison.apply(p.StreamFinished(index, saved.finish_reason, tail, saved.error))
-        if saved.fork is not None:
-            comparison.apply(saved.fork.told(index))
-    comparison.self_check = document.self_check
+
+def restore(document: ComparisonDocument) -> Comparison:
+    """The comparison of a document, as the screens show it."""
     timing = document.timing
-    # Nearly what the run's own clock said last: self-check and pauses between are not in it.
-    comparison.elapsed_s = (timing.prefill_s or 0.0) + (timing.decode_s or 0.0)
-    comparison.apply(
-        p.Finished(document.status, timing, document.peak_memory_bytes or 0, document.error)
+    comparison = Comparison(
+        prompt=document.prompt,
+        prompt_text=document.prompt_text,
+        prompt_tokens=document.prompt_tokens,
+        settings=document.settings,
+        reference_index=document.variants.index(document.reference_variant),
+        streams=[_stream(variant, document.is_native(variant)) for variant in document.variants],
+        self_check=document.self_check,
+        status=document.status,
+        error=document.error,
+        timing=timing,
+        peak_memory_bytes=document.peak_memory_bytes or 0,
+        # Nearly what the run's own clock had last: self-check and pauses are not in it.
+        elapsed_s=(timing.prefill_s or 0.0) + (timing.decode_s or 0.0),
     )
+    comparison.update_divergence()
     return comparison
 
 
-def loaded_of(document: ComparisonDocument) -> p.Loaded:
-    """The model of a document as far as it is told; what only the engine knows is 0 or empty."""
-    return p.Loaded(
-        model=document.model,
-        folder="",
-        device=document.device,
-        blas=None,
-        versions=document.versions,
-        load_s=document.timing.load_s or 0.0,
-        context_length=0,
-        has_chat_template=document.settings.chat is True,
-        weight_bytes=0,
+def _stream(saved: VariantDocument, native: bool) -> Stream:
+    """One stream; text that the steps lack (the first version stored none) is in `tail`."""
+    info = p.VariantInfo(saved.name, saved.formula, saved.precision, native, saved.control)
+    stream = Stream(
+        info,
+        tail=saved.text[len("".join(step.text for step in saved.steps)) :],
+        finish_reason=saved.finish_reason,
+        error=saved.error,
+        time_to_first_token_s=saved.time_to_first_token_s,
+        prompt_tps=saved.prompt_tps,
+        fork=saved.fork,
     )
+    for token, step in zip(saved.tokens, _timed(saved), strict=True):
+        stream.add(token, step)
+    return stream
 
 
-def _fill(stream: Stream, index: int, saved: VariantDocument) -> None:
-    stream.tokens.extend(saved.tokens)
-    stream.segments.extend(step.text for step in saved.steps)
-    for number, step in enumerate(saved.steps):
-        if step.kl is not None:
-            stream.add_kl(number, step.kl)
-    stream.steps.extend(
-        p.StreamStep(index, token, step.text, step.logprob, step.margin, step.kl, seconds)
-        for token, step, seconds in zip(saved.tokens, saved.steps, _decode_s(saved), strict=True)
-    )
-    stream.time_to_first_token_s = saved.time_to_first_token_s
-    stream.prompt_tps = saved.prompt_tps
-
-
-def _decode_s(saved: VariantDocument) -> list[float]:
-    """Decode seconds after each step; from the mean rate where a document lacks them."""
-    steps: list[StepDocument] = saved.steps
-    if saved.generation_tps and steps and steps[-1].decode_s <= 0:
-        return [count / saved.generation_tps for count in range(1, len(steps) + 1)]
-    return [step.decode_s for step in steps]
+def _timed(saved: VariantDocument) -> list[TokenStep]:
+    """The steps; where a document lacks their times, by the mean rate."""
+    steps, rate = saved.steps, saved.generation_tps
+    if rate and steps and steps[-1].decode_s <= 0:
+        return [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
+    return steps
 
 
 # --- what a type cannot say -----------------------------------------------------------------------
@@ -175,7 +160,7 @@ def _check(document: ComparisonDocument) -> None:
         raise NotADocument(f"it needs 1 to {MAX_VARIANTS} variants of different names")
     if document.reference not in names:
         raise NotADocument("its reference is none of its variants")
-    reference = document.variants[names.index(document.reference)]
+    reference = document.reference_variant
     for index, variant in enumerate(document.variants):
         if len(variant.steps) != len(variant.tokens):
             raise NotADocument(f"variant {index} has not one step for each token")

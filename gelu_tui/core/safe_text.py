@@ -42,6 +42,12 @@ def visible_line(text: str) -> str:
     return visible(text).replace("\n", "↵").replace("\t", "→")
 
 
+def quoted(text: str, limit: int) -> str:
+    """At most `limit` characters of a text in quotation marks, on one line."""
+    shown = visible_line(text)
+    return f"“{shown if len(shown) <= limit else shown[: limit - 1] + '…'}”"
+
+
 def escape_json(document: str) -> str:
     r"""Replace unsafe characters inside a JSON document by `\uXXXX`: same value, safe to print.
 

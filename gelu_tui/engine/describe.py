@@ -28,7 +28,7 @@ def margin(scores: Logits, own: int, other: int) -> float:
 def fork_numbers(
     r: Distribution, v: Distribution, a: int, b: int
 ) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
-    """Margins, probabilities and ranks of a fork, with the keys of `protocol.ForkFound`."""
+    """Margins, probabilities and ranks of a fork, with the keys of `protocol.Fork`."""
     return (
         {"reference": margin(r.logits, a, b), "variant": margin(v.logits, b, a)},
         {

@@ -198,18 +198,20 @@ class Observer:
         b = row.token
         margins, probabilities, ranks = fork_numbers(r, v, a, b)
         return p.ForkFound(
-            stream=row.stream,
-            step=step,
-            reference_token=a,
-            variant_token=b,
-            reference_text=self._tokenizer.piece(a),
-            variant_text=self._tokenizer.piece(b),
-            reference_top=candidates(self._tokenizer, r),
-            variant_top=candidates(self._tokenizer, v),
-            margins=margins,
-            probabilities=probabilities,
-            ranks=ranks,
-            reason=NOT_REPLAYED,
+            row.stream,
+            p.Fork(
+                step=step,
+                reference_token=a,
+                variant_token=b,
+                reference_text=self._tokenizer.piece(a),
+                variant_text=self._tokenizer.piece(b),
+                reference_top=candidates(self._tokenizer, r),
+                variant_top=candidates(self._tokenizer, v),
+                margins=margins,
+                probabilities=probabilities,
+                ranks=ranks,
+                reason=NOT_REPLAYED,
+            ),
         )
 
     def _finish(self, stream: int, reason: p.FinishReason, error: ErrorInfo | None) -> None:

@@ -90,16 +90,18 @@ class Replayer:
         """Each fork with the logits of the reference and of its variant."""
         if not forks:
             return
-        steps = sorted({fork.step for fork in forks})
-        lengths = (steps[-1], *(fork.step for fork in forks))
+        steps = sorted({found.fork.step for found in forks})
+        lengths = (steps[-1], *(found.fork.step for found in forks))
         progress = _Progress(self.emit, sum(len(self.prompt) + length for length in lengths))
         with in_float32(self.model):
             own = self._logits_at(self.reference, tokens, steps, progress)
-            for fork in forks:
-                theirs = self._logits_at(fork.stream, tokens, [fork.step], progress)
-                yield fork, own[fork.step], theirs[fork.step]
+            for found in forks:
+                step = found.fork.step
+                theirs = self._logits_at(found.stream, tokens, [step], progress)
+                yield found, own[step], theirs[step]
 
-    def _judged(self, fork: p.ForkFound, r: Logits, v: Logits, noise: float) -> p.ForkReplayed:
+    def _judged(self, found: p.ForkFound, r: Logits, v: Logits, noise: float) -> p.ForkReplayed:
+        fork = found.fork
         a, b = fork.reference_token, fork.variant_token
         sides = Distribution.of(r), Distribution.of(v)
         margins, probabilities, ranks = fork_numbers(*sides, a, b)
@@ -112,7 +114,7 @@ class Replayer:
             ranks,
             *(candidates(self.tokenizer, side) for side in sides),
         )
-        return p.ForkReplayed(fork.stream, verdict(of_reference, of_variant, noise), replay=replay)
+        return p.ForkReplayed(found.stream, verdict(of_reference, of_variant, noise), replay=replay)
 
     def _logits_at(
         self, stream: int, tokens: list[int], steps: Sequence[int], progress: _Progress

@@ -11,8 +11,8 @@ from textual.content import Content
 
 from gelu_tui.core.alignment import REJOIN_LENGTH, SHORTEST_STRETCH, Alignment, Stretch
 from gelu_tui.core.comparison import Stream
-from gelu_tui.core.explanation import count_tokens
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.standing import count_tokens
 from gelu_tui.tui.pieces import FORK_MARK
 
 _SHARED, _DIFFERS = "─", "·"

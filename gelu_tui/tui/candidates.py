@@ -50,9 +50,7 @@ class CandidateList:
         return f"{margin}, {where}" if where else margin
 
 
-def both_lists(
-    fork: p.ForkFound, reference: str, variant: str
-) -> tuple[CandidateList, CandidateList]:
+def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
     """The reference's side and the variant's."""
     reference_places = {candidate.id: rank for rank, candidate in enumerate(fork.reference_top)}
     variant_places = {candidate.id: rank for rank, candidate in enumerate(fork.variant_top)}

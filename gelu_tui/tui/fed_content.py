@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.safe_text import visible
 
 # Of more than this the beginning and the end are shown, halves of it each.
 CHARACTERS_SHOWN = 40_000
 TOKENS_SHOWN = 4_000
 
-Fed = p.PromptRendered | p.Started
+Fed = p.PromptRendered | Comparison
 
 _SPECIAL = "bold $text-accent"
 _QUIET = "dim"

@@ -20,7 +20,7 @@ def fork_context(comparison: Comparison, sides: tuple[int, int], step: int, widt
     stream = comparison.streams[sides[0]]
     before = "".join(stream.segments[max(0, step - _LOOK_AHEAD) : step])
     if step < _LOOK_AHEAD:
-        before = comparison.started.prompt_text[-4 * width :] + before
+        before = comparison.prompt_text[-4 * width :] + before
     lines = [Content.styled(_tail(visible_line(before), width), "dim")]
     for index, name in zip(sides, names, strict=True):
         lines.append(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.history import local_time
 from gelu_tui.core.report import FORK_LEFT as FORK_MARK
-from gelu_tui.core.restore import restore
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import short_sampling
+from gelu_tui.core.standing import FINISH
 
 _PROMPT_ROWS = 3
 _SLACK = 10  # cells that rows lose where words are kept whole
@@ -19,8 +18,7 @@ _SLACK = 10  # cells that rows lose where words are kept whole
 
 def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     """A saved run in a few lines: prompt, where each stream diverges, its first words."""
-    comparison = restore(document)
-    name_width = min(24, max(len(stream.name) for stream in comparison.streams))
+    name_width = min(24, max(len(variant.name) for variant in document.variants))
     model, settings = document.model, document.settings
     drawn = short_sampling(settings)
     how = (
@@ -32,12 +30,17 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     if cell_len(prompt) > _PROMPT_ROWS * width:
         prompt = f"{set_cell_size(prompt, _PROMPT_ROWS * width - _SLACK)}…"
     lines = [Content.styled(prompt, "bold")]
-    for stream in comparison.streams:
-        name = visible_line(stream.name)
+    standings = [document.standing(variant) for variant in document.variants]
+    standing_width = max(len(standing.long) for standing in standings)
+    for variant, standing in zip(document.variants, standings, strict=True):
+        name = visible_line(variant.name)
         line = Content.assemble(
             f"{name[:name_width]:<{name_width}}  ",
-            (f"{_stands(comparison, stream):<14}", "bold" if _diverges(stream) else "dim"),
-            (_first_words(stream), "dim"),
+            (
+                f"{standing.long:<{standing_width}}  ",
+                "bold" if standing.relation == "diverged" else "dim",
+            ),
+            (_first_words(variant), "dim"),
         )
         lines.append(line.truncate(width, ellipsis=True))
     lines.append(Content.styled(visible_line(how), "dim").truncate(width, ellipsis=True))
@@ -46,24 +49,13 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _diverges(stream: Stream) -> bool:
-    return stream.first_divergent_token is not None
-
-
-def _stands(comparison: Comparison, stream: Stream) -> str:
-    if stream is comparison.reference:
-        return "= reference"
-    if (fork := stream.first_divergent_token) is not None:
-        return f"{FORK_MARK} at {fork}"
-    return f"= for {min(len(stream.tokens), len(comparison.reference.tokens))}"
-
-
-def _first_words(stream: Stream) -> str:
+def _first_words(variant: VariantDocument) -> str:
     """The beginning, or from a little before the first divergent token: that is what differs."""
-    fork = stream.first_divergent_token
-    segments = stream.segments
+    fork = variant.first_divergent_token
     if fork is None:
-        return visible_line(stream.text[:300])
+        return visible_line(variant.text[:300])
     start = max(0, fork - 5)
-    before, after = "".join(segments[start:fork]), "".join(segments[fork : fork + 80])
-    return f"{'…' * (start > 0)}{visible_line(before)}{FORK_MARK}{visible_line(after) or 'end'}"
+    texts = [step.text for step in variant.steps[: fork + 80]]
+    before, after = "".join(texts[start:fork]), "".join(texts[fork:])
+    after = visible_line(after) or FINISH[variant.finish_reason][0]
+    return f"{'…' * (start > 0)}{visible_line(before)}{FORK_MARK}{after}"

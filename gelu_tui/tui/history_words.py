@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gelu_tui.core.history_texts import quoted
+from gelu_tui.core.safe_text import quoted
 from gelu_tui.tui.widgets.run_table import MARK
 
 # A narrow terminal cuts the line off at the right.
@@ -31,4 +31,6 @@ def keys(focused: str | None, marked: int | None, *, empty: bool) -> str:
 
 def why_empty(search: str) -> str:
     """Why no run is listed."""
-    return f"No run holds {quoted(search)}.\n\nEsc clears the search." if search.strip() else _EMPTY
+    if not search.strip():
+        return _EMPTY
+    return f"No run holds {quoted(search, 30)}.\n\nEsc clears the search."

@@ -9,14 +9,15 @@ from rich.cells import cell_len
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.explanation import decided, percent
+from gelu_tui.core.explanation import percent
 from gelu_tui.core.noise import drawn_floor, is_suspicious, times, times_noise_floor
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import Chat, RunSettings, short_sampling
 from gelu_tui.core.sparkline import sparkline
+from gelu_tui.core.standing import FINISH
 from gelu_tui.tui.choices import chosen_variants
-from gelu_tui.tui.pieces import FORK_MARK, named
+from gelu_tui.tui.pieces import named
 
 NATIVE_MARK = "◆"
 
@@ -28,13 +29,6 @@ _KL_WIDTH = 20  # cells of a largest KL, with the blank before it
 _LEAST_SPARKLINE = 8
 KL_ROOM = _LEAST_SPARKLINE + _KL_WIDTH  # cells that a KL needs to be told well
 
-_FINISH: dict[p.FinishReason, str] = {
-    "stop": "ended",
-    "length": "limit",
-    "cancelled": "stopped",
-    "failed": "failed",
-}
-
 
 def seconds(value: float) -> str:
     """A duration: 3.4 s, 2 min 05 s."""
@@ -43,35 +37,10 @@ def seconds(value: float) -> str:
     return f"{int(value) // 60} min {int(value) % 60:02d} s"
 
 
-def divergence(
-    stream: Stream,
-    reference: Stream,
-    first_divergent: int | None,
-    *,
-    running: bool,
-    fork: p.ForkFound | None = None,
-) -> str:
-    """How a stream stands to the reference, in one phrase; `fork` is this pair's."""
-    if stream is reference:
-        return "= reference"
-    if first_divergent is not None:
-        return f"{FORK_MARK} diverges at {first_divergent}{decided(fork)}"
-    if not stream.tokens:
-        return "no token yet" if running else "no tokens"
-    if running:
-        return "same so far" if reference.tokens else "waiting for the reference"
-    count = min(len(stream.tokens), len(reference.tokens))
-    tokens = "1 token" if count == 1 else f"{count} tokens"
-    whole = stream.finish_reason in ("stop", "length") and len(stream.tokens) == len(
-        reference.tokens
-    )
-    return f"identical, {tokens}" if whole else f"same for {tokens}"
-
-
 def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
     """Tokens so far of the maximum, and why the stream ended."""
     if stream.finish_reason is not None:
-        ending = f" {_FINISH[stream.finish_reason]}"
+        ending = f" {FINISH[stream.finish_reason][1]}"
     else:
         ending = "" if running else " cut\u00a0off"
     return f"{len(stream.tokens)}/{max_tokens}{ending}"
@@ -113,7 +82,7 @@ def divergence_numbers(
         whose = f" from {visible_line(comparison.reference.name)}"
         if width < KL_ROOM + cell_len(whose):
             if stream is against:
-                return ""  # a KL beside "= reference" would be taken for one from itself
+                return ""  # a KL beside "the reference" would be taken for one from itself
             whose = ""
     if width < _NARROW:
         words = f"KL {largest:.0e}" if largest < _SMALL else f"KL {largest:.2f}"
@@ -161,7 +130,7 @@ def token(stream: Stream, index: int, reference: str) -> list[str]:
         parts.append(f"margin {step.margin:.2f}")
     if step.kl is not None:
         parts.append(f"KL {nats(step.kl)}")
-    parts.append(f"id {step.token}")
+    parts.append(f"id {stream.tokens[index]}")
     if step.logprob is not None:
         parts.append(f"logprob {step.logprob:.2f} nats")
     if step.kl is not None:
@@ -193,19 +162,18 @@ def _amount(event: p.Progress) -> str:
     return f"{event.done}{total} {event.unit}"
 
 
-def model(loaded: p.Loaded, started: p.Started | None) -> str:
-    """The loaded model and how it ran; what may be long comes last."""
+def model(info: p.ModelInfo, device: str, settings: RunSettings | None) -> str:
+    """A model and how it ran; what may be long comes last."""
     from gelu_tui.core.models import is_hub_id  # not before the first frame
 
     # Of a hub id the owner is the part that says least.
-    name = loaded.model.id
-    parts = [name.rpartition("/")[2] if is_hub_id(name) else name, loaded.model.dtype]
-    if loaded.model.quantization:
-        bits = loaded.model.quantization.get("bits")
+    parts = [info.id.rpartition("/")[2] if is_hub_id(info.id) else info.id, info.dtype]
+    if info.quantization:
+        bits = info.quantization.get("bits")
         parts.append(f"{bits}-bit" if bits else "quantized")
-    if started is not None:
-        parts += filter(None, (started.settings.schedule, short_sampling(started.settings)))
-    parts.append(loaded.device)
+    if settings is not None:
+        parts += filter(None, (settings.schedule, short_sampling(settings)))
+    parts.append(device)
     return " · ".join(visible_line(part) for part in parts)
 
 
@@ -214,8 +182,8 @@ def totals(comparison: Comparison) -> str:
     speed = comparison.tokens_per_second
     parts = [f"{rate(speed)} in all"] if speed is not None else []
     parts.append(seconds(comparison.elapsed_s))
-    if comparison.finished is not None and comparison.finished.peak_memory_bytes:
-        parts.append(f"peak {size(comparison.finished.peak_memory_bytes)}")
+    if comparison.peak_memory_bytes:
+        parts.append(f"peak {size(comparison.peak_memory_bytes)}")
     elif comparison.memory_bytes:
         parts.append(size(comparison.memory_bytes))
     return " · ".join(parts)

@@ -153,10 +153,10 @@ class Navigation:
             self._compare.complain(error.info)
             return
         shown = self._compare.shown
-        started = shown.comparison.started if shown is not None and shown.live else None
-        if started is not None and started.prompt == command.prompt:
-            # The engine answers after the run; of its own prompt the run has told.
-            self._app.push_screen(FedTextScreen(started))
+        running = shown.comparison if shown is not None and shown.live else None
+        if running is not None and running.prompt == command.prompt:
+            # The engine answers after the run, but the run's own prompt is known.
+            self._app.push_screen(FedTextScreen(running))
             return
         question = await session.ask(p.RenderPrompt(command.prompt, command.settings.chat))
         self._app.push_screen(FedTextScreen(question=question))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gelu_tui.core.comparison import Stream
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.standing import FINISH
 
 FORK_MARK = "►"
 
@@ -23,8 +24,8 @@ def pieces(stream: Stream, fork: int | None, start: int = 0) -> Iterator[str]:
 def ending(stream: Stream, fork: int | None) -> str:
     """What stands after the last token: the fork of an ended stream, text cut off, an error."""
     parts = [stream.tail]
-    if fork is not None and fork >= len(stream.tokens):
-        parts.append(f" {FORK_MARK}{'end of text' if stream.finish_reason == 'stop' else 'end'}")
+    if fork is not None and fork >= len(stream.tokens) and stream.finish_reason is not None:
+        parts.append(f" {FORK_MARK}{FINISH[stream.finish_reason][0]}")
     if stream.error is not None:
         said = f"{stream.error.message} {stream.error.hint}".strip()
         parts.append(f"\n✗ {visible_line(said)}")
@@ -40,7 +41,7 @@ def named(stream: Stream, index: int) -> str:
         text = fork.variant_text if fork is not None and fork.step == index else ""
         if not text:
             ended = index == len(stream.tokens) - 1 and stream.finish_reason == "stop"
-            return "end of text" if ended else "…"
+            return FINISH["stop"][0] if ended else "…"
     return visible_line(text) if text.strip() else visible_line(text).replace(" ", "␣")
 
 

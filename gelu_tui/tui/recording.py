@@ -23,14 +23,13 @@ class Shown:
     def __init__(
         self,
         comparison: Comparison,
-        loaded: p.Loaded,
-        saved: ComparisonDocument | None = None,
+        ran_on: p.Loaded | ComparisonDocument,
         history: History | None = None,
     ) -> None:
         self.comparison = comparison
-        self.loaded = loaded
-        self.saved = saved
-        self.live = saved is None
+        self._ran_on = ran_on
+        self.saved = None if isinstance(ran_on, p.Loaded) else ran_on
+        self.live = self.saved is None
         self._unsaved = True
         self._error: ErrorInfo | None = None
         self._run = _saved_run(history) if history is not None else None
@@ -38,9 +37,9 @@ class Shown:
     @classmethod
     def reopened(cls, saved: ComparisonDocument) -> Shown:
         """A saved comparison; it is not saved again."""
-        from gelu_tui.core.restore import loaded_of, restore
+        from gelu_tui.core.restore import restore
 
-        return cls(restore(saved), loaded_of(saved), saved)
+        return cls(restore(saved), saved)
 
     def end(self, error: ErrorInfo | None = None) -> None:
         """Nothing more will come; `error` is what ended it if it could not say so itself."""
@@ -51,11 +50,11 @@ class Shown:
         """The document of the comparison as it stands."""
         from gelu_tui.core.document import document
 
-        if self.saved is not None:
-            return self.saved
-        finished = self.comparison.finished is not None
-        status: p.Status | None = None if finished else "failed" if self._error else "cancelled"
-        return document(self.comparison, self.loaded, status=status, error=self._error)
+        if isinstance(self._ran_on, p.Loaded):
+            unfinished: p.Status = "failed" if self._error else "cancelled"
+            status = None if self.comparison.status else unfinished
+            return document(self.comparison, self._ran_on, status=status, error=self._error)
+        return self._ran_on
 
     async def save(self) -> ErrorInfo | None:
         """Save without holding the app up; what the user should be told, if anything."""

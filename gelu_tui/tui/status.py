@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.standing import STATUS
 from gelu_tui.tui import labels
 from gelu_tui.tui.recording import Shown
 from gelu_tui.tui.session import BUSY, Phase, Session
@@ -23,7 +24,7 @@ def _doing(session: Session, shown: Shown | None) -> str:
         return labels.progress(session.progress) + waiting
     if shown is not None and shown.saved is not None and session.phase is not Phase.RUNNING:
         when = shown.saved.created[:16].replace("T", " ")
-        ran = labels.model(shown.loaded, shown.comparison.started)
+        ran = labels.model(shown.saved.model, shown.saved.device, shown.saved.settings)
         return f"saved run of {when} UTC · {ran}"
     if session.loaded is not None:
         doing = _outcome(shown)
@@ -32,8 +33,9 @@ def _doing(session: Session, shown: Shown | None) -> str:
         elif session.phase is not Phase.READY:
             doing = "stopping"
         quiet = silent if session.phase in BUSY else ""
-        started = shown.comparison.started if shown is not None else None
-        return f"{doing}{quiet} · {labels.model(session.loaded, started)}"
+        settings = shown.comparison.settings if shown is not None else None
+        ran = labels.model(session.loaded.model, session.loaded.device, settings)
+        return f"{doing}{quiet} · {ran}"
     model = visible_line(session.model)
     return {
         Phase.STARTING: f"Starting the engine{since}",
@@ -45,7 +47,5 @@ def _doing(session: Session, shown: Shown | None) -> str:
 
 
 def _outcome(shown: Shown | None) -> str:
-    finished = shown.comparison.finished if shown is not None else None
-    if finished is None:
-        return "ready"
-    return {"completed": "done", "cancelled": "stopped"}.get(finished.status, "failed")
+    status = shown.comparison.status if shown is not None else None
+    return "ready" if status is None else STATUS[status]

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from gelu_tui.core.noise import noise_sentences
-from gelu_tui.core.restore import read_document, restore
+from gelu_tui.core.noise_sentences import noise_sentences
+from gelu_tui.core.restore import read_document
 from tests.cli.command import complaint, gelu
 
 CHOICE = ("-a", "silu,gelu_approx,gelu", "--max-tokens", "6", "the sky")
@@ -33,7 +33,7 @@ def test_the_floor_is_the_same_everywhere(env: dict[str, str], model: str, sched
 
     document = read_document(done.raw)
     assert document.settings.activations == ("silu", "gelu_approx", "gelu")
-    sentences = noise_sentences(restore(document))
+    sentences = noise_sentences(document)
     assert len(sentences) == 2
     for form in ("text", "markdown"):
         shown = gelu(env, "show", "last", "--format", form)

@@ -125,9 +125,18 @@ def _kl(stream: int) -> float | None:
 def _fork(stream: int, step: int, a: str, b: str) -> p.ForkFound:
     top = (p.Candidate(_id(a), a, 0.5), p.Candidate(_id(b), b, 0.25))
     return p.ForkFound(
-        stream, step, _id(a), _id(b), a, b, top, top[::-1],
-        {"reference": 0.2, "variant": 0.1},
-        {"reference_a": 0.5, "reference_b": 0.25, "variant_a": 0.25, "variant_b": 0.5},
-        {"b_in_reference": 1, "a_in_variant": 1},
-        reason="forks are not replayed in float32 yet",
-    )  # fmt: skip
+        stream,
+        p.Fork(
+            step,
+            _id(a),
+            _id(b),
+            a,
+            b,
+            top,
+            top[::-1],
+            {"reference": 0.2, "variant": 0.1},
+            {"reference_a": 0.5, "reference_b": 0.25, "variant_a": 0.25, "variant_b": 0.5},
+            {"b_in_reference": 1, "a_in_variant": 1},
+            reason="forks are not replayed in float32 yet",
+        ),
+    )

@@ -15,6 +15,7 @@ from gelu_tui.core.comparison import (
     Perspective,
 )
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.standing import Standing
 from tests.commands import started
 
 
@@ -114,7 +115,7 @@ def test_seen_from_another_stream_without_a_new_run() -> None:
     assert not seen.of_run
     feed(comparison, (5, 5, 5), first=3)
     seen.update()
-    assert [seen.agreed(i) for i in range(2)] == [1, 1]
+    assert [seen.standing(i) for i in range(2)] == [Standing("diverged", 1)] * 2
     assert divergences(comparison) == [None, 2, 1]  # the run's own are untouched
 
 
@@ -195,9 +196,10 @@ def test_at_every_moment_divergence_is_what_the_definition_says(plan: Plan) -> N
             comparison.apply(ending)
         assert divergences(comparison) == defined(comparison)
     assert [stream.tokens for stream in comparison.streams] == plan.streams
-    for stream in comparison.streams:
+    seen = Perspective(comparison)
+    for index, stream in enumerate(comparison.streams):
         if stream is not comparison.reference:
-            agreed = stream.agreed
+            agreed = seen.standing(index).tokens
             assert stream.tokens[:agreed] == comparison.reference.tokens[:agreed]
             assert agreed == (
                 min(len(stream.tokens), len(comparison.reference.tokens))
@@ -222,7 +224,7 @@ def test_text_grows_by_what_each_token_completes() -> None:
 
 def test_events_find_their_stream() -> None:
     comparison = begin(2)
-    fork = p.ForkFound(1, 0, 1, 2, "a", "b", (), (), {}, {}, {})
+    fork = p.ForkFound(1, p.Fork(0, 1, 2, "a", "b", (), (), {}, {}, {}))
     error = ErrorInfo("memory", "Memory ran out.")
     report = p.SelfCheckReport(2, 4, True, 0.0)
     finished = p.Finished("failed", p.Timing(None, None, None, 0, None), 0, error)
@@ -242,7 +244,8 @@ def test_events_find_their_stream() -> None:
     assert (second.fork, second.error) == (fork, error)
     assert comparison.self_check == report
     assert comparison.prefill == prefill
-    assert comparison.finished == finished
+    ended = (comparison.status, comparison.timing, comparison.peak_memory_bytes, comparison.error)
+    assert ended == (finished.status, finished.timing, finished.peak_memory_bytes, error)
 
 
 @pytest.mark.parametrize("stream", [-1, 2, 10**9])
@@ -252,7 +255,7 @@ def test_events_about_no_stream_are_refused(stream: int) -> None:
         p.Step(0, 0.0, (token(stream, 1),)),
         p.Prefilled(stream, 1.0, 1.0),
         p.StreamFinished(stream, "stop"),
-        p.ForkFound(stream, 0, 1, 2, "a", "b", (), (), {}, {}, {}),
+        p.ForkFound(stream, p.Fork(0, 1, 2, "a", "b", (), (), {}, {}, {})),
     ):
         with pytest.raises(p.ProtocolError, match=f"stream {stream}"):
             comparison.apply(event)

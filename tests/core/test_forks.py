@@ -44,18 +44,32 @@ def top(name: str) -> tuple[p.Candidate, ...]:
     return tuple(p.Candidate(token, TEXTS[token], chances[token]) for token in ordered(name)[:10])
 
 
-def engine_fork(stream: int, step: int, reference: str, variant: str) -> p.ForkFound:
+def engine_fork(step: int, reference: str, variant: str) -> p.Fork:
     """What the engine says of two functions in one context, each taking its most likely token."""
     a, b = ordered(reference)[0], ordered(variant)[0]
     r, v = LOGITS[reference], LOGITS[variant]
     p_r, p_v = distribution(reference), distribution(variant)
-    return p.ForkFound(
-        stream, step, a, b, TEXTS[a], TEXTS[b], top(reference), top(variant),
+    return p.Fork(
+        step,
+        a,
+        b,
+        TEXTS[a],
+        TEXTS[b],
+        top(reference),
+        top(variant),
         {"reference": r[a] - r[b], "variant": v[b] - v[a]},
-        {"reference_a": p_r[a], "reference_b": p_r[b], "variant_a": p_v[a], "variant_b": p_v[b]},
-        {"b_in_reference": ordered(reference).index(b), "a_in_variant": ordered(variant).index(a)},
+        {
+            "reference_a": p_r[a],
+            "reference_b": p_r[b],
+            "variant_a": p_v[a],
+            "variant_b": p_v[b],
+        },
+        {
+            "b_in_reference": ordered(reference).index(b),
+            "a_in_variant": ordered(variant).index(a),
+        },
         reason="not replayed",
-    )  # fmt: skip
+    )
 
 
 def comparison_of(*names: str, reference: int = 0, prefix: int = 2) -> Comparison:
@@ -84,12 +98,12 @@ def comparison_of(*names: str, reference: int = 0, prefix: int = 2) -> Compariso
         comparison.apply(p.Step(step, 0.1, tuple(said)))
         for stream, (name, at) in enumerate(zip(functions, forks_at, strict=True)):
             if step == at and stream != reference and ordered(name)[0] != reference_token:
-                comparison.apply(engine_fork(stream, step, functions[reference], name))
+                comparison.apply(p.ForkFound(stream, engine_fork(step, functions[reference], name)))
     return comparison
 
 
-def approximately(fork: p.ForkFound, expected: p.ForkFound) -> None:
-    for name in p.ForkFound.__struct_fields__:
+def approximately(fork: p.Fork, expected: p.Fork) -> None:
+    for name in p.Fork.__struct_fields__:
         if name in ("margins", "probabilities"):
             assert getattr(fork, name) == pytest.approx(getattr(expected, name))
         elif name != "reason":
@@ -110,7 +124,7 @@ def test_the_swapped_direction_is_what_the_engine_would_have_said() -> None:
     for stream, name in ((1, "one"), (2, "two")):
         fork = fork_seen_from(comparison, stream, 0)
         assert fork is not None
-        approximately(fork, engine_fork(0, 2, name, "ref"))
+        approximately(fork, engine_fork(2, name, "ref"))
         assert fork.reason == "not replayed"
 
 
@@ -158,7 +172,7 @@ def test_two_variants_that_leave_the_reference_together_have_a_fork_of_their_own
     comparison = comparison_of("ref", "one", "two")
     fork = fork_seen_from(comparison, 1, 2)
     assert fork is not None
-    expected = engine_fork(2, 2, "one", "two")
+    expected = engine_fork(2, "one", "two")
     assert fork.reference_top == expected.reference_top
     assert fork.variant_top == expected.variant_top
     # One's second, t2, is among the first ten of both; two's t1 came 12th of 12.
@@ -195,7 +209,7 @@ def test_variants_that_take_the_same_token_go_on_together() -> None:
     comparison = comparison_of("ref", "one", "one")
     comparison.streams[2].tokens[:] = comparison.streams[1].tokens
     assert fork_seen_from(comparison, 1, 2) is None
-    assert why_no_fork(comparison, 1, 2) == "one and one are identical so far over 5 tokens."
+    assert why_no_fork(comparison, 1, 2) == "one and one: same so far (5 tokens)."
 
 
 def test_a_stream_against_itself() -> None:
@@ -206,17 +220,16 @@ def test_a_stream_against_itself() -> None:
 
 def test_kl_is_known_in_the_runs_own_direction() -> None:
     comparison = comparison_of("ref", "one", "two")
-    own, derived = fork_seen_from(comparison, 0, 1), fork_seen_from(comparison, 1, 2)
-    assert own is not None and derived is not None
-    assert kl_at_fork(comparison, own) == 0.25
-    assert kl_at_fork(comparison, derived) is None
+    assert kl_at_fork(comparison, 0, 1) == 0.25
+    assert fork_seen_from(comparison, 1, 2) is not None
+    assert kl_at_fork(comparison, 1, 2) is None
 
 
 # --- in words -------------------------------------------------------------------------------------
 
 
 def test_a_close_call() -> None:
-    sentence = explain(engine_fork(1, 2, "ref", "one"), "gelu", "silu")
+    sentence = explain(engine_fork(2, "ref", "one"), "gelu", "silu")
     chances = percent(distribution("ref")[0]), percent(distribution("one")[1])
     assert sentence == (
         f"At token 2 gelu took “␣t0” ({chances[0]}) and silu took “␣t1” ({chances[1]}). "
@@ -225,7 +238,7 @@ def test_a_close_call() -> None:
 
 
 def test_a_close_call_on_one_side_only() -> None:
-    sentence = explain(engine_fork(1, 2, "ref", "far"), "gelu", "relu")
+    sentence = explain(engine_fork(2, "ref", "far"), "gelu", "relu")
     assert (
         "A clear difference: gelu had the other's token fourth (4.20 logits behind), " in sentence
     )
@@ -234,10 +247,10 @@ def test_a_close_call_on_one_side_only() -> None:
     assert "A close call for gelu only: each had the other's token second" in close
 
 
-def fork_with(margins: dict[str, float], **fields: Any) -> p.ForkFound:
-    base = engine_fork(1, 2, "ref", "one")
-    values = {name: getattr(base, name) for name in p.ForkFound.__struct_fields__}
-    return p.ForkFound(**{**values, "margins": margins, **fields})
+def fork_with(margins: dict[str, float], **fields: Any) -> p.Fork:
+    base = engine_fork(2, "ref", "one")
+    values = {name: getattr(base, name) for name in p.Fork.__struct_fields__}
+    return p.Fork(**{**values, "margins": margins, **fields})
 
 
 @pytest.mark.parametrize(
@@ -269,7 +282,7 @@ def test_a_margin_that_is_not_known_is_told_by_what_is() -> None:
 
 
 def test_an_engine_that_gives_no_figures_gets_no_judgement() -> None:
-    bare = p.ForkFound(1, 3, 7, 8, "a", "", (), (), {}, {}, {})
+    bare = p.Fork(3, 7, 8, "a", "", (), (), {}, {}, {})
     assert explain(bare, "r", "v") == "At token 3 r took “a” and v took “token 8”."
 
 

@@ -25,7 +25,7 @@ def test_the_report_says_what_happened() -> None:
     assert "```text\nWhy is the sky blue?\n```" in report
     assert "| model | demo (gemma3\\_text, float32) |" in report
     assert "| gelu\\_approx (native) | f(x) | 5 | reference | – | 40.0 | token limit |" in report
-    assert "| gelu | f(x) | 5 | none | 0.001 | 40.0 | token limit |" in report
+    assert "| gelu | f(x) | 5 | =5 | 0.001 | 40.0 | token limit |" in report
     assert "| silu | f(x) | 5 | 2 | 0.002 | 40.0 | token limit |" in report
     assert (
         "| silu | 2 | “ is” 50.0 % → 25.0 % | “ was” 25.0 % → 50.0 % "
@@ -33,7 +33,7 @@ def test_the_report_says_what_happened() -> None:
         "forks are not replayed in float32 yet. |"
     ) in report
     assert "```text\nThe sky► was◄ grey.\n```" in report
-    assert report.startswith("# 3 activation functions, one prompt\n\nCompleted; 2025-11-22T00:12")
+    assert report.startswith("# 3 activation functions, one prompt\n\nDone; 2025-11-22T00:12")
 
 
 def test_how_tokens_were_drawn_is_said_if_they_were() -> None:
@@ -47,7 +47,7 @@ def test_how_tokens_were_drawn_is_said_if_they_were() -> None:
 def test_a_stopped_run_without_forks() -> None:
     report = markdown_report(run_document(status="cancelled", texts={"relu": ["a"]}))
     assert "# 1 activation function, one prompt" in report
-    assert "Stopped before its end" in report
+    assert "\n\nStopped; " in report
     assert "## Forks" not in report
 
 

@@ -20,10 +20,10 @@ def streams_of(*tokens: list[int]) -> Comparison:
 
 def test_identical_streams() -> None:
     comparison = streams_of([1, 2], [1, 2])
-    assert explain_pair(comparison, 0, 1) == "v0 and v1 are identical so far over 2 tokens."
+    assert explain_pair(comparison, 0, 1) == "v0 and v1: same so far (2 tokens)."
     for stream in (0, 1):
         comparison.apply(p.StreamFinished(stream, "length"))
-    assert explain_pair(comparison, 0, 1) == "v0 and v1 are identical over 2 tokens."
+    assert explain_pair(comparison, 0, 1) == "v0 and v1: identical (2 tokens)."
 
 
 def test_a_stream_that_ended_first() -> None:
@@ -49,6 +49,6 @@ def test_a_fork_that_the_run_kept_nothing_of() -> None:
 
 def test_the_text_of_a_token_that_has_none_in_its_stream() -> None:
     comparison = streams_of([1, 2], [1, 3])
-    comparison.apply(p.ForkFound(1, 1, 2, 3, "<0xE7>", "空", (), (), {}, {}, {}))
+    comparison.apply(p.ForkFound(1, p.Fork(1, 2, 3, "<0xE7>", "空", (), (), {}, {}, {})))
     assert [token_text(comparison, stream, 1) for stream in (0, 1)] == ["<0xE7>", "空"]
     assert token_text(comparison, 0, 0) == "" == token_text(comparison, 0, 9)

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 
 import pytest
-from msgspec.structs import replace
 from rich.console import Console
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import to_json
+from gelu_tui.core.document import ComparisonDocument, document, to_json
 from gelu_tui.core.markdown import markdown_report
 from gelu_tui.core.merging import merged
 from gelu_tui.core.noise import (
@@ -22,14 +21,14 @@ from gelu_tui.core.noise import (
     is_suspicious,
     mean_kl,
     noise_floor,
-    noise_sentences,
-    suspicions,
     times,
     times_noise_floor,
 )
+from gelu_tui.core.noise_sentences import noise_sentences, suspicions
 from gelu_tui.core.registry import REGISTRY
 from gelu_tui.core.report import comparison_report
-from gelu_tui.core.restore import read_document, restore
+from gelu_tui.core.restore import read_document
+from gelu_tui.core.settings.run_settings import RunSettings
 from tests.core.saved_runs import LOADED, run_comparison, run_document
 
 KERAS = "keras_gelu_approx"
@@ -50,6 +49,10 @@ def run(
     control: str = KERAS,
 ) -> Comparison:
     return run_comparison(texts=texts, kls=kls, control=control, formulas=formulas)
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    return noise_sentences(document(comparison, LOADED))
 
 
 def test_the_floor_is_the_controls_kl_and_the_others_are_multiples_over_shared_steps() -> None:
@@ -85,18 +88,19 @@ def test_without_a_control_there_is_no_floor() -> None:
     comparison = run(control="")
     assert noise_floor(comparison) is None
     assert times_noise_floor(comparison, comparison.streams[2]) is None
-    assert noise_sentences(comparison) == []
+    assert sentences(comparison) == []
 
 
 def test_before_the_first_step_there_is_none_either() -> None:
-    started = replace(run().started)
+    infos = tuple(stream.variant for stream in run().streams)
+    started = p.Started("x", "x", (2,), infos, 0, RunSettings(max_tokens=9, control=True))
     comparison = Comparison.begin(started)
     assert noise_floor(comparison) is None
-    assert noise_sentences(comparison) == []
+    assert sentences(comparison) == []
 
 
 def test_the_sentences() -> None:
-    assert noise_sentences(run()) == [
+    assert sentences(run()) == [
         "Noise floor: keras_gelu_approx (the reference in another order of operations) has a mean "
         "KL of 2e-10 nats over 4 steps, at most 4e-10.",
         "Mean KL as a multiple of it, over the steps that both have: gelu 10,000 ×, "
@@ -109,13 +113,13 @@ def test_a_floor_of_zero_says_why() -> None:
     floor = noise_floor(same)
     assert floor == NoiseFloor(KERAS, 0.0, 0.0, 4)
     assert [times_noise_floor(same, stream) for stream in same.streams] == [None] * 4
-    assert noise_sentences(same) == [
+    assert sentences(same) == [
         "Noise floor: exactly 0; keras_gelu_approx (the reference in another order of operations) "
         "has a KL of 0 at all 4 steps: rounding inside the functions does not reach the logits."
     ]
     texts = {"relu": FOUR, "gelu": FOUR, "control": FOUR}
     relu = run({"gelu": [1.0] * 4, "control": ZERO}, texts, {"control": "relu(x)"}, "control")
-    assert noise_sentences(relu) == [
+    assert sentences(relu) == [
         "Noise floor: exactly 0; relu has only one order of operations, so control is the same "
         "function."
     ]
@@ -127,9 +131,7 @@ def test_a_floor_that_is_zero_over_the_shared_steps_only() -> None:
         {**KLS, KERAS: [0.0, 3e-10, 0.0, 1e-10], "silu": [0.5, None, None, None]}, texts
     )
     assert times_noise_floor(comparison, comparison.streams[3]) is None
-    assert noise_sentences(comparison)[1].endswith(
-        "gelu 20,000 ×, silu – (the floor is 0 over 1 step)."
-    )
+    assert sentences(comparison)[1].endswith("gelu 20,000 ×, silu – (the floor is 0 over 1 step).")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,8 @@ def test_zero_throughout_is_suspicious_where_the_formula_differs(
         f"KL of {name} is exactly 0 at all 4 steps although its formula differs from the "
         "reference's: was it really engaged?"
     ]
-    assert suspicions(comparison) == noise_sentences(comparison) == (said if suspicious else [])
+    made = document(comparison, LOADED)
+    assert suspicions(made) == noise_sentences(made) == (said if suspicious else [])
     almost = run({name: [0.0, 0.0, 1e-15, 0.0]}, texts, {name: formula}, "")
     assert not is_suspicious(almost, almost.streams[1])
 
@@ -183,9 +186,9 @@ def test_neither_reference_nor_control_are_suspicious() -> None:
 
 
 def test_document_and_reports_agree() -> None:
-    document = run_document(texts=TEXTS, kls=KLS, control=KERAS)
-    assert document.noise_floor == noise_floor(run())
-    raw = json.loads(to_json(document))
+    saved = run_document(texts=TEXTS, kls=KLS, control=KERAS)
+    assert saved.noise_floor == noise_floor(run())
+    raw = json.loads(to_json(saved))
     assert raw["noise_floor"].keys() == {"control", "mean_kl", "max_kl", "steps"}
     told = {
         v["name"]: (v["control"], v["mean_kl"], v["times_noise_floor"]) for v in raw["variants"]
@@ -196,20 +199,20 @@ def test_document_and_reports_agree() -> None:
         "gelu": (False, pytest.approx(2e-6), pytest.approx(1e4)),
         "silu": (False, pytest.approx(0.3), pytest.approx(1.5e9)),
     }
-    assert read_document(to_json(document).encode()) == document
-    markdown = markdown_report(document)
-    assert "| keras\\_gelu\\_approx (control) | f(x) | 4 | none | 2e-10 |" in markdown
-    assert "| gelu | f(x) | 4 | none | 2e-06 |" in markdown
-    text = printed(restore(document))
+    assert read_document(to_json(saved).encode()) == saved
+    markdown = markdown_report(saved)
+    assert "| keras\\_gelu\\_approx (control) | f(x) | 4 | =4 | 2e-10 |" in markdown
+    assert "| gelu | f(x) | 4 | =4 | 2e-06 |" in markdown
+    text = printed(saved)
     assert "keras_gelu_approx (control)" in text
-    for sentence in noise_sentences(run()):
+    for sentence in noise_sentences(saved):
         assert sentence in " ".join(text.split())
         assert sentence.replace("_", "\\_") in markdown
 
 
-def printed(comparison: Comparison) -> str:
+def printed(saved: ComparisonDocument) -> str:
     console = Console(file=StringIO(), width=80, color_system=None)
-    console.print(comparison_report(comparison, LOADED))
+    console.print(comparison_report(saved))
     assert isinstance(console.file, StringIO)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 80
@@ -218,8 +221,8 @@ def printed(comparison: Comparison) -> str:
 
 def test_suspicion_is_told_in_the_reports() -> None:
     kls = {**KLS, "gelu": ZERO}
-    document = run_document(texts=TEXTS, kls=kls, control=KERAS)
-    for text in (printed(restore(document)), markdown_report(document)):
+    saved = run_document(texts=TEXTS, kls=kls, control=KERAS)
+    for text in (printed(saved), markdown_report(saved)):
         assert "KL of gelu is exactly 0 at all 4 steps" in " ".join(text.split())
 
 
@@ -229,10 +232,10 @@ def test_a_document_of_before_has_no_floor_and_can_be_read() -> None:
     for variant in raw["variants"]:
         for field in ("control", "mean_kl", "times_noise_floor"):
             del variant[field]
-    document = read_document(json.dumps(raw).encode())
-    assert document.noise_floor is None
-    assert not any(variant.control for variant in document.variants)
-    assert "| gelu | f(x) | 4 | none | 2e-06 |" in markdown_report(document)
+    saved = read_document(json.dumps(raw).encode())
+    assert saved.noise_floor is None
+    assert not any(variant.control for variant in saved.variants)
+    assert "| gelu | f(x) | 4 | =4 | 2e-06 |" in markdown_report(saved)
 
 
 # --- runs put side by side ------------------------------------------------------------------------

@@ -59,8 +59,10 @@ EVENTS: list[p.Event] = [
     p.Step(0, 0.1, (p.StreamStep(0, 5, "空", -0.5, 1.0, None, 0.1),)),
     p.Step(1, 0.2, (p.StreamStep(1, 5, "", None, None, 1e-300, 0.2),)),
     p.ForkFound(
-        1, 2, 3, 4, "a", "b", (p.Candidate(3, "a", 0.5),), (p.Candidate(4, "b", 0.25),),
-        {"reference": 0.1}, {"reference_a": 0.5}, {"b_in_reference": 1}, "formula", "why",
+        1, p.Fork(
+            2, 3, 4, "a", "b", (p.Candidate(3, "a", 0.5),), (p.Candidate(4, "b", 0.25),),
+            {"reference": 0.1}, {"reference_a": 0.5}, {"b_in_reference": 1}, "formula", "why",
+        ),
     ),
     p.ForkReplayed(
         1, "rounding", "", p.ForkReplay(

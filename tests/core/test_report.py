@@ -6,9 +6,13 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.document import VariantDocument, document
 from gelu_tui.core.progress import progress_sentence
-from gelu_tui.core.report import divergence, hint_lines, quoted, stream_text
+from gelu_tui.core.report import hint_lines, stream_text
+from gelu_tui.core.safe_text import quoted
+from gelu_tui.core.standing import Standing
 from tests.commands import started
+from tests.core.saved_runs import LOADED
 
 Tokens = list[tuple[int, str]]
 
@@ -25,9 +29,12 @@ def compared(reference: Tokens, variant: Tokens) -> Comparison:
     return comparison
 
 
+def second(comparison: Comparison) -> VariantDocument:
+    return document(comparison, LOADED).variants[1]
+
+
 def shown(reference: Tokens, variant: Tokens) -> str:
-    comparison = compared(reference, variant)
-    return stream_text(comparison.streams[1]).plain
+    return stream_text(second(compared(reference, variant))).plain
 
 
 @pytest.mark.parametrize(
@@ -62,39 +69,47 @@ def test_the_first_divergent_token_is_marked(reference: Tokens, variant: Tokens,
 def test_a_token_that_is_a_part_of_a_character_shows_its_piece() -> None:
     comparison = compared([(1, "a"), (2, "b")], [(1, "a"), (3, ""), (4, "空")])
     tops = (p.Candidate(2, "b", 0.5),)
-    fork = p.ForkFound(1, 1, 2, 3, "b", "<0xE7>", tops, tops, {}, {}, {})
+    fork = p.ForkFound(1, p.Fork(1, 2, 3, "b", "<0xE7>", tops, tops, {}, {}, {}))
     comparison.apply(fork)
-    assert stream_text(comparison.streams[1]).plain == "a►<0xE7>◄空"
+    assert stream_text(second(comparison)).plain == "a►<0xE7>◄空"
 
 
 def test_a_stream_that_ends_first_is_marked_at_its_end() -> None:
     comparison = compared([(1, "a"), (2, "b")], [(1, "a")])
-    assert stream_text(comparison.streams[1]).plain == "a"
+    assert stream_text(second(comparison)).plain == "a"
     comparison.apply(p.StreamFinished(1, "stop"))
-    assert stream_text(comparison.streams[1]).plain == "a►end◄"
+    assert stream_text(second(comparison)).plain == "a►end of text◄"
 
 
 def test_where_a_stream_stands() -> None:
+    def said(comparison: Comparison) -> list[tuple[str, str]]:
+        made = document(comparison, LOADED)
+        standings = [made.standing(variant) for variant in made.variants]
+        return [(standing.long, standing.short) for standing in standings]
+
     same = [(1, "a"), (2, "b")]
     comparison = compared(same, same)
-    first, second = comparison.streams
-    assert divergence(comparison, first) == "reference"
-    assert divergence(comparison, second) == "same so far (2)"
+    assert said(comparison) == [
+        ("the reference", "reference"),
+        ("same so far (2 tokens)", "=2"),
+    ]
     comparison.apply(p.StreamFinished(0, "length"))
     comparison.apply(p.StreamFinished(1, "cancelled"))
-    assert divergence(comparison, second) == "same so far (2)"
+    assert said(comparison)[1] == ("same so far (2 tokens)", "=2")
     comparison.apply(p.StreamFinished(1, "length"))
-    assert divergence(comparison, second) == "identical (2)"
-    other = compared(same, [(1, "a"), (3, "c")])
-    assert divergence(other, other.streams[1]) == "diverges at 1"
-    without = compared([], same)
-    assert divergence(without, without.streams[1]) == "not compared"
+    assert said(comparison)[1] == ("identical (2 tokens)", "=2")
+    assert said(compared(same, [(1, "a"), (3, "c")]))[1] == ("diverges at 1", "1")
+    assert said(compared([], same))[1] == ("not compared", "–")
+
+
+def test_a_row_of_the_list_knows_no_number_of_equal_tokens() -> None:
+    assert Standing("same", None).short == "="
 
 
 def test_quoted_tokens_are_short_and_on_one_line() -> None:
-    assert quoted("\n\n") == "“↵↵”"
-    assert quoted("x" * 18) == f"“{'x' * 18}”"
-    assert quoted("x" * 19) == f"“{'x' * 17}…”"
+    assert quoted("\n\n", 18) == "“↵↵”"
+    assert quoted("x" * 18, 18) == f"“{'x' * 18}”"
+    assert quoted("x" * 19, 18) == f"“{'x' * 17}…”"
 
 
 def test_an_error_in_lines() -> None:

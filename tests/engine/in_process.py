@@ -30,7 +30,7 @@ def compare(loaded: loading.LoadedModel, command: p.Compare) -> Comparison:
     comparison = Comparison.begin(events[0])
     for event in events:
         comparison.apply(event)
-    assert comparison.finished is not None
+    assert comparison.status is not None
     return comparison
 
 

@@ -144,14 +144,13 @@ def test_a_stream_that_stops_being_numbers_fails_alone(
     assert "'late' stopped being numbers at step 0" in late.error.message
     assert late.tokens == []
     assert [gelu.finish_reason, relu.finish_reason] == ["length", "length"]
-    assert comparison.finished is not None
-    assert comparison.finished.status == "completed"
+    assert comparison.status is not None
+    assert comparison.status == "completed"
 
     alone = in_process.compare(loaded, comparing(PROMPT, (OVERFLOWS,), max_tokens=4))
-    assert alone.finished is not None
-    assert alone.finished.status == "failed"
-    assert alone.finished.error is not None
-    assert alone.finished.error.kind == "not_finite"
+    assert alone.status == "failed"
+    assert alone.error is not None
+    assert alone.error.kind == "not_finite"
 
 
 def test_a_failing_reference_leaves_the_others_running(tmp_path: Path) -> None:
@@ -165,8 +164,8 @@ def test_a_failing_reference_leaves_the_others_running(tmp_path: Path) -> None:
     comparison = in_process.compare(loaded, command)
     late, gelu = comparison.streams
     # Nothing was compared, and a script must notice.
-    assert comparison.finished is not None
-    assert comparison.finished.status == "failed"
+    assert comparison.status is not None
+    assert comparison.status == "failed"
     assert late.finish_reason == "failed"
     assert gelu.finish_reason == "length"
     assert {step.kl for step in gelu.steps} == {None}

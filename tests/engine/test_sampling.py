@@ -77,12 +77,12 @@ def test_the_same_seed_repeats_and_another_does_not(loaded: loading.LoadedModel)
 
 def test_a_seed_that_was_not_given_is_told_and_repeats_the_run(loaded: loading.LoadedModel) -> None:
     first = compare(loaded, sampled(2.0, top_k=40))
-    told = first.started.settings
+    told = first.settings
     assert told.seed is not None
     assert sampling_words(told) == ["temperature 2", f"seed {told.seed}", "top-k 40"]
     assert tokens(compare(loaded, told)) == tokens(first)
-    assert compare(loaded, sampled(2.0)).started.settings.seed != told.seed
-    greedy = compare(loaded, sampled()).started.settings
+    assert compare(loaded, sampled(2.0)).settings.seed != told.seed
+    greedy = compare(loaded, sampled()).settings
     assert (greedy.temperature, greedy.seed) == (0.0, None)
 
 

@@ -57,7 +57,7 @@ class Run:
             for top in (reference_top, variant_top)
         ]
         ids = token_id(a), token_id(b)
-        self.comparison.apply(p.ForkFound(stream, step, *ids, a, b, *tops, **values))
+        self.comparison.apply(p.ForkFound(stream, p.Fork(step, *ids, a, b, *tops, **values)))
 
     def finish(self, reason: p.FinishReason = "length") -> None:
         for stream in range(len(self.comparison.streams)):

@@ -209,7 +209,7 @@ class Driven(Driver[GeluApp]):
     @property
     def finished(self) -> bool:
         shown = self.app.compare.comparison
-        return shown is not None and shown.finished is not None and self.phase is Phase.READY
+        return shown is not None and shown.status is not None and self.phase is Phase.READY
 
     async def until_finished(self) -> None:
         await self.until(lambda: self.finished, "the run has finished")

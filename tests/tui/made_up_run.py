@@ -127,12 +127,20 @@ def fork(stream: int, step: int, a: str, b: str) -> p.ForkFound:
             )
         )
     return p.ForkFound(
-        stream, step, token_id(a), token_id(b), a, b, *tops,
-        {"reference": 0.108, "variant": 0.19},
-        {"reference_a": 0.312, "reference_b": 0.28, "variant_a": 0.249, "variant_b": 0.301},
-        {"b_in_reference": 1, "a_in_variant": 1},
-        reason="there is no replay of it in float32 so far",
-    )  # fmt: skip
+        stream,
+        p.Fork(
+            step,
+            token_id(a),
+            token_id(b),
+            a,
+            b,
+            *tops,
+            {"reference": 0.108, "variant": 0.19},
+            {"reference_a": 0.312, "reference_b": 0.28, "variant_a": 0.249, "variant_b": 0.301},
+            {"b_in_reference": 1, "a_in_variant": 1},
+            reason="there is no replay of it in float32 so far",
+        ),
+    )
 
 
 def replayed(stream: int) -> p.ForkReplayed:

@@ -110,6 +110,6 @@ async def test_replays_can_be_left_out() -> None:
         await it.until_shown("► diverges at 1 · tie")
         await commands(it)["Replay: off"].callback()
         await it.press("ctrl+r")
-        await it.until(lambda: not it.comparison.started.settings.replay, "a run without replays")
+        await it.until(lambda: not it.comparison.settings.replay, "a run without replays")
         await it.until_finished()
         assert it.comparison.streams[2].fork.verdict == "unverified"

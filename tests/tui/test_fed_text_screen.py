@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.fed_content import TOKENS_SHOWN, as_ids, as_text, as_tokens
@@ -18,7 +19,16 @@ def fed(prompt: str = "Why is  it?\n\tblue", *, chat: bool = False) -> p.PromptR
     return rendered(p.RenderPrompt(prompt, chat))
 
 
-STARTED = p.Started("x", "<bos>user\nx", (2, 7, 9), (), 0, RunSettings(max_tokens=9, chat=True))
+STARTED = Comparison.begin(
+    p.Started(
+        "x",
+        "<bos>user\nx",
+        (2, 7, 9),
+        (p.VariantInfo("gelu", "x", "float32"),),
+        0,
+        RunSettings(max_tokens=9, chat=True),
+    )
+)
 
 
 async def test_raw_text_with_blanks_and_bos() -> None:

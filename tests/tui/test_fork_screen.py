@@ -81,7 +81,7 @@ async def test_from_stream_to_stream_and_back() -> None:
         await it.press("n")
         await it.until_shown("silu seen from gelu_approx 3 of 4", "At token 1 gelu_approx took")
         await it.press("n", "n")
-        await it.until_shown("= No fork", "gelu_approx and gelu are identical so far over 40")
+        await it.until_shown("= No fork", "gelu_approx and gelu: same so far (40 tokens)")
         await it.until_gone("rejoin")
         await it.press("p", "p")
         await it.until_shown("silu seen from gelu_approx 3 of 4", "do not rejoin")
@@ -101,7 +101,7 @@ async def test_streams_without_a_fork_say_so() -> None:
     run.finish()
     async with alone(ForkScreen(run.comparison, 1, 0), WIDE) as it:
         await it.until_shown(
-            "gelu_approx and gelu are identical over 40 tokens.",
+            "gelu_approx and gelu: identical (40 tokens).",
             "There is no fork to explain; n shows the next stream.",
         )
 
@@ -128,7 +128,7 @@ async def test_the_fork_seen_from_the_other_side() -> None:
 async def test_it_follows_the_run() -> None:
     run = five(tokens=10)
     async with alone(ForkScreen(run.comparison, 1, 2), WIDE) as it:
-        await it.until_shown("identical so far over 10 tokens")
+        await it.until_shown("same so far (10 tokens)")
         run.feed(BASE[10:14], BASE[10:14], [" light", " scattering", *BASE[11:13]], [], [])
         run.fork(2, SCATTERING, LIGHT)
         await it.until_shown("► Fork at token 10", "1 ● ␣light", "So far they do not rejoin")

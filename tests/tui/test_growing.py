@@ -8,7 +8,8 @@ from textual.geometry import Region
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Stream
-from gelu_tui.tui.widgets.token_pane import Standing, TokenPane
+from gelu_tui.core.standing import Standing
+from gelu_tui.tui.widgets.token_pane import TokenPane
 
 WIDTH, HEIGHT = 25, 8  # the last column is the bar's
 LONG = [" Lipstick", "gel", "Miss", "Frays", "lemm", "uslip", " Rick", "Rous"]
@@ -37,8 +38,9 @@ async def test_rows_that_stand_ready_are_true(tokens: list[str], fork: int | Non
         for step, text in enumerate(tokens):
             stream.tokens.append(step)
             stream.segments.append(text)
-            found = fork if fork is not None and step >= fork else None
-            host.pane.show(stream, Standing(fork=found, agreed=min(step, fork or 0)))
+            diverged = fork is not None and step >= fork
+            agreed = min(step, fork or 0)
+            host.pane.show(stream, Standing("diverged" if diverged else "same", agreed))
             ready = texts(host.pane)
             host.pane.draw_all()
             assert ready == texts(host.pane)
@@ -56,7 +58,7 @@ async def test_a_token_costs_its_own_row_and_another_theme_all_rows_once() -> No
             for _ in range(count):
                 stream.tokens.append(0)
                 stream.segments.append(" word")
-            host.pane.show(stream, Standing())
+            host.pane.show(stream, Standing("uncompared"))
             texts(host.pane)
             return host.pane._strips.cache_info().misses - before
 

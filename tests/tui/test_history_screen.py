@@ -58,7 +58,7 @@ async def test_the_newest_first_with_a_preview_of_the_chosen_one(history: Histor
             True
         ] * 3
         assert "gelu_approx +2" in rows[0] and "= 2" in rows[0]
-        assert "silu ► at 2 The sky► was grey." in it.flat()
+        assert "silu diverges at 2 The sky► was grey." in it.flat()
         assert "\x1b" not in it.screen()
         await it.press("down")
         await it.until_shown("run 2 ·")

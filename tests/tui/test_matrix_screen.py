@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gelu_tui.core.comparison import Perspective
+from gelu_tui.core.standing import Standing
 from gelu_tui.tui.screens.matrix import (
     MakeReference,
     MatrixScreen,
@@ -42,14 +43,14 @@ async def test_every_pair_has_its_first_divergent_token() -> None:
 async def test_identical_streams_are_named() -> None:
     run = five()
     async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
-        await it.until_shown("= gelu and gelu_approx are identical so far over 40 tokens.")
+        await it.until_shown("gelu and gelu_approx: same so far (40 tokens).")
         run.finish()
-        await it.until_shown("= gelu and gelu_approx are identical over 40 tokens.")
+        await it.until_shown("gelu and gelu_approx: identical (40 tokens).")
 
 
 async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
     async with alone(MatrixScreen(five().comparison, 1)) as it:
-        await it.until_shown("gelu_approx and gelu are identical so far over 40 tokens.")
+        await it.until_shown("gelu_approx and gelu: same so far (40 tokens).")
         await it.press("right", "right")
         await it.until_shown("[10]", "At token 10 gelu_approx took “␣scattering” (31.2 %)")
         await it.press("down", "down")
@@ -167,4 +168,4 @@ def test_groups_are_pairwise_equal() -> None:
     # b is a beginning of both a and c, which differ: it can be in one group with one of them only.
     run.feed(["1", "2", "3"], ["1", "2"], ["1", "2", "4"], ["9"])
     perspectives = [Perspective(run.comparison, index) for index in range(4)]
-    assert identical_groups(perspectives) == [([0, 1], 2)]
+    assert identical_groups(perspectives) == [([0, 1], Standing("same", 2))]

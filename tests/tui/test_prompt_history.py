@@ -56,7 +56,7 @@ async def test_what_was_run_comes_first_and_once() -> None:
         await it.press("end", "ctrl+u")
         await it.type("new")
         await it.press("enter")
-        await it.until(lambda: it.comparison.started.prompt == "new", "the new run")
+        await it.until(lambda: it.comparison.prompt == "new", "the new run")
         await it.until_finished()
         await steps(it, ("up", "again"), ("up", "older"), ("down", "again"), ("down", "new"))
 

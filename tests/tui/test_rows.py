@@ -119,9 +119,9 @@ def test_an_overlay_changes_its_range_alone(
 def test_the_numbers_of_a_reference_of_a_fork_and_of_an_equal_stream() -> None:
     seen = Perspective(run_comparison())
     reference, equal, forked = (numbers(seen, i, 60, 3, running=False) for i in range(3))
-    assert (reference.kind, reference.state) == ("reference", "= reference")
+    assert (reference.kind, reference.state) == ("reference", "the reference")
     assert "against this stream" in reference.kl
-    assert (equal.kind, equal.state) == ("", "identical, 5 tokens")
+    assert (equal.kind, equal.state) == ("", "identical (5 tokens)")
     assert (forked.kind, forked.state) == ("fork", "► diverges at 2")
     assert forked.counts == "5/256 limit"
     assert forked.kl.endswith("KL max 2.0e-03 nats")
@@ -176,7 +176,7 @@ def test_a_kl_says_whose_it_is_where_the_screen_compares_with_another_stream() -
         assert numbers(swapped, 2, width, 3, running=False).kl.endswith(
             "2.0e-03 nats from gelu_approx"
         )
-    # Without room for that, none stands beside "= reference".
+    # Without room for that, none stands beside "the reference".
     assert numbers(swapped, 2, 30, 3, running=False).kl == ""
     assert "KL" in numbers(swapped, 1, 30, 3, running=False).kl
 

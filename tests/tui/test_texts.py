@@ -7,11 +7,12 @@ import itertools
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison import Comparison, Perspective
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui import labels
 from gelu_tui.tui.layout import MIN_PANE_ROWS, Arrangement, Layout, arrangement, pane_columns
 from gelu_tui.tui.pieces import ending, pieces
+from gelu_tui.tui.widgets.pane_head import numbers
 from tests.commands import started
 
 
@@ -72,7 +73,8 @@ def test_a_blank_first_divergent_token_has_a_form(token: str, after: str, expect
 
 def test_an_empty_first_divergent_token_is_named_by_its_fork() -> None:
     made = comparison(["a", "x"], ["a", ""])
-    made.apply(p.ForkFound(1, 1, 1, 2, "x", "<eos>", (), (), {}, {}, {}, reason="no replay yet"))
+    fork = p.ForkFound(1, p.Fork(1, 1, 2, "x", "<eos>", reason="no replay yet"))
+    made.apply(fork)
     assert plain(made) == "a►<eos>"
 
 
@@ -90,35 +92,31 @@ def test_a_failed_stream_says_why_after_its_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "variant", "reasons", "running", "expected"),
+    ("reference", "variant", "reasons", "expected"),
     [
-        ([], [], (), True, "no token yet"),
-        (["a"], ["a"], (), True, "same so far"),
-        ([], ["a"], (), True, "waiting for the reference"),
-        (["a", "b"], ["a", "c"], (), True, "► diverges at 1"),
-        (["a"], ["a"], ("length", "length"), False, "identical, 1 token"),
-        (["a", "b"], ["a", "b"], ("stop", "stop"), False, "identical, 2 tokens"),
-        (["a", "b"], ["a", "b"], ("cancelled", "cancelled"), False, "same for 2 tokens"),
-        ([], [], (), False, "no tokens"),
+        ([], [], (), "not compared"),
+        (["a"], ["a"], (), "same so far (1 token)"),
+        ([], ["a"], (), "not compared"),
+        (["a", "b"], ["a", "c"], (), "► diverges at 1"),
+        (["a"], ["a"], ("length", "length"), "identical (1 token)"),
+        (["a", "b"], ["a", "b"], ("stop", "stop"), "identical (2 tokens)"),
+        (["a", "b"], ["a", "b"], ("cancelled", "cancelled"), "same so far (2 tokens)"),
     ],
 )
 def test_how_a_stream_stands(
     reference: list[str],
     variant: list[str],
     reasons: tuple[p.FinishReason, ...],
-    running: bool,
     expected: str,
 ) -> None:
     made = comparison(reference, variant)
     end(made, *reasons)
-    stream = made.streams[1]
-    first = stream.first_divergent_token
-    assert labels.divergence(stream, made.reference, first, running=running) == expected
+    assert numbers(Perspective(made), 1, 80, 3, running=False).state == expected
 
 
 def test_the_reference_is_named_as_such() -> None:
     made = comparison(["a"], ["b"])
-    assert labels.divergence(made.reference, made.reference, None, running=True) == "= reference"
+    assert numbers(Perspective(made), 0, 80, 3, running=True).state == "the reference"
 
 
 def test_counts_while_running_after_the_end_and_when_cut_off() -> None:

@@ -9,8 +9,8 @@ import msgspec
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol.values import (
     BenchRow,
-    Candidate,
     FinishReason,
+    Fork,
     ForkReplay,
     ModelInfo,
     ProgressPhase,
@@ -129,30 +129,10 @@ class Step(Event, frozen=True, tag="step"):
 
 
 class ForkFound(Event, frozen=True, tag="fork"):
-    """A stream's first divergent token, with both sides' candidates.
-
-    `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
-    l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
-    p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
-    top): `b_in_reference`, `a_in_variant`, and of the own tokens, which a draw may take from
-    anywhere, `a_in_reference`, `b_in_variant`. All are of the models' own distributions, as in
-    `StreamStep`: where tokens are drawn, a margin may be negative.
-    """
+    """The fork of a stream: its first divergent token was emitted."""
 
     stream: int
-    step: int
-    reference_token: int
-    variant_token: int
-    reference_text: str
-    variant_text: str
-    reference_top: tuple[Candidate, ...]
-    variant_top: tuple[Candidate, ...]
-    margins: dict[str, float]
-    probabilities: dict[str, float]
-    ranks: dict[str, int]
-    verdict: Verdict = "unverified"
-    reason: str = ""
-    replay: ForkReplay | None = None
+    fork: Fork
 
 
 class ForkReplayed(Event, frozen=True, tag="fork_replayed"):

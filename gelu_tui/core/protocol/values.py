@@ -112,7 +112,7 @@ class Timing(msgspec.Struct, frozen=True):
 class ForkReplay(msgspec.Struct, frozen=True):
     """The numbers of a fork again, from its replay with hidden states in float32.
 
-    As in `ForkFound`. `score_margins` are what the verdict is made of: margins of what each side
+    As in `Fork`. `score_margins` are what the verdict is made of: margins of what each side
     takes the maximum of, in logits too. Greedy, they are the `margins`; under sampling they hold
     the noise of the step, and are None where one of the tokens cannot be drawn at all.
     """
@@ -123,6 +123,33 @@ class ForkReplay(msgspec.Struct, frozen=True):
     ranks: dict[str, int]
     reference_top: tuple[Candidate, ...]
     variant_top: tuple[Candidate, ...]
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """What happened at a first divergent token, with both sides' candidates.
+
+    `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
+    l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
+    p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
+    top): `b_in_reference`, `a_in_variant`, and of the own tokens, which a draw may take from
+    anywhere, `a_in_reference`, `b_in_variant`. All are of the models' own distributions, as in
+    `StreamStep`: where tokens are drawn, a margin may be negative. `reason` states why a verdict
+    is `unverified`.
+    """
+
+    step: int
+    reference_token: int
+    variant_token: int
+    reference_text: str = ""
+    variant_text: str = ""
+    reference_top: tuple[Candidate, ...] = ()
+    variant_top: tuple[Candidate, ...] = ()
+    margins: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
+    ranks: dict[str, int] = {}
+    verdict: Verdict = "unverified"
+    reason: str = ""
+    replay: ForkReplay | None = None
 
 
 class ScoredRow(msgspec.Struct, frozen=True, gc=False):

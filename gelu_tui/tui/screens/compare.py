@@ -19,7 +19,6 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.noise import suspicions
 from gelu_tui.core.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
@@ -147,7 +146,7 @@ class CompareScreen(KeptLines, TellingScreen):
 
     def setting_commands(self) -> Iterator[SystemCommand]:
         """The settings of the next run that have no key, for the command palette."""
-        shown = self.comparison.started.settings if self.comparison is not None else None
+        shown = self.comparison.settings if self.comparison is not None else None
         for title, explanation, choices in setting_variations(self.choices, shown):
             yield SystemCommand(title, explanation, partial(self._set, title, choices))
 
@@ -261,7 +260,7 @@ class CompareScreen(KeptLines, TellingScreen):
         if self.session.loaded is None:
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
-        await self._show(Shown(comparison, self.session.loaded, history=self._services.history))
+        await self._show(Shown(comparison, self.session.loaded, self._services.history))
         self.query_one(Notice).clear_awaited()
         if self._replaced:
             self._replaced = False
@@ -294,12 +293,14 @@ class CompareScreen(KeptLines, TellingScreen):
             pane.tokens.focus()
 
     def _finish(self, finished: p.Finished) -> None:
+        from gelu_tui.core.noise_sentences import suspicions  # not before the first frame
+
         self._end_run()
         if finished.error is not None:
             self.query_one(Notice).show_error(finished.error)
         else:
             self.query_one(Notice).clear_awaited()
-            if self.comparison is not None and (said := suspicions(self.comparison)):
+            if self.shown is not None and (said := suspicions(self.shown.document())):
                 self.say(" ".join(said))
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:

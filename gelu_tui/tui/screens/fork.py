@@ -99,14 +99,14 @@ class ForkScreen(Screen[int]):
         return self.reference_index, self.stream_index
 
     @property
-    def _fork(self) -> p.ForkFound | None:
+    def _fork(self) -> p.Fork | None:
         return fork_seen_from(self.comparison, *self._pair)
 
     @property
     def _can_ask(self) -> bool:
         """Whether the run still goes on, and replays forks of this pair."""
-        of_run = self.comparison.started.reference in self._pair
-        return of_run and self._ask_for_replay is not None and self.comparison.finished is None
+        of_run = self.comparison.reference_index in self._pair
+        return of_run and self._ask_for_replay is not None and self.comparison.status is None
 
     def compose(self) -> ComposeResult:
         """Title, what happened, both sides' candidates, what made it, what came after, keys."""
@@ -180,7 +180,7 @@ class ForkScreen(Screen[int]):
     def _state(self) -> tuple[object, ...]:
         pair = (self._reference, self._stream)
         counts = [(len(s.tokens), s.finish_reason, id(s.fork)) for s in pair]
-        return (*self._pair, *counts, self.comparison.finished is None)
+        return (*self._pair, *counts, self.comparison.status)
 
     def _align(self) -> None:
         """Align in a thread, one at a time: a long stream takes longer than a frame."""
@@ -240,7 +240,7 @@ class ForkScreen(Screen[int]):
             (f"   {number} of {len(others)}", "dim"),
         )
 
-    def _draw_lists(self, fork: p.ForkFound | None, width: int) -> None:
+    def _draw_lists(self, fork: p.Fork | None, width: int) -> None:
         stacked = width + 2 * _MARGIN < _STACKED_BELOW
         each = width if stacked else (width - _GUTTER) // 2
         fewest, most = _LIST_ROWS
@@ -253,31 +253,24 @@ class ForkScreen(Screen[int]):
         sides = both_lists(again or fork, *self._names)
         for name, side in zip(("reference", "variant"), sides, strict=True):
             self._put(f"{name}-list", candidates(side, each, rows))
-        legend = f"{LEGEND}   replayed in float32" if again else self._legend(fork)
+        legend = f"{LEGEND}   replayed in float32" if again else self._legend()
         self._put("legend", Content.styled(legend, "dim"))
 
-    def _verdict(self, fork: p.ForkFound) -> Content:
+    def _verdict(self, fork: p.Fork) -> Content:
         said = explain_verdict(fork, *self._names)
         asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
-            at_the_end = (
-                "It is replayed at the end; " if self.comparison.started.settings.replay else ""
-            )
+            at_the_end = "It is replayed at the end; " if self.comparison.settings.replay else ""
             said += " It is being replayed." if asked else f" {at_the_end}r does it now."
         elif fork.replay is None and asked:
             said += " There is no replay to show."
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
 
-    def _legend(self, fork: p.ForkFound) -> str:
+    def _legend(self) -> str:
         """What the marks mean, and the KL, which the run has in its own direction only."""
         of_run = self.comparison.reference
-        if of_run is self._reference:
-            kl, whose = kl_at_fork(self.comparison, fork), ""
-        elif of_run is self._stream and self._reference.fork is not None:
-            kl = kl_at_fork(self.comparison, self._reference.fork)
-            whose = f" from {visible_line(of_run.name)}"
-        else:
-            kl, whose = None, ""
+        kl = kl_at_fork(self.comparison, *self._pair)
+        whose = "" if of_run is self._reference else f" from {visible_line(of_run.name)}"
         return LEGEND if kl is None else f"{LEGEND}   KL{whose} {kl:.3g} nats"
 
     def _draw_after(self, width: int) -> None:

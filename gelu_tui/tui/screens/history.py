@@ -22,9 +22,8 @@ from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.export import export
 from gelu_tui.core.history import Entry, History
-from gelu_tui.core.history_texts import quoted
 from gelu_tui.core.merging import merged
-from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.history_preview import preview
 from gelu_tui.tui.history_words import keys, why_empty
@@ -255,7 +254,7 @@ class HistoryScreen(Screen[Result]):
                     self._mark(None)
                 self._in_a_thread(delete, "write")
 
-            question = f"Delete run {run}, {quoted(entry.prompt)}? y: yes · any other key: no"
+            question = f"Delete run {run}, {quoted(entry.prompt, 30)}? y: yes · any other key: no"
             self.query_one(Question).ask(question, confirmed)
 
     def action_export(self) -> None:

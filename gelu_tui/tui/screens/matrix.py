@@ -15,8 +15,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from gelu_tui.core.comparison import Comparison, Perspective
-from gelu_tui.core.explanation import explain_pair, identical_over
+from gelu_tui.core.explanation import explain_pair
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.standing import Standing
 from gelu_tui.tui.actions import HELP
 from gelu_tui.tui.screens.matrix_view import MatrixView
 from gelu_tui.tui.widgets.key_hints import KeyHints
@@ -46,8 +47,8 @@ class MakeReference:
 MatrixChoice = OpenFork | MakeReference
 
 
-def identical_groups(perspectives: Sequence[Perspective]) -> list[tuple[list[int], int]]:
-    """Streams that are pairwise equal so far, two or more, and over how many tokens."""
+def identical_groups(perspectives: Sequence[Perspective]) -> list[tuple[list[int], Standing]]:
+    """Streams that are pairwise equal, two or more, and the standing that all of them share."""
     groups: list[list[int]] = []
     for stream in range(len(perspectives)):
         for group in groups:
@@ -56,15 +57,17 @@ def identical_groups(perspectives: Sequence[Perspective]) -> list[tuple[list[int
                 break
         else:
             groups.append([stream])
-    return [
-        (group, min(perspectives[a].agreed(b) for a in group for b in group if a != b))
-        for group in groups
-        if len(group) > 1
-    ]
+    return [(group, _shared(perspectives, group)) for group in groups if len(group) > 1]
 
 
 def _equal(perspective: Perspective, stream: int) -> bool:
-    return perspective.first_divergent_token(stream) is None and perspective.agreed(stream) > 0
+    return perspective.standing(stream).relation in ("identical", "same")
+
+
+def _shared(perspectives: Sequence[Perspective], group: list[int]) -> Standing:
+    """The weakest standing of any two: over the fewest tokens, and identical only if all are."""
+    pairs = [perspectives[a].standing(b) for a in group for b in group if a < b]
+    return min(pairs, key=lambda pair: (pair.tokens or 0, pair.relation == "identical"))
 
 
 class MatrixScreen(ModalScreen[MatrixChoice | None]):
@@ -88,7 +91,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         """The matrix, the pair under the cursor in a sentence, groups, keys."""
         with Vertical(id="box") as box:
             box.border_title = "First divergent token of every pair"
-            box.border_subtitle = "R reference · = identical over so many tokens"
+            box.border_subtitle = "R reference · = the same for so many tokens"
             with VerticalScroll(id="view", can_focus=False):
                 yield self._matrix
                 yield Static(id="groups", markup=False)
@@ -139,10 +142,9 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         said.update("\n".join(self._group(*group) for group in groups))
         said.display = bool(groups)
 
-    def _group(self, members: list[int], tokens: int) -> str:
-        streams = tuple(self.comparison.streams[index] for index in members)
-        *names, last = (visible_line(stream.name) for stream in streams)
-        return f"= {', '.join(names)} and {last} are {identical_over(tokens, streams)}."
+    def _group(self, members: list[int], standing: Standing) -> str:
+        *names, last = (visible_line(self.comparison.streams[index].name) for index in members)
+        return f"{', '.join(names)} and {last}: {standing.long}."
 
     def _say(self, sentence: str) -> None:
         self.query_one("#pair", Static).update(sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -71,8 +72,6 @@ class MatrixView(Static, can_focus=True):
 
     def update_streams(self) -> None:
         """Take in what the streams have come to."""
-        for perspective in self.perspectives:
-            perspective.update()
         self.draw()
 
     def on_resize(self, event: Resize) -> None:
@@ -139,17 +138,19 @@ class MatrixView(Static, can_focus=True):
         return Content.assemble(shown.pad_left(cells - 1 - shown.cell_length), " ")
 
     def _cell(self, row: int, column: int, cells: int) -> Content:
-        perspective = self.perspectives[row]
-        step, agreed = perspective.first_divergent_token(column), perspective.agreed(column)
-        if row == column:
-            text, style = "·", "dim"
-        elif step is not None:
-            text, style = _fitting(step, cells - 1), ""
-        elif agreed:
-            # The number of tokens only where it fits whole: the sentence below has it anyway.
-            text, style = f"={agreed}" if len(f"={agreed}") < cells - 1 else "=", "bold"
-        else:
-            text, style = "–", "dim"
+        standing = self.perspectives[row].standing(column)
+        match standing.relation:
+            case "reference":
+                text, style = "·", "dim"  # the stream itself
+            case "diverged":
+                text, style = _fitting(standing.tokens or 0, cells - 1), ""
+            case "identical" | "same":
+                # The number of tokens only where it fits whole: the sentence below has it anyway.
+                if len(standing.short) >= cells - 1:
+                    standing = replace(standing, tokens=None)
+                text, style = standing.short, "bold"
+            case _:
+                text, style = standing.short, "dim"
         left = " " * (cells - 1 - len(text))
         if (row, column) != (self.row, self.column):
             return Content.assemble(left, (text, style), " ")

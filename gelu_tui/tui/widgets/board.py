@@ -118,14 +118,14 @@ class Board(PaneGrid):
             self.show_tabs()
 
     def tab_titles(self) -> list[str]:
-        """Names, with the first divergent token or `=`."""
+        """Names, with the first divergent token, or R for the reference."""
         titles = []
         for pane in self.panes:
             mark = ""
             if self.perspective is not None:
-                first = self.perspective.first_divergent_token(pane.index)
-                reference = pane.index == self.perspective.reference
-                mark = " =" if reference else "" if first is None else f" {FORK_MARK}{first}"
+                standing = self.perspective.standing(pane.index)
+                diverged = f" {FORK_MARK}{standing.short}"
+                mark = {"reference": " R", "diverged": diverged}.get(standing.relation, "")
             titles.append(visible_line(pane.variant_name) + mark)
         return titles
 

@@ -11,6 +11,7 @@ from gelu_tui.core.comparison import Comparison, Perspective, Stream
 from gelu_tui.core.explanation import explain_verdict
 from gelu_tui.core.forks import fork_seen_from
 from gelu_tui.tui import labels
+from gelu_tui.tui.pieces import FORK_MARK
 from gelu_tui.tui.widgets.plain_rows import Part, PlainRows
 
 _STYLES = {"fork": "forked", "reference": "reference"}
@@ -103,8 +104,9 @@ def numbers(
     """What is told of one stream of a comparison, for a head of `width` cells and `rows` rows."""
     comparison: Comparison = perspective.comparison
     stream, reference = comparison.streams[index], comparison.streams[perspective.reference]
-    first_divergent = perspective.first_divergent_token(index)
     fork = fork_seen_from(comparison, perspective.reference, index)
+    standing = perspective.standing(index, fork)
+    diverged = standing.relation == "diverged"
     measured = stream is not comparison.reference
     room = width - 1
     rates = _rates(stream, room, rows, beside_kl=measured, running=running)
@@ -112,11 +114,11 @@ def numbers(
         room -= len(rates) + 2
     kind = "reference" if stream is reference else ""
     return Numbers(
-        state=labels.divergence(stream, reference, first_divergent, running=running, fork=fork),
-        counts=labels.counts(stream, comparison.started.settings.max_tokens, running=running),
+        state=f"{FORK_MARK} {standing.long}" if diverged else standing.long,
+        counts=labels.counts(stream, comparison.settings.max_tokens, running=running),
         rates=rates,
         kl=labels.divergence_numbers(stream, comparison, room, reference),
-        kind="fork" if first_divergent is not None else kind,
+        kind="fork" if diverged else kind,
         why="" if fork is None else explain_verdict(fork, reference.name, stream.name),
     )
 

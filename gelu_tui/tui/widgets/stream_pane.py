@@ -14,7 +14,7 @@ from gelu_tui.tui import labels
 from gelu_tui.tui.layout import head_rows
 from gelu_tui.tui.widgets.kept_lines import KeptLines
 from gelu_tui.tui.widgets.pane_head import PaneHead
-from gelu_tui.tui.widgets.token_pane import Standing, TokenPane
+from gelu_tui.tui.widgets.token_pane import TokenPane
 
 
 class StreamPane(KeptLines, Vertical):
@@ -86,12 +86,7 @@ class StreamPane(KeptLines, Vertical):
     def show(self, perspective: Perspective) -> None:
         """Show the tokens that the stream has come to; cheap if nothing changed."""
         stream = perspective.comparison.streams[self.index]
-        standing = Standing(
-            fork=perspective.first_divergent_token(self.index),
-            agreed=perspective.agreed(self.index),
-            is_reference=self.index == perspective.reference,
-        )
-        self.tokens.show(stream, standing)
+        self.tokens.show(stream, perspective.standing(self.index))
 
     def show_numbers(self, perspective: Perspective, *, running: bool) -> None:
         """Bring the head up to date."""

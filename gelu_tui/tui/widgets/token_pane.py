@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding
@@ -12,6 +11,7 @@ from textual.style import Style
 
 from gelu_tui.core.comparison import Stream
 from gelu_tui.core.levels import TokenStyle, level
+from gelu_tui.core.standing import Standing
 from gelu_tui.core.token_buffer import TokenBuffer
 from gelu_tui.core.wrapping import clusters
 from gelu_tui.tui.pieces import FORK_MARK, ending, pieces
@@ -20,13 +20,7 @@ from gelu_tui.tui.widgets.token_rows import TokenRows
 _WHEEL_ROWS = 3
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How a stream stands to the reference that it is seen from."""
-
-    fork: int | None = None
-    agreed: int = 0  # leading tokens known to be equal
-    is_reference: bool = False
+_UNCOMPARED = Standing("uncompared")
 
 
 class TokenPane(TokenRows, can_focus=True):
@@ -78,7 +72,7 @@ class TokenPane(TokenRows, can_focus=True):
         super().__init__()
         self.statistic: TokenStyle = "plain"
         self._stream: Stream | None = None
-        self._standing = Standing()
+        self._standing = _UNCOMPARED
         self._fork_text = self._ending = ""
         self.tokens = 0  # that can be pointed at; what follows them in the buffer is no token
         self._followed = False  # the end, before a token was pointed at
@@ -89,7 +83,7 @@ class TokenPane(TokenRows, can_focus=True):
     def restart(self, text: str = "") -> None:
         """Begin anew; `text` stands there while there is no stream."""
         self._stream = None
-        self._standing, self._fork_text, self._ending, self.tokens = Standing(), "", "", 0
+        self._standing, self._fork_text, self._ending, self.tokens = _UNCOMPARED, "", "", 0
         self._followed = False
         self._set_buffer(TokenBuffer(), self.finder.query)
         if text:
@@ -101,12 +95,13 @@ class TokenPane(TokenRows, can_focus=True):
             self.restart()
             self._stream = stream
         before, self._standing = self._standing, standing
-        fork = standing.fork
+        fork = standing.first_divergent_token
         fork_text = "" if fork is None else next(pieces(stream, fork, fork), "")
         end_text = ending(stream, fork)
         keep = self.tokens
-        if fork != before.fork or fork_text != self._fork_text:
-            keep = min(at for at in (keep, fork, before.fork) if at is not None)
+        forks = (fork, before.first_divergent_token)
+        if forks[0] != forks[1] or fork_text != self._fork_text:
+            keep = min(at for at in (keep, *forks) if at is not None)
         changed_from = self._row_start(self.buffer.starts[keep])
         if keep < self.tokens or end_text != self._ending:
             self.buffer.truncate(keep)
@@ -120,11 +115,11 @@ class TokenPane(TokenRows, can_focus=True):
         if end_text != self._ending:
             self.buffer.append(end_text)
             self._ending = end_text
-        if standing.is_reference != before.is_reference:
+        if (standing.relation == "reference") != (before.relation == "reference"):
             changed_from = 0
-        elif standing.agreed != before.agreed and not standing.is_reference:
+        elif _quiet(standing) != _quiet(before):
             # In solo the reference catches up with a stream that stands already.
-            first = min(before.agreed, standing.agreed, keep)
+            first = min(_quiet(before), _quiet(standing), keep)
             changed_from = min(changed_from, self.buffer.starts[first])
         self._draw(changed_from, settle=stream.finish_reason is not None)
 
@@ -157,22 +152,22 @@ class TokenPane(TokenRows, can_focus=True):
             return base + self.style_of("shared")
         if token >= self.tokens:
             return base + self.style_of("error" if self._stream.error else "fork")
-        if token == standing.fork:
+        if token == standing.first_divergent_token:
             return base + self.style_of("fork")
         if self.statistic != "plain":
             found = level(self._stream.steps[token], self.statistic)
             return base + self.style_of(f"level{found}") if found else base
-        if token < standing.agreed and not standing.is_reference:
+        if token < _quiet(standing):
             return base + self.style_of("shared")
         return base
 
     def token_state(self, start: int, end: int) -> tuple[object, ...]:
         """The part of the row that agrees, and whether the fork is in it."""
         standing = self._standing
-        quiet = self.buffer.starts[min(standing.agreed, len(self.buffer))]
-        fork = standing.fork
+        quiet = self.buffer.starts[min(_quiet(standing), len(self.buffer))]
+        fork = standing.first_divergent_token
         return (
-            None if standing.is_reference else max(start, min(quiet, end)),
+            None if standing.relation == "reference" else max(start, min(quiet, end)),
             fork is not None and start <= self.buffer.starts[min(fork, len(self.buffer))] < end,
             self.statistic,
         )
@@ -246,7 +241,7 @@ class TokenPane(TokenRows, can_focus=True):
         if self.cursor is not None:
             self.point(self.cursor + count)
             return
-        fork = self._standing.fork
+        fork = self._standing.first_divergent_token
         self.point(self.buffer.token_at(self.view.offset) if fork is None else fork)
 
     def action_rows(self, count: int) -> None:
@@ -334,3 +329,8 @@ class TokenPane(TokenRows, can_focus=True):
             self.action_choose()
         elif token is not None:
             self.point(token)
+
+
+def _quiet(standing: Standing) -> int:
+    """How many leading tokens are drawn quietly: those that are the reference's too."""
+    return standing.tokens or 0
