@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gelu_tui.core.errors import UsageError
@@ -23,27 +23,13 @@ CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
 
 # name -> number of arguments
 FUNCTIONS: Mapping[str, int] = {
-    "exp": 1,
-    "log": 1,
-    "tanh": 1,
-    "sigmoid": 1,
-    "erf": 1,
-    "sqrt": 1,
-    "abs": 1,
-    "softplus": 1,
+    **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs", "softplus"), 1),
     "min": 2,
     "max": 2,
     "where": 3,
 }
 
-_OPERATORS: Mapping[type[ast.operator], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.Pow: "**",
-}
-
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
@@ -115,7 +101,7 @@ def parse(source: str, registry: Mapping[str, str] | None = None) -> Node:
         reason = f"longer than {MAX_LENGTH} characters"
         raise FormulaError(source, MAX_LENGTH, reason, "Shorten it.")
     tokens = list(_tokens(source))
-    _Check(source, {**FUNCTIONS, **dict.fromkeys(registry, 1)}).check(tokens)
+    _check(source, tokens, {**FUNCTIONS, **dict.fromkeys(registry, 1)})
     # Every number as a float: Python refuses an integer like 007.
     texts = (repr(float(t.text)) if t.kind == "number" else t.text for t in tokens)
     return _tree(ast.parse(" ".join(texts), mode="eval").body, registry)
@@ -151,78 +137,56 @@ class _Bracket:
     arguments: int = 1
 
 
-class _Check:
-    """Raises `FormulaError` for the first token that cannot follow those before it."""
+def _check(source: str, tokens: Iterable[_Token], arity: Mapping[str, int]) -> None:
+    """Raise `FormulaError` for the first token that cannot follow those before it."""
 
-    def __init__(self, source: str, arity: Mapping[str, int]) -> None:
-        self.source = source
-        self.arity = arity
-        self.brackets = [_Bracket(0)]  # the first one is the formula itself
-        self.depth = 0  # of parentheses, signs and powers
+    def refusal(token: _Token, reason: str, hint: str = _HINT) -> FormulaError:
+        return FormulaError(source, token.position, reason, hint)
 
-    def fail(self, token: _Token, reason: str, hint: str = _HINT) -> FormulaError:
-        return FormulaError(self.source, token.position, reason, hint)
+    brackets = [_Bracket(0)]  # the first one is the formula itself
+    depth = 0  # of parentheses, signs and powers
+    call: _Token | None = None  # the function whose parenthesis must follow
+    is_operand_next = True
+    for token in tokens:
+        bracket, is_open = brackets[-1], len(brackets) > 1
+        if call and token.text != "(":
+            raise refusal(token, f"expected '(', found {token}")
+        if is_operand_next:
+            depth += call is None
+            if depth > MAX_DEPTH:
+                raise refusal(token, f"more than {MAX_DEPTH} levels of nesting", "Simplify it.")
+            if token.text == "(":
+                brackets.append(_Bracket(depth, call))
+                call = None
+            elif token.text in arity:
+                call = token
+            elif token.kind in ("number", "name"):
+                if reason := _unusable(token):
+                    raise refusal(token, reason)
+                is_operand_next = False
+            elif token.text not in ("+", "-"):
+                missing = "something is missing"
+                raise refusal(token, f"unexpected {token}" if token.text else missing)
+        elif token.text == ")" and is_open:
+            depth = brackets.pop().depth
+            if bracket.call and bracket.arguments != (wanted := arity[bracket.call.text]):
+                takes = f"takes {wanted} argument{'s' * (wanted > 1)}, not {bracket.arguments},"
+                raise refusal(bracket.call, f"{bracket.call.text} {takes}")
+        elif token.text in _OPERATORS.values() or (token.text == "," and bracket.call):
+            bracket.arguments += token.text == ","
+            depth = depth if token.text == "**" else bracket.depth
+            is_operand_next = True
+        elif is_open:
+            raise refusal(token, f"expected ')', found {token}")
+        elif token.kind != "end":
+            raise refusal(token, f"unexpected {token}")
 
-    def check(self, tokens: list[_Token]) -> None:
-        following = iter(tokens)
-        is_operand_next = True
-        for token in following:
-            if not is_operand_next:
-                is_operand_next = self.after_operand(token)
-            elif token.text in self.arity:
-                self.nest(token)
-                opening = next(following)
-                if opening.text != "(":
-                    raise self.fail(opening, f"expected '(', found {opening}")
-                self.brackets.append(_Bracket(self.depth, call=token))
-            else:
-                is_operand_next = self.operand(token)
 
-    def nest(self, token: _Token) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.fail(token, f"more than {MAX_DEPTH} levels of nesting", "Simplify it.")
-
-    def operand(self, token: _Token) -> bool:
-        """Check a sign, an opening parenthesis, a number or a name; whether one more follows."""
-        self.nest(token)
-        if token.text == "(":
-            self.brackets.append(_Bracket(self.depth))
-        elif token.kind == "number":
-            if math.isinf(float(token.text)):
-                raise self.fail(token, "a number too large for a float")
-        elif token.kind == "name":
-            if token.text != "x" and token.text not in CONSTANTS:
-                raise self.fail(token, f"unknown name '{token.text}'")
-        elif token.text not in ("+", "-"):
-            raise self.fail(token, f"unexpected {token}" if token.text else "something is missing")
-        return token.kind == "operator"
-
-    def after_operand(self, token: _Token) -> bool:
-        """Check an operator, a comma, a closing parenthesis; whether an operand must follow."""
-        bracket, is_open = self.brackets[-1], len(self.brackets) > 1
-        if token.text == ")" and is_open:
-            self.close(self.brackets.pop())
-            return False
-        if token.text == "," and bracket.call:
-            bracket.arguments += 1
-        elif token.text not in _OPERATORS.values():
-            if is_open:
-                raise self.fail(token, f"expected ')', found {token}")
-            if token.kind != "end":
-                raise self.fail(token, f"unexpected {token}")
-        if token.text != "**":
-            self.depth = bracket.depth
-        return True
-
-    def close(self, bracket: _Bracket) -> None:
-        self.depth = bracket.depth
-        if bracket.call and bracket.arguments != (wanted := self.arity[bracket.call.text]):
-            raise self.fail(
-                bracket.call,
-                f"{bracket.call.text} takes {wanted} argument{'s' * (wanted > 1)}, "
-                f"not {bracket.arguments},",
-            )
+def _unusable(token: _Token) -> str:
+    """Why a number or a name is no operand; empty if it is one."""
+    if token.kind == "number":
+        return "a number too large for a float" if math.isinf(float(token.text)) else ""
+    return "" if token.text in ("x", *CONSTANTS) else f"unknown name '{token.text}'"
 
 
 def _tree(node: ast.expr, registry: Mapping[str, str]) -> Node:

@@ -209,23 +209,3 @@ def _x_labels(window: Window, width: int) -> str:
         if start >= 0 and not "".join(line[max(0, start - 1) : start + len(text) + 1]).strip():
             line[start : start + len(text)] = text
     return "".join(line)
-
-
-__all__ = [
-    "ASCII",
-    "AXIS",
-    "BLANK",
-    "BRAILLE",
-    "HALVES",
-    "LABEL",
-    "MARK",
-    "Dots",
-    "Layer",
-    "Run",
-    "Window",
-    "dot_columns",
-    "dots_for",
-    "labelled",
-    "number",
-    "plot",
-]

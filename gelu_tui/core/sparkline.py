@@ -70,6 +70,3 @@ def _glyph(bucket: Sequence[float | None], noise_floor: float, glyphs: Glyphs) -
         return glyphs.levels[top]
     decade = math.floor(math.log10(largest))
     return glyphs.levels[min(top, max(0, decade - LOWEST_DECADE + 1))]
-
-
-__all__ = ["ASCII", "BLOCKS", "Glyphs", "bucket_size", "sparkline"]

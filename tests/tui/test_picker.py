@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+import threading
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -12,8 +13,13 @@ from textual import events
 from textual.widgets import Input
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.registry import DEFAULT_SET
+from gelu_tui.core import numpy_functions
+from gelu_tui.core.activations import Variant
+from gelu_tui.core.curves import Curve, curve
+from gelu_tui.core.expressions import Node
+from gelu_tui.core.registry import DEFAULT_SET, evaluate
 from gelu_tui.tui.choices import Choices
+from gelu_tui.tui.screens import activations
 from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
 from gelu_tui.tui.widgets.curve import CurvePlot
 from tests.tui.driving import Driven, ready
@@ -388,3 +394,58 @@ async def test_new_choices_beside_an_old_comparison_are_told() -> None:
         await closed(it)
         await it.until_shown("next: silu ·")
         assert "identical" in it.screen() or "diverges" in it.screen()
+
+
+# --- off the loop ---------------------------------------------------------------------------------
+
+
+async def test_no_formula_is_computed_on_the_thread_that_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The slowest formula that is accepted takes longer than a frame."""
+    slowest = "mine=" + "+".join(["keras(x)"] * 55)
+    threads: set[int] = set()
+
+    def evaluated(node: Node, x: object, operations: Mapping[str, object]) -> object:
+        threads.add(threading.get_ident())
+        return evaluate(node, x, operations)
+
+    async with picker("gelu") as it:
+        await it.until_shown("no error: this is exact GELU")
+        monkeypatch.setattr(numpy_functions, "evaluate", evaluated)
+        await to_formula(it)
+        it.app.post_message(events.Paste(slowest))
+        await highlighted(it, "mine")
+        await it.press("enter")
+        await it.until_shown("[■] 2 mine")
+        await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
+        await it.press("v", "v", "u", "space", "space", "r", "f2")
+        await it.until_result(choices(slowest, "gelu", reference="mine"))
+    assert threads and threading.get_ident() not in threads
+
+
+async def test_a_formula_that_was_typed_over_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread still computes when the text in the field is another one is dropped."""
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(variant: Variant) -> Curve:
+        if variant.formula == "x*x":
+            begun.set()
+            assert may_end.wait(60)
+            ended.set()
+        return curve(variant)
+
+    async with picker("gelu") as it:
+        await it.until_shown("no error: this is exact GELU")
+        monkeypatch.setattr(activations, "curve", slow)
+        await to_formula(it)
+        await it.type("mine=x*x")
+        await it.until(begun.is_set, "the first formula is computed")
+        await it.type("*x")
+        await it.until_shown("mine: x*x*x is usable. Enter adds it.")
+        may_end.set()
+        await it.until(ended.is_set, "the first formula is done")
+        await it.press("left", "right")
+        shown_curve = it.app.screen.query_one(CurvePlot).curve
+        assert shown_curve is not None and shown_curve.variant.formula == "x*x*x"
+        assert "mine: x*x*x is usable. Enter adds it." in it.screen()

@@ -68,8 +68,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         self._leaving: int | None = None  # the row on which leaving was asked for once
         self._told = 0  # sentences
         self._home = 0  # the row to come back to while the field finds others
-        self._curves: dict[Variant, Curve] = {}  # of the rows, as far as they are computed
-        self._written: Curve | None = None  # of the last usable formula in the field
+        self._curves: dict[Variant, Curve] = {}  # as far as they are computed
+        self._written: Variant | None = None  # the last usable formula in the field
 
     def compose(self) -> ComposeResult:
         """List and drawing, own formula, what is said about it, keys."""
@@ -175,6 +175,7 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         rows = [row.variant for row in self.picking.rows]
         if missing := [variant for variant in rows if variant not in self._curves]:
             self._compute(missing)
+        curves = [self._curves.get(variant) for variant in rows]
         functions = self._list
         place = self._index if index is None else min(index, len(self.picking.rows) - 1)
         width, height = functions.scrollable_content_region.size
@@ -183,12 +184,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
         dots = terminal_dots(self.app.console.encoding)
         functions.set_options(
             # Blank before there is a layout: keys may come already, and cut-off rows would flash.
-            Option(
-                row_text(self.picking, at, width, lines, dots, self._curves.get(variant))
-                if width
-                else ""
-            )
-            for at, variant in enumerate(rows)
+            Option(row_text(self.picking, at, width, lines, dots, curves[at]) if width else "")
+            for at in range(len(rows))
         )
         functions.highlighted = place
         self._show_details(self._shown())
@@ -203,18 +200,15 @@ class ActivationsScreen(ModalScreen[Choices | None]):
 
     def _shown(self) -> Variant:
         """What the details are about: the formula that is written, else the row."""
-        is_writing = self.focused is self._input and "=" in self._input.value
-        if is_writing and self._written is not None:
-            return self._written.variant
+        if self._written is not None and self.focused is self._input and "=" in self._input.value:
+            return self._written
         return self.picking.rows[self._index].variant
 
     def _show_details(self, variant: Variant) -> None:
-        shown = self._curves.get(variant)
-        if self._written is not None and self._written.variant == variant:
-            shown = self._written
         width = self.query_one("#details").content_size.width
         self.query_one("#about", Static).update(about(self.picking, variant, width))
         views = VIEWS[self.view :] + VIEWS[: self.view]
+        shown = self._curves.get(variant)
         self.query_one(CurvePlot).show(shown, views)
         others = [self._curves[r.variant] for r in self.picking.rows if r.variant in self._curves]
         self.query_one("#facts", Static).update("\n".join(facts(shown, others)) if shown else "")
@@ -252,7 +246,8 @@ class ActivationsScreen(ModalScreen[Choices | None]):
                 self._say_error(error)
         else:
             if self._still_asks(text, told):
-                self._written, variant = written, written.variant
+                self._written = variant = written.variant
+                self._curves[variant] = written
                 self._show_details(self._shown())
                 self._say(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
