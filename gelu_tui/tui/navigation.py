@@ -202,7 +202,7 @@ class Navigation:
 
         compare = self._compare
         compare.take_prompt(document.prompt)
-        await compare.choose(compare.choices.like(document))
+        await compare.choose(await asyncio.to_thread(compare.choices.like, document))
         await compare.run_command(command_of(document))
 
     async def export(self, kind: str) -> None:
