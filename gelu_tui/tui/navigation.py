@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -105,8 +106,10 @@ class Navigation:
 
     # --- what the next run is made of ---------------------------------------------------------
 
-    def activations(self) -> None:
+    async def activations(self) -> None:
         """Choose the functions of the next run."""
+        # numpy, for the curves, takes a tenth of a second to import: not on the thread that draws.
+        await asyncio.to_thread(import_module, "gelu_tui.core.curve_views")
         from gelu_tui.tui.screens.activations import ActivationsScreen
 
         loaded = self._app.session.loaded
