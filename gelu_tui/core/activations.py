@@ -86,19 +86,14 @@ def _own_formula(spec: str) -> Variant:
             "A name has letters, digits and underscores, at most 32, and starts with a letter.",
             kind="formula",
         )
-    if name in names():
-        raise UsageError(
-            f"'{name}' is already the name of a built-in activation function.",
-            "Give your formula a name of its own.",
-            kind="formula",
-        )
-    if name == CONTROL:
-        # Also without --control: in saved runs and reports the name must mean one thing.
-        raise UsageError(
-            f"'{CONTROL}' is the name of the function that --control adds.",
-            "Give your formula a name of its own.",
-            kind="formula",
-        )
+    # Also without --control: in saved runs and reports its name must mean one thing.
+    owners = {
+        CONTROL: "the name of the function that --control adds",
+        **dict.fromkeys(names(), "already the name of a built-in activation function"),
+    }
+    if name in owners:
+        hint = "Give your formula a name of its own."
+        raise UsageError(f"'{name}' is {owners[name]}.", hint, kind="formula")
     node = parse(source, names())
     _refuse_not_finite(source, node)
     return Variant(name, source, node)

@@ -29,10 +29,7 @@ def control_of(variant: Variant) -> Variant:
         for operator, number in _THERE_AND_BACK:
             node = Call(operator, (node, Number(number)))
         return Variant(CONTROL, f"({variant.formula})*3/7/3*7", node)
-    other = REGISTRY[name].other_order
-    if not other:
-        return Variant(CONTROL, f"{name}(x)", node)
-    twin = _twin(name)
+    twin, other = _twin(name), REGISTRY[name].other_order or f"{name}(x)"
     return Variant(CONTROL, REGISTRY[twin].expression if twin else other, parse(other, names()))
 
 

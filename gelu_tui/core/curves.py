@@ -34,7 +34,7 @@ class Curve:
         differences: The function minus exact GELU at `GRID`.
         slopes: The derivative at `BETWEEN`.
         error: The largest absolute difference from exact GELU.
-        error_at: The x of `error`, the left one of two.
+        error_at: The x of `error`, the positive one of two.
         symmetric: Whether −`error_at` is just as bad, as with every function for which
             f(x) − f(−x) = x.
         rms: The root mean square of the difference for x drawn from N(0,1).
@@ -66,13 +66,13 @@ def curve(variant: Variant) -> Curve:
     """
     ys = values(variant.node, GRID)
     gaps = difference(variant, GRID)
-    # rounded, so that of two equal errors the left one is taken
-    near_error = _around(float(GRID[np.argmax(np.abs(gaps).round(12))]))
+    near_error = _around(float(GRID[np.argmax(np.abs(gaps))]))
     near_lowest = _around(float(GRID[np.argmin(ys)]))
     errors = np.abs(difference(variant, near_error))
     lows = values(variant.node, near_lowest)
     error, error_at = float(errors.max()), float(near_error[np.argmax(errors)])
     mirrored = abs(float(difference(variant, -error_at)))
+    symmetric = error_at != 0 and math.isclose(mirrored, error, rel_tol=1e-6)
     weights = np.exp(-_NORMAL_GRID * _NORMAL_GRID / 2)
     squares = difference(variant, _NORMAL_GRID) ** 2
     steps = np.diff(ys)
@@ -82,8 +82,8 @@ def curve(variant: Variant) -> Curve:
         gaps,
         slope(variant, BETWEEN),
         error=error,
-        error_at=error_at,
-        symmetric=error_at != 0 and math.isclose(mirrored, error, rel_tol=1e-6),
+        error_at=abs(error_at) if symmetric else error_at,
+        symmetric=symmetric,
         rms=float(np.sqrt(np.sum(squares * weights) / np.sum(weights))),
         lowest=float(lows.min()),
         lowest_at=float(near_lowest[np.argmin(lows)]),

@@ -63,11 +63,6 @@ class Window:
     bottom: float
     top: float
 
-    def columns(self, count: int) -> list[float]:
-        """The x of the middle of each of `count` columns."""
-        step = (self.right - self.left) / count
-        return [self.left + (index + 0.5) * step for index in range(count)]
-
     def column(self, x: float, count: int) -> int | None:
         """The column of x, None outside."""
         place = math.floor((x - self.left) / (self.right - self.left) * count)
@@ -97,8 +92,10 @@ class Run:
 
 
 def dot_columns(window: Window, width: int, dots: Dots) -> list[float]:
-    """The xs for which a `Layer` of `width` cells wants values."""
-    return window.columns(width * dots.columns)
+    """The x of the middle of each column of dots: a `Layer` of `width` cells wants their values."""
+    count = width * dots.columns
+    step = (window.right - window.left) / count
+    return [window.left + (index + 0.5) * step for index in range(count)]
 
 
 def plot(

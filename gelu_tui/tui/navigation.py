@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,8 +110,10 @@ class Navigation:
 
     # --- what the next run is made of ---------------------------------------------------------
 
-    def activations(self) -> None:
+    async def activations(self) -> None:
         """Choose the functions of the next run."""
+        # numpy, for the curves, takes a tenth of a second to import: not on the thread that draws.
+        await asyncio.to_thread(import_module, "gelu_tui.core.curve_views")
         from gelu_tui.tui.screens.activations import ActivationsScreen
 
         loaded = self._services.session.loaded
@@ -206,7 +209,7 @@ class Navigation:
         """Run what a saved comparison ran, on the model that is loaded."""
         compare = self._compare
         compare.take_prompt(document.prompt)
-        await compare.choose(like(compare.choices, document))
+        await compare.choose(await asyncio.to_thread(like, compare.choices, document))
         await compare.run_command(p.Compare(document.prompt, document.settings))
 
     async def export(self, kind: str) -> None:

@@ -14,17 +14,19 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.labels import NATIVE_MARK
 from gelu_tui.tui.picking import Picking
 
+# the screen's actions in the list: keys, what the line of keys shows, what the help shows
+ACTIONS = {
+    "choose": ("space", "Space choose", "Choose the function, or leave it out"),
+    "move_up": ("u,shift+up", "U up", "Move its pane towards the front"),
+    "move_down": ("d,shift+down", "D down", "Move its pane towards the end"),
+    "reference": ("r", "R reference", "Compare the others with it"),
+    "next_set": ("s", "S sets", "The next ready-made set"),
+    "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
+    "remove": ("x,delete", "X delete own", "Delete a formula of your own"),
+    "formula": ("slash", "", "Find a function, or write your own"),
+}
 KEYS = " · ".join(
-    f"[@click=screen.{action}]{keys} {what}[/]"
-    for action, keys, what in (
-        ("choose", "Space", "choose"),
-        ("move_up", "U", "up"),
-        ("move_down", "D", "down"),
-        ("reference", "R", "reference"),
-        ("next_set", "S", "sets"),
-        ("next_view", "V", "view"),
-        ("remove", "X", "delete own"),
-    )
+    f"[@click=screen.{action}]{shown}[/]" for action, (_, shown, _) in ACTIONS.items() if shown
 )
 
 _LANGUAGE = f"x pi e + - * / ** {' '.join(FUNCTIONS)}"

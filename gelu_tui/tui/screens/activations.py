@@ -24,7 +24,7 @@ from gelu_tui.core.expressions import FormulaError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.picker_texts import KEYS, about, caret_line, row_text
+from gelu_tui.tui.picker_texts import ACTIONS, KEYS, about, caret_line, row_text
 from gelu_tui.tui.picking import Picking
 from gelu_tui.tui.widgets.curve import CurvePlot, terminal_dots
 from gelu_tui.tui.widgets.formula_field import FormulaField
@@ -40,14 +40,7 @@ class FunctionList(OptionList):
     """The list, with its keys."""
 
     BINDINGS: ClassVar = [
-        Binding("space", "screen.choose", "Choose the function, or leave it out"),
-        Binding("u,shift+up", "screen.move_up", "Move its pane towards the front"),
-        Binding("d,shift+down", "screen.move_down", "Move its pane towards the end"),
-        Binding("r", "screen.reference", "Compare the others with it"),
-        Binding("x,delete", "screen.remove", "Delete a formula of your own"),
-        Binding("s", "screen.next_set", "The next ready-made set"),
-        Binding("v", "screen.next_view", "Draw next: curve, error against exact GELU, slope"),
-        Binding("slash", "screen.formula", "Find a function, or write your own"),
+        Binding(keys, f"screen.{action}", shown) for action, (keys, _, shown) in ACTIONS.items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -285,7 +286,8 @@ class CompareScreen(KeptLines, TellingScreen):
             await self.session.stop()
             self._end_run()
         self.query_one(Prompt).take(saved.prompt)
-        self.choices = like(self.choices, saved)
+        # on a thread, as it checks formulas
+        self.choices = await asyncio.to_thread(like, self.choices, saved)
         await self._show(Shown.reopened(saved))
         self.say(f"{gone}{said}")
         pane = self.board.chosen_pane
