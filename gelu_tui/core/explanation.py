@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Agreement, Comparison
-from gelu_tui.core.forks import fork_seen_from, logit_margin
+from gelu_tui.core.forks import fork_seen_from, logit_margin, mirrored
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.standing import count_tokens, standing
 
@@ -65,24 +65,19 @@ def _quoted(text: str, token: int) -> str:
 
 
 def _how_close(fork: p.Fork, one: str, other: str) -> str:
-    sides = (
-        _Side(
-            one,
-            fork.reference_top,
-            fork.ranks.get("b_in_reference"),
-            fork.margins.get("reference"),
-            fork.probabilities.get("reference_a"),
-        ),
-        _Side(
-            other,
-            fork.variant_top,
-            fork.ranks.get("a_in_variant"),
-            fork.margins.get("variant"),
-            fork.probabilities.get("variant_b"),
-        ),
-    )
+    sides = _reference_side(fork, one), _reference_side(mirrored(fork), other)
     call, said = _call(sides), _said(sides)
     return f" {call}: {said}." if call and said else ""
+
+
+def _reference_side(fork: p.Fork, name: str) -> _Side:
+    return _Side(
+        name,
+        fork.reference_top,
+        fork.ranks.get("b_in_reference"),
+        fork.margins.get("reference"),
+        fork.probabilities.get("reference_a"),
+    )
 
 
 @dataclass(frozen=True)

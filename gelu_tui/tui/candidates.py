@@ -8,6 +8,7 @@ from textual.content import Content
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.explanation import percent, visible_token
+from gelu_tui.core.forks import mirrored
 from gelu_tui.core.safe_text import visible_line
 
 TAKEN_MARK = "●"
@@ -52,37 +53,24 @@ class CandidateList:
 
 def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
     """The reference's side and the variant's."""
-    reference_places = {candidate.id: rank for rank, candidate in enumerate(fork.reference_top)}
-    variant_places = {candidate.id: rank for rank, candidate in enumerate(fork.variant_top)}
     chances = [candidate.probability for candidate in (*fork.reference_top, *fork.variant_top)]
     scale = max(chances, default=1.0) or 1.0
-    p_rb, p_va = (fork.probabilities.get(key) for key in ("reference_b", "variant_a"))
-    p_ra, p_vb = (fork.probabilities.get(key) for key in ("reference_a", "variant_b"))
-    return (
-        CandidateList(
-            reference,
-            fork.reference_top,
-            p.Candidate(fork.reference_token, fork.reference_text, p_ra or 0.0),
-            fork.ranks.get("a_in_reference"),
-            p.Candidate(fork.variant_token, fork.variant_text, p_rb or 0.0),
-            p_rb is not None,
-            fork.ranks.get("b_in_reference"),
-            fork.margins.get("reference"),
-            variant_places,
-            scale,
-        ),
-        CandidateList(
-            variant,
-            fork.variant_top,
-            p.Candidate(fork.variant_token, fork.variant_text, p_vb or 0.0),
-            fork.ranks.get("b_in_variant"),
-            p.Candidate(fork.reference_token, fork.reference_text, p_va or 0.0),
-            p_va is not None,
-            fork.ranks.get("a_in_variant"),
-            fork.margins.get("variant"),
-            reference_places,
-            scale,
-        ),
+    return _reference_side(fork, reference, scale), _reference_side(mirrored(fork), variant, scale)
+
+
+def _reference_side(fork: p.Fork, name: str, scale: float) -> CandidateList:
+    p_a, p_b = (fork.probabilities.get(key) for key in ("reference_a", "reference_b"))
+    return CandidateList(
+        name,
+        fork.reference_top,
+        p.Candidate(fork.reference_token, fork.reference_text, p_a or 0.0),
+        fork.ranks.get("a_in_reference"),
+        p.Candidate(fork.variant_token, fork.variant_text, p_b or 0.0),
+        p_b is not None,
+        fork.ranks.get("b_in_reference"),
+        fork.margins.get("reference"),
+        {candidate.id: rank for rank, candidate in enumerate(fork.variant_top)},
+        scale,
     )
 
 
