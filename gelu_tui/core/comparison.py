@@ -42,7 +42,6 @@ class Stream:
     finish_reason: p.FinishReason | None = None
     error: ErrorInfo | None = None
     time_to_first_token_s: float | None = None
-    last_token_s: float | None = None
     prefill_s: float | None = None
     prompt_tps: float | None = None
     first_divergent_token: int | None = None
@@ -141,7 +140,6 @@ class Comparison:
     error: ErrorInfo | None = None
     timing: p.Timing | None = None  # of a run that has ended
     peak_memory_bytes: int = 0  # of a run that has ended; 0 if unknown
-    prefill: p.Progress | None = None
     elapsed_s: float = 0.0
     memory_bytes: int = 0  # that the engine's arrays held at the last step; 0 if it does not tell
 
@@ -202,8 +200,6 @@ class Comparison:
                 stream = self._stream(event.stream)
                 stream.prefill_s = event.seconds
                 stream.prompt_tps = event.prompt_tps
-            case p.Progress(phase="prefill"):
-                self.prefill = event
             case p.StreamFinished():
                 stream = self._stream(event.stream)
                 stream.finish_reason = event.finish_reason
@@ -240,7 +236,6 @@ class Comparison:
             stream = self._stream(step.stream)
             if stream.time_to_first_token_s is None:
                 stream.time_to_first_token_s = self._time_to_first_token(stream, step)
-            stream.last_token_s = event.elapsed_s
             stream.add(
                 step.token, TokenStep(step.logprob, step.margin, step.kl, step.text, step.decode_s)
             )
@@ -300,12 +295,6 @@ class Perspective:
         self.reference = comparison.reference_index if reference is None else reference
         seen_from = comparison.streams[self.reference]
         self._agreements = [Agreement(seen_from, stream) for stream in comparison.streams]
-        self.update()
-
-    def update(self) -> None:
-        """Take in what the streams have come to."""
-        for agreement in self._agreements:
-            agreement.update()
 
     @property
     def of_run(self) -> bool:
@@ -314,10 +303,10 @@ class Perspective:
 
     def first_divergent_token(self, stream: int) -> int | None:
         """The smallest step at which `stream` differs from the reference; None for itself."""
+        self._agreements[stream].update()
         return self._agreements[stream].first_divergent_token
 
     def standing(self, stream: int, fork: p.Fork | None = None) -> Standing:
         """How `stream` compares with the reference now; `fork` is the one of this pair."""
-        self._agreements[stream].update()
         seen_from, seen = (self.comparison.streams[index] for index in (self.reference, stream))
         return standing(seen_from, seen, self.first_divergent_token(stream), fork)

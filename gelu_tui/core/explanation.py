@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Agreement, Comparison
-from gelu_tui.core.forks import fork_seen_from, logit_margin
+from gelu_tui.core.forks import fork_seen_from, logit_margin, mirrored
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.standing import count_tokens, standing
 
@@ -65,47 +65,39 @@ def _quoted(text: str, token: int) -> str:
 
 
 def _how_close(fork: p.Fork, one: str, other: str) -> str:
-    sides = (
-        _Side(
-            one,
-            fork.reference_top,
-            fork.ranks.get("b_in_reference"),
-            fork.margins.get("reference"),
-            fork.probabilities.get("reference_a"),
-        ),
-        _Side(
-            other,
-            fork.variant_top,
-            fork.ranks.get("a_in_variant"),
-            fork.margins.get("variant"),
-            fork.probabilities.get("variant_b"),
-        ),
-    )
+    sides = _Side(one, fork), _Side(other, mirrored(fork))
     call, said = _call(sides), _said(sides)
     return f" {call}: {said}." if call and said else ""
 
 
 @dataclass(frozen=True)
 class _Side:
-    """How one side of a fork saw the other's token; None is not known."""
+    """One side of a fork, which is seen from this side; a rank or margin of None is unknown."""
 
     name: str
-    top: tuple[p.Candidate, ...]
-    rank: int | None
-    margin: float | None
-    own_probability: float | None
+    fork: p.Fork
+
+    @property
+    def rank(self) -> int | None:
+        return self.fork.ranks.get("b_in_reference")
+
+    @property
+    def margin(self) -> float | None:
+        return self.fork.margins.get("reference")
 
     @property
     def at_least(self) -> float | None:
         """A lower bound of the margin: what is not listed comes after the last that is."""
         if self.margin is not None:
             return abs(self.margin)
-        return logit_margin(self.own_probability, self.top[-1].probability if self.top else None)
+        top = self.fork.reference_top
+        last = top[-1].probability if top else None
+        return logit_margin(self.fork.probabilities.get("reference_a"), last)
 
     def said(self) -> str:
         """Where the other's token stood."""
         if self.rank is None:
-            listed = len(self.top)
+            listed = len(self.fork.reference_top)
             return (
                 f"{self.name} had the other's token not among its first {listed}" if listed else ""
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.safe_text import visible_line
+
+_OTHER_SIDE = {"reference": "variant", "variant": "reference", "a": "b", "b": "a"}
 
 
 def fork_seen_from(
@@ -26,7 +29,7 @@ def fork_seen_from(
     if reference_index == of_run:
         return stream.fork
     if stream_index == of_run:
-        return _mirrored(reference.fork) if reference.fork else None
+        return mirrored(reference.fork) if reference.fork else None
     if reference.fork is None or stream.fork is None:
         return None
     # Both still had the run's reference's tokens before this step, hence the same context.
@@ -36,55 +39,24 @@ def fork_seen_from(
     return _between(reference, reference.fork, stream, stream.fork)
 
 
-def _mirrored(fork: p.Fork) -> p.Fork:
+def mirrored(fork: p.Fork) -> p.Fork:
     """The same fork with the sides exchanged."""
-    margins = fork.margins
-    return p.Fork(
-        step=fork.step,
-        verdict=fork.verdict,
-        reason=fork.reason,
-        reference_token=fork.variant_token,
-        variant_token=fork.reference_token,
-        reference_text=fork.variant_text,
-        variant_text=fork.reference_text,
-        reference_top=fork.variant_top,
-        variant_top=fork.reference_top,
-        margins=_known(reference=margins.get("variant"), variant=margins.get("reference")),
-        probabilities=_mirrored_probabilities(fork.probabilities),
-        ranks=_mirrored_ranks(fork.ranks),
-        replay=_mirrored_replay(fork.replay) if fork.replay else None,
-    )
+    fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
+    swapped = p.Fork(**_exchanged(fields))
+    if fork.replay is None:
+        return swapped
+    replay = p.ForkReplay(**_exchanged(msgspec.structs.asdict(fork.replay)))
+    return msgspec.structs.replace(swapped, replay=replay)
 
 
-def _mirrored_replay(replay: p.ForkReplay) -> p.ForkReplay:
-    margins, scores = replay.margins, replay.score_margins
-    return p.ForkReplay(
-        margins=_known(reference=margins.get("variant"), variant=margins.get("reference")),
-        score_margins={"reference": scores.get("variant"), "variant": scores.get("reference")},
-        probabilities=_mirrored_probabilities(replay.probabilities),
-        ranks=_mirrored_ranks(replay.ranks),
-        reference_top=replay.variant_top,
-        variant_top=replay.reference_top,
-    )
-
-
-def _mirrored_probabilities(probabilities: dict[str, float]) -> dict[str, float]:
-    return _known(
-        reference_a=probabilities.get("variant_b"),
-        reference_b=probabilities.get("variant_a"),
-        variant_a=probabilities.get("reference_b"),
-        variant_b=probabilities.get("reference_a"),
-    )
-
-
-def _mirrored_ranks(ranks: dict[str, int]) -> dict[str, int]:
-    sides = (
-        ("b_in_reference", "a_in_variant"),
-        ("a_in_variant", "b_in_reference"),
-        ("a_in_reference", "b_in_variant"),
-        ("b_in_variant", "a_in_reference"),
-    )
-    return {new: ranks[old] for new, old in sides if old in ranks}
+def _exchanged(values: dict[str, Any]) -> dict[str, Any]:
+    """The sides exchanged in all names: `reference_a` becomes `variant_b`, and so on."""
+    return {
+        "_".join(_OTHER_SIDE.get(word, word) for word in name.split("_")): (
+            _exchanged(value) if isinstance(value, dict) else value
+        )
+        for name, value in values.items()
+    }
 
 
 def replayed(fork: p.Fork) -> p.Fork | None:

@@ -152,18 +152,11 @@ def _json(value: Any) -> str:
 
 
 def _entry(*row: Any) -> Entry:
-    run, created, model, prompt, names, reference, divergences, status, total = row
-    return Entry(
-        run,
-        created,
-        model,
-        prompt,
-        _decoded(names, tuple[str, ...]),
-        reference,
-        _decoded(divergences, tuple[int | None, ...]),
-        status,
-        total,
-    )
+    """The columns stand in the order of the fields."""
+    values = list(row)
+    values[4] = _decoded(row[4], tuple[str, ...])
+    values[6] = _decoded(row[6], tuple[int | None, ...])
+    return Entry(*values)
 
 
 def _decoded(text: str, kind: Any) -> Any:

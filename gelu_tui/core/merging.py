@@ -148,11 +148,9 @@ def _differences(one: ComparisonDocument, other: ComparisonDocument) -> list[str
 
 def _how(document: ComparisonDocument) -> tuple[str, ...]:
     model, settings = document.model, document.settings
-    bits = (model.quantization or {}).get("bits")
-    quantized = f"{bits}-bit" if bits else "quantized"
     return (
         model.dtype,
-        quantized if model.quantization else "unquantized",
+        model.bits or "unquantized",
         f"precision {settings.activation_precision}",
         settings.schedule,
         " ".join(sampling_words(settings)) or "temperature 0",

@@ -11,6 +11,7 @@ from gelu_tui.core.checkpoint import default_dtype
 from gelu_tui.core.memory import ALLOWANCE_BYTES, Memory
 from gelu_tui.core.models import LocalModel, PublicModel, State, is_gated
 from gelu_tui.core.progress import size
+from gelu_tui.core.protocol.values import bits_in_words
 from gelu_tui.core.safe_text import visible_line
 
 _LONGEST = 16  # characters of a word that a file names
@@ -39,8 +40,7 @@ def family(model: LocalModel) -> str:
 def stored(model: LocalModel) -> str:
     """Bits where it is quantized, else its dtype."""
     if model.quantization:
-        bits = model.quantization.get("bits")
-        return visible_line(f"{bits}-bit" if bits else "quantized")[:_LONGEST]
+        return visible_line(bits_in_words(model.quantization))[:_LONGEST]
     return "" if model.dtype in (None, "unknown") else model.dtype or ""
 
 

@@ -186,9 +186,9 @@ def sites_sentence(sites: Mapping[str, int]) -> str:
 
 
 def model_words(model: p.ModelInfo) -> str:
-    """`google/gemma-3-1b-it (gemma3_text, bfloat16, 4 bit)`."""
-    quantized = f", {model.quantization.get('bits', '?')} bit" if model.quantization else ""
-    return visible_line(f"{model.id} ({model.family}, {model.dtype}{quantized})")
+    """`google/gemma-3-1b-it (gemma3_text, bfloat16, 4-bit)`."""
+    facts = ", ".join(filter(None, (model.family, model.dtype, model.bits)))
+    return visible_line(f"{model.id} ({facts})")
 
 
 def model_lines(model: p.ModelInfo, device: str) -> list[str]:

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.explanation import percent, visible_token
+from gelu_tui.core.forks import mirrored
 from gelu_tui.core.safe_text import visible_line
 
 TAKEN_MARK = "●"
@@ -24,66 +25,31 @@ _BAR_CELLS = 60
 
 @dataclass(frozen=True)
 class CandidateList:
-    """One side of a fork. `other_*` is about the token that the other side took.
+    """One side of `fork`, which is seen from this side: the reference's token is its own.
 
-    Probabilities and ranks that are not known are None; ranks count from 0.
+    `scale` is the probability of a full bar, the same on both sides.
     """
 
     name: str
-    top: tuple[p.Candidate, ...]
-    own: p.Candidate
-    own_rank: int | None
-    other: p.Candidate
-    other_known: bool
-    other_rank: int | None
-    margin: float | None
-    others_places: dict[int, int]  # token to its rank in the other side's list
-    scale: float  # the probability of a full bar, the same on both sides
+    fork: p.Fork
+    scale: float
 
     @property
     def summary(self) -> str:
         """How far the other's token is behind, in one short line."""
-        where = "" if self.other_rank is None else f"other's #{self.other_rank + 1:,}"
-        if self.margin is None:
-            return where or f"other's: not among the {len(self.top)}"
-        margin = f"margin {self.margin:.3g} logits".replace("-", "−")
-        return f"{margin}, {where}" if where else margin
+        rank, margin = self.fork.ranks.get("b_in_reference"), self.fork.margins.get("reference")
+        where = "" if rank is None else f"other's #{rank + 1:,}"
+        if margin is None:
+            return where or f"other's: not among the {len(self.fork.reference_top)}"
+        behind = f"margin {margin:.3g} logits".replace("-", "−")
+        return f"{behind}, {where}" if where else behind
 
 
 def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
     """The reference's side and the variant's."""
-    reference_places = {candidate.id: rank for rank, candidate in enumerate(fork.reference_top)}
-    variant_places = {candidate.id: rank for rank, candidate in enumerate(fork.variant_top)}
     chances = [candidate.probability for candidate in (*fork.reference_top, *fork.variant_top)]
     scale = max(chances, default=1.0) or 1.0
-    p_rb, p_va = (fork.probabilities.get(key) for key in ("reference_b", "variant_a"))
-    p_ra, p_vb = (fork.probabilities.get(key) for key in ("reference_a", "variant_b"))
-    return (
-        CandidateList(
-            reference,
-            fork.reference_top,
-            p.Candidate(fork.reference_token, fork.reference_text, p_ra or 0.0),
-            fork.ranks.get("a_in_reference"),
-            p.Candidate(fork.variant_token, fork.variant_text, p_rb or 0.0),
-            p_rb is not None,
-            fork.ranks.get("b_in_reference"),
-            fork.margins.get("reference"),
-            variant_places,
-            scale,
-        ),
-        CandidateList(
-            variant,
-            fork.variant_top,
-            p.Candidate(fork.variant_token, fork.variant_text, p_vb or 0.0),
-            fork.ranks.get("b_in_variant"),
-            p.Candidate(fork.reference_token, fork.reference_text, p_va or 0.0),
-            p_va is not None,
-            fork.ranks.get("a_in_variant"),
-            fork.margins.get("variant"),
-            reference_places,
-            scale,
-        ),
-    )
+    return CandidateList(reference, fork, scale), CandidateList(variant, mirrored(fork), scale)
 
 
 def candidates(side: CandidateList, width: int, rows: int) -> Content:
@@ -92,29 +58,35 @@ def candidates(side: CandidateList, width: int, rows: int) -> Content:
     Where there is room for all of the list, a token that is not in it stands below, in a row more.
     """
     lines = [Content.styled(visible_line(side.name), "bold").truncate(width, ellipsis=True)]
-    place_of = {candidate.id: place for place, candidate in enumerate(side.top)}
-    taken = ((side.own, side.own_rank), (side.other, side.other_rank))
+    fork, top = side.fork, side.fork.reference_top
+    chance, rank = fork.probabilities.get, fork.ranks.get
+    own = p.Candidate(fork.reference_token, fork.reference_text, chance("reference_a") or 0.0)
+    other = p.Candidate(fork.variant_token, fork.variant_text, chance("reference_b") or 0.0)
+    place_of = {candidate.id: place for place, candidate in enumerate(top)}
+    taken = ((own, rank("a_in_reference")), (other, rank("b_in_reference")))
     listed = {place_of[token.id] for token, _ in taken if token.id in place_of}
     below = [(token, rank) for token, rank in taken if token.id not in place_of]
-    room = rows if rows >= len(side.top) else max(1, rows - len(below))
-    first = [place for place in range(len(side.top)) if place not in listed]
+    room = rows if rows >= len(top) else max(1, rows - len(below))
+    first = [place for place in range(len(top)) if place not in listed]
     places = sorted((*listed, *first[: max(0, room - len(listed))]))
-    lines += [_row(side, place, side.top[place], width) for place in places]
+    lines += [_row(side, place, top[place], width) for place in places]
     lines += [_row(side, rank, token, width) for token, rank in below]
     lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
     return Content("\n").join(lines)
 
 
 def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: int) -> Content:
-    taken, others = candidate.id == side.own.id, candidate.id == side.other.id
-    known = side.other_known or not others
+    fork = side.fork
+    taken, others = candidate.id == fork.reference_token, candidate.id == fork.variant_token
+    known = not others or "reference_b" in fork.probabilities
     style = "bold $text-warning" if taken else "$text-warning" if others else ""
     bar_style = "$text-warning" if taken or others else "dim"
     room = max(0, width - _FIXED_CELLS)
     token_cells = min(max(room * 3 // 5, _TOKEN_CELLS[0]), _TOKEN_CELLS[1], room)
     bar_cells = min(room - token_cells, _BAR_CELLS)
     number = "?" if place is None else str(place + 1) if place < 999 else "…"
-    there = side.others_places.get(candidate.id)
+    places = (rank for rank, listed in enumerate(fork.variant_top) if listed.id == candidate.id)
+    there = next(places, None)
     return Content.assemble(
         (f"{number:>3} ", "dim"),
         (f"{TAKEN_MARK if taken else OTHERS_MARK if others else ' '} ", style),

@@ -168,13 +168,10 @@ def model(info: p.ModelInfo, device: str, settings: RunSettings | None) -> str:
 
     # Of a hub id the owner is the part that says least.
     parts = [info.id.rpartition("/")[2] if is_hub_id(info.id) else info.id, info.dtype]
-    if info.quantization:
-        bits = info.quantization.get("bits")
-        parts.append(f"{bits}-bit" if bits else "quantized")
+    parts.append(info.bits)
     if settings is not None:
-        parts += filter(None, (settings.schedule, short_sampling(settings)))
-    parts.append(device)
-    return " · ".join(visible_line(part) for part in parts)
+        parts += (settings.schedule, short_sampling(settings))
+    return " · ".join(visible_line(part) for part in (*parts, device) if part)
 
 
 def totals(comparison: Comparison) -> str:

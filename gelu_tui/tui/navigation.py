@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -214,48 +212,20 @@ class Navigation:
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
-        from gelu_tui.core.document import to_json
-        from gelu_tui.core.markdown import markdown_report
+        from gelu_tui.core.export import exported, write_new
 
         shown = self._compare.shown
         if shown is None:
             return
         self._compare.hide_news()  # it would be in the picture
-        match kind:
-            case "json":
-                text = to_json(shown.document(), indent=2) + "\n"
-            case "md":
-                text = markdown_report(shown.document())
-            case _:
-                text = self._app.export_screenshot()
+        suffix = f".{kind}"
+        if kind == "svg":
+            text = self._app.export_screenshot()
+        else:
+            text = exported(shown.document(), f"run{suffix}")
         try:
-            path = await asyncio.to_thread(_write_new, kind, text)
-        except OSError as error:
-            self._compare.complain(
-                GeluError(
-                    "export",
-                    f"The file could not be written into this folder: {error.strerror}.",
-                    "Start gelu-tui in a folder that you may write to, or free some room.",
-                ).info
-            )
+            path = await asyncio.to_thread(write_new, suffix, text)
+        except GeluError as error:
+            self._compare.complain(error.info)
         else:
             self._compare.say(f"Written to {path}.")
-
-
-def _write_new(kind: str, text: str) -> Path:
-    """Write a file that did not exist, named by the time; returns its path."""
-    stem = f"gelu-tui-{datetime.now():%Y%m%d-%H%M%S}"
-    for number in range(1000):
-        path = Path.cwd() / f"{stem}{f'-{number}' if number else ''}.{kind}"
-        try:
-            file = path.open("x", encoding="utf-8")
-        except FileExistsError:
-            continue
-        try:
-            with file:
-                file.write(text)
-        except BaseException:
-            path.unlink(missing_ok=True)  # half a file
-            raise
-        return path
-    raise FileExistsError(0, "there are a thousand files of that name")

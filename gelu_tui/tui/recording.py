@@ -51,8 +51,7 @@ class Shown:
         from gelu_tui.core.document import document
 
         if isinstance(self._ran_on, p.Loaded):
-            unfinished: p.Status = "failed" if self._error else "cancelled"
-            status = None if self.comparison.status else unfinished
+            status: p.Status | None = "failed" if self._error else None
             return document(self.comparison, self._ran_on, status=status, error=self._error)
         return self._ran_on
 

@@ -114,7 +114,6 @@ def test_seen_from_another_stream_without_a_new_run() -> None:
     assert [seen.first_divergent_token(i) for i in range(3)] == [1, 1, None]
     assert not seen.of_run
     feed(comparison, (5, 5, 5), first=3)
-    seen.update()
     assert [seen.standing(i) for i in range(2)] == [Standing("diverged", 1)] * 2
     assert divergences(comparison) == [None, 2, 1]  # the run's own are untouched
 
@@ -243,7 +242,6 @@ def test_events_find_their_stream() -> None:
     assert (first.prefill_s, first.prompt_tps, first.fork) == (0.5, 20.0, None)
     assert (second.fork, second.error) == (fork, error)
     assert comparison.self_check == report
-    assert comparison.prefill == prefill
     ended = (comparison.status, comparison.timing, comparison.peak_memory_bytes, comparison.error)
     assert ended == (finished.status, finished.timing, finished.peak_memory_bytes, error)
 
@@ -317,7 +315,6 @@ def test_time_to_first_token_counts_the_whole_wait_in_lockstep() -> None:
     comparison.apply(p.Step(0, 2.5, (token(0, 1, 0.5), token(1, 1, 0.5))))
     comparison.apply(p.Step(1, 3.0, (token(0, 1, 1.0), token(1, 1, 1.0))))
     assert [s.time_to_first_token_s for s in comparison.streams] == [2.5, 2.5]
-    assert [s.last_token_s for s in comparison.streams] == [3.0, 3.0]
     assert comparison.elapsed_s == 3.0
 
 

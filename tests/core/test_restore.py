@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -126,6 +127,29 @@ def test_a_document_without_texts_of_tokens_keeps_its_text() -> None:
     assert set(stream.segments) == {""}
     assert stream.text == bare["variants"][0]["text"] != ""
     assert stream.generation_tps == pytest.approx(bare["variants"][0]["generation_tps"])
+
+
+def test_a_run_that_an_earlier_version_saved_is_read_as_it_stands() -> None:
+    data = (Path(__file__).parent / "saved" / "comparison-0.1.json").read_bytes()
+    saved = read_document(data)
+    before, now = json.loads(data), json.loads(to_json(saved))
+    settings = before.pop("settings")
+    assert now["settings"].items() >= settings.items()
+    assert now.pop("settings") and now == before
+    standings = [saved.standing(variant).long for variant in saved.variants]
+    assert standings == [
+        "the reference",
+        "identical (5 tokens)",
+        "identical (5 tokens)",
+        "diverges at 2",
+    ]
+
+
+def test_statistics_that_contradict_the_streams_are_computed_again() -> None:
+    saved = run_document()
+    changed = raw(saved)
+    changed["variants"][1].update(first_divergent_token=10**9, mean_kl=5.0)
+    assert read_document(json.dumps(changed).encode()) == saved
 
 
 def test_a_document_without_the_functions_can_be_run_again() -> None:

@@ -263,7 +263,7 @@ async def test_panes_are_reordered_for_the_next_run_too() -> None:
 
 async def test_another_reference_without_a_new_run() -> None:
     async with still(FOUR, activations=tuple(FOUR)) as it:
-        assert "identical (8 tokens)" in it.head(1)
+        assert "identical " in it.head(1)
         await it.go(2)
         before = it.comparison
         await it.press("r")
@@ -280,7 +280,7 @@ async def test_another_reference_without_a_new_run() -> None:
         await it.go(0)
         await it.press("r")
         await it.until(lambda: "the reference" in it.head(0), "back")
-        assert "identical (8 tokens)" in it.head(1), "it is finished, not `same so far`"
+        assert "identical " in it.head(1), "it is finished, not `same so far`"
         await it.until(lambda: "Compared with silu" not in it.notice, "no stale notice")
         await it.press("2", "r")
         await it.until_info("reference gelu")

@@ -337,7 +337,7 @@ async def test_an_export_that_cannot_be_written_is_told(
         monkeypatch.chdir(home / "gone")
         (home / "gone").rmdir()
         await it.app.run_action("export('json')")
-        await it.until_notice("could not be written")
+        await it.until_notice("cannot be written")
 
 
 async def test_an_export_to_a_full_disk_leaves_no_half_of_a_file(home: Path) -> None:
@@ -350,7 +350,7 @@ async def test_an_export_to_a_full_disk_leaves_no_half_of_a_file(home: Path) -> 
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
             signal.signal(signal.SIGXFSZ, handler)
-        await it.until_notice("could not be written")
+        await it.until_notice("cannot be written")
         assert not written(home, "json")
 
 

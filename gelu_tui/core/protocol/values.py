@@ -17,6 +17,14 @@ ProgressPhase = Literal[
 ]
 
 
+def bits_in_words(quantization: dict[str, int | str] | None) -> str:
+    """`4-bit`, or `quantized` where the bits are unknown; empty without quantization."""
+    if not quantization:
+        return ""
+    bits = quantization.get("bits")
+    return f"{bits}-bit" if bits else "quantized"
+
+
 class ModelInfo(msgspec.Struct, frozen=True):
     """A loaded model, as the engine and the documents name it.
 
@@ -30,6 +38,11 @@ class ModelInfo(msgspec.Struct, frozen=True):
     quantization: dict[str, int | str] | None
     native_activation: str
     sites: dict[str, int] = {}
+
+    @property
+    def bits(self) -> str:
+        """As `bits_in_words`."""
+        return bits_in_words(self.quantization)
 
 
 class VariantInfo(msgspec.Struct, frozen=True):

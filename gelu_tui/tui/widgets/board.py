@@ -107,7 +107,6 @@ class Board(PaneGrid):
         """Draw what is new; without `numbers` the tokens only."""
         if self.perspective is None:
             return
-        self.perspective.update()
         self._running = running
         for pane in self.panes:
             if pane.display:

@@ -85,6 +85,8 @@ class PaneHead(PlainRows):
     def _row(self, left: Part, right: str) -> list[Part]:
         text, kind = left
         room = self.size.width - 1
+        if right and cell_len(text) + len(right) + 2 > room:
+            text = text.partition(" (")[0]  # a number of tokens is in the counts, too
         # What stands on the left matters more: the right gives way word by word.
         while right and cell_len(text) + len(right) + 2 > room:
             right = right.rpartition(" ")[0]
