@@ -126,7 +126,7 @@ for broken, error in ((compare_command, UsageError), (p.Compare, p.ProtocolError
     try:
         p.decode_command(p.encode(broken("x", RunSettings(patience=0))))
     except error as refused:
-        print(refused)
+        print(str(refused).partition(" (")[0])
 for title, explanation, result in setting_variations(command.settings):
     if "Patience" in title:
         print(title, explanation, result.patience)

@@ -10,30 +10,9 @@ import msgspec
 from msgspec import Meta, inspect
 
 
-def about(
-    description: str,
-    *,
-    unset: str = "",
-    example: object = None,
-    metavar: str = "",
-    options: tuple[str, ...] = (),
-    palette: str = "",
-    presets: tuple[object, ...] = (),
-    needs: str = "",
-) -> Meta:
-    """The metadata of a setting, for its `Annotated` type; see `Field`."""
-    return Meta(
-        description=description,
-        extra={
-            "unset": unset,
-            "example": example,
-            "metavar": metavar,
-            "options": options,
-            "palette": palette,
-            "presets": presets,
-            "needs": needs,
-        },
-    )
+def about(description: str, **more: Any) -> Meta:
+    """The metadata of a setting, for its `Annotated` type; `more` are attributes of `Field`."""
+    return Meta(description=description, extra=more)
 
 
 @dataclass(frozen=True)
@@ -58,13 +37,13 @@ class Field:
     type: Any
     default: Any
     description: str
-    unset: str
-    example: object
-    metavar: str
-    options: tuple[str, ...]
-    palette: str
-    presets: tuple[Any, ...]
-    needs: str
+    unset: str = ""
+    example: object = None
+    metavar: str = "VALUE"
+    options: tuple[str, ...] = ()
+    palette: str = ""
+    presets: tuple[Any, ...] = ()
+    needs: str = ""
 
     @property
     def info(self) -> inspect.Type:
