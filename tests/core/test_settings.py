@@ -99,7 +99,7 @@ def test_every_setting_is_read(file: Path) -> None:
         save_runs=False,
         keys={"run": "f4,ctrl+r"},
     )
-    assert found.given == set(Settings.__struct_fields__)
+    assert found.decided == set(Settings.__struct_fields__)
 
 
 def test_no_file_means_the_defaults(file: Path) -> None:
@@ -276,7 +276,7 @@ def test_the_files_reference_is_for_the_files_functions(
 
 def test_the_defaults_with_the_hash_taken_away_are_the_defaults(file: Path) -> None:
     text = default_toml([("run", "ctrl+r", "Run the prompt."), ("stop", "escape", "Stop.")])
-    assert loaded(file, text).given <= {"keys"}
+    assert loaded(file, text).decided <= {"keys"}
     # Every commented line that is an assignment; what is left out by default has an example.
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     lines = [line for line in lines if " = " in line or line == "[keys]"]
@@ -355,7 +355,7 @@ def test_a_setting_is_taken_out(file: Path) -> None:
     file.write_text(COMMENTED)
     save_setting("max_tokens", None, file)
     save_setting("theme", None, file)
-    assert load_settings(file).given == {"keys"}
+    assert load_settings(file).decided == {"keys"}
     assert "# My settings" in file.read_text()
 
 

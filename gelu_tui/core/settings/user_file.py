@@ -91,12 +91,12 @@ class Settings(RunSettings, frozen=True, kw_only=True):
 class SettingsFile:
     """The settings that the file and the environment decide.
 
-    `given` are the names that one of them decides, `environment` those of the environment.
+    `decided` are the names that one of them sets, `environment` those that the environment sets.
     """
 
     path: Path
     settings: Settings
-    given: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
     problems: tuple[ErrorInfo, ...] = ()
 
