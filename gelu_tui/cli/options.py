@@ -65,7 +65,7 @@ def options_of(schema: type[RunSettings], *names: str) -> Callable[[_F], _F]:
 def _option(field: Field) -> Callable[[_F], _F]:
     word = field.name.replace("_", "-")
     declarations = field.options or (f"--{word}",)
-    attributes: dict[str, Any] = {"type": click.UNPROCESSED, "metavar": field.metavar or "VALUE"}
+    attributes: dict[str, Any] = {"type": click.UNPROCESSED, "metavar": field.metavar}
     help_text, values = field.description, field.values()
     if True in values:
         declarations = field.options or (f"--{word}/--no-{word}",)

@@ -23,6 +23,8 @@ from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
 
+_GREEDY = RunSettings()
+
 
 def seeded(settings: RunSettings) -> RunSettings:
     """The same with a seed, if anything is drawn and none was asked for."""
@@ -34,7 +36,7 @@ def seeded(settings: RunSettings) -> RunSettings:
 class Chooser:
     """The rule of one comparison; of a seed that is None the noise is that of seed 0."""
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings = _GREEDY) -> None:
         self._settings = settings
         # What float32 takes for 0 draws nothing either.
         self._draws = settings.temperature >= np.finfo(np.float32).tiny

@@ -11,7 +11,6 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
-from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.statistics import Logits
 from gelu_tui.engine import caches
 from gelu_tui.engine.choice import Chooser
@@ -70,7 +69,7 @@ def decode(
     that Python takes to describe a step. On a CPU starting a step blocks until it is done, so there
     the present tokens are handed out first.
     """
-    choose = choose or Chooser(RunSettings())
+    choose = choose or Chooser()
 
     def start(tokens: mx.array, step: int) -> tuple[mx.array, mx.array]:
         logits = model(tokens[:, None], cache=cache)[:, -1, :]

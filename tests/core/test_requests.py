@@ -34,6 +34,7 @@ def test_a_command_keeps_what_the_user_gave() -> None:
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"max_tokens": 100_001}, "max_tokens"),
+        ({"max_tokens": None}, "max_tokens"),
         ({"temperature": -0.1}, "temperature"),
         ({"temperature": 100.1}, "temperature"),
         ({"temperature": math.nan}, "temperature"),

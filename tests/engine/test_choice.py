@@ -109,13 +109,13 @@ def test_where_no_logit_is_near_the_rule_is_not_worked_out(monkeypatch: pytest.M
 LOGITS = np.array([2.5, 2.2, 2.0, 1.4, 1.3, 0.9, 0.5, 0.4, 0.0, -0.3, -1.0, -4.0], np.float32)
 DRAWS = 4000
 WAYS = {
-    "temperature": RunSettings(0.8, 42),
-    "hot": RunSettings(3.0, 42),
-    "top-p": RunSettings(0.8, 42, top_p=0.7),
-    "top-k": RunSettings(1.2, 42, top_k=5),
-    "min-p": RunSettings(1.2, 42, min_p=0.2),
-    "all": RunSettings(1.5, 42, top_p=0.95, top_k=7, min_p=0.05),
-    "limits that are off": RunSettings(0.8, 42, top_p=0.0, top_k=10**9, min_p=0.0),
+    "temperature": sampled(0.8, 42),
+    "hot": sampled(3.0, 42),
+    "top-p": sampled(0.8, 42, top_p=0.7),
+    "top-k": sampled(1.2, 42, top_k=5),
+    "min-p": sampled(1.2, 42, min_p=0.2),
+    "all": sampled(1.5, 42, top_p=0.95, top_k=7, min_p=0.05),
+    "limits that are off": sampled(0.8, 42, top_p=0.0, top_k=10**9, min_p=0.0),
 }
 
 

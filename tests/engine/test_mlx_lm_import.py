@@ -92,8 +92,9 @@ def test_loading_decoding_and_chat_templates_work_so(tmp_path: Path) -> None:
         "import sys; from gelu_tui.engine import loading;"
         "m = loading.load(sys.argv[1], None, lambda _: None, lambda: False);"
         "from gelu_tui.engine.compare import Run, resolve; from gelu_tui.core import protocol as p;"
+        "from gelu_tui.core.settings.run_settings import RunSettings as S;"
         "events = [];"
-        "r = resolve(m, comparing('sky', ('gelu', 'relu'), max_tokens=2));"
+        "r = resolve(m, p.Compare('sky', S(activations=('gelu', 'relu'), max_tokens=2)));"
         "Run(m, r, events.append, lambda: False, 0.0).run({});"
         "print(r.started.prompt_text, events[-1].status)"
     )

@@ -10,6 +10,7 @@ from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.registry import DEFAULT_SET
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.tui.choices import chosen_variants
 from gelu_tui.tui.picking import SETS, Picking
 
 
@@ -150,4 +151,4 @@ def test_whatever_is_done_it_can_be_run_or_says_why(steps: list[tuple[str, int]]
         numbers = [it.number(at) for at in range(len(it.rows)) if it.rows[at].chosen]
         assert numbers == list(range(1, len(it.chosen) + 1))
     if it.chosen:
-        assert [variant.name for variant in it.result().variants()] == names(it)
+        assert [variant.name for variant in chosen_variants(it.result())] == names(it)

@@ -10,30 +10,9 @@ import msgspec
 from msgspec import Meta, inspect
 
 
-def about(
-    description: str,
-    *,
-    unset: str = "",
-    example: object = None,
-    metavar: str = "",
-    options: tuple[str, ...] = (),
-    palette: str = "",
-    presets: tuple[object, ...] = (),
-    needs: str = "",
-) -> Meta:
-    """The metadata of a setting, for its `Annotated` type; see `Field`."""
-    return Meta(
-        description=description,
-        extra={
-            "unset": unset,
-            "example": example,
-            "metavar": metavar,
-            "options": options,
-            "palette": palette,
-            "presets": presets,
-            "needs": needs,
-        },
-    )
+def about(description: str, **more: Any) -> Meta:
+    """The metadata of a setting, for its `Annotated` type; `more` are attributes of `Field`."""
+    return Meta(description=description, extra=more)
 
 
 @dataclass(frozen=True)
@@ -42,7 +21,8 @@ class Field:
 
     Attributes:
         name: The name in Python, in the settings file and in JSON.
-        type: The type with its limits, as msgspec reads it.
+        type: The type with its limits, for `msgspec.convert`.
+        info: The same as msgspec describes it, without metadata and None.
         default: The value of a setting that is left out.
         description: One sentence for help, file and palette.
         unset: What the default means where it is no value of its own (None, "auto").
@@ -56,26 +36,16 @@ class Field:
 
     name: str
     type: Any
+    info: inspect.Type
     default: Any
     description: str
-    unset: str
-    example: object
-    metavar: str
-    options: tuple[str, ...]
-    palette: str
-    presets: tuple[Any, ...]
-    needs: str
-
-    @property
-    def info(self) -> inspect.Type:
-        """The type without its metadata and without None."""
-        info = inspect.type_info(self.type)
-        while isinstance(info, inspect.Metadata):
-            info = info.type
-        match info:
-            case inspect.UnionType(types=(only, inspect.NoneType())):
-                return only
-        return info
+    unset: str = ""
+    example: object = None
+    metavar: str = "VALUE"
+    options: tuple[str, ...] = ()
+    palette: str = ""
+    presets: tuple[Any, ...] = ()
+    needs: str = ""
 
     def values(self) -> tuple[Any, ...]:
         """The values that the type lists, none if it has a range."""
@@ -103,14 +73,20 @@ class Field:
 @cache
 def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
     """The settings of a struct by name, in their order."""
+    described = inspect.type_info(struct)
+    assert isinstance(described, inspect.StructType)
     found = {}
-    for field in msgspec.structs.fields(struct):
-        info = inspect.type_info(field.type)
-        assert isinstance(info, inspect.Metadata), f"{field.name} does not describe itself"
-        description = (info.extra_json_schema or {})["description"]
-        factory = field.default_factory
-        default = field.default if factory is msgspec.NODEFAULT else factory()
-        found[field.name] = Field(
-            field.name, field.type, default, description, **(info.extra or {})
+    for field, own in zip(msgspec.structs.fields(struct), described.fields, strict=True):
+        info, stated = own.type, own.type
+        while isinstance(info, inspect.Metadata):
+            info = info.type
+        match info:
+            case inspect.UnionType(types=(only, inspect.NoneType())):
+                info = only
+        assert isinstance(stated, inspect.Metadata), f"{own.name} does not describe itself"
+        default = own.default_factory() if callable(own.default_factory) else own.default
+        description = (stated.extra_json_schema or {})["description"]
+        found[own.name] = Field(
+            own.name, field.type, info, default, description, **(stated.extra or {})
         )
     return found

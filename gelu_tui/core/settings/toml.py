@@ -24,7 +24,7 @@ def effective_toml(file: SettingsFile) -> str:
         if name in file.environment:
             source = f"  # {PREFIX}{name.upper()}"
         else:
-            source = "" if name in file.given else "  # default"
+            source = "" if name in file.decided else "  # default"
         if isinstance(value, dict):
             parts += ["", f"[{name}]{source if value else ''}"]
             parts += [_line(key, one) for key, one in value.items()]

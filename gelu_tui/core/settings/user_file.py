@@ -91,12 +91,12 @@ class Settings(RunSettings, frozen=True, kw_only=True):
 class SettingsFile:
     """The settings that the file and the environment decide.
 
-    `given` are the names that one of them decides, `environment` those of the environment.
+    `decided` are the names that one of them sets, `environment` those that the environment sets.
     """
 
     path: Path
     settings: Settings
-    given: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
     problems: tuple[ErrorInfo, ...] = ()
 
@@ -120,7 +120,7 @@ def load_settings(path: Path | None = None, schema: type[Settings] = Settings) -
         problems.append(unreadable(path, error))
     own = _from_environment(schema, problems)
     values |= own
-    if wrong := reference_error(schema(**values)):
+    if own and (wrong := reference_error(schema(**values))):
         del values["reference"]
         if "reference" in own:  # the file's is for the file's functions
             problems.append(_problem(f"{PREFIX}REFERENCE: {wrong.info.message}", wrong.info.hint))
@@ -221,11 +221,12 @@ def _from_environment(schema: type[Settings], problems: list[ErrorInfo]) -> dict
 
 def _value(field: Field, value: object, variable: str = "") -> Any:
     """One value, with what is used instead of a wrong one as the hint. Raises `UsageError`."""
-    instead = (
-        "It is treated as left out."
-        if field.default is None
-        else f"{shown(field.default)} is used instead."
-    )
+    if variable:
+        instead = "The variable is ignored."
+    elif field.default is None:
+        instead = "It is treated as left out."
+    else:
+        instead = f"{shown(field.default)} is used instead."
     try:
         found = convert(field, value, variable, text=bool(variable))
     except UsageError as error:

@@ -26,14 +26,14 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
 
     Args:
         field: The setting.
-        value: What was given; a list of texts may be one comma-separated text.
+        value: The value from outside; a list of texts may be one comma-separated text.
         name: What the user calls the setting; its own name if empty.
-        text: Whether the value is text that stands for something else, as in the environment.
+        text: Whether numbers and the like are written as text, as in the environment.
 
     Raises:
         UsageError: What is allowed; its kind is the setting's name.
     """
-    given = value
+    original = value
     match field.info:
         case inspect.VarTupleType() if isinstance(value, str | list | tuple):
             texts = [value] if isinstance(value, str) else value
@@ -47,7 +47,7 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
     else:
         if found is not None and found == found:  # nan passes every limit
             return found
-    wrong = shown(given) if text and given != "" else quoted(given)
+    wrong = shown(original) if text and original != "" else quoted(original)
     raise UsageError(
         f"{name or field.name} must be {allowed(field)}, not {wrong}.",
         field.description,
@@ -69,7 +69,7 @@ def check(settings: RunSettings, *, room: bool = True) -> None:
     """
     for field in fields_of(type(settings)).values():
         value = getattr(settings, field.name)
-        if value is not None:
+        if value is not None or field.default is not None:
             convert(field, value)
     variants = parse_variants(settings.activations)
     # Which function is native, only the engine knows.
@@ -109,7 +109,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value as it stands in the file: "9" is not 9."""
+    """A value as the file writes it: "9" is not 9."""
     return f'"{shown(value)}"' if isinstance(value, str) else shown(value)
 
 
