@@ -20,7 +20,8 @@ from gelu_tui import client
 from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from tests.fake_engine import FakeEngine, InMemory, forever
+from tests.fake_engine import FakeEngine, forever
+from tests.in_memory import InMemory
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
 
