@@ -102,7 +102,9 @@ def test_an_interrupt_prints_what_there_is(
     assert soon_gone(json.loads(seen.splitlines()[0])["pid"])
     if output == "text":
         assert done.out.endswith("Interrupted: this is what there was.\n")
-        assert done.out.count("stopped") == 3
+        # A fork that was found before says that the run was stopped before its replay.
+        words = " ".join(done.out.split()).replace("the run was stopped", "")
+        assert words.count("stopped") == 3
         return
     document = json.loads(done.raw)
     assert (document["status"], document["error"]) == ("cancelled", None)

@@ -21,7 +21,8 @@ from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineD
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from tests.commands import comparing
-from tests.fake_engine import FakeEngine, InMemory, forever
+from tests.fake_engine import FakeEngine, forever
+from tests.in_memory import InMemory
 
 ODD = str(Path(__file__).with_name("odd_engine.py"))
 

@@ -23,7 +23,9 @@ OVERFLOWS = "over=x*exp(x)/(1+exp(x))"
 def long_running(folder: Path) -> Path:
     """A model whose context does not end within a test, and which has no end token either."""
     tiny_models.write(folder, "gemma3_text")
-    _change_config(folder, max_position_embeddings=1_000_000, eos_token_id=383)
+    beyond = 1_000_000  # of the vocabulary too
+    _change(folder / "config.json", max_position_embeddings=beyond, eos_token_id=beyond)
+    _change(folder / "tokenizer_config.json", eos_token=None)
     return folder
 
 
@@ -52,6 +54,5 @@ def large(folder: Path, megabytes: int) -> Path:
         tiny_models.CONFIGS["gemma"]["intermediate_size"] = before
 
 
-def _change_config(folder: Path, **changes: Any) -> None:
-    file = folder / "config.json"
+def _change(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))

@@ -24,7 +24,7 @@ from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.session import Phase
-from tests.fake_engine import FakeEngines
+from tests.in_memory import FakeEngines
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 WIDE = (120, 36)
