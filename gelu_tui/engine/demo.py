@@ -22,7 +22,7 @@ CONVERTER_VERSION = 2  # raise it whenever the files would come out different
 
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
-_HASH_BLOCK = 1 << 20
+_HASH_BLOCK = 1 << 17
 _TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
 
 
