@@ -32,14 +32,6 @@ os.environ["GELU_TUI_CONFIG"] = str(_settings)
 os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--accept-snapshots",
-        action="store_true",
-        help="store the pictures of the screens as they are now",
-    )
-
-
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
     """The folder of the real demo model in the user's cache, converted on first use."""

@@ -9,6 +9,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ CONVERTER_VERSION = 2  # raise it whenever the files would come out different
 
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
-_HASH_BLOCK = 1 << 20
+_HASH_BLOCK = 1 << 17
 _TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
 
 
@@ -30,10 +31,8 @@ class ConversionCancelled(Exception):
     """The user cancelled while the demo model was being prepared; nothing is left behind."""
 
 
-class _FileEntry(msgspec.Struct, frozen=True):
-    size: int
-    mtime_ns: int
-    hash: str
+_Entry = tuple[int, int, int]
+"""Size, modification time in nanoseconds, and CRC-32 of a file."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -42,7 +41,7 @@ class _Manifest(msgspec.Struct, frozen=True):
     source_sha256: str
     converter_version: int
     dtype: str
-    files: dict[str, _FileEntry]
+    files: dict[str, _Entry]
 
 
 class _Progress:
@@ -117,13 +116,12 @@ def _is_current(folder: Path, source_sha256: str) -> bool:
     """Whether sizes and times are as recorded: no file is read, so a warm start costs nothing."""
     manifest = _read_manifest(folder, source_sha256)
     try:
-        stats = {name: (folder / name).stat() for name in manifest.files} if manifest else {}
+        return manifest is not None and all(
+            _size_and_time(folder / name) == (size, time_ns)
+            for name, (size, time_ns, _) in manifest.files.items()
+        )
     except OSError:
         return False
-    return manifest is not None and all(
-        (stats[name].st_size, stats[name].st_mtime_ns) == (entry.size, entry.mtime_ns)
-        for name, entry in manifest.files.items()
-    )
 
 
 def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
@@ -135,25 +133,29 @@ def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
         files = {name: _entry(folder / name, tick) for name in manifest.files}
     except OSError:
         return False
-    if any(files[name].hash != entry.hash for name, entry in manifest.files.items()):
+    if any(files[name][2] != crc for name, (_, _, crc) in manifest.files.items()):
         return False
     _write_manifest(folder, msgspec.structs.replace(manifest, files=files))
     return True
 
 
-def _entry(path: Path, tick: Tick) -> _FileEntry:
-    """Size, time and hash of one file.
+def _entry(path: Path, tick: Tick) -> _Entry:
+    """What the manifest has of a file.
 
-    The hash is a CRC-32: it is to find damage, not an attacker (who could write the manifest as
-    well), and reads a gigabyte in a fraction of a second.
+    A CRC is to find damage, not an attacker (who could write the manifest as well), and reads a
+    gigabyte in a fraction of a second.
     """
-    crc = 0
+    crc, (size, time_ns) = 0, _size_and_time(path)
     with path.open("rb", buffering=0) as file:
-        stat = os.fstat(file.fileno())
         while block := file.read(_HASH_BLOCK):
             crc = zlib.crc32(block, crc)
-            tick("checking the demo model", file.tell(), stat.st_size)
-    return _FileEntry(stat.st_size, stat.st_mtime_ns, f"{crc:08x}")
+            tick("checking the demo model", file.tell(), size)
+    return size, time_ns, crc
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 # --- building -----------------------------------------------------------------------------------
@@ -208,22 +210,15 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         ) from None
 
 
-@contextlib.contextmanager
-def _locked(path: Path, tick: Tick) -> Iterator[None]:
-    """Hold the lock file; waiting is reported and can be cancelled."""
+def _locked(path: Path, tick: Tick) -> AbstractContextManager[object]:
+    """The acquired lock, released by its context; waiting is reported and can be cancelled."""
     import filelock
 
-    lock = filelock.FileLock(path)
-    while True:
-        try:
-            lock.acquire(timeout=_LOCK_POLL_S)
-            break
-        except filelock.Timeout:
-            tick("waiting for another gelu-tui that converts the demo model", 0, 0)
-    try:
-        yield
-    finally:
-        lock.release()
+    def wait() -> bool:
+        tick("waiting for another gelu-tui that converts the demo model", 0, 0)
+        return False
+
+    return filelock.FileLock(path).acquire(poll_interval=_LOCK_POLL_S, cancel_check=wait)
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -6,6 +6,17 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+
 from gelu_tui.engine.demo_source import Tick
 
 _SPACE = "▁"
@@ -55,75 +66,39 @@ def merges(tokens: Sequence[str], scores: Sequence[float], tick: Tick) -> list[s
     return found
 
 
-def _added_token(index: int, content: str, kind: int) -> dict[str, object]:
-    return {
-        "id": index,
-        "content": content,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        # user-defined runs of spaces are sought in the text after ` ` became `▁`
-        "normalized": kind == _USER_DEFINED,
-        "special": kind != _USER_DEFINED,
-    }
-
-
 def tokenizer_json(metadata: dict[str, Any], tick: Tick) -> dict[str, object]:
     """The content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
     tokens, scores, types = pieces(metadata)
     bos_id = metadata["tokenizer.ggml.bos_token_id"]
     bos = tokens[bos_id]
-
-    def with_bos(sequence: str, type_id: int) -> list[dict[str, object]]:
-        return [
-            {"SpecialToken": {"id": bos, "type_id": type_id}},
-            {"Sequence": {"id": sequence, "type_id": type_id}},
-        ]
-
-    space = {"String": " "}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            _added_token(index, token, kind)
-            for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
+    tokenizer = Tokenizer(
+        models.BPE(
+            {token: index for index, token in enumerate(tokens)},
+            [],
+            unk_token=tokens[metadata["tokenizer.ggml.unknown_token_id"]],
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", _SPACE)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        f"{bos} $A", f"{bos} $A {bos}:1 $B:1", [(bos, bos_id)]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_tokens(
+        [
+            # user-defined runs of spaces are sought in the text after ` ` became `▁`
+            AddedToken(token, normalized=kind == _USER_DEFINED, special=kind != _USER_DEFINED)
+            for token, kind in zip(tokens, types, strict=True)
             if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
-        ],
-        "normalizer": {"type": "Replace", "pattern": space, "content": _SPACE},
-        "pre_tokenizer": {
-            "type": "Split",
-            "pattern": space,
-            "behavior": "MergedWithPrevious",
-            "invert": False,
-        },
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": with_bos("A", 0),
-            "pair": with_bos("A", 0) + with_bos("B", 1),
-            "special_tokens": {bos: {"id": bos, "ids": [bos_id], "tokens": [bos]}},
-        },
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [
-                {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "},
-                {"type": "ByteFallback"},
-                {"type": "Fuse"},
-            ],
-        },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": tokens[metadata["tokenizer.ggml.unknown_token_id"]],
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": True,
-            "byte_fallback": True,
-            "ignore_merges": False,
-            "vocab": {token: index for index, token in enumerate(tokens)},
-            "merges": merges(tokens, scores, tick),
-        },
-    }
+        ]
+    )
+    document: dict[str, Any] = msgspec.json.decode(tokenizer.to_str())
+    document["model"]["merges"] = merges(tokens, scores, tick)
+    return document
 
 
 def tokenizer_config(metadata: dict[str, Any]) -> dict[str, object]:

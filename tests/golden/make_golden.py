@@ -2,8 +2,10 @@
 
     python tests/golden/make_golden.py     (with torch and transformers; no test needs them)
 
-For every family and every form that `hidden_activation` takes, in float32. Weights are not stored:
-`weights.py` makes them anew from the names and shapes that are.
+For every family and every form that `hidden_activation` takes, in float32; and for every family at
+a hidden size whose root is not exact in bfloat16, with the embedding normalizer √hidden as
+transformers has it, exact, and rounded to bfloat16. Weights are not stored: `weights.py` makes them
+anew from the names and shapes that are.
 """
 
 from __future__ import annotations
@@ -92,10 +94,27 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+# Its root is 8.9443, and 8.9375 in bfloat16.
+INEXACT = 80
+
 CLASSES = {
     "gemma": "Gemma", "gemma2": "Gemma2", "gemma3_text": "Gemma3", "gemma3n": "Gemma3n",
     "gemma4_text": "Gemma4", "recurrent_gemma": "RecurrentGemma",
 }  # fmt: skip
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """The configuration of a family, or of one with another hidden size: `gemma-80`."""
+    family, _, size = name.partition("-")
+    if not size.isdigit():
+        return FAMILIES[name]
+    # mlx-lm's heads share the width among them
+    own = {"lru_width": int(size), "head_dim": int(size) // 4}
+    return {
+        **FAMILIES[family],
+        "hidden_size": int(size),
+        **(own if family == "recurrent_gemma" else {}),
+    }
 
 
 def model_of(name: str, form: str) -> Any:
@@ -105,12 +124,25 @@ def model_of(name: str, form: str) -> Any:
     text = {"gemma3_text": "Gemma3Text", "gemma3n": "Gemma3nText", "gemma4_text": "Gemma4Text"}
     config_class = getattr(transformers, f"{text.get(family, kind)}Config")
     activation = {"hidden_act": form} if family == "gemma" else {"hidden_activation": form}
-    config = config_class(**FAMILIES[name], **activation, attn_implementation="eager")
+    config = config_class(**config_of(name), **activation, attn_implementation="eager")
     model = getattr(transformers, f"{kind}ForCausalLM")(config).to(torch.float32).eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(tensor(name, key, tuple(parameter.shape))))
     return model
+
+
+def set_normalizer(model: Any, value: float) -> None:
+    """Set what embeddings are multiplied by."""
+    inner = getattr(model.model, "language_model", model.model)
+    normalizer = getattr(inner, "normalizer", None)
+    (inner.embed_tokens.embed_scale if normalizer is None else normalizer).fill_(value)
+
+
+def logits_of(model: Any) -> np.ndarray:
+    """Logits of a position in the middle of the prompt, and of its last one."""
+    logits = model(torch.tensor([PROMPT]), use_cache=False).logits[0]
+    return logits[[len(PROMPT) // 2, -1]].numpy()
 
 
 def greedy(model: Any) -> list[int]:
@@ -122,6 +154,12 @@ def greedy(model: Any) -> list[int]:
     return tokens[len(PROMPT) :]
 
 
+def description(name: str, model: Any) -> dict[str, Any]:
+    """What is needed to make the model again."""
+    shapes = {key: list(value.shape) for key, value in model.named_parameters()}
+    return {"config": config_of(name), "shapes": shapes}
+
+
 @torch.no_grad()
 def main() -> None:
     described: dict[str, Any] = {}
@@ -131,15 +169,22 @@ def main() -> None:
         for function, form in FORMS.items():
             exact_in_gemma = name == "gemma" and function == "gelu"
             model = model_of(name, EXACT_IN_GEMMA if exact_in_gemma else form)
-            logits = model(torch.tensor([PROMPT]), use_cache=False).logits[0]
-            # The last position, and one in the middle.
-            arrays[f"{name}/{function}"] = logits[[len(PROMPT) // 2, -1]].numpy()
+            arrays[f"{name}/{function}"] = logits_of(model)
             streams[function] = greedy(model)
-        shapes = {key: list(value.shape) for key, value in model.named_parameters()}
-        described[name] = {"config": FAMILIES[name], "shapes": shapes, "tokens": streams}
+        described[name] = {**description(name, model), "tokens": streams}
+    inexact: dict[str, Any] = {}
+    for family in CLASSES:
+        name = f"{family}-{INEXACT}"
+        model = model_of(name, FORMS["gelu_approx"])
+        inexact[name] = description(name, model)
+        arrays[f"{name}/transformers"] = logits_of(model)
+        root = torch.tensor(INEXACT**0.5)
+        for label, value in (("exact", root), ("rounded", root.bfloat16())):
+            set_normalizer(model, float(value))
+            arrays[f"{name}/{label}"] = logits_of(model)
     made_with = {"torch": torch.__version__, "transformers": transformers.__version__}
     np.savez_compressed(HERE / "logits.npz", **arrays)
-    document = {"made_with": made_with, "prompt": PROMPT, "models": described}
+    document = {"made_with": made_with, "prompt": PROMPT, "models": described, "inexact": inexact}
     (HERE / "golden.json").write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -1,17 +1,22 @@
 """Pictures of every screen, at three sizes and in four modes of colour, held against stored ones.
 
-    python -m pytest tests/tui/test_snapshots.py --accept-snapshots
+    python -m pytest tests/tui/test_snapshots.py --snapshot-update
 
-stores the pictures as they are now. They are SVGs: look at them, and at `git diff`.
+stores the pictures as they are now and deletes those of scenes that are gone. They are SVGs: look
+at them, and at `git diff`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from syrupy.location import PyTestLocation
 from textual.widgets import Input
 
 from tests.tui.pictures import difference, picture
@@ -20,7 +25,6 @@ from tests.tui.scenes import SCENES, Scene, staged, stopped_clocks
 __all__ = ["stopped_clocks"]
 
 FOLDER = Path(__file__).parent / "snapshots"
-ACCEPT = "python -m pytest tests/tui/test_snapshots.py --accept-snapshots"
 MADE_WITH = FOLDER / "made-with.txt"
 
 SIZES = ((80, 24), (120, 36), (200, 50))
@@ -41,34 +45,57 @@ CASES = [
 NAMES = [f"{name}-{width}x{height}-{mode}" for name, (width, height), mode in CASES]
 
 
+class Pictures(SingleFileSnapshotExtension):
+    """A file NAME.svg for each picture, and what differs as rows of text."""
+
+    file_extension = "svg"
+    _write_mode = WriteMode.TEXT
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        return str(FOLDER / test_location.basename)
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: object = 0) -> str:
+        return test_location.testname.partition("[")[2].removesuffix("]")
+
+    @classmethod
+    def matches_test_location(
+        cls, *, test_location: PyTestLocation, snapshot_location: str
+    ) -> bool:
+        """Every picture is of some scene, or of none and to be deleted."""
+        return Path(snapshot_location).parent.name == test_location.basename
+
+    def diff_lines(self, serialized_data: object, snapshot_data: object) -> Iterator[str]:
+        yield from difference(str(snapshot_data), str(serialized_data)).splitlines()
+
+
 @pytest.mark.usefixtures("stopped_clocks")
-@pytest.mark.parametrize(("case", "name"), list(zip(CASES, NAMES, strict=True)), ids=NAMES)
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
 async def test_looks_as_it_did(
     case: tuple[str, tuple[int, int], str],
-    name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
+    snapshot: SnapshotAssertion,
 ) -> None:
     scene, size, mode = case
     # A mode is another start of the app: a change of theme need not reach what is already there.
     monkeypatch.delenv("NO_COLOR", raising=False)
     if mode == "no-color":
         monkeypatch.setenv("NO_COLOR", "1")
-    accept = request.config.getoption("--accept-snapshots")
-    stored = FOLDER / f"{name}.svg"
+    stored = FOLDER / "test_snapshots" / f"{request.node.callspec.id}.svg"
     expected = stored.read_text("utf-8") if stored.exists() else ""
     async with staged(scene, size, tmp_path, THEMES[mode]) as it:
-        seen = await settled(it, "" if accept else expected)
-    if accept:
-        FOLDER.mkdir(exist_ok=True)
-        stored.write_text(seen, "utf-8")
+        seen = await settled(it, expected)
+    if snapshot.session.update_snapshots:
         MADE_WITH.write_text(versions(), "utf-8")
-    elif seen != expected:
-        new = tmp_path / stored.name
-        new.write_text(seen, "utf-8")
-        what = difference(expected, seen) if expected else "there is no stored one"
-        complain(f"{stored.name} is now {new}\n{what}")
+    pictures = snapshot.use_extension(Pictures)
+    made_with = MADE_WITH.read_text("utf-8")
+    if pictures != seen and made_with != versions():
+        # Another Textual draws differently, and that is nobody's mistake; but do look.
+        pytest.skip(f"Pictures of {made_with.strip()}, here is {versions().strip()}.")
+    assert seen == pictures
 
 
 async def settled(it: Scene, expected: str) -> str:
@@ -89,21 +116,6 @@ async def settled(it: Scene, expected: str) -> str:
     raise AssertionError(f"the screen never rests:\n{it.screen()}")
 
 
-def complain(said: str) -> None:
-    said = f"{said}\n\nIf this is meant: {ACCEPT}"
-    made_with = MADE_WITH.read_text("utf-8") if MADE_WITH.exists() else ""
-    if made_with != versions():
-        # Another Textual draws differently, and that is nobody's mistake; but do look.
-        pytest.skip(f"Pictures of {made_with.strip()}, here is {versions().strip()}. {said}")
-    pytest.fail(said, pytrace=False)
-
-
 def versions() -> str:
     packages = ("textual", "rich")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages) + "\n"
-
-
-def test_every_stored_picture_is_of_a_scene(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--accept-snapshots"):
-        pytest.skip("others are storing them at this moment")
-    assert {file.stem for file in FOLDER.glob("*.svg")} == set(NAMES)
