@@ -60,6 +60,6 @@ def _stopped(model: str) -> ErrorInfo:
         return ErrorInfo("cancelled", "Stopped.", "The demo is converted anew next time.")
     return ErrorInfo(
         "cancelled",
-        "Stopped: what has arrived is kept.",
-        "The same command goes on from there.",
+        "Stopped: files that have arrived whole are kept.",
+        "The same command fetches those that are missing.",
     )

@@ -264,8 +264,8 @@ def activations(output_format: str, color: str) -> None:
 @click.option(
     "--fetch",
     metavar="ID",
-    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; what has arrived is "
-    "kept, and the same command goes on from there.",
+    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; files that have "
+    "arrived whole are kept, and the same command fetches those that are missing.",
 )
 @o.text_or_json_option
 @o.common_options

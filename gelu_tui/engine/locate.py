@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.families import family_of
 
 Report = Callable[[p.Progress], None]
 Cancelled = Callable[[], bool]
@@ -42,7 +41,7 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
     from gelu_tui.engine import hub
 
     try:
-        return hub.fetch_model(spec, report, cancelled, check_config=family_of)
+        return hub.fetch_model(spec, report, cancelled)
     except hub.DownloadCancelled:
         raise LoadCancelled from None
 

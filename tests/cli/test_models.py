@@ -125,7 +125,7 @@ def test_an_engine_that_dies(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_a_signal_stops_and_says_that_what_has_arrived_is_kept(
+def test_a_signal_stops_and_says_that_whole_files_are_kept(
     number: signal.Signals, env: dict[str, str]
 ) -> None:
     ours, theirs = pty.openpty()
@@ -142,8 +142,8 @@ def test_a_signal_stops_and_says_that_what_has_arrived_is_kept(
     told = os.read(ours, 65536).decode()
     os.close(ours)
     assert (process.returncode, out) == (128 + number, b"")
-    assert "what has arrived is kept" in told
-    assert "goes on from there" in told
+    assert "files that have arrived whole are kept" in told
+    assert "fetches those that are missing" in told
 
 
 def test_a_folder_through_the_real_engine(env: dict[str, str], tmp_path: Path) -> None:
