@@ -24,7 +24,7 @@ from typing import Any
 import filelock
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import WeakFileLock, filter_repo_objects
@@ -59,10 +59,10 @@ def fetch_model(repo_id: str, report: Report, cancelled: Callable[[], bool]) -> 
     `DownloadCancelled`.
     """
     try:
-        folder = cached_snapshot(repo_id)
+        folder, whole = cached_snapshot(repo_id)
     except (OSError, ValueError) as error:
         raise explain(error, repo_id, partly=False) from error
-    if folder is not None:
+    if folder is not None and whole:
         return folder
     spawn = multiprocessing.get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
@@ -78,8 +78,8 @@ def fetch_model(repo_id: str, report: Report, cancelled: Callable[[], bool]) -> 
                     report(progress)
                 case ErrorInfo() as info:
                     raise GeluError(info.kind, info.message, info.hint)
-                case folder:
-                    return Path(folder)
+                case path:
+                    return Path(path)
         raise DownloadCancelled
     except EOFError:
         raise GeluError(
@@ -93,17 +93,20 @@ def fetch_model(repo_id: str, report: Report, cancelled: Callable[[], bool]) -> 
         remove_unfinished(repo_id)
 
 
-def cached_snapshot(repo_id: str) -> Path | None:
-    """Return the folder of a model that is in the hub's cache whole, else None.
+def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
+    """Return the folder of a model's main branch in the hub's cache, and whether it is whole.
 
-    Raises `OSError` where the cache cannot be read, `ValueError` for what cannot be an id.
+    None: there is no such folder. Raises `OSError` and `ValueError` for a cache that cannot be
+    read, and `ValueError` for what cannot be an id.
     """
     try:
         folder = _snapshot(repo_id, local_files_only=True)
+    except IncompleteSnapshotError as error:
+        return Path(error.snapshot_path), False
     except LocalEntryNotFoundError:
-        return None
+        return None, False
     # A program that fetched some of its files only leaves no listing to compare with.
-    return None if missing_files(folder) else folder
+    return folder, not missing_files(folder)
 
 
 def _snapshot(repo_id: str, **options: Any) -> Path:

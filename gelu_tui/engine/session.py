@@ -153,6 +153,10 @@ class Session:
                     self._load(job.command, job)
                 case p.Fetch():
                     self._fetch(job.command, job)
+                case p.ListModels():
+                    self._list_models(job.command)
+                case p.DeleteModel():
+                    self._delete_model(job.command)
                 case p.Compare():
                     self._compare(job.command, job)
                 case p.RenderPrompt():
@@ -198,6 +202,16 @@ class Session:
             self._emit(p.Cancelled("fetch"))
             return
         self._emit(p.Fetched(command.model, str(folder)))
+
+    def _list_models(self, command: p.ListModels) -> None:
+        from gelu_tui.engine.inventory import find_models
+
+        self._emit(find_models(command.folders))
+
+    def _delete_model(self, command: p.DeleteModel) -> None:
+        from gelu_tui.engine.inventory import delete_model
+
+        self._emit(delete_model(command.model, dry_run=command.dry_run))
 
     def _unload(self) -> None:
         """The old weights go before the new ones come, and not only to MLX's cache."""

@@ -1,4 +1,4 @@
-"""Fetching a model in an engine of its own, so that a comparison can go on meanwhile."""
+"""Requests to an engine process of their own, so that a comparison can go on meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from collections.abc import AsyncIterator
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+
+
+async def ask(command: p.AnyCommand, engine_command: str | None = None) -> p.AnyEvent:
+    """Return the answer to a command from an engine that ends with it. Raises `GeluError`."""
+    async with EngineClient(engine_command) as client:
+        await client.send(command)
+        answer = await anext(client.events())
+    if isinstance(answer, p.Failed):
+        raise GeluError(answer.error.kind, answer.error.message, answer.error.hint)
+    return answer
 
 
 class Fetch:
@@ -46,6 +56,6 @@ class Fetch:
             await self._client.send(p.Cancel())
 
     def kill(self) -> None:
-        """End the engine without waiting; what has arrived of the model is kept."""
+        """End the engine without waiting; files that have arrived whole are kept."""
         self._stopped = True
         self._client.kill()

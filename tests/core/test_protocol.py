@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.memory import Memory
+from gelu_tui.core.models import LocalModel
 
 ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
 TIMING = p.Timing(1.0, None, 0.25, 3, 12.5)
@@ -19,6 +21,8 @@ REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
 COMMANDS: list[p.AnyCommand] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
+    p.ListModels(("/models",)),
+    p.DeleteModel("demo", dry_run=True),
     p.Fetch("mlx-community/gemma"),
     p.Compare("Why?", ("gelu", "a=max(x,0)")),
     p.Compare("空が\n\x1b[31m\0\u2028青い", ("gelu",), "gelu", 1, "solo", False, "model"),
@@ -39,6 +43,10 @@ EVENTS: list[p.AnyEvent] = [
         "/models/demo", "Device(cpu, 0)", None, {}, 1.5, 32768, True, 10**10,
     ),
     p.Fetched("mlx-community/gemma", "/models/gemma"),
+    p.ModelsFound(
+        (LocalModel(id="demo", source="demo", folder="/demo", state="ready"),), 2, Memory(3, 2, 1),
+    ),
+    p.ModelDeleted("demo", "/demo", 2**33),
     p.Started(
         "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0, 9,
         "lockstep", False,

@@ -32,6 +32,25 @@ class Fetch(Command, frozen=True, tag="fetch"):
     model: str
 
 
+class ListModels(Command, frozen=True, tag="list_models"):
+    """Look for Gemma models: the demo, the hub's cache, and `folders` (models, or folders of them).
+
+    Answered by `ModelsFound`.
+    """
+
+    folders: tuple[str, ...] = ()
+
+
+class DeleteModel(Command, frozen=True, tag="delete_model"):
+    """Delete a model of the hub's cache, or the converted demo. Answered by `ModelDeleted`.
+
+    `dry_run` deletes nothing; the answer is what would be freed.
+    """
+
+    model: str
+    dry_run: bool = False
+
+
 class Compare(Command, frozen=True, tag="compare"):
     """Decode one prompt under several activation functions.
 
@@ -103,4 +122,16 @@ class Shutdown(Command, frozen=True, tag="shutdown"):
     """Stop what is running and exit."""
 
 
-AnyCommand = Load | Fetch | Compare | RenderPrompt | Bench | Score | Replay | Cancel | Shutdown
+AnyCommand = (
+    Load
+    | Fetch
+    | ListModels
+    | DeleteModel
+    | Compare
+    | RenderPrompt
+    | Bench
+    | Score
+    | Replay
+    | Cancel
+    | Shutdown
+)

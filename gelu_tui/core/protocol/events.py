@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.memory import Memory
+from gelu_tui.core.models import LocalModel
 from gelu_tui.core.protocol.values import (
     GREEDY,
     BenchRow,
@@ -70,6 +72,25 @@ class Fetched(Event, frozen=True, tag="fetched"):
 
     model: str
     folder: str
+
+
+class ModelsFound(Event, frozen=True, tag="models_found"):
+    """The models on the engine's machine, the usable ones first, and its memory.
+
+    `others` is the number of models of other families.
+    """
+
+    models: tuple[LocalModel, ...]
+    others: int
+    memory: Memory
+
+
+class ModelDeleted(Event, frozen=True, tag="model_deleted"):
+    """What was deleted, or would be by a dry run, and how many bytes that frees on the disk."""
+
+    model: str
+    folder: str
+    freed_bytes: int
 
 
 class Started(Event, frozen=True, tag="started"):
@@ -266,6 +287,8 @@ AnyEvent = (
     | Progress
     | Loaded
     | Fetched
+    | ModelsFound
+    | ModelDeleted
     | Started
     | PromptRendered
     | Prefilled

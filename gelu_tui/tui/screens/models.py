@@ -1,4 +1,4 @@
-"""Models: what is on this machine, whether it fits, loading one, fetching another."""
+"""Models: what is on the engine's machine, whether it fits; loading, fetching, deleting one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.memory import Memory, machine_memory
-from gelu_tui.core.model_texts import before_fetching, standing, too_big
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.memory import Memory
+from gelu_tui.core.model_texts import before_fetching, disk, standing, too_big
 from gelu_tui.core.models import (
     PUBLIC_MODELS,
     LocalModel,
-    LocalModels,
     PublicModel,
-    find_models,
     is_gated,
     is_hub_id,
     named_folder,
@@ -32,17 +30,18 @@ from gelu_tui.core.models import (
 from gelu_tui.core.progress import size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.fetching import Fetch
-from gelu_tui.tui.model_rows import Listed, details, fetch_lines, fetch_refusal
+from gelu_tui.tui.fetching import Fetch, ask
+from gelu_tui.tui.model_rows import Listed, delete_refusal, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.screens.models_table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.question import Question
 
 _LOW_BELOW = 18  # rows
 _PADDING = 4  # cells at the sides of every line
 
 # A narrow terminal cuts the line off at the right.
-_KEYS = "Enter load · f fetch · q back · / another · r look again"
+_KEYS = "Enter load · f fetch · q back · / another · d delete · r look again"
 _FETCHING_KEYS = "x stop the fetch · q back · Enter load · / another"
 _INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
 _NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
@@ -63,8 +62,9 @@ class ModelsScreen(Screen[LoadModel | None]):
     """Dismissed with the model to load, or None.
 
     `current` is the loaded model as the user named it and `held_bytes` what its weights hold, which
-    come free when another is loaded; `folders` are looked into beside the hub's cache. A fetch runs
-    in an engine process of its own, started by `engine_command`, and ends with the screen.
+    come free when another is loaded; `folders` are looked into beside the hub's cache. Searches,
+    deletions and a fetch run in engine processes of their own, started by `engine_command`; a fetch
+    ends with the screen.
     """
 
     CSS_PATH = "models.tcss"
@@ -79,11 +79,17 @@ class ModelsScreen(Screen[LoadModel | None]):
     class Found(Message):
         """What a search of the disk has found."""
 
-        found: LocalModels
-        memory: Memory
+        found: p.ModelsFound
         current: str
         choose: str | None
         named: bool
+
+    @dataclass
+    class Outcome(Message):
+        """How a request to an engine ended."""
+
+        said: str | ErrorInfo
+        changed: bool = False
 
     @dataclass
     class Named(Message):
@@ -113,7 +119,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._folders = list(folders)
         self._engine_command = engine_command
         self._named: list[PublicModel] = []  # typed by the user
-        self._local = LocalModels(())
+        self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
         self._fetched: set[str] = set()
         self._fetch: Fetch | None = None
@@ -128,6 +134,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield Static(id="said", markup=False)
+        yield Question(id="question", markup=False)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -142,7 +149,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         self.call_after_refresh(self._show_fetch)
 
     def on_unmount(self) -> None:
-        """A fetch ends with the screen; what has arrived is kept."""
+        """A fetch ends with the screen; files that have arrived whole are kept."""
         if self._fetch is not None:
             self._fetch.kill()
 
@@ -157,23 +164,27 @@ class ModelsScreen(Screen[LoadModel | None]):
     # --- the list -----------------------------------------------------------------------------
 
     def _search(self, choose: str | None = None, *, named: bool = False) -> None:
-        """Look at the disk in a thread, then show what is there and choose one.
+        """Have the disk searched, then show what is there and choose one.
 
         `named` in the field: only then the keys go to the list, so that none acts on another model.
         """
         folders = list(self._folders)
 
         async def search() -> None:
-            found, memory, current = await asyncio.to_thread(_look, folders, self.current)
-            memory = memory.plus(self._held_bytes)
+            try:
+                found, current = await _look(folders, self.current, self._engine_command)
+            except GeluError as error:
+                self.post_message(self.Outcome(error.info))
+                return
             wanted = current if choose == self.current else choose
-            self.post_message(self.Found(found, memory, current, wanted, named))
+            self.post_message(self.Found(found, current, wanted, named))
 
         self.run_worker(search(), group="search", exclusive=True)
 
     @on(Found)
     def _take(self, message: Found) -> None:
-        self._local, self._memory, self.current = message.found, message.memory, message.current
+        self._local, self.current = message.found.models, message.current
+        self._memory = message.found.memory.plus(self._held_bytes)
         self._list(message.choose)
         if message.named:
             self.action_leave_field()
@@ -182,14 +193,22 @@ class ModelsScreen(Screen[LoadModel | None]):
             f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
             f"{size(self._memory.usable_bytes)}"
         )
-        if not any(model.usable for model in self._local.models):
+        if not any(model.usable for model in self._local):
             self._say(_NOTHING)
+
+    @on(Outcome)
+    def _show_outcome(self, message: Outcome) -> None:
+        if not self._table.ids:
+            self._list()  # what can be fetched
+        self._say(message.said)
+        if message.changed:
+            self._search()
 
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
-        here = {model.id for model in self._local.models}
+        here = {model.id for model in self._local}
         others = [m for m in (*self._named, *PUBLIC_MODELS) if m.id not in here]
-        self._table.show([*self._local.models, *others], self._memory, self.current, choose)
+        self._table.show([*self._local, *others], self._memory, self.current, choose)
         self._describe()
 
     @on(DataTable.RowHighlighted)
@@ -234,6 +253,45 @@ class ModelsScreen(Screen[LoadModel | None]):
         else:
             self._begin(model.id)
 
+    def action_delete(self) -> None:
+        """Ask, then delete the chosen model from the disk."""
+        model = self._chosen
+        if model is None:
+            return
+        busy = self._fetch is not None and self._fetch.model == model.id
+        if refusal := delete_refusal(model, loaded=model.id == self.current, fetching=busy):
+            self._say(refusal)
+            return
+
+        async def delete() -> None:
+            try:
+                deleted = await ask(p.DeleteModel(model.id), self._engine_command)
+            except GeluError as error:
+                self.post_message(self.Outcome(error.info, changed=True))
+                return
+            assert isinstance(deleted, p.ModelDeleted)
+            said = (
+                f"{visible_line(model.id)} is deleted: {size(deleted.freed_bytes)} are free again."
+            )
+            self.post_message(self.Outcome(said, changed=True))
+
+        def confirmed() -> None:
+            self._fetched.discard(model.id)
+            self.run_worker(delete(), group="delete")
+
+        assert isinstance(model, LocalModel)
+        question = (
+            f"Delete {model.id} ({disk(model)}) from this machine? y: yes · any other key: no"
+        )
+        self.query_one(Question).ask(question, confirmed)
+
+    @on(Question.Answered)
+    def _answered(self, message: Question.Answered) -> None:
+        if self.focused is None or isinstance(self.focused, Question):
+            self._table.focus()
+        if message.then is not None:
+            message.then()
+
     async def action_stop(self) -> None:
         """Stop the fetch."""
         if self._fetch is not None:
@@ -258,7 +316,9 @@ class ModelsScreen(Screen[LoadModel | None]):
         """Return with nothing chosen; a fetch that goes on is warned of first."""
         if self._fetch is not None and self._warned != "back":
             self._warned = "back"
-            self._say("Leaving stops the fetch; what has arrived is kept. q again leaves.")
+            self._say(
+                "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
+            )
         else:
             self._close(None)
 
@@ -314,7 +374,9 @@ class ModelsScreen(Screen[LoadModel | None]):
     def _say_keys(self) -> None:
         keys = _KEYS if self._fetch is None else _FETCHING_KEYS
         in_field = isinstance(self.focused, Input)
-        self.query_one("#keys", Static).update(_INPUT_KEYS if in_field else keys)
+        line = self.query_one("#keys", Static)
+        line.update(_INPUT_KEYS if in_field else keys)
+        line.display = not isinstance(self.focused, Question)
 
     # --- the fetch ----------------------------------------------------------------------------
 
@@ -348,8 +410,8 @@ class ModelsScreen(Screen[LoadModel | None]):
             case p.Failed():
                 self._end(message.event.error)
             case p.Cancelled():
-                kept = "" if model == "demo" else " What has arrived is kept: f goes on from there."
-                self._end(f"Stopped.{kept}")
+                kept = " Whole files are kept: f fetches those that are missing."
+                self._end("Stopped." + ("" if model == "demo" else kept))
             case _:
                 pass
 
@@ -383,9 +445,15 @@ class ModelsScreen(Screen[LoadModel | None]):
             box.update(said)
 
 
-def _look(folders: list[str], current: str) -> tuple[LocalModels, Memory, str]:
-    """Search the disk; the loaded model's own folder is listed too, under its absolute path."""
-    loaded = None if current == "demo" else named_folder(current)
-    if loaded is not None:
-        folders = [*folders, loaded]
-    return find_models(folders), machine_memory(), loaded or current
+async def _look(
+    folders: list[str], current: str, engine_command: str | None
+) -> tuple[p.ModelsFound, str]:
+    """What an engine finds on its disk, and the loaded model's id: of a folder its absolute path.
+
+    The loaded model's own folder is listed too. Raises `GeluError`.
+    """
+    loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
+    wanted = folders if loaded is None else [*folders, loaded]
+    found = await ask(p.ListModels(tuple(wanted)), engine_command)
+    assert isinstance(found, p.ModelsFound)
+    return found, loaded or current
