@@ -84,7 +84,7 @@ async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
     async with shown(step_s=1) as it:
         await it.to(ONE_B)
         it.screen.action_fetch()
-        await it.screen.action_stop()
+        it.screen.action_stop()
         await it.until_shown("Stopped.")
         await it.until(lambda: not fetching_processes(), "its engine has ended")
 

@@ -11,14 +11,13 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.memory import Memory
-from gelu_tui.core.model_texts import before_fetching, disk, standing, too_big
+from gelu_tui.core.model_texts import before_fetching, standing, too_big
 from gelu_tui.core.models import (
     PUBLIC_MODELS,
     LocalModel,
@@ -30,8 +29,15 @@ from gelu_tui.core.models import (
 from gelu_tui.core.progress import size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.fetching import Fetch, ask
-from gelu_tui.tui.model_rows import Listed, delete_refusal, details, fetch_lines, fetch_refusal
+from gelu_tui.tui.engine_requests import ask
+from gelu_tui.tui.model_rows import (
+    Listed,
+    delete_question,
+    delete_refusal,
+    details,
+    fetch_lines,
+    fetch_refusal,
+)
 from gelu_tui.tui.screens.models_table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
@@ -75,36 +81,6 @@ class ModelsScreen(Screen[LoadModel | None]):
         HELP,
     ]
 
-    @dataclass
-    class Found(Message):
-        """What a search of the disk has found."""
-
-        found: p.ModelsFound
-        current: str
-        choose: str | None
-        named: bool
-
-    @dataclass
-    class Outcome(Message):
-        """How a request to an engine ended."""
-
-        said: str | ErrorInfo
-        changed: bool = False
-
-    @dataclass
-    class Named(Message):
-        """What was typed, and the folder that it names, if any."""
-
-        text: str
-        folder: str | None
-
-    @dataclass
-    class Fetching(Message):
-        """One event of a fetch."""
-
-        fetch: Fetch
-        event: p.AnyEvent
-
     def __init__(
         self,
         current: str,
@@ -122,7 +98,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
         self._fetched: set[str] = set()
-        self._fetch: Fetch | None = None
+        self._fetching = ""  # the model that is being fetched
         self._progress: p.Progress | None = None
         self._warned = ""  # what Enter or q was already warned of
 
@@ -148,11 +124,6 @@ class ModelsScreen(Screen[LoadModel | None]):
         self.call_after_refresh(self._describe)
         self.call_after_refresh(self._show_fetch)
 
-    def on_unmount(self) -> None:
-        """A fetch ends with the screen; files that have arrived whole are kept."""
-        if self._fetch is not None:
-            self._fetch.kill()
-
     @property
     def _table(self) -> ModelTable:
         return self.query_one(ModelTable)
@@ -168,41 +139,30 @@ class ModelsScreen(Screen[LoadModel | None]):
 
         `named` in the field: only then the keys go to the list, so that none acts on another model.
         """
-        folders = list(self._folders)
 
         async def search() -> None:
             try:
-                found, current = await _look(folders, self.current, self._engine_command)
+                found, current = await _look(self._folders, self.current, self._engine_command)
             except GeluError as error:
-                self.post_message(self.Outcome(error.info))
-                return
-            wanted = current if choose == self.current else choose
-            self.post_message(self.Found(found, current, wanted, named))
+                self._say(error.info)
+                self._list()
+            else:
+                self._show_found(found, current, current if choose == self.current else choose)
+                if named:
+                    self.action_leave_field()
 
-        self.run_worker(search(), group="search", exclusive=True)
+        self.run_worker(search, group="search", exclusive=True)
 
-    @on(Found)
-    def _take(self, message: Found) -> None:
-        self._local, self.current = message.found.models, message.current
-        self._memory = message.found.memory.plus(self._held_bytes)
-        self._list(message.choose)
-        if message.named:
-            self.action_leave_field()
-            self._say("")
+    def _show_found(self, found: p.ModelsFound, current: str, choose: str | None) -> None:
+        self._local, self.current = found.models, current
+        self._memory = found.memory.plus(self._held_bytes)
+        self._list(choose)
         self.query_one("#title", Static).update(
             f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
             f"{size(self._memory.usable_bytes)}"
         )
         if not any(model.usable for model in self._local):
             self._say(_NOTHING)
-
-    @on(Outcome)
-    def _show_outcome(self, message: Outcome) -> None:
-        if not self._table.ids:
-            self._list()  # what can be fetched
-        self._say(message.said)
-        if message.changed:
-            self._search()
 
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
@@ -251,39 +211,33 @@ class ModelsScreen(Screen[LoadModel | None]):
         if isinstance(model, LocalModel) and (refusal := fetch_refusal(model)):
             self._say(refusal)
         else:
-            self._begin(model.id)
+            self._begin_fetch(model.id)
 
     def action_delete(self) -> None:
         """Ask, then delete the chosen model from the disk."""
         model = self._chosen
         if model is None:
             return
-        busy = self._fetch is not None and self._fetch.model == model.id
-        if refusal := delete_refusal(model, loaded=model.id == self.current, fetching=busy):
+        loaded, fetching = model.id == self.current, model.id == self._fetching
+        if refusal := delete_refusal(model, loaded=loaded, fetching=fetching):
             self._say(refusal)
             return
 
         async def delete() -> None:
             try:
-                deleted = await ask(p.DeleteModel(model.id), self._engine_command)
+                command = p.DeleteModel(model.id)
+                freed = (await ask(command, p.ModelDeleted, self._engine_command)).freed_bytes
             except GeluError as error:
-                self.post_message(self.Outcome(error.info, changed=True))
-                return
-            assert isinstance(deleted, p.ModelDeleted)
-            said = (
-                f"{visible_line(model.id)} is deleted: {size(deleted.freed_bytes)} are free again."
-            )
-            self.post_message(self.Outcome(said, changed=True))
+                self._say(error.info)
+            else:
+                self._fetched.discard(model.id)
+                self._say(f"{visible_line(model.id)} is deleted: {size(freed)} are free again.")
+            self._search()
 
         def confirmed() -> None:
-            self._fetched.discard(model.id)
-            self.run_worker(delete(), group="delete")
+            self.run_worker(delete, group="delete")
 
-        assert isinstance(model, LocalModel)
-        question = (
-            f"Delete {model.id} ({disk(model)}) from this machine? y: yes · any other key: no"
-        )
-        self.query_one(Question).ask(question, confirmed)
+        self.query_one(Question).ask(delete_question(model), confirmed)
 
     @on(Question.Answered)
     def _answered(self, message: Question.Answered) -> None:
@@ -292,11 +246,12 @@ class ModelsScreen(Screen[LoadModel | None]):
         if message.then is not None:
             message.then()
 
-    async def action_stop(self) -> None:
-        """Stop the fetch."""
-        if self._fetch is not None:
-            self._say("Stopping. x again ends it at once.")
-            await self._fetch.stop()
+    def action_stop(self) -> None:
+        """Stop the fetch, by ending its engine."""
+        if self._fetching:
+            self.workers.cancel_group(self, "fetch")
+            kept = " Whole files are kept: f fetches those that are missing."
+            self._end_fetch("Stopped." + ("" if self._fetching == "demo" else kept))
 
     def action_look(self) -> None:
         """Look at the disk again."""
@@ -314,7 +269,7 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     def action_back(self) -> None:
         """Return with nothing chosen; a fetch that goes on is warned of first."""
-        if self._fetch is not None and self._warned != "back":
+        if self._fetching and self._warned != "back":
             self._warned = "back"
             self._say(
                 "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
@@ -345,24 +300,22 @@ class ModelsScreen(Screen[LoadModel | None]):
             self._table.focus()
             return
 
-        async def name() -> None:
-            self.post_message(self.Named(text, await asyncio.to_thread(named_folder, text)))
+        async def look() -> None:
+            self._take_name(text, await asyncio.to_thread(named_folder, text))
 
-        self.run_worker(name(), group="name", exclusive=True)
+        self.run_worker(look, group="name", exclusive=True)
 
-    @on(Named)
-    def _take_name(self, message: Named) -> None:
-        text, folder = message.text, message.folder
+    def _take_name(self, text: str, folder: str | None) -> None:
         if folder is None and text != "demo" and not is_hub_id(text):
             said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
             self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
             return
+        self._say("")
         if folder is not None:
             self._folders.append(folder)
             self._search(choose=folder, named=True)
             return
         self.action_leave_field()
-        self._say("")
         if text not in self._table.ids:
             self._named.insert(0, PublicModel(text, "", is_gated(text)))
         self._list(choose=text)
@@ -372,7 +325,7 @@ class ModelsScreen(Screen[LoadModel | None]):
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _say_keys(self) -> None:
-        keys = _KEYS if self._fetch is None else _FETCHING_KEYS
+        keys = _FETCHING_KEYS if self._fetching else _KEYS
         in_field = isinstance(self.focused, Input)
         line = self.query_one("#keys", Static)
         line.update(_INPUT_KEYS if in_field else keys)
@@ -380,57 +333,42 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     # --- the fetch ----------------------------------------------------------------------------
 
-    def _begin(self, model: str) -> None:
-        if self._fetch is not None:
-            self._say(f"One at a time: {visible_line(self._fetch.model)} is being fetched.")
+    def _begin_fetch(self, model: str) -> None:
+        if self._fetching:
+            self._say(f"One at a time: {visible_line(self._fetching)} is being fetched.")
             return
-        self._fetch = fetch = Fetch(model, self._engine_command)
-        self._progress, self._warned = None, ""
+        self._fetching, self._progress, self._warned = model, None, ""
         self._say("")
         self._show_fetch()
 
-        async def follow() -> None:
-            async for event in fetch.events():
-                self.post_message(self.Fetching(fetch, event))
-
-        self.run_worker(follow(), group="fetch")
-
-    @on(Fetching)
-    def _follow(self, message: Fetching) -> None:
-        if message.fetch is not self._fetch:
-            return
-        model = message.fetch.model
-        match message.event:
-            case p.Progress():
-                self._progress = message.event
-                self._show_fetch()
-            case p.Fetched():
+        async def fetch() -> None:
+            try:
+                await ask(p.Fetch(model), p.Fetched, self._engine_command, self._show_fetch)
+            except GeluError as error:
+                self._end_fetch(error.info)
+            else:
                 self._fetched.add(model)
-                self._end(f"{visible_line(model)} is here. Enter loads it.", choose=model)
-            case p.Failed():
-                self._end(message.event.error)
-            case p.Cancelled():
-                kept = " Whole files are kept: f fetches those that are missing."
-                self._end("Stopped." + ("" if model == "demo" else kept))
-            case _:
-                pass
+                self._end_fetch(f"{visible_line(model)} is here. Enter loads it.", choose=model)
 
-    def _end(self, said: str | ErrorInfo, choose: str | None = None) -> None:
-        self._fetch = self._progress = None
+        self.run_worker(fetch, group="fetch")
+
+    def _end_fetch(self, said: str | ErrorInfo, choose: str | None = None) -> None:
+        self._fetching, self._progress = "", None
         self._show_fetch()
         self._say(said)
         self._search(choose)
 
-    def _show_fetch(self) -> None:
+    def _show_fetch(self, progress: p.Progress | None = None) -> None:
+        self._progress = progress or self._progress
         box = self.query_one("#fetch", Static)
         self._say_keys()
-        box.display = self._fetch is not None
-        if self._fetch is None:
+        box.display = bool(self._fetching)
+        if not self._fetching:
             return
         width = max(20, self.size.width - _PADDING)
-        box.update(fetch_lines(self._fetch.model, self._progress, width))
+        box.update(fetch_lines(self._fetching, self._progress, width))
         if self._progress is not None:
-            self._table.show_progress(self._fetch.model, self._progress)
+            self._table.show_progress(self._fetching, self._progress)
 
     # --- what is said -------------------------------------------------------------------------
 
@@ -454,6 +392,5 @@ async def _look(
     """
     loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
     wanted = folders if loaded is None else [*folders, loaded]
-    found = await ask(p.ListModels(tuple(wanted)), engine_command)
-    assert isinstance(found, p.ModelsFound)
+    found = await ask(p.ListModels(tuple(wanted)), p.ModelsFound, engine_command)
     return found, loaded or current

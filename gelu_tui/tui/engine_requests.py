@@ -1,0 +1,37 @@
+"""Requests to an engine process of their own, so that a comparison can go on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gelu_tui.client import EngineClient, EngineDied
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+
+_Answer = TypeVar("_Answer", bound=p.AnyEvent)
+
+
+async def ask(
+    command: p.AnyCommand,
+    kind: type[_Answer],
+    engine_command: str | None = None,
+    on_progress: Callable[[p.Progress], None] = lambda _: None,
+) -> _Answer:
+    """Return an engine's answer to a command; the engine ends with it, and if this is cancelled.
+
+    Raises `GeluError` if the command or the engine fails.
+    """
+    async with EngineClient(engine_command) as client:
+        await client.send(command)
+        async for event in client.events():
+            match event:
+                case p.Progress():
+                    on_progress(event)
+                case p.Failed(error):
+                    raise GeluError(error.kind, error.message, error.hint)
+                case _ if isinstance(event, kind):
+                    return event
+                case _:
+                    pass
+    raise EngineDied("The engine ended without an answer.")
