@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -134,24 +134,21 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     # --- the list -----------------------------------------------------------------------------
 
-    def _search(self, choose: str | None = None, *, named: bool = False) -> None:
+    @work(group="search", exclusive=True)
+    async def _search(self, choose: str | None = None, *, named: bool = False) -> None:
         """Have the disk searched, then show what is there and choose one.
 
         `named` in the field: only then the keys go to the list, so that none acts on another model.
         """
-
-        async def search() -> None:
-            try:
-                found, current = await _look(self._folders, self.current, self._engine_command)
-            except GeluError as error:
-                self._say(error.info)
-                self._list()
-            else:
-                self._show_found(found, current, current if choose == self.current else choose)
-                if named:
-                    self.action_leave_field()
-
-        self.run_worker(search, group="search", exclusive=True)
+        try:
+            found, current = await _look(self._folders, self.current, self._engine_command)
+        except GeluError as error:
+            self._say(error.info)
+            self._list()
+            return
+        self._show_found(found, current, current if choose == self.current else choose)
+        if named:
+            self.action_leave_field()
 
     def _show_found(self, found: p.ModelsFound, current: str, choose: str | None) -> None:
         self._local, self.current = found.models, current
@@ -223,21 +220,22 @@ class ModelsScreen(Screen[LoadModel | None]):
             self._say(refusal)
             return
 
-        async def delete() -> None:
-            try:
-                command = p.DeleteModel(model.id)
-                freed = (await ask(command, p.ModelDeleted, self._engine_command)).freed_bytes
-            except GeluError as error:
-                self._say(error.info)
-            else:
-                self._fetched.discard(model.id)
-                self._say(f"{visible_line(model.id)} is deleted: {size(freed)} are free again.")
-            self._search()
-
         def confirmed() -> None:
-            self.run_worker(delete, group="delete")
+            self._delete(model.id)
 
         self.query_one(Question).ask(delete_question(model), confirmed)
+
+    @work(group="delete")
+    async def _delete(self, model: str) -> None:
+        try:
+            deleted = await ask(p.DeleteModel(model), p.ModelDeleted, self._engine_command)
+        except GeluError as error:
+            self._say(error.info)
+        else:
+            self._fetched.discard(model)
+            freed = size(deleted.freed_bytes)
+            self._say(f"{visible_line(model)} is deleted: {freed} are free again.")
+        self._search()
 
     @on(Question.Answered)
     def _answered(self, message: Question.Answered) -> None:
@@ -296,16 +294,14 @@ class ModelsScreen(Screen[LoadModel | None]):
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
         text = event.value.strip()
-        if not text:
+        if text:
+            self._take_name(text)
+        else:
             self._table.focus()
-            return
 
-        async def look() -> None:
-            self._take_name(text, await asyncio.to_thread(named_folder, text))
-
-        self.run_worker(look, group="name", exclusive=True)
-
-    def _take_name(self, text: str, folder: str | None) -> None:
+    @work(group="name", exclusive=True)
+    async def _take_name(self, text: str) -> None:
+        folder = await asyncio.to_thread(named_folder, text)
         if folder is None and text != "demo" and not is_hub_id(text):
             said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
             self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
@@ -340,17 +336,17 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._fetching, self._progress, self._warned = model, None, ""
         self._say("")
         self._show_fetch()
+        self._fetch(model)
 
-        async def fetch() -> None:
-            try:
-                await ask(p.Fetch(model), p.Fetched, self._engine_command, self._show_fetch)
-            except GeluError as error:
-                self._end_fetch(error.info)
-            else:
-                self._fetched.add(model)
-                self._end_fetch(f"{visible_line(model)} is here. Enter loads it.", choose=model)
-
-        self.run_worker(fetch, group="fetch")
+    @work(group="fetch")
+    async def _fetch(self, model: str) -> None:
+        try:
+            await ask(p.Fetch(model), p.Fetched, self._engine_command, self._show_fetch)
+        except GeluError as error:
+            self._end_fetch(error.info)
+        else:
+            self._fetched.add(model)
+            self._end_fetch(f"{visible_line(model)} is here. Enter loads it.", choose=model)
 
     def _end_fetch(self, said: str | ErrorInfo, choose: str | None = None) -> None:
         self._fetching, self._progress = "", None
