@@ -71,7 +71,7 @@ def named_folder(text: str) -> str | None:
     """The absolute path of the folder that `text` names, None if there is none. Takes disk time."""
     try:
         path = Path(text).expanduser().absolute()
-        return str(path) if text and path.is_dir() else None
+        return str(path) if path.is_dir() else None
     except (OSError, RuntimeError, ValueError):
         return None
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import multiprocessing
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import file_digest
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -31,10 +28,11 @@ from huggingface_hub.utils import WeakFileLock, filter_repo_objects
 from tqdm import tqdm
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.checkpoint import missing_files
+from gelu_tui.core.checkpoint import missing_files, read_config
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.families import family_of
 from gelu_tui.engine.hub_errors import NotWholeError, explain
+from gelu_tui.engine.locate import Cancelled, LoadCancelled, Report
 
 # What mlx-lm reads, without *.py: a model repo never runs code here.
 _ALLOW = ["*.json", "model*.safetensors", "tokenizer.model", "*.jinja"]
@@ -45,18 +43,12 @@ _POLL_S = 0.1
 _TIMEOUT_S = 10.0
 _LOCK_WAIT_S = 0.01
 
-Report = Callable[[p.Progress], None]
 
-
-class DownloadCancelled(Exception):
-    """The user cancelled; files that have arrived whole are kept."""
-
-
-def fetch_model(repo_id: str, report: Report, cancelled: Callable[[], bool]) -> Path:
+def fetch_model(repo_id: str, report: Report, cancelled: Cancelled) -> Path:
     """Return the folder of a hub model in the hub's own cache, downloading what is missing.
 
     A model that is in the cache whole needs no network and no process. Raises `GeluError` and
-    `DownloadCancelled`.
+    `LoadCancelled`.
     """
     try:
         folder, whole = cached_snapshot(repo_id)
@@ -80,7 +72,7 @@ def fetch_model(repo_id: str, report: Report, cancelled: Callable[[], bool]) -> 
                     raise GeluError(info.kind, info.message, info.hint)
                 case path:
                     return Path(path)
-        raise DownloadCancelled
+        raise LoadCancelled
     except EOFError:
         raise GeluError(
             "hub",
@@ -162,15 +154,15 @@ def download(repo_id: str, report: Report) -> Path:
     try:
         files = _listing(repo_id)
         remove_unfinished(repo_id)
-        family_of(_read_config(repo_id))
+        _check_config(repo_id)
         blobs = storage_folder(repo_id) / "blobs"
-        missing = [file for file in files if not (blobs / file.hash).exists()]
-        total = sum(file.size for file in missing)
+        missing = [file for file in files if not (blobs / _hash(file)).exists()]
+        total = sum(file.size or 0 for file in missing)
         _refuse_full_disk(repo_id, total)
         bars = _reporting_bars(report, len(files), total)
         folder = _snapshot(repo_id, tqdm_class=bars)
         for file in missing:
-            file.verify(folder)
+            _verify(file, folder)
     except (
         OSError, ValueError, LookupError, TypeError, AssertionError,
         httpx2.HTTPError, NotWholeError,
@@ -179,67 +171,56 @@ def download(repo_id: str, report: Report) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file as the hub lists it; `hash` is its SHA-256 if it is large, else git's SHA-1."""
-
-    name: str
-    size: int
-    hash: str
-
-    @classmethod
-    def of(cls, sibling: RepoSibling) -> _File:
-        """Raises `NotWholeError` for a listing that lacks the size or the hash."""
-        size = sibling.lfs.size if sibling.lfs else sibling.size
-        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-        if not isinstance(size, int) or not _HASH.fullmatch(digest or ""):
-            raise NotWholeError("it does not say what its files are")
-        return cls(sibling.rfilename, size, digest or "")
-
-    def verify(self, folder: Path) -> None:
-        """Delete the file and raise `NotWholeError` if its content has another hash.
-
-        Only large files: of a download by plain HTTP the library checks nothing but the size.
-        """
-        path = folder / self.name
-        with path.open("rb") as content:
-            if len(self.hash) != 64 or file_digest(content, "sha256").hexdigest() == self.hash:
-                return
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise NotWholeError(f"{self.name} arrived damaged")
-
-
-def _listing(repo_id: str) -> list[_File]:
-    """The files of a repository that a model needs, as the hub lists them."""
+def _listing(repo_id: str) -> list[RepoSibling]:
+    """The files of a repository that a model needs, each with its size and its hash."""
     siblings = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT_S).siblings or []
-    wanted = filter_repo_objects(
-        siblings, allow_patterns=_ALLOW, ignore_patterns=_IGNORE, key=lambda x: x.rfilename
+    files = list(
+        filter_repo_objects(
+            siblings, allow_patterns=_ALLOW, ignore_patterns=_IGNORE, key=lambda x: x.rfilename
+        )
     )
-    files = [_File.of(sibling) for sibling in wanted]
-    names = {file.name for file in files}
+    names = {file.rfilename for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         raise GeluError(
             "weights_missing",
             f"The hub repository {repo_id} has no config.json with weights in safetensors.",
             "Choose one in the format of MLX or transformers, such as those of mlx-community.",
         )
+    if not all(isinstance(file.size, int) and _HASH.fullmatch(_hash(file)) for file in files):
+        raise NotWholeError("it does not say what its files are")
     return files
 
 
-def _read_config(repo_id: str) -> dict[str, Any]:
+def _hash(file: RepoSibling) -> str:
+    """The SHA-256 of a large file, git's SHA-1 of a small one: the name of its blob."""
+    return (file.lfs.sha256 if file.lfs else file.blob_id) or ""
+
+
+def _verify(file: RepoSibling, folder: Path) -> None:
+    """Delete a large file and raise `NotWholeError` if its content has another hash.
+
+    Of a download by plain HTTP the library checks nothing but the size.
+    """
+    path = folder / file.rfilename
+    with path.open("rb") as content:
+        if not file.lfs or file_digest(content, "sha256").hexdigest() == file.lfs.sha256:
+            return
+    path.resolve().unlink()
+    path.unlink(missing_ok=True)
+    raise NotWholeError(f"{file.rfilename} arrived damaged")
+
+
+def _check_config(repo_id: str) -> None:
     path = Path(hf_hub_download(repo_id, "config.json"))
     try:
-        config = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
+        config = read_config(path.parent)
+    except GeluError as error:
         raise GeluError(
             "not_a_model",
             f"config.json of {repo_id} cannot be read.",
             "Choose another repository.",
-        )
-    return config
+        ) from error
+    family_of(config)
 
 
 def _refuse_full_disk(repo_id: str, needed: int) -> None:

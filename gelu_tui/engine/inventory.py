@@ -6,7 +6,8 @@ used is listed with the reason.
 
 from __future__ import annotations
 
-import shutil
+import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.families import FAMILIES, family_of
 from gelu_tui.core.memory import machine_memory
-from gelu_tui.core.models import LocalModel, Source, State, is_hub_id, named_folder
+from gelu_tui.core.models import LocalModel, Source, State, is_hub_id
 from gelu_tui.engine.hub import cached_snapshot, storage_folder
 
 _STATE_OF: dict[str, State] = {
@@ -247,67 +248,48 @@ def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
 
     Raises `GeluError` for anything else, and if something of it stays.
     """
-    folder = _deletable_folder(model)
+    if model != "demo" and not is_hub_id(model):
+        raise GeluError(
+            "not_deletable",
+            f"'{model}' is no hub id: only models of the hub's cache and the converted demo are "
+            "deleted, and no folder of your own.",
+            "`gelu-tui models` lists them.",
+        )
+    folder = demo.folder() if model == "demo" else storage_folder(model)
+    if not folder.is_dir():
+        raise GeluError(
+            "model_not_found",
+            f"There is nothing to delete: {model} is not in {folder.parent}.",
+            "`gelu-tui models` lists what is on this machine.",
+        )
     try:
         sizes = _file_sizes(folder)
         if not dry_run:
-            _delete(model, folder)
+            _delete(folder)
     except OSError as error:
-        raise _not_deleted(folder, f": {error.strerror}") from error
-    if not dry_run and folder.exists():
-        raise _not_deleted(folder, "")
+        raise GeluError(
+            "not_deleted",
+            f"{folder} cannot be deleted whole: {error.strerror}.",
+            "Its files may belong to another user: check their permissions.",
+        ) from error
     # What other repositories of the cache share stays.
     freed = sum(size for path, size in sizes.items() if dry_run or not path.exists())
     return p.ModelDeleted(model, str(folder), freed)
 
 
-def _deletable_folder(model: str) -> Path:
-    if model == "demo":
-        if not demo.folder().is_dir():
-            raise GeluError(
-                "model_not_found",
-                "The demo model is not converted, so that there is nothing to delete.",
-                "`gelu-tui models` lists what is on this machine.",
-            )
-        return demo.folder()
-    if not is_hub_id(model):
-        what = "is a folder of your own" if named_folder(model) else "is no id of a hub model"
-        raise GeluError(
-            "not_deletable",
-            f"'{model}' {what}: only models of the hub's cache and the converted demo are deleted.",
-            "`gelu-tui models` lists them.",
-        )
-    folder = storage_folder(model)
-    if not folder.is_dir():
-        raise GeluError(
-            "model_not_found",
-            f"{model} is not in the hub's cache, so that there is nothing to delete.",
-            "`gelu-tui models` lists what is on this machine.",
-        )
-    return folder
-
-
-def _delete(model: str, folder: Path) -> None:
-    if model == "demo":
-        (folder / demo.MANIFEST).unlink(missing_ok=True)  # without it the folder is not used
-        shutil.rmtree(folder)
-        return
+def _delete(folder: Path) -> None:
+    nothing: frozenset[Path] = frozenset()
     # By the repository's folder and not by revisions: one that is not whole has none in a scan, and
     # copies of a repository have the same commits.
-    nothing: frozenset[Path] = frozenset()
-    DeleteCacheStrategy(
+    strategy = DeleteCacheStrategy(
         expected_freed_size=0,
         blobs=nothing,
         refs=nothing,
         repos=frozenset({folder}),
         snapshots=nothing,
         cache_dir=folder.parent,
-    ).execute()
-
-
-def _not_deleted(folder: Path, why: str) -> GeluError:
-    return GeluError(
-        "not_deleted",
-        f"{folder} cannot be deleted whole{why}.",
-        "Its files may belong to another user: check their permissions.",
     )
+    (folder / demo.MANIFEST).unlink(missing_ok=True)  # a demo without it is not used
+    strategy.execute()
+    if folder.exists():  # the library only logs what it may not delete
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -17,7 +17,10 @@ class LoadCancelled(Exception):
 
 
 def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
-    """The folder of a model, converted or downloaded if need be."""
+    """The folder of a model, converted or downloaded if need be.
+
+    Raises `GeluError` and `LoadCancelled`.
+    """
     if spec == "demo":
         return _demo(report, cancelled)
     if not spec:
@@ -38,12 +41,9 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
             "Give a folder with config.json and weights, a hub id such as "
             "mlx-community/gemma-3-270m-it-bf16, or demo.",
         )
-    from gelu_tui.engine import hub
+    from gelu_tui.engine.hub import fetch_model
 
-    try:
-        return hub.fetch_model(spec, report, cancelled)
-    except hub.DownloadCancelled:
-        raise LoadCancelled from None
+    return fetch_model(spec, report, cancelled)
 
 
 def _demo(report: Report, cancelled: Cancelled) -> Path:

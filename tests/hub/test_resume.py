@@ -15,7 +15,8 @@ import pytest
 from huggingface_hub import constants
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.hub import DownloadCancelled, download
+from gelu_tui.engine.hub import download
+from gelu_tui.engine.locate import LoadCancelled
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 from tests.hub.fetching import assert_whole, fetch, partials, refused
 
@@ -29,7 +30,7 @@ def test_a_cancelled_download_keeps_whole_files(hub: FakeHub, cache: Path) -> No
     def enough() -> bool:  # the second is whole, the first is not
         return bool(list(cache.glob(f"models--*/snapshots/*/{SHARDS[1]}")))
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(LoadCancelled):
         fetch(cancelled=enough)
     assert partials(cache) == []
     hub.requests.clear()
@@ -51,7 +52,7 @@ def test_cancel_is_quick_when_the_network_is_silent(hub: FakeHub) -> None:
             cancelled_at.append(time.monotonic())
         return bool(cancelled_at)
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(LoadCancelled):
         fetch(cancelled=cancelled)
     assert time.monotonic() - cancelled_at[0] < 5  # the network's own time-out is 10 s
     hub.silent = False
