@@ -1,8 +1,8 @@
 """A model folder as it lies on the disk: config, weight headers, what the weights take in memory.
 
 Only headers are read, never the weights; not by safetensors' own reader, which is no faster, does
-not report how many bytes are missing, and refuses dtypes that it does not know. Everything here may be another program's work, or half of
-it, or hostile: what is not as it should be is a `GeluError`.
+not report how many bytes are missing, and refuses dtypes that it does not know. Everything here may
+be another program's work, or half of it, or hostile: what is not as it should be is a `GeluError`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +12,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 
 _Answer = TypeVar("_Answer", bound=p.AnyEvent)
+
+_CANCEL_GRACE_S = 2.0
 
 
 async def ask(
@@ -24,14 +28,28 @@ async def ask(
     """
     async with EngineClient(engine_command) as client:
         await client.send(command)
-        async for event in client.events():
-            match event:
-                case p.Progress():
-                    on_progress(event)
-                case p.Failed(error):
-                    raise GeluError(error.kind, error.message, error.hint)
-                case _ if isinstance(event, kind):
-                    return event
-                case _:
-                    pass
+        try:
+            async for event in client.events():
+                match event:
+                    case p.Progress():
+                        on_progress(event)
+                    case p.Failed(error):
+                        raise GeluError(error.kind, error.message, error.hint)
+                    case _ if isinstance(event, kind):
+                        return event
+                    case _:
+                        pass
+        except asyncio.CancelledError:
+            await _cancel(client)
+            raise
     raise EngineDied("The engine ended without an answer.")
+
+
+async def _cancel(client: EngineClient) -> None:
+    """Let the engine tidy up before it ends: a fetch removes files that are not whole."""
+    with contextlib.suppress(GeluError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_GRACE_S):
+            await client.send(p.Cancel())
+            async for event in client.events():
+                if not isinstance(event, p.Progress):
+                    return

@@ -10,8 +10,9 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
+from gelu_tui.tui.engine_requests import ask
 from tests.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
-from tests.hub.fetching import assert_whole
+from tests.hub.fetching import assert_whole, partials
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,19 @@ async def test_fetch_is_cancelled_and_goes_on_in_another_engine(hub: FakeHub) ->
     assert isinstance(fetched, p.Fetched), fetched
     assert_whole(Path(fetched.folder), hub)
     assert len(hub.asked_for(WEIGHTS)) == 2
+
+
+async def test_what_the_app_stops_leaves_no_file_that_is_not_whole(
+    hub: FakeHub, cache: Path
+) -> None:
+    hub.silent = True
+    request = asyncio.create_task(ask(p.Fetch(REPO), p.Fetched))
+    await asyncio.to_thread(hub.wait_until_asked_for, WEIGHTS)
+    assert partials(cache)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert not partials(cache)
 
 
 async def test_a_gated_repository_says_where_to_accept_and_how_to_log_in(hub: FakeHub) -> None:
