@@ -18,13 +18,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
+from gelu_tui.core import demo
 from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.controls import with_control
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.memory import Memory
 from gelu_tui.core.settings.run_settings import RunSettings
 
 SCENARIOS = (
@@ -60,6 +63,8 @@ FETCH_ERRORS = {
         "model_not_found", "The hub has no model nobody/x, or it is private.", "Check the spelling."
     ),
 }
+GB = 1_000_000_000
+MEMORY = Memory(17 * GB, 10 * GB, 10 * GB)
 FRESH_SEED = 1_234_567
 BLANKS = ("\n", " ", "", "<start_of_image>")
 
@@ -151,6 +156,10 @@ class FakeEngine:
                     await self.load(command)
                 case p.Fetch():
                     await self.fetch(command)
+                case p.ListModels():
+                    self.list_models(command)
+                case p.DeleteModel():
+                    self.delete_model(command)
                 case p.Compare():
                     await self.compare(command)
                 case p.RenderPrompt():
@@ -223,6 +232,23 @@ class FakeEngine:
             self.emit(p.Cancelled("fetch"))
             return
         self.emit(p.Fetched(command.model, f"/models/{command.model}"))
+
+    def list_models(self, command: p.ListModels) -> None:
+        """A real search of the disk, on a machine where a model may take 10 GB."""
+        from gelu_tui.engine.inventory import find_models
+
+        own_demo()
+        found = find_models(command.folders)
+        self.emit(msgspec.structs.replace(found, memory=MEMORY))
+
+    def delete_model(self, command: p.DeleteModel) -> None:
+        from gelu_tui.engine.inventory import delete_model
+
+        own_demo()
+        try:
+            self.emit(delete_model(command.model, dry_run=command.dry_run))
+        except GeluError as error:
+            self.emit(p.Failed(error.info, "delete_model"))
 
     async def compare(self, command: p.Compare) -> None:
         if self.scenario == "compare_error":
@@ -328,6 +354,12 @@ class FakeEngine:
 
     def finish(self, status: p.Status, streams: int) -> None:
         self.emit(p.Finished(status, p.Timing(0.1, 0.01, 1.0, 40, 40.0 * streams), 2_000_000_000))
+
+
+def own_demo() -> None:
+    """The demo's place and whether it is installed, from the environment of the test."""
+    demo.folder = lambda: Path(os.environ.get("FAKE_ENGINE_DEMO", "/nowhere"))
+    demo.installed = lambda: os.environ.get("FAKE_ENGINE_DEMO_INSTALLED", "yes") == "yes"
 
 
 def rendered(command: p.RenderPrompt) -> p.PromptRendered:

@@ -92,6 +92,13 @@ class FakeHub:
         """The requests for one file's content."""
         return [r for r in self.requests if r.method == "GET" and r.path.endswith("/" + name)]
 
+    def wait_until_asked_for(self, name: str) -> None:
+        """Wait for the first request for one file's content."""
+        deadline = time.monotonic() + 60
+        while not self.asked_for(name):
+            assert time.monotonic() < deadline, f"{name} was never asked for"
+            time.sleep(0.02)
+
 
 def git_hash(content: bytes) -> str:
     """The name that git gives a file's content."""

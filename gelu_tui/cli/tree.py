@@ -220,7 +220,7 @@ def activations(output_format: str, color: str) -> None:
     print_activations(output_format, color)
 
 
-@tree.command("models", short_help="List Gemma models, or fetch one.")
+@tree.command("models", short_help="List Gemma models, fetch or delete one.")
 @click.option(
     "--folder",
     "folders",
@@ -231,25 +231,36 @@ def activations(output_format: str, color: str) -> None:
 @click.option(
     "--fetch",
     metavar="ID",
-    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; what has arrived is "
-    "kept, and the same command goes on from there.",
+    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; files that have "
+    "arrived whole are kept, and the same command fetches those that are missing.",
 )
+@click.option(
+    "--delete",
+    metavar="ID",
+    help="Delete a model from the hub's cache, or the converted demo. Asks first.",
+)
+@click.option("--yes", is_flag=True, help="Delete without a question.")
 @o.text_or_json_option
 @o.common_options
 def models(
     folders: tuple[str, ...],
     fetch: str | None,
+    delete: str | None,
+    yes: bool,
     output_format: str,
     color: str,
     engine_command: str | None,
 ) -> int:
-    """List the Gemma models of this machine and some that can be fetched, or fetch one."""
-    from gelu_tui.cli.models import fetch_model, print_models
+    """List the Gemma models of this machine and some that can be fetched; fetch or delete one."""
+    from gelu_tui.cli.models import delete_model, fetch_model, print_models
 
+    if fetch is not None and delete is not None:
+        raise UsageError("--fetch and --delete do not go together.", "Give one of them.")
     if fetch is not None:
         return fetch_model(fetch, output_format, engine_command)
-    print_models(folders, output_format, color)
-    return o.DONE
+    if delete is not None:
+        return delete_model(delete, output_format, engine_command, yes=yes)
+    return print_models(folders, output_format, color, engine_command)
 
 
 @tree.command("settings", short_help="Show the settings in force and their file.")

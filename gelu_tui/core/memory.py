@@ -18,17 +18,18 @@ _METAL_SHARE = 2 / 3
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Bytes of this machine: in all, free now, and what of them a model may take."""
+    """Bytes of a machine: in all, free now, and what of them a model may take."""
 
     total_bytes: int
     free_bytes: int
     usable_bytes: int
+    on_metal: bool = False
 
     def plus(self, freed_bytes: int) -> Memory:
         """The same once a model of this size is unloaded."""
         free = min(self.total_bytes, self.free_bytes + freed_bytes)
-        usable = self.usable_bytes if _on_metal() else free
-        return Memory(self.total_bytes, free, usable)
+        usable = self.usable_bytes if self.on_metal else free
+        return Memory(self.total_bytes, free, usable, self.on_metal)
 
     def verdict(self, weight_bytes: int) -> Verdict:
         """Whether weights of this size fit, with what a comparison takes beside them.
@@ -47,9 +48,6 @@ def machine_memory() -> Memory:
 
     found = psutil.virtual_memory()
     # Unified memory: what Metal recommends, whatever the file cache holds at the moment.
-    usable = round(found.total * _METAL_SHARE) if _on_metal() else found.available
-    return Memory(found.total, found.available, usable)
-
-
-def _on_metal() -> bool:
-    return sys.platform == "darwin"
+    on_metal = sys.platform == "darwin"
+    usable = round(found.total * _METAL_SHARE) if on_metal else found.available
+    return Memory(found.total, found.available, usable, on_metal)

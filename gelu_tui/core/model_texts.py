@@ -68,7 +68,7 @@ def memory_sentence(model: LocalModel, memory: Memory) -> str:
     """What it needs against what there is; empty where the need cannot be told."""
     if model.weight_bytes is None or model.needed_bytes is None:
         return ""
-    target = None if model.quantization else default_dtype()
+    target = None if model.quantization else default_dtype(on_gpu=memory.on_metal)
     weights = f"{size(model.weight_bytes)} for weights" + (f" in {target}" if target else "")
     need = (
         f"Needs {size(model.needed_bytes)} of memory: {weights}, "
@@ -99,7 +99,7 @@ def sentences(model: LocalModel, memory: Memory) -> list[str]:
     said = [visible_line(model.reason)] if model.reason else []
     if model.usable or model.state == "not_served":
         said.append(memory_sentence(model, memory))
-    if model.usable and model.quantization and default_dtype() is not None:
+    if model.usable and model.quantization and not memory.on_metal:
         said.append("Quantized weights are very slow on MLX's CPU backend.")
     if model.native_activation:
         said.append(f"Its native activation function is {model.native_activation}.")

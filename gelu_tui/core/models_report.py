@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gelu_tui.core import model_texts as texts
-from gelu_tui.core.memory import ALLOWANCE_BYTES, Memory
-from gelu_tui.core.models import PUBLIC_MODELS, LocalModel, LocalModels, PublicModel
+from gelu_tui.core import protocol as p
+from gelu_tui.core.memory import ALLOWANCE_BYTES
+from gelu_tui.core.models import PUBLIC_MODELS, LocalModel, PublicModel
 from gelu_tui.core.progress import size
 from gelu_tui.core.safe_text import visible_line
 
@@ -24,25 +25,27 @@ _COLUMNS = ("family", "parameters", "stored as", "on disk", "needs", "native")
 _INDENT = (0, 0, 0, 2)
 
 
-def fetchable(found: LocalModels) -> list[PublicModel]:
+def fetchable(found: p.ModelsFound) -> list[PublicModel]:
     """The public models that are not on this machine, whole or in part."""
     here = {model.id for model in found.models}
     return [model for model in PUBLIC_MODELS if model.id not in here]
 
 
-def models_document(found: LocalModels, memory: Memory) -> dict[str, Any]:
+def models_document(found: p.ModelsFound) -> dict[str, Any]:
     """Everything that was found, for scripts."""
     models = [
         {
             **msgspec.to_builtins(model),
             "needed_bytes": model.needed_bytes,
-            "verdict": None if model.weight_bytes is None else memory.verdict(model.weight_bytes),
+            "verdict": None
+            if model.weight_bytes is None
+            else found.memory.verdict(model.weight_bytes),
         }
         for model in found.models
     ]
     return {
         "schema": SCHEMA,
-        "memory": memory,
+        "memory": found.memory,
         "allowance_bytes": ALLOWANCE_BYTES,
         "models": models,
         "other_models_in_cache": found.others,
@@ -50,7 +53,7 @@ def models_document(found: LocalModels, memory: Memory) -> dict[str, Any]:
     }
 
 
-def models_report(found: LocalModels, memory: Memory) -> RenderableType:
+def models_report(found: p.ModelsFound) -> RenderableType:
     """Local models, then what can be fetched."""
     cells = [_cells(model) for model in found.models]
     widths = [max(map(cell_len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
@@ -59,7 +62,7 @@ def models_report(found: LocalModels, memory: Memory) -> RenderableType:
         _row(_COLUMNS, widths, "dim"),
     ]
     for model, row in zip(found.models, cells, strict=True):
-        parts.append(_line(visible_line(model.id), texts.standing(model, memory)))
+        parts.append(_line(visible_line(model.id), texts.standing(model, found.memory)))
         if any(row):
             parts.append(_row(row, widths))
         if model.reason:
@@ -67,7 +70,7 @@ def models_report(found: LocalModels, memory: Memory) -> RenderableType:
     if not any(model.usable for model in found.models):
         parts += [Text(), Text("No Gemma on this machine can be loaded yet.")]
     title = Text("Can be fetched: gelu-tui models --fetch ID", style="bold")
-    notes = Text(_notes(found, memory), style="dim")
+    notes = Text(_notes(found), style="dim")
     return Group(*parts, Text(), title, _fetchable(found), Text(), notes)
 
 
@@ -96,17 +99,17 @@ def _line(left: str, right: str) -> RenderableType:
     return line
 
 
-def _fetchable(found: LocalModels) -> RenderableType:
+def _fetchable(found: p.ModelsFound) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     for model in fetchable(found):
         table.add_row(model.id, model.family, "gated: see below" if model.gated else "")
     return table
 
 
-def _notes(found: LocalModels, memory: Memory) -> str:
+def _notes(found: p.ModelsFound) -> str:
     lines = [
-        f"Memory: {size(memory.total_bytes)}, of which a model may take "
-        f"{size(memory.usable_bytes)} now. What a model needs is its weights and "
+        f"Memory: {size(found.memory.total_bytes)}, of which a model may take "
+        f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
         f"{size(ALLOWANCE_BYTES)} for caches and logits.",
         "The size of a download is asked of the hub when it begins. Gated: accept the licence on "
         "the model's page at https://huggingface.co, then `hf auth login`, both once.",

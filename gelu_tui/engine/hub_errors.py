@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 
-_TRY_AGAIN = "Try again later: what has arrived is kept."
+_TRY_AGAIN = "Try again later: files that have arrived whole are kept."
 
 
 class NotWholeError(Exception):
@@ -67,12 +67,16 @@ def explain(error: BaseException, repo_id: str, *, partly: bool) -> GeluError:
                 "hub", f"The hub stopped answering while {repo} was fetched.", _TRY_AGAIN
             )
         case httpx2.HTTPError():
-            return GeluError("hub", f"The connection broke while {repo} was fetched.", _TRY_AGAIN)
-        case OSError():
+            return _broken(repo)
+        case OSError() if error.errno is not None:
             return _disk(error)
+        case OSError():  # the library's own, for a file that ended early
+            return _broken(repo)
         case NotWholeError():
             return GeluError(
-                "hub", f"The hub's answer about {repo} is not usable: {error}.", "Try again later."
+                "hub",
+                f"The hub's answer about {repo} is not usable: {visible_line(str(error))}.",
+                "Try again later.",
             )
         case _:
             return GeluError(
@@ -80,6 +84,10 @@ def explain(error: BaseException, repo_id: str, *, partly: bool) -> GeluError:
                 f"The answer about {repo} is not the hub's.",
                 "A network's login page may stand between: open any web page, then try again.",
             )
+
+
+def _broken(repo: str) -> GeluError:
+    return GeluError("hub", f"The connection broke while {repo} was fetched.", _TRY_AGAIN)
 
 
 def _refused(status: int, repo: str) -> GeluError:
@@ -105,7 +113,7 @@ def _offline(repo: str, partly: bool, why: str) -> GeluError:
     found = "is only partly on this machine" if partly else "is not on this machine"
     hint = "Unset HF_HUB_OFFLINE" if constants.is_offline_mode() else "Connect to the network"
     goes_on = (
-        " and run it again: the download goes on where it stopped."
+        " and run it again: only files that are missing are downloaded."
         if partly
         else (", or give the folder of a model.")
     )
@@ -118,7 +126,7 @@ def _disk(error: OSError) -> GeluError:
         return GeluError(
             "disk_full",
             f"The disk of {cache} is full.",
-            "Free some space and try again: what has arrived is kept.",
+            "Free some space and try again: files that have arrived whole are kept.",
         )
     reason = error.strerror or str(error)
     return GeluError(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.families import family_of
 from gelu_tui.engine.failures import Interrupted
 
 Report = Callable[[p.Progress], None]
@@ -39,12 +38,9 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
             "Give a folder with config.json and weights, a hub id such as "
             "mlx-community/gemma-3-270m-it-bf16, or demo.",
         )
-    from gelu_tui.engine import hub
+    from gelu_tui.engine.hub import fetch_model
 
-    try:
-        return hub.fetch_model(spec, report, cancelled, check_config=family_of)
-    except hub.DownloadCancelled:
-        raise Interrupted from None
+    return fetch_model(spec, report, cancelled)
 
 
 def _demo(report: Report, cancelled: Cancelled) -> Path:

@@ -192,6 +192,18 @@ class Session:
             )
         )
 
+    @_answer.register
+    def _list_models(self, command: p.ListModels, job: Job) -> None:
+        from gelu_tui.engine.inventory import find_models
+
+        job.emit(find_models(command.folders))
+
+    @_answer.register
+    def _delete_model(self, command: p.DeleteModel, job: Job) -> None:
+        from gelu_tui.engine.inventory import delete_model
+
+        job.emit(delete_model(command.model, dry_run=command.dry_run))
+
     def _unload(self) -> None:
         """The old weights go before the new ones come, and not only to MLX's cache."""
         if self._loaded is not None:

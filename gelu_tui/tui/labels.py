@@ -10,6 +10,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.activations import CONTROL
 from gelu_tui.core.comparison import Comparison, Stream
 from gelu_tui.core.explanation import percent
+from gelu_tui.core.models import is_hub_id
 from gelu_tui.core.noise import drawn_floor, is_suspicious, times, times_noise_floor
 from gelu_tui.core.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
@@ -164,8 +165,6 @@ def _amount(event: p.Progress) -> str:
 
 def model(info: p.ModelInfo, device: str, settings: RunSettings | None) -> str:
     """A model and how it ran; what may be long comes last."""
-    from gelu_tui.core.models import is_hub_id  # not before the first frame
-
     # Of a hub id the owner is the part that says least.
     parts = [info.id.rpartition("/")[2] if is_hub_id(info.id) else info.id, info.dtype]
     parts.append(info.bits)

@@ -130,5 +130,22 @@ def fetch_refusal(model: LocalModel) -> str | ErrorInfo:
     if model.state == "ready":
         return "It is here already: Enter loads it."
     if model.source == "hub" and model.state == "damaged":
-        return ErrorInfo("damaged", model.reason, "Delete its folder; then f fetches it anew.")
+        return ErrorInfo("damaged", model.reason, "d deletes it; then f fetches it anew.")
     return ErrorInfo(model.state, model.reason)
+
+
+def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
+    """Why a model is not deleted; empty if it can be."""
+    if isinstance(model, PublicModel) or not model.disk_bytes:
+        return "It is not here: there is nothing to delete."
+    if model.source == "folder":
+        return "This folder is your own: only the hub's cache and the converted demo are deleted."
+    if fetching:
+        return "It is being fetched: x stops that first."
+    return "It is loaded: load another model first." if loaded else ""
+
+
+def delete_question(model: Listed) -> str:
+    """The question before a model is deleted, with what it takes on the disk."""
+    taken = f" ({texts.disk(model)})" if isinstance(model, LocalModel) else ""
+    return f"Delete {model.id}{taken} from this machine? y: yes · any other key: no"

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.memory import Memory
+from gelu_tui.core.models import LocalModel
 from gelu_tui.core.settings.run_settings import RunSettings
 
 ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
@@ -19,6 +21,8 @@ REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
 COMMANDS: list[p.Command] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
+    p.ListModels(("/models",)),
+    p.DeleteModel("demo", dry_run=True),
     p.Fetch("mlx-community/gemma"),
     p.Compare("Why?", RunSettings(activations=("gelu", "a=max(x,0)"))),
     p.Compare(
@@ -50,6 +54,10 @@ EVENTS: list[p.Event] = [
         "/models/demo", "Device(cpu, 0)", None, {}, 1.5, 32768, True, 10**10,
     ),
     p.Fetched("mlx-community/gemma", "/models/gemma"),
+    p.ModelsFound(
+        (LocalModel(id="demo", source="demo", folder="/demo", state="ready"),), 2, Memory(3, 2, 1),
+    ),
+    p.ModelDeleted("demo", "/demo", 2**33),
     p.Started(
         "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0,
         RunSettings(max_tokens=9, chat=False, temperature=0.5),

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session, constants, file_download
+from huggingface_hub.utils import _http
 
-from gelu_tui.engine import hub_files
 from tests.fake_hub import FakeHub
 
 
-def point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let huggingface_hub, which read its environment at import, ask another endpoint."""
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+def set_both(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Set what huggingface_hub read at import, and the variable that a new process reads."""
+    monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, no token, no patience."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    set_both(monkeypatch, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    set_both(monkeypatch, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(hub_files, "_RETRY_AFTER_S", (0.05, 0.05))
+    for module in (_http, file_download):
+        patient = SimpleNamespace(time=time.time, sleep=lambda _: None)
+        monkeypatch.setattr(module, "time", patient)
     return tmp_path / "hub"
 
 
@@ -35,6 +39,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     close_session()
     with FakeHub() as server:
-        point_to(server.url, monkeypatch)
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield server
     close_session()

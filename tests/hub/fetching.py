@@ -1,8 +1,7 @@
-"""Calling `fetch_model`, and what its results are held against."""
+"""Fetching from the fake hub, and what the results are held against."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,36 +9,25 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.hub import fetch_model
+from gelu_tui.engine.hub import download, fetch_model
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 
 WANTED = {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", WEIGHTS}
-
-
-class Reports(list[p.Progress]):
-    """Collects progress, and the threads it came on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.threads: set[int] = set()
-
-    def __call__(self, progress: p.Progress) -> None:
-        self.threads.add(threading.get_ident())
-        self.append(progress)
 
 
 def fetch(
     repo_id: str = REPO,
     report: Callable[[p.Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-    check_config: Callable[[dict[str, object]], object] | None = None,
 ) -> Path:
-    return fetch_model(repo_id, report, cancelled, check_config)
+    """Fetch as the engine does, in a process that reads the environment."""
+    return fetch_model(repo_id, report, cancelled)
 
 
 def refused(repo_id: str = REPO) -> GeluError:
+    """The error of a download in this process, where what is patched counts."""
     with pytest.raises(GeluError) as caught:
-        fetch(repo_id)
+        download(repo_id, lambda _: None)
     info = caught.value.info
     assert "\n" not in info.message + info.hint
     assert info.message.endswith(".")

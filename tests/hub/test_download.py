@@ -7,14 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.hub import download
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
-from tests.hub.fetching import WANTED, Reports, assert_whole, fetch, partials
+from tests.hub.fetching import WANTED, assert_whole, fetch, partials
 
 
 def test_a_model_is_fetched_whole_and_without_code(hub: FakeHub, cache: Path) -> None:
@@ -25,28 +27,30 @@ def test_a_model_is_fetched_whole_and_without_code(hub: FakeHub, cache: Path) ->
     assert partials(cache) == []
 
 
-def test_progress_grows_to_the_end_and_comes_on_the_callers_thread(hub: FakeHub) -> None:
+def test_progress_grows_to_the_end(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 16_384)
     hub.bytes_per_second = 3_000_000
-    reports = Reports()
-    fetch(report=reports)
-    assert reports.threads == {threading.get_ident()}
+    reports: list[p.Progress] = []
+    download(REPO, reports.append)
     assert all(r.phase == "download" and r.unit == "bytes" for r in reports)
     done = [r.done for r in reports]
     assert done == sorted(done)
-    assert reports[-1].done == reports[-1].total == sum(len(hub.files[n]) for n in WANTED)
-    during = [r for r in reports if WEIGHTS in r.label and r.rate > 0]
+    # config.json is asked for first, and is no part of the sum.
+    total = sum(len(hub.files[name]) for name in WANTED - {"config.json"})
+    assert reports[-1].done == reports[-1].total == total
+    during = [r for r in reports if 0 < r.done < r.total and r.rate > 0]
     assert len(during) > 3
-    assert "(5 of 5 files)" in during[-1].label
+    assert "4 of 5 files" in {r.label for r in during}
     assert during[-1].rate == pytest.approx(3_000_000, rel=0.5)
 
 
 def test_a_cached_model_asks_nothing(hub: FakeHub) -> None:
     folder = fetch()
     hub.requests.clear()
-    reports = Reports()
-    assert fetch(report=reports) == folder
+    reports: list[p.Progress] = []
+    assert fetch(report=reports.append) == folder
     assert hub.requests == []
-    assert not any(r.total for r in reports)
+    assert reports == []
 
 
 def test_a_cached_model_needs_no_hub(hub: FakeHub) -> None:
@@ -82,19 +86,17 @@ def test_what_another_program_left_unfinished_is_completed(hub: FakeHub, cache: 
 
 
 def test_the_config_is_checked_before_the_weights_are_fetched(hub: FakeHub) -> None:
-    def refuse(config: dict[str, object]) -> None:
-        raise GeluError("not_served", f"{config['model_type']} is not served.", "Choose Gemma.")
-
-    with pytest.raises(GeluError, match="gemma3_text is not served"):
-        fetch(check_config=refuse)
+    hub.files["config.json"] = b'{"model_type": "llama"}'
+    with pytest.raises(GeluError, match="'llama', which gelu-tui does not serve"):
+        fetch()
     assert hub.asked_for("config.json")
     assert not hub.asked_for(WEIGHTS)
 
 
 def test_a_token_is_sent_and_not_shown(hub: FakeHub, cache: Path) -> None:
     cache.parent.joinpath("token").write_text("hf_secret")
-    reports = Reports()
-    fetch(report=reports)
+    reports: list[p.Progress] = []
+    fetch(report=reports.append)
     assert {r.token for r in hub.asked_for(WEIGHTS)} == {"Bearer hf_secret"}
     assert not any("hf_secret" in r.label for r in reports)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,16 +10,15 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
+from gelu_tui.tui.engine_requests import ask
 from tests.commands import comparing
-from tests.fake_hub import REPO, WEIGHTS, FakeHub
-from tests.hub.fetching import assert_whole
+from tests.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
+from tests.hub.fetching import assert_whole, partials
 
 
 @pytest.fixture(autouse=True)
-def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+def in_the_environment(hub: FakeHub) -> None:
+    """The engine reads where the hub and its cache are from its environment."""
 
 
 async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.Event:
@@ -30,8 +30,9 @@ async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.Event:
     raise AssertionError("the engine ended")
 
 
-async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, tmp_path: Path) -> None:
-    hub.bytes_per_second = len(hub.files[WEIGHTS])  # a second: time for progress
+async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, cache: Path) -> None:
+    hub.files = tiny_repo(30_000_000)  # the library reads 10 MiB at a time
+    hub.bytes_per_second = 20_000_000
     seen: list[p.Progress] = []
     async with EngineClient() as engine:
         await engine.send(p.Fetch(REPO))
@@ -41,7 +42,7 @@ async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, tmp_path: 
     assert isinstance(fetched, p.Fetched), fetched
     assert fetched.model == REPO
     assert_whole(Path(fetched.folder), hub)
-    assert fetched.folder.startswith(str(tmp_path / "home"))
+    assert fetched.folder.startswith(str(cache))
     assert seen[-1].done == seen[-1].total > 0
     assert any(0 < event.done < event.total and event.rate > 0 for event in seen)
     assert isinstance(refused, p.Failed)
@@ -49,22 +50,32 @@ async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, tmp_path: 
 
 
 async def test_fetch_is_cancelled_and_goes_on_in_another_engine(hub: FakeHub) -> None:
-    weights = len(hub.files[WEIGHTS])
-    hub.bytes_per_second = weights / 4
+    hub.silent = True
     async with EngineClient() as engine:
         await engine.send(p.Fetch(REPO))
-        async for event in engine.events():
-            if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
-                break  # some of the weights are here
+        await asyncio.to_thread(hub.wait_until_asked_for, WEIGHTS)
         await engine.send(p.Cancel())
         assert await outcome(engine, []) == p.Cancelled("fetch", id=1)
-    hub.bytes_per_second = 0
+    hub.silent = False
     async with EngineClient() as engine:
         await engine.send(p.Fetch(REPO))
         fetched = await outcome(engine, [])
     assert isinstance(fetched, p.Fetched), fetched
     assert_whole(Path(fetched.folder), hub)
-    assert [request.start > 0 for request in hub.asked_for(WEIGHTS)] == [False, True]
+    assert len(hub.asked_for(WEIGHTS)) == 2
+
+
+async def test_what_the_app_stops_leaves_no_file_that_is_not_whole(
+    hub: FakeHub, cache: Path
+) -> None:
+    hub.silent = True
+    request = asyncio.create_task(ask(p.Fetch(REPO), p.Fetched))
+    await asyncio.to_thread(hub.wait_until_asked_for, WEIGHTS)
+    assert partials(cache)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert not partials(cache)
 
 
 async def test_a_gated_repository_says_where_to_accept_and_how_to_log_in(hub: FakeHub) -> None:

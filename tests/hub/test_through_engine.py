@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-
-import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from tests.engine import tiny_models
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
-
-
-@pytest.fixture
-def engine_environment(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
 
 async def outcome(engine: EngineClient, seen: list[p.Event]) -> p.Event:
@@ -29,30 +21,26 @@ async def outcome(engine: EngineClient, seen: list[p.Event]) -> p.Event:
     raise AssertionError("the engine ended")
 
 
-@pytest.mark.usefixtures("engine_environment")
 async def test_the_engine_loads_cancels_and_loads_again(hub: FakeHub, tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path / "made", "gemma3_text")
     hub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    weights = len(hub.files[WEIGHTS])
-    hub.bytes_per_second = weights / 4
+    hub.silent = True
     async with EngineClient() as engine:
         await engine.send(p.Load(REPO))
-        async for event in engine.events():
-            if isinstance(event, p.Progress) and 0 < event.total - event.done < weights:
-                break  # some of the weights are here
+        await asyncio.to_thread(hub.wait_until_asked_for, WEIGHTS)
         await engine.send(p.Cancel())
         assert await outcome(engine, []) == p.Cancelled("load", id=1)
-        hub.bytes_per_second = 0
+        hub.silent = False
+        hub.requests.clear()
         seen: list[p.Event] = []
         await engine.send(p.Load(REPO))
         loaded = await outcome(engine, seen)
     assert isinstance(loaded, p.Loaded), loaded
     assert loaded.model.id == REPO
     assert any(isinstance(e, p.Progress) and e.done == e.total > 0 for e in seen)
-    assert any(request.start > 0 for request in hub.asked_for(WEIGHTS))
+    assert not hub.asked_for("config.json")  # it was whole
 
 
-@pytest.mark.usefixtures("engine_environment")
 async def test_the_engine_refuses_another_family_before_its_weights(hub: FakeHub) -> None:
     hub.files["config.json"] = json.dumps({"model_type": "llama"}).encode()
     async with EngineClient() as engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,9 +10,6 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.core import demo, memory
-from gelu_tui.core.memory import Memory
-from gelu_tui.tui.screens import models as screen_module
 from gelu_tui.tui.screens.models import ModelsScreen
 from gelu_tui.tui.screens.models_table import ModelTable
 from tests.tui.driving import Alone, ScreenApp, fake_engine
@@ -21,12 +19,12 @@ ONE_B = "mlx-community/gemma-3-1b-it-qat-4bit"
 
 
 def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub's cache of the test's own, which is returned; an installed demo; 10 GB for a model."""
+    """A hub's cache of the test's own, which is returned; an installed demo that is not converted.
+
+    The fake engine searches it, and has 10 GB for a model.
+    """
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(demo, "folder", lambda: tmp_path / "demo")
-    monkeypatch.setattr(demo, "installed", lambda: True)
-    monkeypatch.setattr(memory, "_on_metal", lambda: False)
-    monkeypatch.setattr(screen_module, "machine_memory", lambda: Memory(17 * GB, 10 * GB, 10 * GB))
+    monkeypatch.setenv("FAKE_ENGINE_DEMO", str(tmp_path / "demo"))
     return tmp_path / "hub"
 
 
@@ -86,3 +84,6 @@ async def shown(
         it = Shown(app, pilot)
         await it.until(lambda: it.at, "models are listed")
         yield it
+    # What the app has cancelled still ends its engines, on this loop.
+    if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(rest, timeout=60)

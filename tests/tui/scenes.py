@@ -18,12 +18,11 @@ import pytest
 from textual.widgets import DataTable, Input
 
 from gelu_tui.client import EngineClient
-from gelu_tui.core import memory, model_texts
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.history import History
 from gelu_tui.core.memory import Memory
-from gelu_tui.core.models import LocalModel, LocalModels
+from gelu_tui.core.models import LocalModel
 from gelu_tui.tui import session as session_module
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.messages import EngineEvent, EngineLost
@@ -269,7 +268,7 @@ def saved_runs(path: Path) -> History:
     return history
 
 
-def found_models() -> tuple[LocalModels, Memory, str]:
+async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
     """What a Mac of 18 GB might have."""
 
     def cached(name: str, state: Any, size: int, bits: int | None = 4, **more: Any) -> LocalModel:
@@ -288,7 +287,7 @@ def found_models() -> tuple[LocalModels, Memory, str]:
         )
 
     return (
-        LocalModels(
+        p.ModelsFound(
             (
                 LocalModel(
                     id="demo",
@@ -308,8 +307,8 @@ def found_models() -> tuple[LocalModels, Memory, str]:
                 cached("mlx-community/gemma-3-27b-it-4bit", "ready", 16_100_000_000),
             ),
             3,
+            Memory(18 * _GB, 9 * _GB, 12 * _GB, on_metal=True),
         ),
-        Memory(18 * _GB, 9 * _GB, 12 * _GB),
         made_up.LOADED.model.id,
     )
 
@@ -319,8 +318,6 @@ def stopped_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time stands still, in Greenwich, on a machine that is nobody's."""
     monkeypatch.setattr(Services, "start_engine", lambda services: None)
     monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
-    monkeypatch.setattr(models_module, "_look", lambda *_: found_models())
-    monkeypatch.setattr(memory, "_on_metal", lambda: True)
-    monkeypatch.setattr(model_texts, "default_dtype", lambda: None)
+    monkeypatch.setattr(models_module, "_look", found_models)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

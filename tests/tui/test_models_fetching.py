@@ -20,7 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fetching_processes() -> list[psutil.Process]:
-    """Engines that the screen has started and that live."""
+    """Engines that the screen has started and that live; those of a search end by themselves."""
     children = psutil.Process().children(recursive=True)
     return [
         child
@@ -73,7 +73,7 @@ async def test_a_fetch_is_stopped() -> None:
         await it.press("f")
         await it.until_shown("of 243 MB")
         await it.press("x")
-        await it.until_shown("Stopped. What has arrived is kept: f goes on from there.")
+        await it.until_shown("Stopped. Whole files are kept: f fetches those that are missing.")
         await it.until(lambda: not fetching_processes(), "its engine has ended")
         assert it.at == ONE_B
         await it.press("f")
@@ -84,7 +84,7 @@ async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
     async with shown(step_s=1) as it:
         await it.to(ONE_B)
         it.screen_shown.action_fetch()
-        await it.screen_shown.action_stop()
+        it.screen_shown.action_stop()
         await it.until_shown("Stopped.")
         await it.until(lambda: not fetching_processes(), "its engine has ended")
 
@@ -122,7 +122,9 @@ async def test_leaving_while_it_fetches_warns_and_leaves_no_process() -> None:
         await it.press("f")
         await it.until_shown("of 243 MB")
         await it.press("q")
-        await it.until_shown("Leaving stops the fetch; what has arrived is kept. q again leaves.")
+        await it.until_shown(
+            "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
+        )
         assert not it.results
         await it.press("q")
         assert await it.result() is None

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.core import demo
 from gelu_tui.tui.screens.models import LoadModel
 from tests.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
 from tests.tui.models_shown import GB, ONE_B, own_machine, shown
@@ -62,7 +61,7 @@ async def test_sizes(size: tuple[int, int], cache: Path, tmp_path: Path) -> None
 
 
 async def test_nothing_to_load_says_how_to_get_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "installed", lambda: False)
+    monkeypatch.setenv("FAKE_ENGINE_DEMO_INSTALLED", "no")
     async with shown() as it:
         await it.until_shown("No Gemma here can be loaded yet: f fetches one of these")
         await it.to("demo")
@@ -149,6 +148,46 @@ async def test_leaving(key: str) -> None:
     async with shown() as it:
         await it.press(key)
         assert await it.result() is None
+
+
+# --- deleting -----------------------------------------------------------------------------------
+
+
+async def test_a_model_is_deleted_once_that_is_confirmed(cache: Path, tmp_path: Path) -> None:
+    storage = cached_repo(cache, ONE_B, model_folder(tmp_path / "made"))
+    async with shown() as it:
+        await it.to(ONE_B)
+        await it.press("d")
+        await it.until_shown(f"Delete {ONE_B} (2.0 MB) from this machine? y: yes")
+        await it.press("n")
+        await it.until(lambda: it.table.has_focus, "the list has the focus")
+        assert storage.exists()
+        await it.press("d")
+        await it.press("y")
+        await it.until_shown(f"{ONE_B} is deleted: 2.0 MB are free again.")
+        assert not storage.exists()
+        await it.until(lambda: "to fetch" in it.flat(), "it can be fetched")
+        assert it.at == ONE_B
+
+
+async def test_what_is_not_the_caches_is_not_deleted(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    async with shown(folders=(str(folder),)) as it:
+        await it.to(str(folder))
+        await it.press("d")
+        await it.until_shown("This folder is your own")
+        await it.to(ONE_B)
+        await it.press("d")
+        await it.until_shown("It is not here: there is nothing to delete.")
+        assert folder.exists()
+
+
+async def test_the_loaded_model_is_not_deleted(cache: Path, tmp_path: Path) -> None:
+    cached_repo(cache, ONE_B, model_folder(tmp_path / "made"))
+    async with shown(current=ONE_B) as it:
+        await it.to(ONE_B)
+        await it.press("d")
+        await it.until_shown("It is loaded: load another model first.")
 
 
 # --- the field ----------------------------------------------------------------------------------

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.core import demo, memory, paths
+from gelu_tui.core import paths
 from gelu_tui.core.history import History
-from gelu_tui.core.memory import Memory
 from gelu_tui.core.presets import PRESETS
 from gelu_tui.core.restore import read_document
-from gelu_tui.tui.screens import models as models_module
 from gelu_tui.tui.session import Phase
 from gelu_tui.tui.widgets.prompt import Prompt
 from tests.core.saved_runs import run_document
@@ -81,9 +79,6 @@ async def test_another_model_is_loaded_and_what_was_shown_stays(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr(demo, "folder", lambda: home / "demo")
-    monkeypatch.setattr(memory, "_on_metal", lambda: False)
-    monkeypatch.setattr(models_module, "machine_memory", lambda: Memory(17 * GB, 10 * GB, 10 * GB))
     folder = model_folder(home / "other-gemma")
     async with driven(prompt="x") as it:
         await it.until_finished()

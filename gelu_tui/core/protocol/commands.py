@@ -29,6 +29,25 @@ class Fetch(Command, frozen=True, tag="fetch"):
     model: str
 
 
+class ListModels(Command, frozen=True, tag="list_models"):
+    """Look for Gemma models: the demo, the hub's cache, and `folders` (models, or folders of them).
+
+    Answered by `ModelsFound`.
+    """
+
+    folders: tuple[str, ...] = ()
+
+
+class DeleteModel(Command, frozen=True, tag="delete_model"):
+    """Delete a model of the hub's cache, or the converted demo. Answered by `ModelDeleted`.
+
+    `dry_run` deletes nothing; the answer is what would be freed.
+    """
+
+    model: str
+    dry_run: bool = False
+
+
 class Compare(Command, frozen=True, tag="compare"):
     """Decode one prompt under several activation functions, on the loaded model."""
 

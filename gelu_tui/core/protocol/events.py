@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.memory import Memory
+from gelu_tui.core.models import LocalModel
 from gelu_tui.core.protocol.values import (
     BenchRow,
     FinishReason,
@@ -73,6 +75,27 @@ class Fetched(Event, frozen=True, tag="fetched"):
     last = True
     model: str
     folder: str
+
+
+class ModelsFound(Event, frozen=True, tag="models_found"):
+    """The models on the engine's machine, the usable ones first, and its memory.
+
+    `others` is the number of models of other families.
+    """
+
+    last = True
+    models: tuple[LocalModel, ...]
+    others: int
+    memory: Memory
+
+
+class ModelDeleted(Event, frozen=True, tag="model_deleted"):
+    """What was deleted, or would be by a dry run, and how many bytes that frees on the disk."""
+
+    last = True
+    model: str
+    folder: str
+    freed_bytes: int
 
 
 class Started(Event, frozen=True, tag="started"):

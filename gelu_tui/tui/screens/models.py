@@ -1,4 +1,4 @@
-"""Models: what is on this machine, whether it fits, loading one, fetching another."""
+"""Models: what is on the engine's machine, whether it fits; loading, fetching, deleting one."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.memory import Memory, machine_memory
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.memory import Memory
 from gelu_tui.core.model_texts import before_fetching, standing, too_big
 from gelu_tui.core.models import (
     PUBLIC_MODELS,
     LocalModel,
-    LocalModels,
     PublicModel,
-    find_models,
     is_gated,
     is_hub_id,
     named_folder,
@@ -33,17 +30,25 @@ from gelu_tui.core.models import (
 from gelu_tui.core.progress import size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.actions import HELP
-from gelu_tui.tui.fetching import Fetch
-from gelu_tui.tui.model_rows import Listed, details, fetch_lines, fetch_refusal
+from gelu_tui.tui.engine_requests import ask
+from gelu_tui.tui.model_rows import (
+    Listed,
+    delete_question,
+    delete_refusal,
+    details,
+    fetch_lines,
+    fetch_refusal,
+)
 from gelu_tui.tui.screens.models_table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.question import Question
 
 _LOW_BELOW = 18  # rows
 _PADDING = 4  # cells at the sides of every line
 
 # A narrow terminal cuts the line off at the right.
-_KEYS = "Enter load · f fetch · q back · / another · r look again"
+_KEYS = "Enter load · f fetch · q back · / another · d delete · r look again"
 _FETCHING_KEYS = "x stop the fetch · q back · Enter load · / another"
 _INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
 _NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
@@ -64,8 +69,9 @@ class ModelsScreen(Screen[LoadModel | None]):
     """Dismissed with the model to load, or None.
 
     `current` is the loaded model as the user named it and `held_bytes` what its weights hold, which
-    come free when another is loaded; `folders` are looked into beside the hub's cache. A fetch runs
-    in an engine process of its own, started by `engine_command`, and ends with the screen.
+    come free when another is loaded; `folders` are looked into beside the hub's cache. Searches,
+    deletions and a fetch run in engine processes of their own, started by `engine_command`; a fetch
+    ends with the screen.
     """
 
     CSS_PATH = "models.tcss"
@@ -75,30 +81,6 @@ class ModelsScreen(Screen[LoadModel | None]):
         Binding("escape", "leave_field", "To the list"),
         HELP,
     ]
-
-    @dataclass
-    class Found(Message):
-        """What a search of the disk has found."""
-
-        found: LocalModels
-        memory: Memory
-        current: str
-        choose: str | None
-        named: bool
-
-    @dataclass
-    class Named(Message):
-        """What was typed, and the folder that it names, if any."""
-
-        text: str
-        folder: str | None
-
-    @dataclass
-    class Fetching(Message):
-        """One event of a fetch."""
-
-        fetch: Fetch
-        event: p.Event
 
     def __init__(
         self,
@@ -114,10 +96,10 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._folders = list(folders)
         self._engine_command = engine_command
         self._named: list[PublicModel] = []  # typed by the user
-        self._local = LocalModels(())
+        self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
         self._fetched: set[str] = set()
-        self._fetch: Fetch | None = None
+        self._fetching = ""  # the model that is being fetched
         self._progress: p.Progress | None = None
         self._warned = ""  # what Enter or q was already warned of
 
@@ -129,6 +111,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield Static(id="said", markup=False)
+        yield Question(id="question", markup=False)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -142,11 +125,6 @@ class ModelsScreen(Screen[LoadModel | None]):
         self.call_after_refresh(self._describe)
         self.call_after_refresh(self._show_fetch)
 
-    def on_unmount(self) -> None:
-        """A fetch ends with the screen; what has arrived is kept."""
-        if self._fetch is not None:
-            self._fetch.kill()
-
     @property
     def _table(self) -> ModelTable:
         return self.query_one(ModelTable)
@@ -157,40 +135,38 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     # --- the list -----------------------------------------------------------------------------
 
-    def _search(self, choose: str | None = None, *, named: bool = False) -> None:
-        """Look at the disk in a thread, then show what is there and choose one.
+    @work(group="search", exclusive=True)
+    async def _search(self, choose: str | None = None, *, named: bool = False) -> None:
+        """Have the disk searched, then show what is there and choose one.
 
         `named` in the field: only then the keys go to the list, so that none acts on another model.
         """
-        folders = list(self._folders)
-
-        async def search() -> None:
-            found, memory, current = await asyncio.to_thread(_look, folders, self.current)
-            memory = memory.plus(self._held_bytes)
-            wanted = current if choose == self.current else choose
-            self.post_message(self.Found(found, memory, current, wanted, named))
-
-        self.run_worker(search(), group="search", exclusive=True)
-
-    @on(Found)
-    def _take(self, message: Found) -> None:
-        self._local, self._memory, self.current = message.found, message.memory, message.current
-        self._list(message.choose)
-        if message.named:
+        try:
+            found, current = await _look(self._folders, self.current, self._engine_command)
+        except GeluError as error:
+            self._say(error.info)
+            self._list()
+            return
+        self._show_found(found, current, current if choose == self.current else choose)
+        if named:
             self.action_leave_field()
-            self._say("")
+
+    def _show_found(self, found: p.ModelsFound, current: str, choose: str | None) -> None:
+        self._local, self.current = found.models, current
+        self._memory = found.memory.plus(self._held_bytes)
+        self._list(choose)
         self.query_one("#title", Static).update(
             f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
             f"{size(self._memory.usable_bytes)}"
         )
-        if not any(model.usable for model in self._local.models):
+        if not any(model.usable for model in self._local):
             self._say(_NOTHING)
 
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
-        here = {model.id for model in self._local.models}
+        here = {model.id for model in self._local}
         others = [m for m in (*self._named, *PUBLIC_MODELS) if m.id not in here]
-        self._table.show([*self._local.models, *others], self._memory, self.current, choose)
+        self._table.show([*self._local, *others], self._memory, self.current, choose)
         self._describe()
 
     @on(DataTable.RowHighlighted)
@@ -233,13 +209,48 @@ class ModelsScreen(Screen[LoadModel | None]):
         if isinstance(model, LocalModel) and (refusal := fetch_refusal(model)):
             self._say(refusal)
         else:
-            self._begin(model.id)
+            self._begin_fetch(model.id)
 
-    async def action_stop(self) -> None:
-        """Stop the fetch."""
-        if self._fetch is not None:
-            self._say("Stopping. x again ends it at once.")
-            await self._fetch.stop()
+    def action_delete(self) -> None:
+        """Ask, then delete the chosen model from the disk."""
+        model = self._chosen
+        if model is None:
+            return
+        loaded, fetching = model.id == self.current, model.id == self._fetching
+        if refusal := delete_refusal(model, loaded=loaded, fetching=fetching):
+            self._say(refusal)
+            return
+
+        def confirmed() -> None:
+            self._delete(model.id)
+
+        self.query_one(Question).ask(delete_question(model), confirmed)
+
+    @work(group="delete")
+    async def _delete(self, model: str) -> None:
+        try:
+            deleted = await ask(p.DeleteModel(model), p.ModelDeleted, self._engine_command)
+        except GeluError as error:
+            self._say(error.info)
+        else:
+            self._fetched.discard(model)
+            freed = size(deleted.freed_bytes)
+            self._say(f"{visible_line(model)} is deleted: {freed} are free again.")
+        self._search()
+
+    @on(Question.Answered)
+    def _answered(self, message: Question.Answered) -> None:
+        if self.focused is None or isinstance(self.focused, Question):
+            self._table.focus()
+        if message.then is not None:
+            message.then()
+
+    def action_stop(self) -> None:
+        """Stop the fetch, by ending its engine."""
+        if self._fetching:
+            self.workers.cancel_group(self, "fetch")
+            kept = " Whole files are kept: f fetches those that are missing."
+            self._end_fetch("Stopped." + ("" if self._fetching == "demo" else kept))
 
     def action_look(self) -> None:
         """Look at the disk again."""
@@ -257,9 +268,11 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     def action_back(self) -> None:
         """Return with nothing chosen; a fetch that goes on is warned of first."""
-        if self._fetch is not None and self._warned != "back":
+        if self._fetching and self._warned != "back":
             self._warned = "back"
-            self._say("Leaving stops the fetch; what has arrived is kept. q again leaves.")
+            self._say(
+                "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
+            )
         else:
             self._close(None)
 
@@ -282,28 +295,24 @@ class ModelsScreen(Screen[LoadModel | None]):
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
         text = event.value.strip()
-        if not text:
+        if text:
+            self._take_name(text)
+        else:
             self._table.focus()
-            return
 
-        async def name() -> None:
-            self.post_message(self.Named(text, await asyncio.to_thread(named_folder, text)))
-
-        self.run_worker(name(), group="name", exclusive=True)
-
-    @on(Named)
-    def _take_name(self, message: Named) -> None:
-        text, folder = message.text, message.folder
+    @work(group="name", exclusive=True)
+    async def _take_name(self, text: str) -> None:
+        folder = await asyncio.to_thread(named_folder, text)
         if folder is None and text != "demo" and not is_hub_id(text):
             said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
             self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
             return
+        self._say("")
         if folder is not None:
             self._folders.append(folder)
             self._search(choose=folder, named=True)
             return
         self.action_leave_field()
-        self._say("")
         if text not in self._table.ids:
             self._named.insert(0, PublicModel(text, "", is_gated(text)))
         self._list(choose=text)
@@ -313,63 +322,50 @@ class ModelsScreen(Screen[LoadModel | None]):
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _say_keys(self) -> None:
-        keys = _KEYS if self._fetch is None else _FETCHING_KEYS
+        keys = _FETCHING_KEYS if self._fetching else _KEYS
         in_field = isinstance(self.focused, Input)
-        self.query_one("#keys", Static).update(_INPUT_KEYS if in_field else keys)
+        line = self.query_one("#keys", Static)
+        line.update(_INPUT_KEYS if in_field else keys)
+        line.display = not isinstance(self.focused, Question)
 
     # --- the fetch ----------------------------------------------------------------------------
 
-    def _begin(self, model: str) -> None:
-        if self._fetch is not None:
-            self._say(f"One at a time: {visible_line(self._fetch.model)} is being fetched.")
+    def _begin_fetch(self, model: str) -> None:
+        if self._fetching:
+            self._say(f"One at a time: {visible_line(self._fetching)} is being fetched.")
             return
-        self._fetch = fetch = Fetch(model, self._engine_command)
-        self._progress, self._warned = None, ""
+        self._fetching, self._progress, self._warned = model, None, ""
         self._say("")
         self._show_fetch()
+        self._fetch(model)
 
-        async def follow() -> None:
-            async for event in fetch.events():
-                self.post_message(self.Fetching(fetch, event))
+    @work(group="fetch")
+    async def _fetch(self, model: str) -> None:
+        try:
+            await ask(p.Fetch(model), p.Fetched, self._engine_command, self._show_fetch)
+        except GeluError as error:
+            self._end_fetch(error.info)
+        else:
+            self._fetched.add(model)
+            self._end_fetch(f"{visible_line(model)} is here. Enter loads it.", choose=model)
 
-        self.run_worker(follow(), group="fetch")
-
-    @on(Fetching)
-    def _follow(self, message: Fetching) -> None:
-        if message.fetch is not self._fetch:
-            return
-        model = message.fetch.model
-        match message.event:
-            case p.Progress():
-                self._progress = message.event
-                self._show_fetch()
-            case p.Fetched():
-                self._fetched.add(model)
-                self._end(f"{visible_line(model)} is here. Enter loads it.", choose=model)
-            case p.Failed():
-                self._end(message.event.error)
-            case p.Cancelled():
-                kept = "" if model == "demo" else " What has arrived is kept: f goes on from there."
-                self._end(f"Stopped.{kept}")
-            case _:
-                pass
-
-    def _end(self, said: str | ErrorInfo, choose: str | None = None) -> None:
-        self._fetch = self._progress = None
+    def _end_fetch(self, said: str | ErrorInfo, choose: str | None = None) -> None:
+        self._fetching, self._progress = "", None
         self._show_fetch()
         self._say(said)
         self._search(choose)
 
-    def _show_fetch(self) -> None:
+    def _show_fetch(self, progress: p.Progress | None = None) -> None:
+        self._progress = progress or self._progress
         box = self.query_one("#fetch", Static)
         self._say_keys()
-        box.display = self._fetch is not None
-        if self._fetch is None:
+        box.display = bool(self._fetching)
+        if not self._fetching:
             return
         width = max(20, self.size.width - _PADDING)
-        box.update(fetch_lines(self._fetch.model, self._progress, width))
+        box.update(fetch_lines(self._fetching, self._progress, width))
         if self._progress is not None:
-            self._table.show_progress(self._fetch.model, self._progress)
+            self._table.show_progress(self._fetching, self._progress)
 
     # --- what is said -------------------------------------------------------------------------
 
@@ -384,9 +380,14 @@ class ModelsScreen(Screen[LoadModel | None]):
             box.update(said)
 
 
-def _look(folders: list[str], current: str) -> tuple[LocalModels, Memory, str]:
-    """Search the disk; the loaded model's own folder is listed too, under its absolute path."""
-    loaded = None if current == "demo" else named_folder(current)
-    if loaded is not None:
-        folders = [*folders, loaded]
-    return find_models(folders), machine_memory(), loaded or current
+async def _look(
+    folders: list[str], current: str, engine_command: EngineCommand
+) -> tuple[p.ModelsFound, str]:
+    """What an engine finds on its disk, and the loaded model's id: of a folder its absolute path.
+
+    The loaded model's own folder is listed too. Raises `GeluError`.
+    """
+    loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
+    wanted = folders if loaded is None else [*folders, loaded]
+    found = await ask(p.ListModels(tuple(wanted)), p.ModelsFound, engine_command)
+    return found, loaded or current

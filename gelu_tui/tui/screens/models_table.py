@@ -21,6 +21,7 @@ class ModelTable(DataTable[Content]):
     BINDINGS: ClassVar = [
         Binding("enter", "screen.load", "Load the model"),
         Binding("f", "screen.fetch", "Fetch it from the hub, or go on with a fetch"),
+        Binding("d", "screen.delete", "Delete it from this machine"),
         Binding("r", "screen.look", "Look at the disk again"),
         Binding("slash", "screen.name", "Another model: a hub id or a folder"),
         Binding("escape", "screen.back", "Back"),
