@@ -294,7 +294,7 @@ def test_text_marks_the_first_divergent_token_without_colour(
         found = re.search(rf"{variant['name']} .*─ diverges at {at} · (\w+)\n", text)
         assert found is not None and found[1] == variant["fork"]["verdict"]
         assert " ".join(variant["fork"]["explanation"].split()) in " ".join(text.split())
-    assert re.search(r"^gelu_approx  0\.5x.* ─+ reference$", text, re.MULTILINE)
+    assert re.search(r"^gelu_approx  0\.5x.* ─+ the reference$", text, re.MULTILINE)
 
 
 def test_text_fits_80_columns_and_loses_nothing(text: str, document: dict[str, Any]) -> None:
