@@ -8,7 +8,8 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
     if manifest is None:
         return False
     try:
-        files = {name: _entry(folder / name, tick) for name in manifest.files}
+        files = _entries(folder, manifest.files, tick)
     except OSError:
         return False
     if any(files[name][2] != crc for name, (_, _, crc) in manifest.files.items()):
@@ -139,8 +140,15 @@ def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
     return True
 
 
+def _entries(folder: Path, names: Iterable[str], tick: Tick) -> dict[str, _Entry]:
+    """What the manifest has of these files; two are read at once."""
+    with ThreadPoolExecutor(2) as pool:
+        entries = pool.map(lambda name: (name, _entry(folder / name, tick)), names)
+        return dict(entries)
+
+
 def _entry(path: Path, tick: Tick) -> _Entry:
-    """What the manifest has of a file.
+    """Size, time and CRC of a file.
 
     A CRC is to find damage, not an attacker (who could write the manifest as well), and reads a
     gigabyte in a fraction of a second.
@@ -176,7 +184,7 @@ def _build(folder: Path, source: Source, tick: Tick) -> None:
     _write_json(folder / "generation_config.json", demo_weights.end_ids(metadata))
     _write_json(folder / "tokenizer_config.json", demo_tokenizer.tokenizer_config(metadata))
     _write_json(folder / "tokenizer.json", demo_tokenizer.tokenizer_json(metadata, tick))
-    files = {path.name: _entry(path, tick) for path in sorted(folder.iterdir())}
+    files = _entries(folder, sorted(path.name for path in folder.iterdir()), tick)
     for name in files:
         _sync(folder / name)
     _write_manifest(folder, _Manifest(source.sha256, CONVERTER_VERSION, demo_weights.DTYPE, files))
