@@ -145,7 +145,7 @@ def fork(stream: int, step: int, a: str, b: str) -> p.ForkFound:
 
 def replayed(stream: int) -> p.ForkReplayed:
     """A replay in which the formula decides, nearly as the run saw it."""
-    seen = fork(stream, 0, " a", " b")
+    seen = fork(stream, 0, " a", " b").fork
     margins = {"reference": 0.112, "variant": 0.187}
     again = p.ForkReplay(
         margins,

@@ -242,7 +242,7 @@ async def staged(
         "save_runs": False,
     }
     app = GeluApp(app_options(**options))
-    app.history = saved_runs(folder / "history.sqlite") if name in ("history", "prompts") else None
+    app.services.history = saved_runs(folder / "history.sqlite") if name in ("history", "prompts") else None
     async with app.run_test(size=size) as pilot:
         it = Scene(app, pilot)
         await it.until(lambda: app.compare.is_mounted and app._driver is not None, "the screen")

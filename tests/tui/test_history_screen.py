@@ -207,7 +207,7 @@ async def test_runs_that_cannot_be_compared_and_a_marked_run_that_is_deleted(
 
 async def test_compared_runs_in_the_app(history: History) -> None:
     async with driven("five") as it:
-        it.app.history = history
+        it.app.services.history = history
         await it.press("f6")
         await it.until_shown("run 3 ·")
         await it.press("c", "down", "c")
