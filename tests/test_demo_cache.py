@@ -18,10 +18,11 @@ import pytest
 from safetensors import SafetensorError
 
 from gelu_tui.core import paths
-from gelu_tui.core.demo import NAME
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine import demo, demo_weights
-from gelu_tui.engine.demo_source import Source, packaged_source
+from gelu_tui.core.models.demo import NAME
+from gelu_tui.engine.demo import convert as demo
+from gelu_tui.engine.demo import weights as demo_weights
+from gelu_tui.engine.demo.source import Source, packaged_source
 from tests.demo_fake import (
     chunks_of,
     left_in,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.engine import demo
-from gelu_tui.engine.demo_source import Source
+from gelu_tui.engine.demo import convert as demo
+from gelu_tui.engine.demo.source import Source
 from tests.demo_fake import chunks_of, finder, left_in, no_source, prepare, sha256_of, source_of
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.registry import REGISTRY
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.engine.device import find_blas
 from tests.commands import comparing
 

@@ -10,7 +10,7 @@ import pytest
 from mlx_lm.perplexity import eval_ppl
 
 from gelu_tui.engine import device
-from gelu_tui.engine.score import windows_of
+from gelu_tui.engine.jobs.score import windows_of
 from tests.commands import scoring
 from tests.engine import in_process
 from tests.engine.test_score import named, run

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
-from gelu_tui.engine import demo_tokenizer
-from gelu_tui.engine.demo_source import packaged_source
-from gelu_tui.engine.demo_weights import read_gguf
+from gelu_tui.engine.demo import tokenizer as demo_tokenizer
+from gelu_tui.engine.demo.source import packaged_source
+from gelu_tui.engine.demo.weights import read_gguf
 from tests.demo_fake import silent, write_gguf
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4

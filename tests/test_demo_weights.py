@@ -17,8 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from gelu_tui.engine import demo_source, demo_weights
-from gelu_tui.engine.demo_source import packaged_source
+from gelu_tui.engine.demo import source as demo_source
+from gelu_tui.engine.demo import weights as demo_weights
+from gelu_tui.engine.demo.source import packaged_source
 from tests.demo_fake import silent, write_gguf
 
 

@@ -115,9 +115,9 @@ def test_the_wire_and_the_palette(python: Run) -> None:
     script = """
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.requests import compare_command
+from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.choices import setting_variations
+from gelu_tui.tui.compare.choices import setting_variations
 
 command = compare_command("x", RunSettings(patience=4))
 line = p.encode(command)

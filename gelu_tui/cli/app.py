@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.settings import theme_problem
-from gelu_tui.core.document import ComparisonDocument
 from gelu_tui.core.errors import ErrorInfo, UsageError
-from gelu_tui.core.requests import compare_command
+from gelu_tui.core.protocol.requests import compare_command
+from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now

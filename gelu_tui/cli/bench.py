@@ -17,9 +17,9 @@ from pathlib import Path
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
-from gelu_tui.core.document import BENCH_SCHEMA, BenchDocument, StartUp
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.requests import check_prompt
+from gelu_tui.core.protocol.requests import check_prompt
+from gelu_tui.core.runs.document import BENCH_SCHEMA, BenchDocument, StartUp
 
 
 def run_bench(
@@ -68,7 +68,7 @@ def run_bench(
         o.print_json(whole, indent=2)
     else:
         from gelu_tui.cli.console import print_report
-        from gelu_tui.core.report import bench_report
+        from gelu_tui.core.reports.terminal import bench_report
 
         print_report(bench_report(whole), color)
     return o.DONE

@@ -11,7 +11,7 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
 
 _CANCEL_GRACE_S = 5.0

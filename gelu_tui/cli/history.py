@@ -13,12 +13,12 @@ from rich.console import Group
 from rich.text import Text
 
 from gelu_tui.cli import options as o
-from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import GeluError, UsageError
-from gelu_tui.core.history import History, local_time
-from gelu_tui.core.restore import read_document
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.runs.history import History, local_time
+from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
-from gelu_tui.core.standing import STATUS
 
 if TYPE_CHECKING:
     from gelu_tui.core.settings.user_file import SettingsFile
@@ -41,7 +41,7 @@ def print_history(
         o.print_json({"schema": "gelu-tui.history/1", "runs": found}, indent=2)
     elif found:
         from gelu_tui.cli.console import print_report
-        from gelu_tui.core.history_texts import HistoryTable
+        from gelu_tui.core.reports.history_table import HistoryTable
 
         print_report(HistoryTable(found), color)
         if more:
@@ -57,12 +57,12 @@ def print_run(run: str, output_format: str, color: str) -> None:
     if output_format == "json":
         o.print_json(document, indent=2)
     elif output_format == "markdown":
-        from gelu_tui.core.markdown import markdown_report
+        from gelu_tui.core.reports.markdown import markdown_report
 
         click.echo(markdown_report(document).encode(), nl=False)
     else:
         from gelu_tui.cli.console import print_report
-        from gelu_tui.core.report import comparison_report
+        from gelu_tui.core.reports.terminal import comparison_report
 
         heading = Text(visible(document.prompt), style="bold")
         when = Text(f"{local_time(document.created)} · {STATUS[document.status]}", style="dim")

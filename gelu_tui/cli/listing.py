@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from gelu_tui.cli.options import print_json
-from gelu_tui.core.activations import parse_variant
-from gelu_tui.core.registry import NATIVE_OF, REGISTRY
+from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY
+from gelu_tui.core.functions.variants import parse_variant
 
 
 def print_activations(output_format: str, color: str) -> None:
     """Print the registry."""
     if output_format == "text":
         from gelu_tui.cli.console import print_report
-        from gelu_tui.core.report import activations_table
+        from gelu_tui.core.reports.terminal import activations_table
 
         print_report(activations_table(), color)
         return
-    from gelu_tui.core.curves import curve
+    from gelu_tui.core.functions.curves import curve
 
     entries = []
     for activation in REGISTRY.values():

@@ -12,7 +12,7 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, UsageError
-from gelu_tui.core.progress import size
+from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 
 _Answer = TypeVar("_Answer", bound=p.Event)
@@ -25,7 +25,7 @@ def print_models(
     found = _answer(p.ModelsFound, p.ListModels(folders), engine_command)
     if isinstance(found, int):
         return found
-    from gelu_tui.core.models_report import models_document, models_report
+    from gelu_tui.core.reports.models import models_document, models_report
 
     if output_format == "json":
         o.print_json(models_document(found), indent=2)

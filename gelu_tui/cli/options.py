@@ -170,8 +170,8 @@ def no_color(color: str) -> bool:
 
 def complain(error: GeluError | ErrorInfo) -> None:
     """Say on stderr what happened and what to do."""
-    from gelu_tui.core.expressions import FormulaError
-    from gelu_tui.core.report import hint_lines
+    from gelu_tui.core.functions.expressions import FormulaError
+    from gelu_tui.core.reports.terminal import hint_lines
 
     pointer = error.pointer() if isinstance(error, FormulaError) else ""
     info = error.info if isinstance(error, GeluError) else error
@@ -188,6 +188,6 @@ def abandon_stdout() -> None:
 
 def print_json(value: Any, *, indent: int = 0) -> None:
     """JSON on stdout, one line unless indented; always UTF-8, whatever the locale is."""
-    from gelu_tui.core.document import to_json
+    from gelu_tui.core.runs.document import to_json
 
     click.echo(to_json(value, indent=indent).encode())

@@ -7,8 +7,8 @@ import sys
 import time
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.progress import progress_sentence, transfer_sentence
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.reports.progress import progress_sentence, transfer_sentence
 from gelu_tui.core.safe_text import visible_line
 
 _INTERVAL_S = 0.1

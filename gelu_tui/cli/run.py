@@ -10,11 +10,11 @@ from functools import cached_property
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
-from gelu_tui.core.document import ComparisonDocument, document
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.prompt_file import PROMPT_LIMIT, decode_prompt
-from gelu_tui.core.requests import compare_command
+from gelu_tui.core.protocol.requests import compare_command
+from gelu_tui.core.runs.document import ComparisonDocument, document
 from gelu_tui.core.settings.user_file import Settings
+from gelu_tui.core.text_files import PROMPT_LIMIT, decode_prompt
 
 
 def run_headless(prompt: str, settings: Settings, output_format: str) -> int:
@@ -91,7 +91,7 @@ class _Runner:
         """Into the history, if there are tokens; what hinders that does not fail the run."""
         if self._document is None or not any(v.tokens for v in self._document.variants):
             return
-        from gelu_tui.core.history import History
+        from gelu_tui.core.runs.history import History
 
         history = History()
         try:
@@ -106,7 +106,7 @@ class _Runner:
         if self._document is None:
             return
         from gelu_tui.cli.console import print_report
-        from gelu_tui.core.report import comparison_report
+        from gelu_tui.core.reports.terminal import comparison_report
 
         print_report(comparison_report(self._document), color)
 

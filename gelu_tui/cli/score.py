@@ -11,12 +11,12 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.prompt_file import TEXT_LIMIT, decode_text, read_text_file
-from gelu_tui.core.requests import score_command
-from gelu_tui.core.score_document import ScoreDocument, ScoreSource
-from gelu_tui.core.scoring import Scoring
+from gelu_tui.core.protocol.requests import score_command
+from gelu_tui.core.scoring.document import ScoreDocument, ScoreSource
+from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings
+from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 
 
 def run_score(
@@ -101,7 +101,7 @@ class _Runner:
             o.print_json(document, indent=2)
         elif document is not None:
             from gelu_tui.cli.console import print_report
-            from gelu_tui.core.score_report import score_report
+            from gelu_tui.core.reports.score import score_report
 
             print_report(score_report(document), color)
         if self._engine.error is not None:

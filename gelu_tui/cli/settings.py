@@ -17,7 +17,7 @@ def show_settings(shown: str | None) -> int:
         return o.DONE
     if shown == "defaults":
         from gelu_tui.core.settings.toml import default_toml
-        from gelu_tui.tui.actions import ACTIONS
+        from gelu_tui.tui.keys.actions import ACTIONS
 
         actions = ((action.name, action.keys, action.help) for action in ACTIONS)
         click.echo(default_toml(actions).encode(), nl=False)
@@ -47,7 +47,7 @@ def theme_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:
 
 
 def _key_problems(file: SettingsFile) -> tuple[ErrorInfo, ...]:
-    from gelu_tui.tui.actions import ACTIONS
-    from gelu_tui.tui.keymap import keymap
+    from gelu_tui.tui.keys.actions import ACTIONS
+    from gelu_tui.tui.keys.keymap import keymap
 
     return keymap(file.settings.keys, ACTIONS)[1]

@@ -19,7 +19,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.failures import Interrupted, explain
 
 if TYPE_CHECKING:
-    from gelu_tui.engine.loading import LoadedModel
+    from gelu_tui.engine.models.loading import LoadedModel
 
 Emit = Callable[[p.Event], None]
 
@@ -172,7 +172,8 @@ class Session:
 
     @_answer.register
     def _load(self, command: p.Load, job: Job) -> None:
-        from gelu_tui.engine import device, loading
+        from gelu_tui.engine import device
+        from gelu_tui.engine.models import loading
 
         began = time.perf_counter()
         self._unload()
@@ -194,13 +195,13 @@ class Session:
 
     @_answer.register
     def _list_models(self, command: p.ListModels, job: Job) -> None:
-        from gelu_tui.engine.inventory import find_models
+        from gelu_tui.engine.models.search import find_models
 
         job.emit(find_models(command.folders))
 
     @_answer.register
     def _delete_model(self, command: p.DeleteModel, job: Job) -> None:
-        from gelu_tui.engine.inventory import delete_model
+        from gelu_tui.engine.models.search import delete_model
 
         job.emit(delete_model(command.model, dry_run=command.dry_run))
 
@@ -215,14 +216,14 @@ class Session:
 
     @_answer.register
     def _fetch(self, command: p.Fetch, job: Job) -> None:
-        from gelu_tui.engine.locate import locate
+        from gelu_tui.engine.models.locate import locate
 
         folder = locate(command.model, job.emit, job.cancelled)
         job.emit(p.Fetched(command.model, str(folder)))
 
     @_answer.register
     def _compare(self, command: p.Compare, job: Job) -> None:
-        from gelu_tui.engine.compare import Run, resolve
+        from gelu_tui.engine.jobs.compare import Run, resolve
 
         loaded = self._require_model()
         request = resolve(loaded, command)
@@ -231,20 +232,20 @@ class Session:
 
     @_answer.register
     def _render_prompt(self, command: p.RenderPrompt, job: Job) -> None:
-        from gelu_tui.engine.prompt import render
+        from gelu_tui.engine.jobs.prompt import render
 
         loaded = self._require_model()
         job.emit(render(loaded.tokenizer, command, loaded.context_length))
 
     @_answer.register
     def _bench(self, command: p.Bench, job: Job) -> None:
-        from gelu_tui.engine.bench import bench
+        from gelu_tui.engine.jobs.bench import bench
 
         job.emit(bench(self._require_model(), command, job.emit, job.cancelled))
 
     @_answer.register
     def _score(self, command: p.Score, job: Job) -> None:
-        from gelu_tui.engine.score import score
+        from gelu_tui.engine.jobs.score import score
 
         score(self._require_model(), command, job.emit, job.cancelled)
 

@@ -21,18 +21,18 @@ from textual.screen import Screen
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.tui.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
-from gelu_tui.tui.anchoring import anchoring
-from gelu_tui.tui.ending import Ending
-from gelu_tui.tui.keymap import keymap
-from gelu_tui.tui.messages import EngineEvent, EngineLost
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.compare.screen import CompareScreen
+from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
+from gelu_tui.tui.engine_link.session import BUSY
+from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
+from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.screens.compare import CompareScreen
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.session import BUSY
+from gelu_tui.tui.terminal.shutdown import Ending
+from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
-from gelu_tui.tui.widgets.board import Board
 
 
 class GeluApp(App[None]):
@@ -40,7 +40,7 @@ class GeluApp(App[None]):
 
     TITLE = "gelu-tui"
     # Textual reads the style sheets of screens that are pushed; this one is there from the start.
-    CSS_PATH = "screens/compare.tcss"
+    CSS_PATH = "compare/compare.tcss"
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True),
@@ -134,7 +134,7 @@ class GeluApp(App[None]):
             self._lose(EngineLost(message.client, error.info))
 
     def _answer_fed_text(self, answer: p.Event | ErrorInfo) -> None:
-        from gelu_tui.tui.screens.fed_text import FedTextScreen
+        from gelu_tui.tui.fed_text.screen import FedTextScreen
 
         for screen in self.screen_stack:  # help may be open over it
             if isinstance(screen, FedTextScreen):
@@ -232,7 +232,7 @@ class GeluApp(App[None]):
         wanted = ("Theme", "Quit") if own else ("Theme", "Quit", "Screenshot")
         yield from (c for c in super().get_system_commands(screen) if c.title in wanted)
         if not own:
-            from gelu_tui.tui.help_texts import own_bindings  # not before the first frame
+            from gelu_tui.tui.help.texts import own_bindings  # not before the first frame
 
             for node, binding, keys in own_bindings(screen):
                 if not binding.show and binding.id != "help":

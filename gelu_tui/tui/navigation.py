@@ -11,19 +11,19 @@ from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.requests import compare_command
+from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.choices import like
+from gelu_tui.tui.compare.choices import like
+from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.session import Phase
 
 if TYPE_CHECKING:
-    from gelu_tui.core.document import ComparisonDocument
-    from gelu_tui.tui.screens.compare import CompareScreen
-    from gelu_tui.tui.screens.history import Result
-    from gelu_tui.tui.screens.matrix import MatrixChoice
-    from gelu_tui.tui.screens.models import LoadModel
+    from gelu_tui.core.runs.document import ComparisonDocument
+    from gelu_tui.tui.compare.screen import CompareScreen
+    from gelu_tui.tui.history.screen import Result
+    from gelu_tui.tui.matrix.screen import MatrixChoice
+    from gelu_tui.tui.models.screen import LoadModel
 
 
 class Navigation:
@@ -39,8 +39,8 @@ class Navigation:
 
     def help(self) -> None:
         """Help for what has the focus."""
-        from gelu_tui.tui.help_texts import comparison_help, screen_help
-        from gelu_tui.tui.screens.help import HelpScreen
+        from gelu_tui.tui.help.screen import HelpScreen
+        from gelu_tui.tui.help.texts import comparison_help, screen_help
 
         screen = self._app.screen
         if screen is self._compare:
@@ -55,7 +55,7 @@ class Navigation:
         seen, pane = self._board.perspective, self._board.chosen_pane
         if seen is None or pane is None:
             return
-        from gelu_tui.tui.screens.fork import ForkScreen
+        from gelu_tui.tui.fork.screen import ForkScreen
 
         shown = self._forked(pane.index) if stream is None else stream
         against = seen.reference if reference is None else reference
@@ -91,13 +91,13 @@ class Navigation:
         seen = self._board.perspective
         if seen is None:
             return
-        from gelu_tui.tui.screens.matrix import MatrixScreen
+        from gelu_tui.tui.matrix.screen import MatrixScreen
 
         screen = MatrixScreen(seen.comparison, seen.reference)
         self._app.push_screen(screen, self._after_matrix)
 
     def _after_matrix(self, choice: MatrixChoice | None) -> None:
-        from gelu_tui.tui.screens.matrix import MakeReference, OpenFork
+        from gelu_tui.tui.matrix.screen import MakeReference, OpenFork
 
         match choice:
             case OpenFork(reference, stream):
@@ -111,8 +111,8 @@ class Navigation:
     async def activations(self) -> None:
         """Choose the functions of the next run."""
         # numpy, for the curves, takes a tenth of a second to import: not on the thread that draws.
-        await asyncio.to_thread(import_module, "gelu_tui.core.curve_views")
-        from gelu_tui.tui.screens.activations import ActivationsScreen
+        await asyncio.to_thread(import_module, "gelu_tui.tui.functions.curve_views")
+        from gelu_tui.tui.functions.screen import ActivationsScreen
 
         loaded = self._services.session.loaded
         native = loaded.model.native_activation if loaded else None
@@ -130,7 +130,7 @@ class Navigation:
 
     def prompts(self) -> None:
         """Take a prompt from somewhere."""
-        from gelu_tui.tui.screens.prompts import PromptsScreen
+        from gelu_tui.tui.prompts.screen import PromptsScreen
 
         history = self._services.history
         screen = PromptsScreen(history.prompts if history is not None else list)
@@ -146,7 +146,7 @@ class Navigation:
         if session.phase not in (Phase.READY, Phase.RUNNING, Phase.STOPPING):
             self._compare.say("The text is known once a model is loaded.")
             return
-        from gelu_tui.tui.screens.fed_text import FedTextScreen
+        from gelu_tui.tui.fed_text.screen import FedTextScreen
 
         try:
             command = compare_command(self._compare.prompt_text, self._compare.choices)
@@ -164,7 +164,7 @@ class Navigation:
 
     def models(self) -> None:
         """Choose or fetch a model."""
-        from gelu_tui.tui.screens.models import ModelsScreen
+        from gelu_tui.tui.models.screen import ModelsScreen
 
         session = self._services.session
         screen = ModelsScreen(
@@ -184,14 +184,14 @@ class Navigation:
 
     def history(self) -> None:
         """Saved runs."""
-        from gelu_tui.core.history import History
-        from gelu_tui.tui.screens.history import HistoryScreen
+        from gelu_tui.core.runs.history import History
+        from gelu_tui.tui.history.screen import HistoryScreen
 
         screen = HistoryScreen(self._services.history or History())
         self._app.push_screen(screen, self._after_history)
 
     async def _after_history(self, choice: Result) -> None:
-        from gelu_tui.tui.screens.history import CompareRuns, Reopen, Rerun
+        from gelu_tui.tui.history.screen import CompareRuns, Reopen, Rerun
 
         match choice:
             case Reopen(document, _):
@@ -212,7 +212,7 @@ class Navigation:
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
-        from gelu_tui.core.export import exported, write_new
+        from gelu_tui.core.reports.export import exported, write_new
 
         shown = self._compare.shown
         if shown is None:

@@ -10,7 +10,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.settings.user_file import Settings
 
 if TYPE_CHECKING:
-    from gelu_tui.core.document import ComparisonDocument
+    from gelu_tui.core.runs.document import ComparisonDocument
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from gelu_tui.core import protocol as p
+from gelu_tui.tui.engine_link.session import Session
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.pace import FrameGate
-from gelu_tui.tui.session import Session
+from gelu_tui.tui.terminal.backpressure import FrameGate
 
 if TYPE_CHECKING:
-    from gelu_tui.core.history import History
+    from gelu_tui.core.runs.history import History
 
 
 class Services:
@@ -32,7 +32,7 @@ class Services:
     @cached_property
     def history(self) -> History | None:
         """The saved runs, None if the user does not want runs saved."""
-        from gelu_tui.core.history import History
+        from gelu_tui.core.runs.history import History
 
         return History() if self.options.settings.save_runs else None
 

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 
 from gelu_tui import __version__
 from gelu_tui.cli.tree import tree
-from gelu_tui.core.families import FAMILIES
-from gelu_tui.core.registry import NATIVE_OF, REGISTRY
+from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY
+from gelu_tui.core.models.families import FAMILIES
 from tests.cli.command import gelu
 
 

@@ -16,8 +16,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from gelu_tui.core.document import BenchDocument, StartUp
-from gelu_tui.core.report import bench_report
+from gelu_tui.core.reports.terminal import bench_report
+from gelu_tui.core.runs.document import BenchDocument, StartUp
 from tests.cli.command import (
     COMMAND,
     complaint,

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from gelu_tui.core.noise_sentences import noise_sentences
-from gelu_tui.core.restore import read_document
+from gelu_tui.core.reports.noise_sentences import noise_sentences
+from gelu_tui.core.runs.restore import read_document
 from tests.cli.command import complaint, gelu
 
 CHOICE = ("-a", "silu,gelu_approx,gelu", "--max-tokens", "6", "the sky")

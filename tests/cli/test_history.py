@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.history import History
+from gelu_tui.core.runs.history import History
 from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, Done, complaint, fake_engine, gelu
 from tests.core.saved_runs import run_document
 from tests.engine.engine_process import environment
@@ -40,7 +40,7 @@ def saved(env: dict[str, str], *words: str) -> list[dict[str, object]]:
 
 
 def history_file(env: dict[str, str]) -> Path:
-    code = "from gelu_tui.core.history import History; print(History().path)"
+    code = "from gelu_tui.core.runs.history import History; print(History().path)"
     said = subprocess.check_output((sys.executable, "-P", "-c", code), env=env, text=True)
     return Path(said.strip())
 

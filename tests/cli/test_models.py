@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from gelu_tui.core import demo
-from gelu_tui.engine.inventory import find_models
+from gelu_tui.core.models import demo
+from gelu_tui.engine.models.search import find_models
 from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
 from tests.model_folders import QUANTIZED, cached_repo, model_folder
 

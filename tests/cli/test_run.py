@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.runs.document import ComparisonDocument
 from tests.cli.command import UNSAFE, Done, gelu
 
 # Escapes, bidi overrides and C1 controls: data for a model, poison for a terminal.

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from gelu_tui.core.score_document import ScoreDocument
+from gelu_tui.core.scoring.document import ScoreDocument
 from tests.cli.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
 from tests.cli.test_signals import running
 from tests.engine import odd_models

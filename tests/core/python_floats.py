@@ -6,8 +6,8 @@ import math
 import operator
 from collections.abc import Callable
 
-from gelu_tui.core.expressions import Node
-from gelu_tui.core.registry import evaluate
+from gelu_tui.core.functions.expressions import Node
+from gelu_tui.core.functions.registry import evaluate
 
 # Python's own arithmetic, with its exceptions
 PYTHON_FLOATS: dict[str, Callable[..., float]] = {

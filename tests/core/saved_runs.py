@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import CONTROL
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument, document, to_json
-from gelu_tui.core.restore import read_document
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.functions.variants import CONTROL
+from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
+from gelu_tui.core.runs.restore import read_document
 from tests.commands import started
 
 MODEL = p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx")

@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import (
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.functions.curves import curve
+from gelu_tui.core.functions.expressions import FormulaError
+from gelu_tui.core.functions.numpy_operations import values
+from gelu_tui.core.functions.registry import DEFAULT_SET, REGISTRY, names
+from gelu_tui.core.functions.variants import (
     MAX_VARIANTS,
     parse_variant,
     parse_variants,
     resolve_reference,
     split_specs,
 )
-from gelu_tui.core.curves import curve
-from gelu_tui.core.errors import UsageError
-from gelu_tui.core.expressions import FormulaError
-from gelu_tui.core.numpy_functions import values
-from gelu_tui.core.registry import DEFAULT_SET, REGISTRY, names
 
 # name -> aliases, as the design has them
 DESIGN = {

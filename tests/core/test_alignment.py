@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelu_tui.core.alignment import REJOIN_LENGTH, SHORTEST_STRETCH, Alignment, Stretch, align
+from gelu_tui.tui.fork.alignment import REJOIN_LENGTH, SHORTEST_STRETCH, Alignment, Stretch, align
 
 
 def text(words: str) -> list[int]:

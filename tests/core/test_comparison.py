@@ -9,13 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import (
-    Comparison,
-    Peaks,
-    Perspective,
-)
+from gelu_tui.core.comparison.standing import Standing
+from gelu_tui.core.comparison.state import Comparison, Peaks, Perspective
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.standing import Standing
 from tests.commands import started
 
 

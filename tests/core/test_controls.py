@@ -7,20 +7,20 @@ import pytest
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import (
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.functions.controls import control_of, is_the_function_itself, with_control
+from gelu_tui.core.functions.expressions import Call, Variable
+from gelu_tui.core.functions.numpy_operations import values
+from gelu_tui.core.functions.registry import DEFAULT_SET, NATIVE_OF, REGISTRY
+from gelu_tui.core.functions.variants import (
     CONTROL,
     Variant,
     parse_variant,
     parse_variants,
     resolve_reference,
 )
-from gelu_tui.core.controls import control_of, is_the_function_itself, with_control
-from gelu_tui.core.errors import UsageError
-from gelu_tui.core.expressions import Call, Variable
-from gelu_tui.core.numpy_functions import values
-from gelu_tui.core.registry import DEFAULT_SET, NATIVE_OF, REGISTRY
-from gelu_tui.core.requests import compare_command
-from gelu_tui.core.restore import restore
+from gelu_tui.core.protocol.requests import compare_command
+from gelu_tui.core.runs.restore import restore
 from gelu_tui.core.settings.run_settings import RunSettings
 from tests.core.saved_runs import as_older, run_document
 

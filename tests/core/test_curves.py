@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.activations import parse_variant
-from gelu_tui.core.curve_views import VIEWS, draw, facts, small_curve
-from gelu_tui.core.curves import EXACT, curve, difference, is_exact, same, slope
-from gelu_tui.core.numpy_functions import values
-from gelu_tui.core.plot import ASCII, BRAILLE, HALVES
-from gelu_tui.core.registry import REGISTRY
+from gelu_tui.core.functions.curves import EXACT, curve, difference, is_exact, same, slope
+from gelu_tui.core.functions.numpy_operations import values
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.functions.variants import parse_variant
+from gelu_tui.tui.functions.curve_views import VIEWS, draw, facts, small_curve
+from gelu_tui.tui.functions.plot import ASCII, BRAILLE, HALVES
 from tests.core.python_floats import at_a_point
 
 OWN = (

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from gelu_tui.core import expressions
-from gelu_tui.core.expressions import (
+from gelu_tui.core.functions import expressions
+from gelu_tui.core.functions.expressions import (
     FUNCTIONS,
     MAX_DEPTH,
     MAX_LENGTH,
@@ -21,8 +21,8 @@ from gelu_tui.core.expressions import (
     Variable,
     parse,
 )
-from gelu_tui.core.numpy_functions import values
-from gelu_tui.core.registry import evaluate, names
+from gelu_tui.core.functions.numpy_operations import values
+from gelu_tui.core.functions.registry import evaluate, names
 from tests.core.python_floats import PYTHON_FLOATS
 
 

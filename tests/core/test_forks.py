@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.explanation import (
+from gelu_tui.core.comparison.fork_sentences import (
     explain,
     explain_pair,
     explain_verdict,
@@ -17,7 +16,8 @@ from gelu_tui.core.explanation import (
     visible_token,
     why_no_fork,
 )
-from gelu_tui.core.forks import fork_seen_from, kl_at_fork, replayed
+from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
+from gelu_tui.core.comparison.state import Comparison
 from tests.commands import started
 
 # Logits of one context under three functions, and of a second one; the vocabulary is 12 tokens.

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core import history as history_module
-from gelu_tui.core import history_file
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.history import History, local_time
+from gelu_tui.core.runs import history as history_module
+from gelu_tui.core.runs import sqlite_file as history_file
+from gelu_tui.core.runs.history import History, local_time
 from tests.core.saved_runs import run_document
 
 _ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def python(code: str, *words: object) -> subprocess.Popen[str]:
     """A process that has `History`, `run_document` and `sys`, and `words` as its arguments."""
     imports = (
         "import os, sys\nfrom pathlib import Path\n"
-        "from gelu_tui.core.history import History\n"
+        "from gelu_tui.core.runs.history import History\n"
         "from tests.core.saved_runs import run_document\n"
     )
     return subprocess.Popen(

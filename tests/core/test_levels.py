@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.levels import TOKEN_STYLES, TOP_LEVEL, TokenStyle, legend, level
+from gelu_tui.tui.text_view.levels import TOKEN_STYLES, TOP_LEVEL, TokenStyle, legend, level
 
 
 def step(**values: float | None) -> p.StreamStep:

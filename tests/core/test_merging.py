@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gelu_tui.core.activations import MAX_VARIANTS
-from gelu_tui.core.document import ComparisonDocument
+from gelu_tui.core.comparison.fork_sentences import explain_pair
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.explanation import explain_pair
-from gelu_tui.core.merging import merged
-from gelu_tui.core.restore import read_document, restore
+from gelu_tui.core.functions.variants import MAX_VARIANTS
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.runs.merge import merged
+from gelu_tui.core.runs.restore import read_document, restore
 from tests.core.saved_runs import run_document
 
 BLUE = ["The", " sky", " is", " blue", "."]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gelu_tui.core import memory, models
-from gelu_tui.core.families import FAMILIES
-from gelu_tui.core.memory import Memory
+from gelu_tui.core.models import inventory as models
+from gelu_tui.core.models import memory
+from gelu_tui.core.models.families import FAMILIES
+from gelu_tui.core.models.memory import Memory
 
 GB = 1_000_000_000
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.explanation import explain_pair, token_text
+from gelu_tui.core.comparison.fork_sentences import explain_pair, token_text
+from gelu_tui.core.comparison.state import Comparison
 from tests.commands import started
 
 

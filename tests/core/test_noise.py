@@ -10,11 +10,7 @@ import pytest
 from rich.console import Console
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument, document, to_json
-from gelu_tui.core.markdown import markdown_report
-from gelu_tui.core.merging import merged
-from gelu_tui.core.noise import (
+from gelu_tui.core.comparison.noise import (
     NoiseFloor,
     compared_steps,
     drawn_floor,
@@ -24,10 +20,14 @@ from gelu_tui.core.noise import (
     times,
     times_noise_floor,
 )
-from gelu_tui.core.noise_sentences import noise_sentences, suspicions
-from gelu_tui.core.registry import REGISTRY
-from gelu_tui.core.report import comparison_report
-from gelu_tui.core.restore import read_document
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.reports.markdown import markdown_report
+from gelu_tui.core.reports.noise_sentences import noise_sentences, suspicions
+from gelu_tui.core.reports.terminal import comparison_report
+from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
+from gelu_tui.core.runs.merge import merged
+from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.settings.run_settings import RunSettings
 from tests.core.saved_runs import LOADED, run_comparison, run_document
 

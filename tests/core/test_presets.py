@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gelu_tui.core.presets import PRESETS
-from gelu_tui.core.requests import check_prompt
+from gelu_tui.core.protocol.requests import check_prompt
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.tui.prompts.presets import PRESETS
 
 
 def test_the_notebooks_two_prompts_come_first() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.memory import Memory
-from gelu_tui.core.models import LocalModel
+from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.settings.run_settings import RunSettings
 
 ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")

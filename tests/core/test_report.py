@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import VariantDocument, document
-from gelu_tui.core.progress import progress_sentence
-from gelu_tui.core.report import hint_lines, stream_text
+from gelu_tui.core.comparison.standing import Standing
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.reports.progress import progress_sentence
+from gelu_tui.core.reports.terminal import hint_lines, stream_text
+from gelu_tui.core.runs.document import VariantDocument, document
 from gelu_tui.core.safe_text import quoted
-from gelu_tui.core.standing import Standing
 from tests.commands import started
 from tests.core.saved_runs import LOADED
 

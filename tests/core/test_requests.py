@@ -9,7 +9,7 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.requests import compare_command
+from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.settings.run_settings import RunSettings
 
 

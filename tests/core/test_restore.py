@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.core.document import ComparisonDocument, document, to_json
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.restore import read_document, restore
+from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
+from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.core.settings.run_settings import RunSettings
 from tests.core.saved_runs import LOADED, as_older, run_document
 

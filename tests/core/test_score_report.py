@@ -8,8 +8,8 @@ import msgspec
 from rich.console import Console
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.score_document import ScoreDocument
-from gelu_tui.core.score_report import score_report
+from gelu_tui.core.reports.score import score_report
+from gelu_tui.core.scoring.document import ScoreDocument
 from tests.core.test_scoring import ERROR, begun, chunk, document
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.score_document import KlBucket, ScoreDocument, ScoredVariant, ScoreSource
-from gelu_tui.core.scoring import (
+from gelu_tui.core.scoring.document import KlBucket, ScoreDocument, ScoredVariant, ScoreSource
+from gelu_tui.core.scoring.statistics import (
     Scoring,
     against_reference,
     kl_buckets,

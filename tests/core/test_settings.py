@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gelu_tui.core.errors import GeluError, UsageError
-from gelu_tui.core.registry import DEFAULT_SET
+from gelu_tui.core.functions.registry import DEFAULT_SET
 from gelu_tui.core.settings.edit import save_setting
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.toml import default_toml, effective_toml

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.sparkline import ASCII, BLOCKS, bucket_size, sparkline
+from gelu_tui.tui.compare.sparkline import ASCII, BLOCKS, bucket_size, sparkline
 
 KL = st.one_of(st.none(), st.just(0.0), st.floats(0, 20), st.floats(allow_nan=True))
 SERIES = st.lists(KL, max_size=300)

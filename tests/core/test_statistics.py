@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.statistics import Distribution, NotANumber, kl_divergence
+from gelu_tui.engine.compute.statistics import Distribution, NotANumber, kl_divergence
 
 VOCABULARY = 262_144
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.token_buffer import TokenBuffer
+from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from tests.core.counting import calls_of
 
 PIECES = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.verdict import TIE_NATS, verdict
+from gelu_tui.engine.compute.verdict import TIE_NATS, verdict
 
 margins = st.floats(-50, 50)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.finding import Finder
-from gelu_tui.core.token_buffer import TokenBuffer
-from gelu_tui.core.viewport import Viewport
+from gelu_tui.tui.text_view.search import Finder
+from gelu_tui.tui.text_view.token_buffer import TokenBuffer
+from gelu_tui.tui.text_view.viewport import Viewport
 from tests.core.counting import calls_of
 
 words = st.lists(st.sampled_from([" a", " word", "\n", "空", " longerword"]), max_size=120)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gelu_tui.core.wrapping import cells, wrap
+from gelu_tui.tui.text_view.wrapping import cells, wrap
 
 ODD = [
     " ", "  ", "a", "word", "supercalifragilistic", "\t", "空", "が", "。", "、", "한국", "é",

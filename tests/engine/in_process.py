@@ -8,9 +8,9 @@ from typing import Any
 from mlx_lm import stream_generate
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
-from gelu_tui.engine import loading
-from gelu_tui.engine.compare import Run, resolve
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.models import loading
 from tests.engine.subclasses import with_function
 
 

@@ -13,9 +13,9 @@ import mlx.core as mx
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.engine import device
-from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 

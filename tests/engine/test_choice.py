@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
-from gelu_tui.engine.choice import Chooser, seeded
+from gelu_tui.engine.compute.token_selection import Chooser, seeded
 from tests.commands import sampled
 
 VOCABULARY = 500

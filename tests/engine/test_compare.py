@@ -9,11 +9,12 @@ import pytest
 from msgspec import structs
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine import device, observer
-from gelu_tui.engine.compare import Run, resolve
-from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.engine import device
+from gelu_tui.engine.jobs import observer
+from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 

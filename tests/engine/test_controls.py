@@ -8,15 +8,15 @@ import mlx.core as mx
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import CONTROL, parse_variant
-from gelu_tui.core.controls import control_of
+from gelu_tui.core.comparison.noise import noise_floor, times_noise_floor
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.noise import noise_floor, times_noise_floor
-from gelu_tui.core.registry import REGISTRY
+from gelu_tui.core.functions.controls import control_of
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.functions.variants import CONTROL, parse_variant
 from gelu_tui.engine import device
-from gelu_tui.engine.compare import resolve
-from gelu_tui.engine.functions import function_of
-from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.jobs.compare import resolve
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 

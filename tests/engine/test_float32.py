@@ -12,11 +12,11 @@ import pytest
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import make_prompt_cache
 
-from gelu_tui.core.activations import parse_variant
+from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
-from gelu_tui.engine.float32 import in_float32
-from gelu_tui.engine.functions import function_of
-from gelu_tui.engine.sites import rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
+from gelu_tui.engine.compute.float32 import in_float32
+from gelu_tui.engine.compute.functions import function_of
 from tests.engine import in_process, tiny_models
 
 TOKENS = [2, *range(40, 62)]  # longer than the sliding windows

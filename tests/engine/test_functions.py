@@ -6,10 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from gelu_tui.core import numpy_functions
-from gelu_tui.core.activations import parse_variant
-from gelu_tui.core.registry import REGISTRY
-from gelu_tui.engine.functions import function_of
+from gelu_tui.core.functions import numpy_operations as numpy_functions
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.functions.variants import parse_variant
+from gelu_tui.engine.compute.functions import function_of
 
 X = [step / 16 for step in range(-160, 161)]
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
-from gelu_tui.core.activations import parse_variant
-from gelu_tui.engine import caches, device
-from gelu_tui.engine.decode import decode, prefill
-from gelu_tui.engine.functions import function_of
-from gelu_tui.engine.loading import LoadedModel
-from gelu_tui.engine.sites import rowwise
+from gelu_tui.core.functions.variants import parse_variant
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.activation_sites import rowwise
+from gelu_tui.engine.compute.decode import decode, prefill
+from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.engine import in_process, tiny_models
 from tests.golden.weights import tensor
 

@@ -11,12 +11,13 @@ from typing import NoReturn
 import pytest
 from huggingface_hub import constants, scan_cache_dir
 
-from gelu_tui.core import checkpoint, demo
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.memory import ALLOWANCE_BYTES
-from gelu_tui.core.models import LocalModel
-from gelu_tui.engine import inventory
-from gelu_tui.engine.inventory import delete_model, find_models
+from gelu_tui.core.models import demo
+from gelu_tui.core.models import folder as checkpoint
+from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.memory import ALLOWANCE_BYTES
+from gelu_tui.engine.models import search as inventory
+from gelu_tui.engine.models.search import delete_model, find_models
 from tests.model_folders import COMMIT, PLAIN, QUANTIZED, cached_repo, model_folder, weight_file
 
 

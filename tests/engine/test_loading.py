@@ -9,10 +9,11 @@ import mlx.core as mx
 import psutil
 import pytest
 
-from gelu_tui.core import checkpoint
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine import device, loading
+from gelu_tui.core.models import folder as checkpoint
+from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.models import loading
 from tests.engine import in_process, tiny_models
 
 
@@ -179,7 +180,8 @@ def test_import_survives_a_low_limit_of_open_files() -> None:
 
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (512, 1024));"
-        "from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm(); print('ok')"
+        "from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm;"
+        "import_mlx_lm(); print('ok')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "ok", done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.engine import mlx_lm_import
+from gelu_tui.engine.models import mlx_lm_import
 from tests.engine import tiny_models
 
 _TEMPLATE = "{{ messages[0].content }}!"
@@ -25,7 +25,8 @@ def run(code: str, *arguments: str) -> list[str]:
 
 def test_transformers_is_not_imported_and_its_placeholder_is_gone() -> None:
     code = (
-        "import sys; from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm();"
+        "import sys; from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm;"
+        "import_mlx_lm();"
         "print(*[m for m in sys.modules if m.split('.')[0] == 'transformers'], 'none')"
     )
     assert run(code) == ["none"]
@@ -33,7 +34,7 @@ def test_transformers_is_not_imported_and_its_placeholder_is_gone() -> None:
 
 def test_the_real_transformers_can_be_imported_afterwards() -> None:
     code = (
-        "from gelu_tui.engine.mlx_lm_import import import_mlx_lm; import_mlx_lm();"
+        "from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm; import_mlx_lm();"
         "from transformers import PreTrainedTokenizerFast as P; print(P.__module__)"
     )
     assert run(code)[0].startswith("transformers.")
@@ -89,9 +90,10 @@ def test_the_list_is_what_mlx_lms_source_takes() -> None:
 def test_loading_decoding_and_chat_templates_work_so(tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path, "gemma3_text", chat_template=_TEMPLATE)
     code = (
-        "import sys; from gelu_tui.engine import loading;"
+        "import sys; from gelu_tui.core import protocol as p;"
+        "from gelu_tui.engine.models import loading;"
         "m = loading.load(sys.argv[1], None, lambda _: None, lambda: False);"
-        "from gelu_tui.engine.compare import Run, resolve; from gelu_tui.core import protocol as p;"
+        "from gelu_tui.engine.jobs.compare import Run, resolve;"
         "from gelu_tui.core.settings.run_settings import RunSettings as S;"
         "events = [];"
         "r = resolve(m, p.Compare('sky', S(activations=('gelu', 'relu'), max_tokens=2)));"

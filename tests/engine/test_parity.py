@@ -9,9 +9,10 @@ import pytest
 from mlx_lm.generate import generate_step
 from mlx_lm.utils import load_tokenizer
 
-from gelu_tui.core.registry import REGISTRY
-from gelu_tui.engine import caches, device
-from gelu_tui.engine.decode import decode, prefill
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.decode import decode, prefill
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 

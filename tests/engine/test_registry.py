@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from gelu_tui.cli.listing import print_activations
-from gelu_tui.core.activations import parse_variant, resolve_reference
-from gelu_tui.core.controls import control_of, is_the_function_itself
-from gelu_tui.core.curves import curve
-from gelu_tui.core.numpy_functions import values
-from gelu_tui.core.registry import REGISTRY, Activation
-from gelu_tui.engine.functions import _operations, function_of
+from gelu_tui.core.functions.controls import control_of, is_the_function_itself
+from gelu_tui.core.functions.curves import curve
+from gelu_tui.core.functions.numpy_operations import values
+from gelu_tui.core.functions.registry import REGISTRY, Activation
+from gelu_tui.core.functions.variants import parse_variant, resolve_reference
+from gelu_tui.engine.compute.functions import _operations, function_of
 
 X = np.linspace(-8, 8, 129, dtype=np.float32)
 EXPECTED = X * np.clip(X + 3, 0, 6) / 6

@@ -13,12 +13,13 @@ import pytest
 from mlx.utils import tree_flatten, tree_map
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, Stream
-from gelu_tui.core.document import document
-from gelu_tui.core.restore import read_document, restore
-from gelu_tui.engine import compare, device, replay
-from gelu_tui.engine.compare import Run, resolve
-from gelu_tui.engine.loading import LoadedModel
+from gelu_tui.core.comparison.state import Comparison, Stream
+from gelu_tui.core.runs.document import document
+from gelu_tui.core.runs.restore import read_document, restore
+from gelu_tui.engine import device
+from gelu_tui.engine.jobs import compare, replay
+from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 from tests.engine.subclasses import with_function

@@ -10,11 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.settings.run_settings import RunSettings, sampling_words
-from gelu_tui.engine import device, loading
-from gelu_tui.engine.choice import Chooser
-from gelu_tui.engine.decode import decode, prefill
+from gelu_tui.engine import device
+from gelu_tui.engine.compute.decode import decode, prefill
+from gelu_tui.engine.compute.token_selection import Chooser
+from gelu_tui.engine.models import loading
 from tests.commands import sampled
 from tests.engine import in_process, tiny_models
 

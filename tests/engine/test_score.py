@@ -13,11 +13,11 @@ from mlx_lm.perplexity import eval_ppl
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.score_document import ScoreDocument, ScoredVariant, ScoreSource
-from gelu_tui.core.scoring import Scoring
+from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant, ScoreSource
+from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.engine import device
-from gelu_tui.engine.loading import LoadedModel
-from gelu_tui.engine.score import score, windows_of
+from gelu_tui.engine.jobs.score import score, windows_of
+from gelu_tui.engine.models.loading import LoadedModel
 from tests.commands import scoring
 from tests.core.saved_runs import LOADED
 from tests.engine import brute_force_score, in_process, odd_models, tiny_models

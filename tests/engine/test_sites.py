@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.families import FAMILIES
-from gelu_tui.core.registry import REGISTRY
-from gelu_tui.engine.functions import Function, function_of
-from gelu_tui.engine.sites import SITES, rowwise, sites_of
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.functions.variants import parse_variant
+from gelu_tui.core.models.families import FAMILIES
+from gelu_tui.engine.compute.activation_sites import SITES, rowwise, sites_of
+from gelu_tui.engine.compute.functions import Function, function_of
 from tests.commands import comparing
 from tests.engine import in_process, tiny_models
 

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gelu_tui.core.activations import parse_variant
-from gelu_tui.core.controls import control_of
-from gelu_tui.core.statistics import Distribution, Logits, kl_divergence
-from gelu_tui.engine import caches, device
-from gelu_tui.engine.decode import prefill
-from gelu_tui.engine.functions import function_of
-from gelu_tui.engine.sites import rowwise
+from gelu_tui.core.functions.controls import control_of
+from gelu_tui.core.functions.variants import parse_variant
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.activation_sites import rowwise
+from gelu_tui.engine.compute.decode import prefill
+from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.statistics import Distribution, Logits, kl_divergence
 from tests.engine import in_process
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]

@@ -12,7 +12,7 @@ from mlx_lm.tokenizer_utils import SPMStreamingDetokenizer
 from transformers import AutoTokenizer
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.tokenizer import Tokenizer
+from gelu_tui.engine.models.tokenizer import Tokenizer
 from tests.engine import tiny_models
 
 # Gemma's own, abridged: BOS, roles, a refusal, the generation prompt.

@@ -9,7 +9,7 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.hub import download, fetch_model
+from gelu_tui.engine.models.hub import download, fetch_model
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 
 WANTED = {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", WEIGHTS}

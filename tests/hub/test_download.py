@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.hub import download
+from gelu_tui.engine.models.hub import download
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 from tests.hub.fetching import WANTED, assert_whole, fetch, partials
 
@@ -103,7 +103,7 @@ def test_a_token_is_sent_and_not_shown(hub: FakeHub, cache: Path) -> None:
 
 def test_the_environment_alone_leads_a_new_process(hub: FakeHub, tmp_path: Path) -> None:
     code = (
-        "import sys; from gelu_tui.engine.hub import fetch_model;"
+        "import sys; from gelu_tui.engine.models.hub import fetch_model;"
         "print(fetch_model(sys.argv[1], lambda progress: None, lambda: False))"
     )
     home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1"}

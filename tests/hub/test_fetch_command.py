@@ -10,7 +10,7 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
-from gelu_tui.tui.engine_requests import ask
+from gelu_tui.tui.engine_link.requests import ask
 from tests.commands import comparing
 from tests.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
 from tests.hub.fetching import assert_whole, partials

@@ -16,7 +16,7 @@ from huggingface_hub import constants
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.failures import Interrupted
-from gelu_tui.engine.hub import download
+from gelu_tui.engine.models.hub import download
 from tests.fake_hub import REPO, WEIGHTS, FakeHub
 from tests.hub.fetching import assert_whole, fetch, partials, refused
 
@@ -78,7 +78,7 @@ def test_a_download_ends_with_its_engine_and_leaves_nothing_for_ever(
 ) -> None:
     hub.silent = True
     code = (
-        "import sys; from gelu_tui.engine.hub import fetch_model;"
+        "import sys; from gelu_tui.engine.models.hub import fetch_model;"
         "fetch_model(sys.argv[1], lambda progress: None, lambda: False)"
     )
     engine = subprocess.Popen([sys.executable, "-c", code, REPO])

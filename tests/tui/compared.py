@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from tests.commands import started
 from tests.fake_engine import BASE, RELU, SILU
 

@@ -19,11 +19,11 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
+from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.options import AppOptions
-from gelu_tui.tui.session import Phase
 from tests.in_memory import FakeEngines
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.activations import parse_variants, resolve_reference
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference
 from gelu_tui.core.settings.run_settings import RunSettings
 from tests.fake_engine import BASE, RELU, SILU, pieces
 

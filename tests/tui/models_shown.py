@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.tui.screens.models import ModelsScreen
-from gelu_tui.tui.screens.models_table import ModelTable
+from gelu_tui.tui.models.screen import ModelsScreen
+from gelu_tui.tui.models.table import ModelTable
 from tests.tui.driving import Alone, ScreenApp, fake_engine
 
 GB = 1_000_000_000

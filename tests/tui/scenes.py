@@ -20,17 +20,17 @@ from textual.widgets import DataTable, Input
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.history import History
-from gelu_tui.core.memory import Memory
-from gelu_tui.core.models import LocalModel
-from gelu_tui.tui import session as session_module
+from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.runs.history import History
 from gelu_tui.tui.app import GeluApp
-from gelu_tui.tui.messages import EngineEvent, EngineLost
-from gelu_tui.tui.screens import models as models_module
-from gelu_tui.tui.screens.fed_text import FedTextScreen
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.engine_link import session as session_module
+from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
+from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.fed_text.screen import FedTextScreen
+from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.board import Board
 from tests.core.saved_runs import run_document
 from tests.tui import made_up_run as made_up
 from tests.tui.driving import Driven, app_options
@@ -242,7 +242,8 @@ async def staged(
         "save_runs": False,
     }
     app = GeluApp(app_options(**options))
-    app.services.history = saved_runs(folder / "history.sqlite") if name in ("history", "prompts") else None
+    shows_history = name in ("history", "prompts")
+    app.services.history = saved_runs(folder / "history.sqlite") if shows_history else None
     async with app.run_test(size=size) as pilot:
         it = Scene(app, pilot)
         await it.until(lambda: app.compare.is_mounted and app._driver is not None, "the screen")

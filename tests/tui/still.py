@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from textual.widgets import Static
 
-from gelu_tui.core.document import ComparisonDocument
-from gelu_tui.tui.token_styles import token_styles
-from gelu_tui.tui.widgets.board import Board
-from gelu_tui.tui.widgets.notice import Notice
-from gelu_tui.tui.widgets.stream_pane import StreamPane
-from gelu_tui.tui.widgets.token_pane import TokenPane
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.compare.notice import Notice
+from gelu_tui.tui.compare.stream_pane import StreamPane
+from gelu_tui.tui.text_view.pane import TokenPane
+from gelu_tui.tui.text_view.styles import token_styles
 from tests.core.saved_runs import run_document
 from tests.tui.driving import Driven, driven
 

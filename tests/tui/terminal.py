@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.history import Entry, History
+from gelu_tui.core.runs.history import Entry, History
 from tests.terminal import Terminal
 
 _START = """

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from gelu_tui.tui.anchoring import anchored
+from gelu_tui.tui.terminal.width_anchoring import anchored
 from tests.tui.driving import fake_engine
 from tests.tui.terminal import terminal
 

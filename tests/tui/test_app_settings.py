@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from gelu_tui.core import paths
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.history import Entry, History
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.key_line import KeyLine
+from gelu_tui.core.runs.history import Entry, History
+from gelu_tui.tui.compare.key_line import KeyLine
+from gelu_tui.tui.engine_link.session import Phase
 from tests.tui.driving import Driven, driven, ready
 from tests.tui.still import Still, still
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from textual.geometry import Region
 
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.key_line import KeyLine
-from gelu_tui.tui.widgets.tab_row import TabRow
+from gelu_tui.tui.compare.key_line import KeyLine
+from gelu_tui.tui.compare.tab_row import TabRow
+from gelu_tui.tui.engine_link.session import Phase
 from tests.core.saved_runs import run_comparison, run_document
 from tests.tui.driving import ready
 from tests.tui.still import Still, drawn, still, with_statistics

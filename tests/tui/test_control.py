@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.app import SystemCommand
 
-from gelu_tui.tui import labels
+from gelu_tui.tui.compare import labels
 from tests.core.saved_runs import run_comparison
 from tests.tui.driving import PROMPT, Driven, driven, ready
 

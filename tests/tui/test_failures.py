@@ -6,8 +6,8 @@ import asyncio
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.tui.messages import EngineEvent
-from gelu_tui.tui.session import Phase
+from gelu_tui.tui.engine_link.messages import EngineEvent
+from gelu_tui.tui.engine_link.session import Phase
 from tests.tui.driving import PROMPT, Driven, driven, ready
 
 

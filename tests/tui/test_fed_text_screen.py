@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.fed_content import TOKENS_SHOWN, as_ids, as_text, as_tokens
-from gelu_tui.tui.screens.fed_text import FedTextScreen
+from gelu_tui.tui.fed_text.content import TOKENS_SHOWN, as_ids, as_text, as_tokens
+from gelu_tui.tui.fed_text.screen import FedTextScreen
 from tests.fake_engine import rendered
 from tests.tui.driving import alone
 

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
-from gelu_tui.tui.screens.fork import ForkScreen
+from gelu_tui.tui.fork.screen import ForkScreen
 from tests.fake_engine import BASE
 from tests.tui.compared import LIGHT, SCATTERING, Run, five, token_id
 from tests.tui.driving import WIDE, alone

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from textual.message_pump import MessagePump
 
-from gelu_tui.tui.frames import Frames
+from gelu_tui.tui.terminal.frame_scheduler import Frames
 
 
 class Timer:

@@ -7,9 +7,9 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Stream
-from gelu_tui.core.standing import Standing
-from gelu_tui.tui.widgets.token_pane import TokenPane
+from gelu_tui.core.comparison.standing import Standing
+from gelu_tui.core.comparison.state import Stream
+from gelu_tui.tui.text_view.pane import TokenPane
 
 WIDTH, HEIGHT = 25, 8  # the last column is the bar's
 LONG = [" Lipstick", "gel", "Miss", "Frays", "lemm", "uslip", " Rick", "Rous"]

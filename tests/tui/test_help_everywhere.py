@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.tui.screens.help import HelpScreen
-from gelu_tui.tui.screens.prompts import PromptsScreen
+from gelu_tui.tui.help.screen import HelpScreen
+from gelu_tui.tui.prompts.screen import PromptsScreen
 from tests.tui.driving import PROMPT, Driven, driven, ready
 
 SCREENS = {

@@ -12,10 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.export import export
-from gelu_tui.core.history import History
-from gelu_tui.tui.screens.help import HelpScreen
-from gelu_tui.tui.screens.history import CompareRuns, HistoryScreen, Reopen, Rerun
+from gelu_tui.core.reports.export import export
+from gelu_tui.core.runs.history import History
+from gelu_tui.tui.help.screen import HelpScreen
+from gelu_tui.tui.history.screen import CompareRuns, HistoryScreen, Reopen, Rerun
 from tests.core.saved_runs import run_document
 from tests.tui.driving import Alone, Driven, ScreenApp, driven
 

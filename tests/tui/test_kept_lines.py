@@ -8,8 +8,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
+from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.widgets.kept_lines import KeptLines
-from gelu_tui.tui.widgets.prompt import Prompt
 from tests.tui.driving import ready
 
 

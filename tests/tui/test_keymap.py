@@ -14,21 +14,21 @@ from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 
-from gelu_tui.tui.actions import ACTIONS as APP_ACTIONS
-from gelu_tui.tui.actions import shown_key
-from gelu_tui.tui.keymap import RESERVED, keymap
-from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
-from gelu_tui.tui.screens.fed_text import FedTextScreen
-from gelu_tui.tui.screens.fork import ForkScreen
-from gelu_tui.tui.screens.history import HistoryScreen
-from gelu_tui.tui.screens.matrix import MatrixScreen
-from gelu_tui.tui.screens.matrix_view import MatrixView
-from gelu_tui.tui.screens.models import ModelsScreen
-from gelu_tui.tui.screens.models_table import ModelTable
-from gelu_tui.tui.screens.prompts import PromptsScreen
-from gelu_tui.tui.widgets.board import Board
-from gelu_tui.tui.widgets.run_table import RunTable
-from gelu_tui.tui.widgets.token_pane import TokenPane
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.fed_text.screen import FedTextScreen
+from gelu_tui.tui.fork.screen import ForkScreen
+from gelu_tui.tui.functions.screen import ActivationsScreen, FunctionList
+from gelu_tui.tui.history.run_table import RunTable
+from gelu_tui.tui.history.screen import HistoryScreen
+from gelu_tui.tui.keys.actions import ACTIONS as APP_ACTIONS
+from gelu_tui.tui.keys.actions import shown_key
+from gelu_tui.tui.keys.keymap import RESERVED, keymap
+from gelu_tui.tui.matrix.screen import MatrixScreen
+from gelu_tui.tui.matrix.view import MatrixView
+from gelu_tui.tui.models.screen import ModelsScreen
+from gelu_tui.tui.models.table import ModelTable
+from gelu_tui.tui.prompts.screen import PromptsScreen
+from gelu_tui.tui.text_view.pane import TokenPane
 
 
 @dataclass(frozen=True)

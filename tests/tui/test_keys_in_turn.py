@@ -10,8 +10,8 @@ from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input
 
-from gelu_tui.tui.widgets.formula_field import FormulaField
-from gelu_tui.tui.widgets.prompt import Prompt
+from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.functions.formula_field import FormulaField
 
 
 class Fields(App[None]):

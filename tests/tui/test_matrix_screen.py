@@ -6,15 +6,10 @@ import re
 
 import pytest
 
-from gelu_tui.core.comparison import Perspective
-from gelu_tui.core.standing import Standing
-from gelu_tui.tui.screens.matrix import (
-    MakeReference,
-    MatrixScreen,
-    OpenFork,
-    identical_groups,
-)
-from gelu_tui.tui.screens.matrix_view import MatrixView
+from gelu_tui.core.comparison.standing import Standing
+from gelu_tui.core.comparison.state import Perspective
+from gelu_tui.tui.matrix.screen import MakeReference, MatrixScreen, OpenFork, identical_groups
+from gelu_tui.tui.matrix.view import MatrixView
 from tests.fake_engine import BASE
 from tests.tui.compared import Run, five
 from tests.tui.driving import Alone, alone

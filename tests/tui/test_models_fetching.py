@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gelu_tui.tui.screens.models import LoadModel
+from gelu_tui.tui.models.screen import LoadModel
 from tests.model_folders import cached_repo, model_folder
 from tests.tui.models_shown import ONE_B, own_machine, shown
 

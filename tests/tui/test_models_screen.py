@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.tui.screens.models import LoadModel
+from gelu_tui.tui.models.screen import LoadModel
 from tests.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
 from tests.tui.models_shown import GB, ONE_B, own_machine, shown
 

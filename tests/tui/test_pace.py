@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gelu_tui.tui.pace import Pace, number_of, question
+from gelu_tui.tui.terminal.backpressure import Pace, number_of, question
 
 
 class Clock:

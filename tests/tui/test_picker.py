@@ -13,15 +13,15 @@ from textual import events
 from textual.widgets import Input
 from textual.widgets.option_list import Option
 
-from gelu_tui.core import numpy_functions
-from gelu_tui.core.activations import Variant
-from gelu_tui.core.curves import Curve, curve
-from gelu_tui.core.expressions import Node
-from gelu_tui.core.registry import DEFAULT_SET, evaluate
+from gelu_tui.core.functions import numpy_operations as numpy_functions
+from gelu_tui.core.functions.curves import Curve, curve
+from gelu_tui.core.functions.expressions import Node
+from gelu_tui.core.functions.registry import DEFAULT_SET, evaluate
+from gelu_tui.core.functions.variants import Variant
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.screens import activations
-from gelu_tui.tui.screens.activations import ActivationsScreen, FunctionList
-from gelu_tui.tui.widgets.curve import CurvePlot
+from gelu_tui.tui.functions import screen as activations
+from gelu_tui.tui.functions.curve import CurvePlot
+from gelu_tui.tui.functions.screen import ActivationsScreen, FunctionList
 from tests.tui.driving import Alone, Driven, alone, ready
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.activations import parse_variant
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.registry import DEFAULT_SET
+from gelu_tui.core.functions.registry import DEFAULT_SET
+from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.choices import chosen_variants
-from gelu_tui.tui.picking import SETS, Picking
+from gelu_tui.tui.compare.choices import chosen_variants
+from gelu_tui.tui.functions.picking import SETS, Picking
 
 
 def choices(*activations: str, reference: str | None = None) -> RunSettings:

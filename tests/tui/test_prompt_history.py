@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core import paths
-from gelu_tui.core.history import History
-from gelu_tui.tui.widgets.prompt import Prompt
+from gelu_tui.core.runs.history import History
+from gelu_tui.tui.compare.prompt import Prompt
 from tests.core.saved_runs import run_document
 from tests.tui.driving import Driven, driven, ready
 

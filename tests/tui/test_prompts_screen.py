@@ -10,8 +10,8 @@ import pytest
 from textual.widgets import Input
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.presets import PRESETS
-from gelu_tui.tui.screens.prompts import PromptsScreen
+from gelu_tui.tui.prompts.presets import PRESETS
+from gelu_tui.tui.prompts.screen import PromptsScreen
 from tests.tui.driving import Alone, alone
 
 RECENT = ["Why is grass green?", "two\nlines\n", "\x1b[31mred\u202e [bold]x[/]"]

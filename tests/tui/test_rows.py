@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from textual.style import Style
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Perspective
-from gelu_tui.core.token_buffer import TokenBuffer
-from gelu_tui.core.wrapping import TAB, Row, cells, clusters
-from gelu_tui.tui import labels, status
-from gelu_tui.tui.recording import Shown
-from gelu_tui.tui.row_style import Overlay, overlaid, segments, token_runs
-from gelu_tui.tui.session import Phase, Session
-from gelu_tui.tui.widgets.pane_head import numbers
+from gelu_tui.core.comparison.state import Perspective
+from gelu_tui.tui.compare import labels
+from gelu_tui.tui.compare import status_texts as status
+from gelu_tui.tui.compare.pane_head import numbers
+from gelu_tui.tui.engine_link.session import Phase, Session
+from gelu_tui.tui.engine_link.shown_run import Shown
+from gelu_tui.tui.text_view.row_style import Overlay, overlaid, segments, token_runs
+from gelu_tui.tui.text_view.token_buffer import TokenBuffer
+from gelu_tui.tui.text_view.wrapping import TAB, Row, cells, clusters
 from tests.core.saved_runs import LOADED, run_comparison, run_document
 
 STYLES = (Style(bold=True), Style(dim=True), Style(italic=True))

@@ -9,10 +9,10 @@ from textual import events
 from textual.app import SystemCommand
 
 from gelu_tui.core.settings.run_settings import sampling_words
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.board import Board
-from gelu_tui.tui.widgets.prompt import Prompt
-from gelu_tui.tui.widgets.token_pane import TokenPane
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.text_view.pane import TokenPane
 from tests.core.saved_runs import run_document
 from tests.fake_engine import FRESH_SEED
 from tests.tui.driving import PROMPT, driven, ready

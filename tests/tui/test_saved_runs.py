@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.history import Entry
+from gelu_tui.core.runs.history import Entry
 from tests.terminal import Terminal
 from tests.tui import shown
 from tests.tui.driving import fake_engine

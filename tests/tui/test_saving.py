@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.history import History
-from gelu_tui.tui.saving import SavedRun
+from gelu_tui.core.runs.history import History
+from gelu_tui.tui.engine_link.saving import SavedRun
 from tests.core.saved_runs import run_document
 
 

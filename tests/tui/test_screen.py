@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from textual.color import Color
 
-from gelu_tui.core.wrapping import cells
-from gelu_tui.tui.widgets.prompt import Prompt
-from gelu_tui.tui.widgets.token_pane import TokenPane
+from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.text_view.pane import TokenPane
+from gelu_tui.tui.text_view.wrapping import cells
 from tests.tui.driving import PROMPT, driven, ready
 
 

@@ -12,7 +12,7 @@ from textual.selection import SELECT_ALL
 from textual.widgets import Input
 
 from gelu_tui.core import paths
-from gelu_tui.tui.widgets.info_line import InfoLine
+from gelu_tui.tui.compare.info_line import InfoLine
 from tests.tui.driving import ready
 from tests.tui.still import Still, drawn, still
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from gelu_tui.tui.widgets.info_line import Told
-from gelu_tui.tui.widgets.status import fitted
+from gelu_tui.tui.compare.info_line import Told
+from gelu_tui.tui.compare.status_line import fitted
 from tests.tui.driving import ready
 
 NEEDED = "running · demo · float32 · lockstep · T 0.7 seed 1234567"

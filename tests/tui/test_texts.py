@@ -7,12 +7,18 @@ import itertools
 import pytest
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison import Comparison, Perspective
+from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.tui import labels
-from gelu_tui.tui.layout import MIN_PANE_ROWS, Arrangement, Layout, arrangement, pane_columns
-from gelu_tui.tui.pieces import ending, pieces
-from gelu_tui.tui.widgets.pane_head import numbers
+from gelu_tui.tui.compare import labels
+from gelu_tui.tui.compare.layout import (
+    MIN_PANE_ROWS,
+    Arrangement,
+    Layout,
+    arrangement,
+    pane_columns,
+)
+from gelu_tui.tui.compare.pane_head import numbers
+from gelu_tui.tui.text_view.pieces import ending, pieces
 from tests.commands import started
 
 

@@ -6,7 +6,7 @@ import pytest
 from textual.theme import BUILTIN_THEMES
 
 from gelu_tui.core.errors import UsageError
-from gelu_tui.tui.screens.fed_text import FedTextScreen
+from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.themes import OWN_THEMES, check_theme, offered, theme_for
 from tests.tui.driving import ScreenApp
 

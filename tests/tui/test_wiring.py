@@ -10,11 +10,11 @@ import pytest
 from textual.widgets import Input
 
 from gelu_tui.core import paths
-from gelu_tui.core.history import History
-from gelu_tui.core.presets import PRESETS
-from gelu_tui.core.restore import read_document
-from gelu_tui.tui.session import Phase
-from gelu_tui.tui.widgets.prompt import Prompt
+from gelu_tui.core.runs.history import History
+from gelu_tui.core.runs.restore import read_document
+from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.prompts.presets import PRESETS
 from tests.core.saved_runs import run_document
 from tests.model_folders import model_folder
 from tests.tui.driving import FIVE, Driven, driven, ready

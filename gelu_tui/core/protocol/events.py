@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.memory import Memory
-from gelu_tui.core.models import LocalModel
+from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
     BenchRow,
     FinishReason,

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from gelu_tui.core.activations import Variant
-from gelu_tui.core.registry import Precision
+from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.functions.variants import Variant
 
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast, get_args
 import msgspec
 from msgspec import Meta
 
-from gelu_tui.core.registry import DEFAULT_SET, Precision
+from gelu_tui.core.functions.registry import DEFAULT_SET, Precision
 from gelu_tui.core.settings.field import about, fields_of
 
 Schedule = Literal["lockstep", "solo"]

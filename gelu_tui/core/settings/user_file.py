@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from gelu_tui.core import paths
-from gelu_tui.core.activations import parse_variants, resolve_reference
 from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, about, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings, Text

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from gelu_tui.core.activations import parse_variants, resolve_reference, split_specs
-from gelu_tui.core.controls import check_room
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.registry import NATIVE_OF
+from gelu_tui.core.functions.controls import check_room
+from gelu_tui.core.functions.registry import NATIVE_OF
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference, split_specs
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings

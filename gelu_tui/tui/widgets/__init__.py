@@ -1,1 +1,1 @@
-"""Widgets: they draw what they are given and own no state of the engine."""
+"""Widgets that several screens share."""

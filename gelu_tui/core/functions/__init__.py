@@ -1,0 +1,1 @@
+"""Activation functions: the registry, own formulas, controls, curves."""

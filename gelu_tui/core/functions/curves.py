@@ -1,0 +1,143 @@
+"""An activation function as a curve: its values, its slope, its error, its properties."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gelu_tui.core.functions.numpy_operations import Array, values
+from gelu_tui.core.functions.variants import Variant, parse_variant
+
+EXACT = parse_variant("gelu")
+LIMIT = 6.0  # everything here is about x in [−LIMIT, LIMIT]
+
+GRID = np.linspace(-LIMIT, LIMIT, int(2 * LIMIT) * 256 + 1)
+_STEP = float(GRID[1] - GRID[0])
+# Slopes are taken between the points of the grid, where functions like `where(x-1,2,0)` jump.
+BETWEEN = GRID[:-1] + _STEP / 2
+
+_NORMAL_GRID = np.linspace(-10, 10, 20 * 64 + 1)
+_SAME = 1e-9  # the same formula in another order of operations differs by about 1e-15
+_KINK = 0.02  # a smaller change of slope is not called one
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All that is drawn and reported of a function, for x in [−6, 6].
+
+    Attributes:
+        values: The function at `GRID`; float64, as the next two.
+        differences: The function minus exact GELU at `GRID`.
+        slopes: The derivative at `BETWEEN`.
+        error: The largest absolute difference from exact GELU.
+        error_at: The x of `error`, the positive one of two.
+        symmetric: Whether −`error_at` is just as bad, as with every function for which
+            f(x) − f(−x) = x.
+        rms: The root mean square of the difference for x drawn from N(0,1).
+        lowest: The smallest value.
+        lowest_at: The x of `lowest`.
+        monotonic: Whether the function never turns.
+        kink: The x where the slope or the value jumps most, None where the function is smooth.
+    """
+
+    variant: Variant
+    values: Array = field(repr=False)
+    differences: Array = field(repr=False)
+    slopes: Array = field(repr=False)
+    error: float
+    error_at: float
+    symmetric: bool
+    rms: float
+    lowest: float
+    lowest_at: float
+    monotonic: bool
+    kink: float | None
+
+
+@lru_cache(maxsize=64)
+def curve(variant: Variant) -> Curve:
+    """The curve of a function that is finite in [−10, 10], as every accepted formula is.
+
+    A long formula takes a tenth of a second: this is no work for the thread that draws.
+    """
+    ys = values(variant.node, GRID)
+    gaps = difference(variant, GRID)
+    near_error = _around(float(GRID[np.argmax(np.abs(gaps))]))
+    near_lowest = _around(float(GRID[np.argmin(ys)]))
+    errors = np.abs(difference(variant, near_error))
+    lows = values(variant.node, near_lowest)
+    error, error_at = float(errors.max()), float(near_error[np.argmax(errors)])
+    mirrored = abs(float(difference(variant, -error_at)))
+    symmetric = error_at != 0 and math.isclose(mirrored, error, rel_tol=1e-6)
+    weights = np.exp(-_NORMAL_GRID * _NORMAL_GRID / 2)
+    squares = difference(variant, _NORMAL_GRID) ** 2
+    steps = np.diff(ys)
+    return Curve(
+        variant,
+        ys,
+        gaps,
+        slope(variant, BETWEEN),
+        error=error,
+        error_at=abs(error_at) if symmetric else error_at,
+        symmetric=symmetric,
+        rms=float(np.sqrt(np.sum(squares * weights) / np.sum(weights))),
+        lowest=float(lows.min()),
+        lowest_at=float(near_lowest[np.argmin(lows)]),
+        monotonic=bool(np.all(steps >= -1e-12) or np.all(steps <= 1e-12)),
+        kink=_kink(variant, ys),
+    )
+
+
+def slope(variant: Variant, xs: npt.ArrayLike) -> Array:
+    """The derivative at `xs`, by central differences; at a kink the mean of both sides."""
+    points = np.asarray(xs, dtype=np.float64)
+    h = 1e-5
+    with np.errstate(all="ignore"):
+        return (values(variant.node, points + h) - values(variant.node, points - h)) / (2 * h)
+
+
+def difference(variant: Variant, xs: npt.ArrayLike) -> Array:
+    """The function minus exact GELU at `xs`."""
+    with np.errstate(all="ignore"):
+        return values(variant.node, xs) - values(EXACT.node, xs)
+
+
+def same(one: Curve, other: Curve) -> bool:
+    """Whether two curves are of one function, but for rounding: then each controls the other."""
+    with np.errstate(all="ignore"):
+        return bool(np.max(np.abs(one.values - other.values)) <= _SAME)
+
+
+def is_exact(one: Curve) -> bool:
+    """Whether a function is exact GELU, but for rounding."""
+    return one.error <= _SAME
+
+
+def _around(x: float) -> Array:
+    """The grid's step around x, on a finer grid."""
+    return np.clip(np.linspace(x - _STEP, x + _STEP, 65), -LIMIT, LIMIT)
+
+
+def _kink(variant: Variant, ys: Array) -> float | None:
+    """Where the slope jumps most: on a finer grid a jump stays as it is, a curve straightens."""
+    bends = _bends(ys, _STEP)
+    for index in np.argsort(bends)[: -len(bends) - 1 : -1][:4]:
+        if bends[index] < _KINK:
+            return None
+        x = float(GRID[index + 1])
+        fine = np.linspace(x - _STEP, x + _STEP, 1025)
+        finer = _bends(values(variant.node, fine), float(fine[1] - fine[0]))
+        at = int(np.argmax(finer))
+        if finer[at] > 0.4 * bends[index]:
+            return round(float(fine[at + 1]), 4) + 0.0
+    return None
+
+
+def _bends(ys: Array, step: float) -> Array:
+    """How much the slope changes at each inner point of an even grid."""
+    changes: Array = np.abs(np.diff(np.diff(ys))) / step
+    return changes

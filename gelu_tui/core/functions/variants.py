@@ -1,0 +1,166 @@
+"""What the user chose to compare: functions of the registry, and formulas of their own."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.functions.expressions import Call, Node, Variable, parse
+from gelu_tui.core.functions.registry import REGISTRY, names
+
+MAX_VARIANTS = 8
+CONTROL = "control"  # the variant that `--control` adds
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
+# x from −60 to 60, those near 0 first
+_PROBE = sorted((step / 8 for step in range(-480, 481)), key=abs)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A function to compare: one of the registry, or a formula of the user's own."""
+
+    name: str
+    formula: str
+    node: Node = field(hash=False)  # name and formula tell variants apart, and hash faster
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a formula of the user's own, or a control."""
+        return self.name not in REGISTRY
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names of a function of the registry."""
+        return () if self.is_own else REGISTRY[self.name].aliases
+
+    @property
+    def spec(self) -> str:
+        """What `parse_variant` takes to return this variant."""
+        return f"{self.name}={self.formula}" if self.is_own else self.name
+
+
+def split_specs(values: Iterable[str]) -> list[str]:
+    """Split `--activations` values at commas that are not inside parentheses."""
+    specs: list[str] = []
+    for value in values:
+        depth, start = 0, 0
+        for index, char in enumerate(value):
+            depth = max(0, depth + (char == "(") - (char == ")"))
+            if char == "," and depth == 0:
+                specs.append(value[start:index])
+                start = index + 1
+        specs.append(value[start:])
+    return [spec.strip() for spec in specs if spec.strip()]
+
+
+@lru_cache(maxsize=256)
+def parse_variant(spec: str) -> Variant:
+    """Resolve a name, an alias or `NAME=EXPRESSION`. Raises `UsageError`.
+
+    A formula takes milliseconds to check, so what was accepted is kept.
+    """
+    if "=" in spec:
+        return _own_formula(spec)
+    canonical = names().get(spec)
+    if canonical is None:
+        shown = spec if len(spec) <= 40 else spec[:37] + "…"
+        raise UsageError(
+            f"There is no activation function named '{shown}'.",
+            f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION.",
+            kind="unknown_activation",
+        )
+    return Variant(canonical, REGISTRY[canonical].formula, Call(canonical, (Variable(),)))
+
+
+def _own_formula(spec: str) -> Variant:
+    name, _, source = spec.partition("=")
+    name, source = name.strip(), source.strip()
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name[:40]}' cannot name a formula.",
+            "A name has letters, digits and underscores, at most 32, and starts with a letter.",
+            kind="formula",
+        )
+    # Also without --control: in saved runs and reports its name must mean one thing.
+    owners = {
+        CONTROL: "the name of the function that --control adds",
+        **dict.fromkeys(names(), "already the name of a built-in activation function"),
+    }
+    if name in owners:
+        hint = "Give your formula a name of its own."
+        raise UsageError(f"'{name}' is {owners[name]}.", hint, kind="formula")
+    node = parse(source, names())
+    _refuse_not_finite(source, node)
+    return Variant(name, source, node)
+
+
+def parse_variants(specs: Sequence[str]) -> list[Variant]:
+    """Resolve the chosen functions, in order. Raises `UsageError`."""
+    variants = [parse_variant(spec) for spec in specs]
+    check_variants(variants)
+    return variants
+
+
+def check_variants(variants: Sequence[Variant]) -> None:
+    """Raise `UsageError` unless one comparison can hold these: one to eight of different names."""
+    if not variants:
+        raise UsageError(
+            "No activation function is chosen.", "Choose one to eight with --activations."
+        )
+    if len(variants) > MAX_VARIANTS:
+        raise UsageError(
+            f"{len(variants)} activation functions are too many for one comparison.",
+            f"Choose at most {MAX_VARIANTS}.",
+            kind="too_many_variants",
+        )
+    seen: set[str] = set()
+    for variant in variants:
+        if variant.name in seen:
+            raise UsageError(
+                f"'{variant.name}' is chosen twice.",
+                "Give each formula a name of its own."
+                if variant.is_own
+                else f"For a second copy as a control, write again={variant.name}(x).",
+                kind="duplicate_activation",
+            )
+        seen.add(variant.name)
+
+
+def resolve_reference(
+    variants: Sequence[Variant], reference: str | None, native: str | None
+) -> int:
+    """Index of the reference: the named one, else the native one if chosen, else the first.
+
+    `native` None leaves that to whoever knows the model; then the first stands in.
+    """
+    chosen = [variant.name for variant in variants]
+    if reference is not None:
+        canonical = names().get(reference, reference)
+        if canonical not in chosen:
+            raise UsageError(
+                f"The reference '{reference[:40]}' is not among the chosen activation functions.",
+                f"Chosen are {', '.join(chosen)}.",
+                kind="reference",
+            )
+        return chosen.index(canonical)
+    return chosen.index(native) if native in chosen else 0
+
+
+def _refuse_not_finite(source: str, node: Node) -> None:
+    # numpy takes a tenth of a second to import, and most starts of the app need no formula.
+    from gelu_tui.core.functions.numpy_operations import values
+
+    found = zip(_PROBE, values(node, _PROBE).tolist(), strict=True)
+    x, value = next(((x, y) for x, y in found if not math.isfinite(y)), (0, 0))
+    if value:
+        kind = "not a number" if math.isnan(value) else "infinite"
+        raise UsageError(
+            f"The formula '{source[:60]}' is {kind} at x = {x:g}.",
+            "A formula must be finite in float32 for every x from −60 to 60.",
+            kind="formula",
+        )

@@ -1,0 +1,1 @@
+"""Models on disk: families, the state of a folder, what a model needs in memory."""

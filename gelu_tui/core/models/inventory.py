@@ -1,0 +1,93 @@
+"""What is known of a Gemma model that lies on a disk, and models that can be fetched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gelu_tui.core.models.memory import ALLOWANCE_BYTES
+
+Source = Literal["demo", "hub", "folder"]
+State = Literal["ready", "unconverted", "absent", "partial", "damaged", "not_served"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+USABLE: tuple[State, ...] = ("ready", "unconverted")
+
+
+class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on the engine's machine, or what is left of one.
+
+    `id` is what `--model` takes. `dtype` is as stored, `weight_bytes` what the weights take in
+    memory once they are loaded on that machine. None means that it is not known.
+    """
+
+    id: str
+    source: Source
+    folder: str
+    state: State
+    reason: str = ""
+    family: str | None = None
+    native_activation: str | None = None
+    dtype: str | None = None
+    quantization: dict[str, int | str] | None = None
+    parameters: int | None = None
+    disk_bytes: int = 0
+    weight_bytes: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be loaded."""
+        return self.state in USABLE
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """Memory for the weights and for a comparison beside them."""
+        return None if self.weight_bytes is None else self.weight_bytes + ALLOWANCE_BYTES
+
+
+class PublicModel(msgspec.Struct, frozen=True):
+    """A repository on the hub; `gated` ones want their licence accepted first."""
+
+    id: str
+    family: str
+    gated: bool = False
+
+
+def is_gated(repo_id: str) -> bool:
+    """Whether a repository is known to be gated: Google's own are, copies by others are not."""
+    return repo_id.startswith("google/")
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether `text` could be the id of a repository: OWNER/NAME, and no path."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def named_folder(text: str) -> str | None:
+    """The absolute path of the folder that `text` names, None if there is none. Takes disk time."""
+    try:
+        path = Path(text).expanduser().absolute()
+        return str(path) if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+# Repositories that public code names.
+_PUBLIC = (
+    ("mlx-community/gemma-3-270m-it-bf16", "gemma3_text"),
+    ("mlx-community/gemma-3-1b-it-qat-4bit", "gemma3_text"),
+    ("mlx-community/gemma-3-4b-it-4bit", "gemma3"),
+    ("mlx-community/gemma-3-12b-it-4bit", "gemma3"),
+    ("mlx-community/gemma-2-2b-it-4bit", "gemma2"),
+    ("mlx-community/gemma-2-9b-it-4bit", "gemma2"),
+    ("mlx-community/gemma-1.1-2b-it-4bit", "gemma"),
+    ("mlx-community/gemma-7b-it-4bit", "gemma"),
+    ("mlx-community/gemma-3n-E2B-it-lm-4bit", "gemma3n"),
+    ("mlx-community/gemma-4-e2b-it-4bit", "gemma4"),
+    ("google/gemma-7b-it", "gemma"),
+)
+PUBLIC_MODELS = tuple(PublicModel(name, family, is_gated(name)) for name, family in _PUBLIC)

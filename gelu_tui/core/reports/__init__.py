@@ -1,0 +1,1 @@
+"""Everything that is printed: terminal, Markdown, tables, progress, exports."""

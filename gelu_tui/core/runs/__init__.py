@@ -1,0 +1,1 @@
+"""A run as a document: saving, restoring, the history file, merging two runs."""

@@ -1,0 +1,208 @@
+"""The JSON documents of a comparison and of a bench: the contract with scripts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.fork_sentences import explain_verdict
+from gelu_tui.core.comparison.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
+from gelu_tui.core.comparison.standing import Standing, standing
+from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.safe_text import escape_json
+from gelu_tui.core.settings.run_settings import RunSettings
+
+SCHEMA = "gelu-tui.comparison/1"
+BENCH_SCHEMA = "gelu-tui.bench/1"
+
+
+class ForkDocument(p.Fork, frozen=True):
+    """A fork; `explanation` states in a sentence what made it, as in every report and screen."""
+
+    explanation: str = ""
+
+
+class VariantDocument(msgspec.Struct, frozen=True):
+    """One stream; `mean_kl` and `times_noise_floor` as in `core.noise`."""
+
+    name: str
+    formula: str
+    precision: Precision
+    tokens: list[int]
+    text: str
+    finish_reason: p.FinishReason
+    error: ErrorInfo | None
+    time_to_first_token_s: float | None
+    prompt_tps: float | None
+    generation_tps: float | None
+    first_divergent_token: int | None
+    steps: list[TokenStep]
+    fork: ForkDocument | None
+    control: bool = False
+    mean_kl: float | None = None
+    times_noise_floor: float | None = None
+
+    @property
+    def info(self) -> p.VariantInfo:
+        """The function alone, without what only the model knows of it."""
+        return p.VariantInfo(self.name, self.formula, self.precision, control=self.control)
+
+    @property
+    def compared_steps(self) -> int:
+        """How many steps, from the first on, have a KL before the contexts part."""
+        known = next((i for i, s in enumerate(self.steps) if s.kl is None), len(self.steps))
+        fork = self.first_divergent_token
+        return known if fork is None else min(known, fork + 1)
+
+
+class ComparisonDocument(msgspec.Struct, frozen=True):
+    """A whole comparison, readable without the model; `prompt_text` is what the model was fed."""
+
+    schema: str
+    created: str
+    versions: dict[str, str]
+    device: str
+    model: p.ModelInfo
+    settings: RunSettings
+    prompt: str
+    prompt_tokens: tuple[int, ...]
+    reference: str
+    status: p.Status
+    error: ErrorInfo | None
+    timing: p.Timing
+    self_check: p.SelfCheckReport | None
+    peak_memory_bytes: int | None
+    variants: list[VariantDocument]
+    prompt_text: str = ""
+    noise_floor: NoiseFloor | None = None
+
+    @property
+    def reference_variant(self) -> VariantDocument:
+        """The stream that the others are compared with."""
+        return next(variant for variant in self.variants if variant.name == self.reference)
+
+    def is_native(self, variant: VariantDocument) -> bool:
+        """Whether mlx-lm itself computes this function; a user's own cannot have its name."""
+        return variant.name == self.model.native_activation
+
+    def standing(self, variant: VariantDocument) -> Standing:
+        """How a stream compares with the reference."""
+        at = variant.first_divergent_token
+        return standing(self.reference_variant, variant, at, variant.fork)
+
+
+class StartUp(msgspec.Struct, frozen=True):
+    """Median seconds from command to first token, and the median of the ratios of each round."""
+
+    gelu_tui_s: float
+    mlx_lm_s: float
+    ratio: float
+
+
+class BenchDocument(msgspec.Struct, frozen=True):
+    """What `gelu-tui bench` measured; `machine` describes it in a few lines."""
+
+    schema: str
+    machine: tuple[str, ...]
+    versions: dict[str, str]
+    model: p.ModelInfo
+    start_up: StartUp | None
+    report: p.BenchReport
+
+
+def document(
+    comparison: Comparison,
+    loaded: p.Loaded,
+    *,
+    status: p.Status | None = None,
+    error: ErrorInfo | None = None,
+    created: datetime | None = None,
+) -> ComparisonDocument:
+    """The document of a comparison as it stands.
+
+    `status` and `error` replace those of an engine that could not report them itself.
+    """
+    return ComparisonDocument(
+        schema=SCHEMA,
+        created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
+        versions=loaded.versions,
+        device=loaded.device,
+        model=loaded.model,
+        settings=comparison.settings,
+        prompt=comparison.prompt,
+        prompt_tokens=comparison.prompt_tokens,
+        reference=comparison.reference.name,
+        status=status or comparison.status or "cancelled",
+        error=error or comparison.error,
+        timing=comparison.timing or _timing_so_far(comparison, loaded),
+        self_check=comparison.self_check,
+        peak_memory_bytes=comparison.peak_memory_bytes or None,
+        variants=[_variant(comparison, stream, status) for stream in comparison.streams],
+        prompt_text=comparison.prompt_text,
+        noise_floor=noise_floor(comparison),
+    )
+
+
+def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
+    prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
+    own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
+    together = max if comparison.settings.schedule == "lockstep" else sum
+    decode_s = together(own) if own else None
+    return p.Timing(
+        load_s=loaded.load_s,
+        prefill_s=sum(prefills) if prefills else None,
+        decode_s=decode_s,
+        decode_steps=max(len(s.tokens) for s in comparison.streams),
+        tokens_per_second=comparison.tokens_per_second,
+    )
+
+
+def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) -> VariantDocument:
+    unfinished: p.FinishReason = "failed" if status == "failed" else "cancelled"
+    return VariantDocument(
+        name=stream.name,
+        formula=stream.variant.formula,
+        precision=stream.variant.precision,
+        tokens=stream.tokens,
+        text=stream.text,
+        finish_reason=stream.finish_reason or unfinished,
+        error=stream.error,
+        time_to_first_token_s=stream.time_to_first_token_s,
+        prompt_tps=stream.prompt_tps,
+        generation_tps=stream.generation_tps,
+        first_divergent_token=stream.first_divergent_token,
+        steps=stream.steps,
+        fork=_fork(comparison, stream),
+        control=stream.variant.control,
+        mean_kl=mean_kl(comparison, stream),
+        times_noise_floor=times_noise_floor(comparison, stream),
+    )
+
+
+def _fork(comparison: Comparison, stream: Stream) -> ForkDocument | None:
+    fork = stream.fork
+    if fork is None:
+        return None
+    fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
+    said = explain_verdict(fork, comparison.reference.name, stream.name)
+    return ForkDocument(**fields, explanation=said)
+
+
+def to_json(value: Any, *, indent: int = 0) -> str:
+    """Any of the documents or events as JSON that is safe to print on a terminal.
+
+    A path need not be valid UTF-8: such bytes become lone surrogates, as Python has them.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), indent=indent or None)
+    if indent:
+        encoded = msgspec.json.format(encoded, indent=indent)
+    return escape_json(encoded.decode("utf-8"))

@@ -1,0 +1,183 @@
+"""Reading a saved comparison back, without the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.noise import mean_kl, noise_floor, times_noise_floor
+from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
+from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
+from gelu_tui.core.settings.run_settings import known_dtype
+
+_NAME, _, _VERSION = SCHEMA.partition("/")
+_MARGINS = {"reference", "variant"}
+_PROBABILITIES = {"reference_a", "reference_b", "variant_a", "variant_b"}
+_RANKS = {"b_in_reference", "a_in_variant"}
+
+_decoder = msgspec.json.Decoder(ComparisonDocument)
+
+
+class _Schema(msgspec.Struct):
+    schema: str = ""
+    settings: Any = None
+
+
+_schema_decoder = msgspec.json.Decoder(_Schema)
+
+
+class NotADocument(GeluError):
+    """What was read is not a comparison that gelu-tui saved."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "not_a_document",
+            f"This is not a saved comparison: {why}.",
+            "Give a file that `gelu-tui run --format json` or an export wrote.",
+        )
+
+
+def read_document(data: bytes) -> ComparisonDocument:
+    """Parse and check a document, so that `restore` and the reports can rely on it.
+
+    Raises `GeluError` for what is no document, does not fit together, or is of a newer version.
+    """
+    try:
+        head = _schema_decoder.decode(data)
+        schema = head.schema
+        name, _, version = schema.partition("/")
+        if name == _NAME and version.isdecimal() and int(version) > int(_VERSION):
+            raise GeluError(
+                "too_new",
+                f"This comparison was saved by a newer gelu-tui ({schema[:60]}).",
+                "Update gelu-tui to read it.",
+            )
+        if schema != SCHEMA:
+            raise NotADocument(f"its schema is not {SCHEMA}")
+        document = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise NotADocument(str(error)[:200]) from None
+    _check(document)
+    if "activations" not in head.settings:
+        document = _completed(document)
+    return with_statistics(document)
+
+
+def _completed(document: ComparisonDocument) -> ComparisonDocument:
+    """The document with the settings that older versions did not write into it."""
+    settings = replace(
+        document.settings,
+        model=document.model.id,
+        dtype=known_dtype(document.model.dtype),
+        activations=tuple(
+            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
+            for v in document.variants
+            if not (v.control and v.name == CONTROL)  # the setting `control` adds it
+        ),
+        reference=document.reference,
+    )
+    return replace(document, settings=settings)
+
+
+def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
+    """The document with everything that follows from its streams computed from them."""
+    comparison = restore(document)
+    return replace(
+        document,
+        noise_floor=noise_floor(comparison),
+        variants=[
+            replace(
+                variant,
+                first_divergent_token=stream.first_divergent_token,
+                mean_kl=mean_kl(comparison, stream),
+                times_noise_floor=times_noise_floor(comparison, stream),
+            )
+            for variant, stream in zip(document.variants, comparison.streams, strict=True)
+        ],
+    )
+
+
+def restore(document: ComparisonDocument) -> Comparison:
+    """The comparison of a document, as the screens show it."""
+    timing = document.timing
+    comparison = Comparison(
+        prompt=document.prompt,
+        prompt_text=document.prompt_text,
+        prompt_tokens=document.prompt_tokens,
+        settings=document.settings,
+        reference_index=document.variants.index(document.reference_variant),
+        streams=[_stream(variant, document.is_native(variant)) for variant in document.variants],
+        self_check=document.self_check,
+        status=document.status,
+        error=document.error,
+        timing=timing,
+        peak_memory_bytes=document.peak_memory_bytes or 0,
+        # Nearly what the run's own clock had last: self-check and pauses are not in it.
+        elapsed_s=(timing.prefill_s or 0.0) + (timing.decode_s or 0.0),
+    )
+    comparison.update_divergence()
+    return comparison
+
+
+def _stream(saved: VariantDocument, native: bool) -> Stream:
+    """One stream; text that the steps lack (the first version stored none) is in `tail`."""
+    info = p.VariantInfo(saved.name, saved.formula, saved.precision, native, saved.control)
+    stream = Stream(
+        info,
+        tail=saved.text[len("".join(step.text for step in saved.steps)) :],
+        finish_reason=saved.finish_reason,
+        error=saved.error,
+        time_to_first_token_s=saved.time_to_first_token_s,
+        prompt_tps=saved.prompt_tps,
+        fork=saved.fork,
+    )
+    for token, step in zip(saved.tokens, _timed(saved), strict=True):
+        stream.add(token, step)
+    return stream
+
+
+def _timed(saved: VariantDocument) -> list[TokenStep]:
+    """The steps; where a document lacks their times, by the mean rate."""
+    steps, rate = saved.steps, saved.generation_tps
+    if rate and steps and steps[-1].decode_s <= 0:
+        return [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
+    return steps
+
+
+# --- what a type cannot say -----------------------------------------------------------------------
+
+
+def _check(document: ComparisonDocument) -> None:
+    """Raises `NotADocument` where the parts contradict each other."""
+    names = [variant.name for variant in document.variants]
+    if not 1 <= len(names) <= MAX_VARIANTS or len(set(names)) < len(names):
+        raise NotADocument(f"it needs 1 to {MAX_VARIANTS} variants of different names")
+    if document.reference not in names:
+        raise NotADocument("its reference is none of its variants")
+    reference = document.reference_variant
+    for index, variant in enumerate(document.variants):
+        if len(variant.steps) != len(variant.tokens):
+            raise NotADocument(f"variant {index} has not one step for each token")
+        if not variant.text.startswith("".join(step.text for step in variant.steps)):
+            raise NotADocument(f"the text of variant {index} is not that of its steps")
+        if variant.fork is not None and not _fits(variant.fork, variant, reference):
+            raise NotADocument(f"the fork of variant {index} is not where its tokens differ")
+
+
+def _fits(fork: ForkDocument, variant: VariantDocument, reference: VariantDocument) -> bool:
+    step = fork.step
+    return (
+        0 <= step < min(len(variant.tokens), len(reference.tokens))
+        and variant.tokens[:step] == reference.tokens[:step]
+        and variant.tokens[step] == fork.variant_token != fork.reference_token
+        and reference.tokens[step] == fork.reference_token
+        and fork.margins.keys() >= _MARGINS
+        and fork.probabilities.keys() >= _PROBABILITIES
+        and fork.ranks.keys() >= _RANKS
+    )

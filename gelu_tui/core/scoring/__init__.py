@@ -1,0 +1,1 @@
+"""Teacher-forced statistics of a text, and their document."""

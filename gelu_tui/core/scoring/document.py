@@ -1,0 +1,117 @@
+"""The JSON document of a scoring: the contract with scripts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.registry import Precision
+
+SCORE_SCHEMA = "gelu-tui.score/1"
+
+# The reference's top probability parts the positions into buckets; the last has no upper bound.
+BUCKETS_BELOW = (0.25, 0.5, 0.75, 0.95, None)
+
+
+class KlStatistics(msgspec.Struct, frozen=True):
+    """KL against the reference over all positions, nats; `se` is the standard error of the mean.
+
+    Percentiles interpolate linearly between the two nearest positions (numpy's default).
+    """
+
+    mean: float
+    se: float | None
+    median: float
+    p90: float
+    p95: float
+    p99: float
+    p99_9: float
+    max: float
+
+
+class KlBucket(msgspec.Struct, frozen=True):
+    """Mean KL where the reference's top probability is under `below` and in no bucket before."""
+
+    below: float | None
+    positions: int
+    mean_kl: float | None
+
+
+class DeltaP(msgspec.Struct, frozen=True):
+    """p_v − p_r of the text's own tokens, in percentage points."""
+
+    mean: float
+    rms: float
+
+
+class ScoredVariant(p.VariantInfo, frozen=True):
+    """One function over the text. What compares it with the reference is None for the reference.
+
+    Standard errors take the positions for independent; None for a single position. Perplexities are
+    None where they overflow. `ln_ppl_ratio` is ln(PPL_v / PPL_r), its standard error paired: of the
+    mean of the differences at each position. `same_top_1` in per cent. `times_noise_floor` is the
+    mean KL as a multiple of the control's; None without a control, or where the control's is 0.
+    `error` says why nothing is there.
+    """
+
+    perplexity: float | None = None
+    perplexity_se: float | None = None
+    ln_ppl_ratio: float | None = None
+    ln_ppl_ratio_se: float | None = None
+    kl: KlStatistics | None = None
+    kl_buckets: tuple[KlBucket, ...] = ()
+    same_top_1: float | None = None
+    same_top_1_se: float | None = None
+    delta_p: DeltaP | None = None
+    times_noise_floor: float | None = None
+    error: ErrorInfo | None = None
+
+
+class ScoreSource(msgspec.Struct, frozen=True):
+    """Where the tokens are from: a text, or the reference's stream of a saved run."""
+
+    kind: Literal["text", "run"]
+    name: str
+
+
+class ScoreSettings(msgspec.Struct, frozen=True):
+    """What was asked for; `context` is the length of a window in tokens, BOS included."""
+
+    activation_precision: Precision
+    control: bool
+    context: int
+
+
+class ScoreTiming(msgspec.Struct, frozen=True):
+    """Seconds; a token counts once for all functions together."""
+
+    load_s: float
+    score_s: float | None
+    tokens_per_second: float | None
+
+
+class ScoreDocument(msgspec.Struct, frozen=True):
+    """A whole scoring. `tokens` and `windows` are the text's; `positions` those that were scored.
+
+    Every token of the text is scored that has one before it in its window, BOS included.
+    """
+
+    schema: str
+    created: str
+    versions: dict[str, str]
+    device: str
+    model: p.ModelInfo
+    settings: ScoreSettings
+    source: ScoreSource
+    tokens: int
+    windows: int
+    positions: int
+    reference: str
+    status: p.Status
+    error: ErrorInfo | None
+    timing: ScoreTiming
+    peak_memory_bytes: int | None
+    variants: list[ScoredVariant]

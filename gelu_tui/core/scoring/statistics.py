@@ -1,0 +1,222 @@
+"""From the numbers of each position to the statistics of a text.
+
+Percentiles interpolate linearly between the two nearest positions (numpy's default). Standard
+errors take the positions for independent, as llama.cpp's do.
+"""
+
+from __future__ import annotations
+
+from array import array
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.scoring.document import (
+    BUCKETS_BELOW,
+    SCORE_SCHEMA,
+    DeltaP,
+    KlBucket,
+    KlStatistics,
+    ScoreDocument,
+    ScoredVariant,
+    ScoreSettings,
+    ScoreSource,
+    ScoreTiming,
+)
+
+Numbers = npt.NDArray[np.float64]  # one for each position
+
+
+class _Row:
+    """What is kept of one function: three numbers a position."""
+
+    def __init__(self) -> None:
+        self.logprob = array("d")
+        self.kl = array("d")
+        self.same_top = array("d")
+        self.error: ErrorInfo | None = None
+
+
+class Scoring:
+    """A text while it is scored: `apply` every event; `document` gives what there is at any time.
+
+    Raises `ProtocolError` for what does not fit together.
+    """
+
+    def __init__(self, started: p.ScoreStarted) -> None:
+        if not 0 <= started.reference < len(started.variants):
+            raise p.ProtocolError("The engine started a scoring without its reference.")
+        self.started = started
+        self.finished: p.ScoreFinished | None = None
+        self._rows = [_Row() for _ in started.variants]
+        self._top_probability = array("d")
+
+    @property
+    def positions(self) -> int:
+        """How many are scored so far."""
+        return len(self._top_probability)
+
+    def apply(self, event: p.Event) -> None:
+        """Take an event in; those of other commands do nothing. Raises `ProtocolError`."""
+        match event:
+            case p.ScoreChunk():
+                self._check(event)
+                self._rows[self.started.reference].logprob.extend(event.logprob)
+                self._top_probability.extend(event.top_probability)
+                for scored in event.rows:
+                    row = self._rows[scored.variant]
+                    row.logprob.extend(scored.logprob)
+                    row.kl.extend(scored.kl)
+                    row.same_top.extend(scored.same_top)
+            case p.ScoreFailed() if 0 <= event.variant < len(self._rows):
+                self._rows[event.variant].error = event.error
+            case p.ScoreFinished():
+                self.finished = event
+
+    def _check(self, chunk: p.ScoreChunk) -> None:
+        """Every function that has not failed has every number at every position."""
+        going = {index for index, row in enumerate(self._rows) if row.error is None}
+        columns = [chunk.logprob, chunk.top_probability]
+        for row in chunk.rows:
+            columns += [row.logprob, row.kl, row.same_top]
+        if going - {self.started.reference} != {row.variant for row in chunk.rows} or (
+            len({len(column) for column in columns}) > 1
+        ):
+            raise p.ProtocolError("The engine scored other functions than it started with.")
+
+    def document(
+        self,
+        loaded: p.Loaded,
+        source: ScoreSource,
+        *,
+        status: p.Status,
+        error: ErrorInfo | None = None,
+        created: datetime | None = None,
+    ) -> ScoreDocument:
+        """The document of what is scored so far."""
+        started, finished = self.started, self.finished
+        return ScoreDocument(
+            schema=SCORE_SCHEMA,
+            created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
+            versions=loaded.versions,
+            device=loaded.device,
+            model=loaded.model,
+            settings=ScoreSettings(
+                activation_precision=started.variants[started.reference].precision,
+                control=any(variant.control for variant in started.variants),
+                context=started.context,
+            ),
+            source=source,
+            tokens=started.tokens,
+            windows=started.windows,
+            positions=self.positions,
+            reference=started.variants[started.reference].name,
+            status=status,
+            error=error,
+            timing=ScoreTiming(
+                load_s=loaded.load_s,
+                score_s=finished.seconds if finished else None,
+                tokens_per_second=self.positions / finished.seconds if finished else None,
+            ),
+            peak_memory_bytes=finished.peak_memory_bytes if finished else None,
+            variants=self._variants(),
+        )
+
+    def _variants(self) -> list[ScoredVariant]:
+        scored = [self._variant(index) for index in range(len(self._rows))]
+        floors = [variant.kl.mean for variant in scored if variant.control and variant.kl]
+        if not floors or not floors[0]:
+            return scored
+        return [
+            msgspec.structs.replace(variant, times_noise_floor=variant.kl.mean / floors[0])
+            if variant.kl
+            else variant
+            for variant in scored
+        ]
+
+    def _variant(self, index: int) -> ScoredVariant:
+        row, reference = self._rows[index], self._rows[self.started.reference]
+        info = msgspec.structs.asdict(self.started.variants[index])
+        if row.error is not None or not self.positions:
+            return ScoredVariant(**info, error=row.error)
+        logprob = np.array(row.logprob)
+        if row is reference:
+            return ScoredVariant(**info, **_perplexity(logprob))
+        return ScoredVariant(
+            **info,
+            **_perplexity(logprob),
+            **against_reference(
+                logprob,
+                np.array(reference.logprob),
+                np.array(row.kl),
+                np.array(row.same_top),
+                np.array(self._top_probability),
+            ),
+        )
+
+
+def mean_and_error(values: Numbers) -> tuple[float, float | None]:
+    """The mean and its standard error, std(ddof=1)/√n; None for a single value."""
+    n = len(values)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+
+
+def _perplexity(logprob: Numbers) -> dict[str, Any]:
+    """exp(−mean ln p), and its standard error by the delta method: PPL · se(mean)."""
+    mean, error = mean_and_error(-logprob)
+    with np.errstate(over="ignore"):
+        perplexity = float(np.exp(mean))
+    if not np.isfinite(perplexity):
+        return {}
+    return {
+        "perplexity": perplexity,
+        "perplexity_se": None if error is None else perplexity * error,
+    }
+
+
+def against_reference(
+    logprob: Numbers,
+    reference_logprob: Numbers,
+    kl: Numbers,
+    same_top: Numbers,
+    top_probability: Numbers,
+) -> dict[str, Any]:
+    """All statistics of a variant against the reference, by the fields of `ScoredVariant`.
+
+    All arrays have shape (positions,); at least one position.
+    """
+    ratio, ratio_error = mean_and_error(reference_logprob - logprob)
+    same, same_error = mean_and_error(100 * same_top)
+    delta = 100 * (np.exp(logprob) - np.exp(reference_logprob))
+    return {
+        "ln_ppl_ratio": ratio,
+        "ln_ppl_ratio_se": ratio_error,
+        "kl": kl_statistics(kl),
+        "kl_buckets": kl_buckets(kl, top_probability),
+        "same_top_1": same,
+        "same_top_1_se": same_error,
+        "delta_p": DeltaP(float(delta.mean()), float(np.sqrt((delta**2).mean()))),
+    }
+
+
+def kl_statistics(kl: Numbers) -> KlStatistics:
+    """Mean and percentiles of KL, shape (positions,)."""
+    mean, error = mean_and_error(kl)
+    percentiles = np.percentile(kl, [50, 90, 95, 99, 99.9, 100])
+    return KlStatistics(mean, error, *map(float, percentiles))
+
+
+def kl_buckets(kl: Numbers, top_probability: Numbers) -> tuple[KlBucket, ...]:
+    """Count and mean KL by the reference's top probability; both of shape (positions,)."""
+    bounds = [bound for bound in BUCKETS_BELOW if bound is not None]
+    bucket = np.digitize(top_probability, bounds)
+    parts = [kl[bucket == index] for index in range(len(BUCKETS_BELOW))]
+    return tuple(
+        KlBucket(below, len(part), float(part.mean()) if len(part) else None)
+        for below, part in zip(BUCKETS_BELOW, parts, strict=True)
+    )

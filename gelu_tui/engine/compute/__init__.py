@@ -1,0 +1,1 @@
+"""Arrays: decoding, caches, token selection, the places of the activation, statistics."""

@@ -1,0 +1,187 @@
+"""Where a Gemma applies its activation, and how every batch row gets one of its own there.
+
+mlx-lm writes the function by name into the code of its modules. While a comparison runs, these
+modules get a subclass whose `__call__` is mlx-lm's own code in which that name means something
+else: function i on batch row i. Modules, weights, classes and module globals stay what they are,
+and afterwards each module gets its class back.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.compute.functions import Function
+
+# Modules whose code names the function, by mlx-lm's file and class, with the name of the site as
+# `core.families` has it. The names that are given another meaning are those of `_meanings`.
+SITES = {
+    "gemma.MLP": "feed-forward",
+    "gemma2.MLP": "feed-forward",
+    "gemma3_text.MLP": "feed-forward",
+    "gemma3n.MLP": "feed-forward",
+    "gemma3n.Gemma3nDecoderLayer": "per-layer gate",
+    "gemma4_text.MLP": "feed-forward",
+    "gemma4_text.GeGLU": "experts",
+    "gemma4_text.DecoderLayer": "per-layer gate",
+    "recurrent_gemma.MLPBlock": "feed-forward",
+    "recurrent_gemma.RecurrentBlock": "recurrent block",
+}
+
+# Sorts tokens by expert, so that inside of it there are no rows: it is called row by row.
+_ROW_BY_ROW = "gemma4_text.Experts"
+
+
+class RowFunctions:
+    """The functions of the rows that go through the model now; shared by all sites."""
+
+    def __init__(self) -> None:
+        self.rows: tuple[Function, ...] = ()
+        self._within: int | None = None  # the row that alone is being computed
+
+    @contextmanager
+    def use(self, *rows: Function) -> Iterator[None]:
+        """Within this context, batch row i is computed with function i."""
+        previous, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = previous
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Apply function i to row i of (rows, …); shape and dtype stay.
+
+        Raises ValueError when the batch has another number of rows: a row that silently took its
+        neighbour's function would be a wrong result.
+        """
+        if self._within is not None:
+            return self.rows[self._within](x)
+        self._check(x)
+        if len(self.rows) == 1:
+            return self.rows[0](x)
+        parts = mx.split(x, len(self.rows), axis=0)
+        return mx.concatenate(
+            [function(part) for function, part in zip(self.rows, parts, strict=True)], axis=0
+        )
+
+    def row_by_row(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
+        """Call something that has no rows inside with one row of each array after the other."""
+        self._check(batch[0])
+        results = []
+        try:
+            for row in range(len(self.rows)):
+                self._within = row
+                results.append(call(*(array[row : row + 1] for array in batch)))
+        finally:
+            self._within = None
+        return mx.concatenate(results, axis=0)
+
+    def _check(self, x: mx.array) -> None:
+        if x.shape[0] != len(self.rows):
+            raise ValueError(f"{x.shape[0]} rows, but {len(self.rows)} activation functions")
+
+
+def _meanings(functions: RowFunctions) -> dict[str, Any]:
+    """What names in mlx-lm's code mean while row functions are installed."""
+
+    def geglu(gate: mx.array, x: mx.array) -> mx.array:
+        return functions(gate) * x
+
+    def gelu_topk(inputs: mx.array, std_multiplier: mx.array) -> mx.array:
+        # Gemma 3n's sparse layers: what is not far above the mean is cut off first.
+        mean = mx.mean(inputs, axis=-1, keepdims=True)
+        std = mx.std(inputs, axis=-1, keepdims=True)
+        cutoff = mean + std * std_multiplier.astype(std.dtype)
+        return functions(mx.maximum(0, inputs - cutoff))
+
+    return {
+        "nn": SimpleNamespace(**{**vars(nn), "gelu": functions, "gelu_approx": functions}),
+        "geglu": geglu,
+        "gelu_topk": gelu_topk,
+    }
+
+
+def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
+    """A subclass whose `__call__` is the base's own code with other meanings of some names."""
+    call = base.__call__
+    names = {name: meanings[name] for name in call.__code__.co_names if name in meanings}
+    if not names:
+        raise GeluError(
+            "mlx_lm",
+            f"This version of mlx-lm applies the activation of {base.__name__} in another way.",
+            "Install the version of mlx-lm that gelu-tui asks for.",
+        )
+    own = FunctionType(
+        call.__code__,
+        {**call.__globals__, **names},
+        call.__name__,
+        call.__defaults__,
+        call.__closure__,
+    )
+    return type(base.__name__, (base,), {"__call__": own})
+
+
+def _row_by_row(base: type, functions: RowFunctions) -> type:
+    def call(self: Any, *batch: mx.array) -> mx.array:
+        return functions.row_by_row(functools.partial(base.__call__, self), *batch)
+
+    return type(base.__name__, (base,), {"__call__": call})
+
+
+def _key(module: Any) -> str:
+    """`gemma.MLP` for mlx_lm.models.gemma.MLP."""
+    kind = type(module)
+    return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
+
+
+def sites_of(model: Any) -> dict[str, int]:
+    """How many places of each kind a loaded model has, by the names of `core.families`."""
+    found: dict[str, int] = {}
+    for _, module in model.named_modules():
+        site = SITES.get(_key(module))
+        if site == "per-layer gate" and module.per_layer_input_gate is None:
+            continue  # Gemma 4 has it in its small models only
+        if site is not None:
+            sparse = getattr(module, "activation_sparsity", 0) > 0
+            name = f"sparse {site}" if sparse else site
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+@contextmanager
+def rowwise(model: Any) -> Iterator[RowFunctions]:
+    """Within this context every site of the model applies row functions; afterwards the model is
+    exactly as it was.
+
+    Raises `GeluError` where the model has no site or mlx-lm's code is not as expected.
+    """
+    functions = RowFunctions()
+    meanings = _meanings(functions)
+    subclasses: dict[type, type] = {}
+    changed: list[tuple[Any, type]] = []
+    try:
+        for _, module in model.named_modules():
+            kind = type(module)
+            if kind not in subclasses:
+                key = _key(module)
+                if key in SITES:
+                    subclasses[kind] = _with_meanings(kind, meanings)
+                elif key == _ROW_BY_ROW:
+                    subclasses[kind] = _row_by_row(kind, functions)
+                else:
+                    continue
+            changed.append((module, kind))
+            module.__class__ = subclasses[kind]
+        if not changed:
+            raise GeluError("mlx_lm", "This model has no place where an activation acts.", "")
+        yield functions
+    finally:
+        for module, kind in changed:
+            module.__class__ = kind

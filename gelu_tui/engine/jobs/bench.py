@@ -1,0 +1,237 @@
+"""Speed and memory as ratios, measured in one process run.
+
+In every round each way of decoding is measured once, in turn, and the ratios are taken within the
+round: so a machine whose speed drifts does not favour one of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm import stream_generate
+from mlx_lm.utils import load_tokenizer
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.decode import prefill
+from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.jobs.compare import Run, SelfChecks, resolve
+from gelu_tui.engine.models.loading import LoadedModel
+from gelu_tui.engine.models.mlx_lm_import import complete_tokenizers
+
+Cancelled = Callable[[], bool]
+_WARM_UP_TOKENS = 3
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One way, measured once; `memory` is MLX's peak in bytes, weights included."""
+
+    step_s: float
+    memory: int
+    cache: int = 0
+    statistics_share: float = 0.0
+
+
+Way = Callable[[int], _Sample]
+
+
+def bench(
+    loaded: LoadedModel, command: p.Bench, emit: Callable[[p.Event], None], cancelled: Cancelled
+) -> p.BenchReport:
+    """Measure plain mlx-lm, one variant, and lockstep against raw batched passes.
+
+    Raises `Interrupted` and `GeluError`.
+    """
+    if not command.rows or not all(1 < rows <= 8 for rows in command.rows) or command.tokens < 2:
+        raise GeluError("usage", "A bench needs 2 to 8 rows and 2 tokens or more.", "")
+    tokens = loaded.tokenizer.encode(command.prompt)
+    if len(tokens) + command.tokens > loaded.context_length:
+        raise GeluError(
+            "prompt_too_long",
+            f"{len(tokens)} tokens of prompt and {command.tokens} more do not fit into the "
+            f"{loaded.context_length} of the context.",
+            "Choose fewer tokens.",
+        )
+    # No end ids: every way decodes the same number of tokens.
+    endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
+    checks: SelfChecks = {}
+    names = _names(loaded.info.native_activation)
+
+    def lockstep(rows: int) -> Way:
+        return lambda count: _lockstep(
+            endless, command.prompt, names[:rows], count, checks, cancelled
+        )
+
+    ways: dict[str, tuple[int, Way]] = {
+        "mlx-lm": (1, _plain(loaded, tokens)),
+        "one variant": (1, lockstep(1)),
+    }
+    for rows in command.rows:
+        ways[f"raw ×{rows}"] = (rows, _raw(loaded, tokens, rows, cancelled))
+        ways[f"lockstep ×{rows}"] = (rows, lockstep(rows))
+
+    samples: dict[str, list[_Sample]] = {name: [] for name in ways}
+    total = (command.rounds + 1) * len(ways)
+    for round_number in range(command.rounds + 1):
+        for index, (name, (_, way)) in enumerate(ways.items()):
+            if cancelled():
+                raise Interrupted
+            done = round_number * len(ways) + index
+            emit(p.Progress("bench", name, done, total, "parts"))
+            mx.clear_cache()
+            mx.reset_peak_memory()
+            if round_number == 0:
+                way(_WARM_UP_TOKENS)
+            else:
+                samples[name].append(way(command.tokens))
+    return p.BenchReport(
+        rows=tuple(_row(name, ways[name][0], found) for name, found in samples.items()),
+        ratios=_ratios(samples, command.rows),
+        statistics_share=_median(
+            s.statistics_share for s in samples[f"lockstep ×{command.rows[-1]}"]
+        ),
+        self_checks=tuple(checks[rows] for rows in sorted(checks)),
+        weight_bytes=loaded.weight_bytes,
+        prompt_tokens=len(tokens),
+        tokens=command.tokens,
+        rounds=command.rounds,
+    )
+
+
+def _names(native: str) -> list[str]:
+    return [native, *(name for name in REGISTRY if name != native)]
+
+
+# --- the ways ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _as_mlx_lm_runs() -> Iterator[None]:
+    """mlx-lm by itself compiles its small functions, also on a CPU where there is a compiler."""
+    mx.enable_compile()
+    try:
+        yield
+    finally:
+        device.prepare()
+
+
+def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
+    complete_tokenizers()
+    tokenizer = load_tokenizer(loaded.folder)
+    tokenizer.eos_token_ids = set()
+
+    def way(count: int) -> _Sample:
+        with _as_mlx_lm_runs():
+            responses = stream_generate(loaded.model, tokenizer, tokens, max_tokens=count)
+            times = [time.perf_counter() for _ in responses]
+            mx.synchronize()  # mlx-lm has started one step too many
+        return _Sample(_step_seconds(times), mx.get_peak_memory())
+
+    return way
+
+
+def _raw(loaded: LoadedModel, tokens: list[int], rows: int, cancelled: Cancelled) -> Way:
+    """Forward passes of the model as it is, `rows` equal rows, nothing but argmax after them."""
+
+    def way(count: int) -> _Sample:
+        model: Any = loaded.model
+        one = prefill(model, tokens, device.prefill_chunk(), lambda _: None, cancelled)
+        cache = caches.join([one] * rows)
+        del one
+        y = mx.full((rows, 1), tokens[-1], dtype=mx.int32)
+        times = []
+        for _ in range(count):
+            y = mx.argmax(model(y, cache=cache)[:, -1, :], axis=-1)[:, None]
+            mx.eval(y)
+            times.append(time.perf_counter())
+        return _Sample(_step_seconds(times), mx.get_peak_memory(), caches.nbytes(cache))
+
+    return way
+
+
+def _lockstep(
+    loaded: LoadedModel,
+    prompt: str,
+    names: list[str],
+    count: int,
+    checks: SelfChecks,
+    cancelled: Cancelled,
+) -> _Sample:
+    """A comparison as the app runs it, statistics, text and encoded events included."""
+    seconds: list[float] = []
+    finished: list[p.Finished] = []
+
+    def sink(event: p.Event) -> None:
+        p.encode(event)
+        match event:
+            case p.Step():
+                seconds.append(event.streams[0].decode_s)
+            case p.Finished():
+                finished.append(event)
+
+    command = p.Compare(prompt, RunSettings(activations=tuple(names), max_tokens=count, chat=False))
+    run = Run(loaded, resolve(loaded, command), sink, cancelled, 0.0)
+    run.run(checks)
+    end = finished[0]
+    if end.status == "cancelled":
+        raise Interrupted
+    if end.error is not None:
+        raise GeluError(end.error.kind, end.error.message, end.error.hint)
+    share = run.statistics_s / end.timing.decode_s if end.timing.decode_s else 0.0
+    return _Sample(_step_seconds(seconds), end.peak_memory_bytes, statistics_share=share)
+
+
+def _step_seconds(times: list[float]) -> float:
+    """Median seconds of a decode step; the first step warms up and is not counted."""
+    return _median(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+
+def _median(values: Any) -> float:
+    return float(statistics.median(values))
+
+
+def _row(name: str, rows: int, samples: list[_Sample]) -> p.BenchRow:
+    step_s = _median(sample.step_s for sample in samples)
+    return p.BenchRow(
+        name,
+        rows,
+        step_s,
+        rows / step_s,
+        max(sample.memory for sample in samples),
+        max(sample.cache for sample in samples),
+    )
+
+
+def _ratios(samples: dict[str, list[_Sample]], rows: tuple[int, ...]) -> dict[str, float]:
+    """Ratios of tokens a second (of all rows), and of peak memory."""
+
+    def speed(name: str, base: str) -> float:
+        pairs = zip(samples[name], samples[base], strict=True)
+        return _median(b.step_s / a.step_s for a, b in pairs)
+
+    ratios = {"one variant ÷ mlx-lm": speed("one variant", "mlx-lm")}
+    for n in rows:
+        ratios[f"lockstep ×{n} ÷ raw ×{n}"] = speed(f"lockstep ×{n}", f"raw ×{n}")
+        ratios[f"lockstep ×{n} ÷ mlx-lm"] = n * speed(f"lockstep ×{n}", "mlx-lm")
+    most = rows[-1]
+    one, many = samples["one variant"], samples[f"lockstep ×{most}"]
+    ratios[f"peak memory ×{most} ÷ (×1 + caches)"] = _median(
+        b.memory / (a.memory + raw.cache * (most - 1) / most)
+        for a, b, raw in zip(one, many, samples[f"raw ×{most}"], strict=True)
+    )
+    return ratios

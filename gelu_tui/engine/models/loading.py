@@ -1,0 +1,153 @@
+"""From a name to a model in memory: whether it can be served, and its weights."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.families import Family, family_of
+from gelu_tui.core.models.folder import (
+    check_weights,
+    default_dtype,
+    predicted_bytes,
+    quantization,
+    read_config,
+)
+from gelu_tui.engine import device
+from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.models.locate import Cancelled, Report, locate
+from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
+from gelu_tui.engine.models.tokenizer import Tokenizer
+
+DTYPES = ("float32", "bfloat16", "float16")
+_DEFAULT_CONTEXT = 8192
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to decode, and what is to be said of it."""
+
+    model: Any
+    tokenizer: Tokenizer
+    family: Family
+    info: p.ModelInfo
+    folder: Path
+    context_length: int
+    weight_bytes: int
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    names = {"gelu_tui": "gelu-tui", "mlx": "mlx", "mlx_lm": "mlx-lm"}
+    found = {key: importlib.metadata.version(name) for key, name in names.items()}
+    return {**found, "python": ".".join(map(str, sys.version_info[:3]))}
+
+
+def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> LoadedModel:
+    """Find, check and load a model: `demo`, a folder, or a hub id.
+
+    Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `Interrupted`.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise GeluError("dtype", f"'{dtype}' is not a dtype.", f"Choose {', '.join(DTYPES)}.")
+    folder = locate(spec, report, cancelled)
+    config = read_config(folder)
+    family = family_of(config)
+    report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
+    files = check_weights(folder)
+    target = dtype or default_dtype(on_gpu=device.on_gpu())
+    _refuse_too_large(predicted_bytes(files, target))
+    if cancelled():
+        raise Interrupted
+    model, config, tokenizer = _load_files(folder, target)
+    from gelu_tui.engine.compute.activation_sites import sites_of
+
+    if cancelled():
+        raise Interrupted
+    info = p.ModelInfo(
+        id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
+        family=family.name,
+        dtype=_dtype_name(model),
+        quantization=quantization(config),
+        native_activation=family.native_activation,
+        sites=sites_of(model),
+    )
+    return LoadedModel(
+        model, tokenizer, family, info, folder, _context_length(config), _nbytes(model)
+    )
+
+
+def _refuse_too_large(needed: int) -> None:
+    free = device.free_memory()
+    if needed > free:
+        raise GeluError(
+            "memory",
+            f"This model needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            "Choose a smaller or a quantized model, or close other programs.",
+        )
+
+
+# --- weights ------------------------------------------------------------------------------------
+
+
+def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], Tokenizer]:
+    """The model with its weights in memory, its config, and its tokenizer."""
+    import_mlx_lm()
+    import mlx.core as mx
+    from mlx_lm.utils import load_model
+
+    try:
+        model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        if target is not None:
+            model.set_dtype(getattr(mx, target))
+        weights = model.parameters()
+        with ThreadPoolExecutor(1) as beside:
+            # Reading the tokenizer holds the interpreter lock and evaluating does not: so the two
+            # can be done at once, and nothing else of a load can.
+            tokenizer = beside.submit(Tokenizer.load, folder)
+            mx.eval(weights)
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise _load_failure(folder, error) from error
+    return model, config, tokenizer.result()
+
+
+def _load_failure(folder: Path, error: Exception) -> GeluError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if "alloc" in reason.lower() or "memory" in reason.lower():
+        return GeluError(
+            "memory", f"Memory ran out while loading: {reason}.", "Choose a smaller model."
+        )
+    return GeluError(
+        "weights_damaged",
+        f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
+        "Fetch the model again, or check that config.json belongs to these weights.",
+    )
+
+
+def _dtype_name(model: Any) -> str:
+    """The dtype that the model computes in: that of its norms, which are never quantized."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    for name, value in tree_flatten(model.parameters()):
+        if name.endswith("norm.weight") and mx.issubdtype(value.dtype, mx.floating):
+            return str(value.dtype).removeprefix("mlx.core.")
+    return "unknown"
+
+
+def _nbytes(model: Any) -> int:
+    from mlx.utils import tree_flatten
+
+    return sum(value.nbytes for _, value in tree_flatten(model.parameters()))
+
+
+def _context_length(config: dict[str, Any]) -> int:
+    inner = config.get("text_config") or {}
+    length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
+    return int(length) if length else _DEFAULT_CONTEXT

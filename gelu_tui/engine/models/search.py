@@ -1,0 +1,296 @@
+"""Gemma models on this machine: found in the demo's place, the hub's cache and folders; deleted.
+
+A search reads configs and weight headers only. It raises nothing for what it finds: what cannot be
+used is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from huggingface_hub import DeleteCacheStrategy, constants
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models import demo
+from gelu_tui.core.models import folder as checkpoint
+from gelu_tui.core.models.families import FAMILIES, family_of
+from gelu_tui.core.models.inventory import LocalModel, Source, State, is_hub_id
+from gelu_tui.core.models.memory import machine_memory
+from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
+
+_STATE_OF: dict[str, State] = {
+    "not_served": "not_served",
+    "remote_code": "not_served",
+    "weights_missing": "partial",
+}
+
+
+def find_models(folders: Sequence[str | Path] = ()) -> p.ModelsFound:
+    """Search this machine; `folders` are models or folders of models."""
+    cached, others = _cached_models()
+    in_folders, more = _models_in(folders, {str(Path(m.folder).resolve()) for m in cached})
+    models = [*cached, *in_folders]
+    models.sort(key=lambda model: (not model.usable, model.source == "folder", model.id))
+    return p.ModelsFound((_demo(), *models), others + more, machine_memory())
+
+
+# --- the demo -----------------------------------------------------------------------------------
+
+
+def _demo() -> LocalModel:
+    folder = demo.folder()
+    family = FAMILIES[demo.FAMILY]
+    found = LocalModel(
+        id="demo",
+        source="demo",
+        folder=str(folder),
+        state="unconverted",
+        family=family.name,
+        native_activation=family.native_activation,
+        dtype="float32",
+        parameters=demo.PARAMETERS,
+        weight_bytes=demo.WEIGHT_BYTES,
+    )
+    if demo.converted():
+        return _inspected(found, folder)
+    if demo.installed():
+        return msgspec.structs.replace(
+            found, reason="It is installed, and is converted when it is first loaded."
+        )
+    reason = f"The demo model is not installed. {demo.INSTALL_HINT}"
+    return msgspec.structs.replace(found, state="absent", reason=reason)
+
+
+# --- the hub's cache ----------------------------------------------------------------------------
+
+
+def _cached_models() -> tuple[list[LocalModel], int]:
+    """Models of the hub's cache, whole or not, and the number of those that are no Gemmas.
+
+    Not by `scan_cache_dir`, which leaves out what is not whole.
+    """
+    models = []
+    others = 0
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        storages = sorted(cache.iterdir()) if cache.is_dir() else []
+    except OSError as error:
+        return [_unreadable("hub", cache, error)], 0
+    for storage in storages:
+        kind, _, name = storage.name.partition("--")
+        repo_id = name.replace("--", "/")
+        # An id without an organization is none of a Gemma, and no `--model` takes it.
+        if kind != "models" or not is_hub_id(repo_id):
+            continue
+        try:
+            model = _cached_model(repo_id, storage)
+        except OSError as error:
+            model = _unreadable("hub", storage, error)
+        if model is None:
+            others += 1
+        else:
+            models.append(model)
+    return models, others
+
+
+def _unreadable(source: Source, place: Path, error: Exception) -> LocalModel:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return LocalModel(
+        id=str(place),
+        source=source,
+        folder=str(place),
+        state="damaged",
+        reason=f"It cannot be read: {reason}.",
+    )
+
+
+def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
+    """The model of a repository, None if it is no Gemma."""
+    try:
+        snapshot, whole = cached_snapshot(repo_id)
+    except ValueError:  # what should name the snapshot is no text
+        snapshot, whole = None, False
+    if not _may_be_gemma(snapshot, repo_id):
+        return None
+    found = LocalModel(
+        id=repo_id,
+        source="hub",
+        folder=str(snapshot or storage),
+        state="partial",
+        disk_bytes=sum(_file_sizes(storage).values()),
+    )
+    if snapshot is not None:
+        found = _inspected(found, snapshot)
+        if whole or found.state == "not_served":
+            return found
+    reason = "It is partly downloaded; fetching it downloads what is missing."
+    return msgspec.structs.replace(found, state="partial", reason=reason)
+
+
+def _may_be_gemma(folder: Path | None, name: str) -> bool:
+    """By its config; by its name where there is no config to read."""
+    if folder is not None:
+        try:
+            return "gemma" in str(checkpoint.read_config(folder).get("model_type")).lower()
+        except GeluError:
+            pass  # it is listed with this error if its name says that it is one
+    return "gemma" in name.lower()
+
+
+def _file_sizes(folder: Path) -> dict[Path, int]:
+    """Bytes of every file in a folder, by its real path: what links lead to is there once."""
+    files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
+    return {path: path.stat().st_size for path in files}
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+def _models_in(folders: Iterable[str | Path], known: set[str]) -> tuple[list[LocalModel], int]:
+    seen = set(known)
+    models = []
+    others = 0
+    for given in folders:
+        try:
+            root = Path(given).expanduser().absolute()
+            found = [(folder, str(folder.resolve())) for folder in _model_folders(root)]
+            if not found:
+                models.append(_empty(root))
+            for folder, real in found:
+                if real in seen:
+                    continue
+                seen.add(real)
+                if folder == root or _may_be_gemma(folder, folder.name):
+                    models.append(_in_folder(folder))
+                else:
+                    others += 1
+        except (OSError, RuntimeError) as error:  # not ours to look at; a user that is not there
+            models.append(_unreadable("folder", Path(given), error))
+    return models, others
+
+
+def _in_folder(folder: Path) -> LocalModel:
+    found = LocalModel(id=str(folder), source="folder", folder=str(folder), state="ready")
+    return _inspected(found, folder)
+
+
+def _model_folders(root: Path) -> Iterator[Path]:
+    """`root`, or the models in it, or those one level deeper (MAKER/NAME, as some tools keep them).
+
+    Folders that cannot be read are passed over.
+    """
+    if (root / "config.json").is_file():
+        yield root
+        return
+    for pattern in ("*/config.json", "*/*/config.json"):
+        for file in sorted(root.glob(pattern)):
+            yield file.parent
+
+
+def _empty(root: Path) -> LocalModel:
+    reason = "There is no such folder."
+    if root.exists():
+        reason = "It holds no model: no config.json." if root.is_dir() else "It is no folder."
+    return LocalModel(
+        id=str(root), source="folder", folder=str(root), state="absent", reason=reason
+    )
+
+
+# --- one folder ---------------------------------------------------------------------------------
+
+
+def _inspected(found: LocalModel, folder: Path) -> LocalModel:
+    """What config and weight headers say; the first thing that is wrong becomes the reason."""
+    facts: dict[str, Any] = {"state": "ready", "reason": ""}
+    problems: list[GeluError] = []
+    if not found.disk_bytes:
+        facts["disk_bytes"] = sum(_file_sizes(folder).values())
+    try:
+        config = checkpoint.read_config(folder)
+    except GeluError as error:
+        return msgspec.structs.replace(found, **(facts | _problem(error)))
+    facts["family"] = str(config.get("model_type") or "") or None
+    facts["quantization"] = checkpoint.quantization(config)
+    try:
+        facts["native_activation"] = family_of(config).native_activation
+    except GeluError as error:
+        problems.append(error)
+    try:
+        files = checkpoint.check_weights(folder)
+    except GeluError as error:
+        problems.append(error)
+    else:
+        facts["dtype"] = checkpoint.stored_dtype(files)
+        facts["parameters"] = checkpoint.parameters(files, config)
+        facts["weight_bytes"] = checkpoint.predicted_bytes(files, checkpoint.default_dtype())
+    if problems:
+        facts |= _problem(problems[0])
+    elif missing := checkpoint.missing_files(folder):
+        facts |= {"state": "partial", "reason": f"{missing[0]} is missing."}
+    return msgspec.structs.replace(found, **facts)
+
+
+def _problem(error: GeluError) -> dict[str, str]:
+    state = _STATE_OF.get(error.info.kind, "damaged")
+    return {"state": state, "reason": f"{error.info.message} {error.info.hint}".strip()}
+
+
+# --- deleting -----------------------------------------------------------------------------------
+
+
+def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
+    """Delete a model of the hub's cache, or the converted demo, and return what that has freed.
+
+    Raises `GeluError` for anything else, and if something of it stays.
+    """
+    if model != "demo" and not is_hub_id(model):
+        raise GeluError(
+            "not_deletable",
+            f"'{model}' is no hub id: only models of the hub's cache and the converted demo are "
+            "deleted, and no folder of your own.",
+            "`gelu-tui models` lists them.",
+        )
+    folder = demo.folder() if model == "demo" else storage_folder(model)
+    if not folder.is_dir():
+        raise GeluError(
+            "model_not_found",
+            f"There is nothing to delete: {model} is not in {folder.parent}.",
+            "`gelu-tui models` lists what is on this machine.",
+        )
+    try:
+        sizes = _file_sizes(folder)
+        if not dry_run:
+            _delete(folder)
+    except OSError as error:
+        raise GeluError(
+            "not_deleted",
+            f"{folder} cannot be deleted whole: {error.strerror}.",
+            "Its files may belong to another user: check their permissions.",
+        ) from error
+    # What other repositories of the cache share stays.
+    freed = sum(size for path, size in sizes.items() if dry_run or not path.exists())
+    return p.ModelDeleted(model, str(folder), freed)
+
+
+def _delete(folder: Path) -> None:
+    nothing: frozenset[Path] = frozenset()
+    # By the repository's folder and not by revisions: one that is not whole has none in a scan, and
+    # copies of a repository have the same commits.
+    strategy = DeleteCacheStrategy(
+        expected_freed_size=0,
+        blobs=nothing,
+        refs=nothing,
+        repos=frozenset({folder}),
+        snapshots=nothing,
+        cache_dir=folder.parent,
+    )
+    (folder / demo.MANIFEST).unlink(missing_ok=True)  # a demo without it is not used
+    strategy.execute()
+    if folder.exists():  # the library only logs what it may not delete
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -1,0 +1,93 @@
+"""One variant: its name and formula on a rule, its numbers, and its tokens."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import Perspective
+from gelu_tui.core.functions.variants import CONTROL
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.compare import labels
+from gelu_tui.tui.compare.layout import head_rows
+from gelu_tui.tui.compare.pane_head import PaneHead
+from gelu_tui.tui.text_view.pane import TokenPane
+from gelu_tui.tui.widgets.kept_lines import KeptLines
+
+
+class StreamPane(KeptLines, Vertical):
+    """The frame of a `TokenPane`: a stream of a comparison, or a variant while there is none.
+
+    `index` is the stream's, whatever the place of the pane.
+    """
+
+    ALLOW_MAXIMIZE = True
+    DEFAULT_CSS = """
+    StreamPane {
+        height: 1fr;
+        min-height: 4;
+        border-top: solid $foreground 40%;
+        border-title-color: $foreground;
+        &:focus-within { border-top: heavy $accent; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = 0
+        self.variant_name = ""
+        self._variant: p.VariantInfo | None = None
+        self._head = PaneHead()
+        self.tokens = TokenPane()
+
+    def compose(self) -> ComposeResult:
+        """Head and text."""
+        yield self._head
+        yield self.tokens
+
+    def announce(self, index: int, variant: p.VariantInfo, hint: str = "") -> None:
+        """Show a variant that has no stream yet, and what to do about that."""
+        self._begin(index, variant)
+        self._head.display = False
+        self.tokens.restart(hint)
+
+    def begin(self, index: int, variant: p.VariantInfo) -> None:
+        """Show a stream that begins."""
+        self._begin(index, variant)
+        self._head.display = True
+        self.tokens.restart()
+
+    def _begin(self, index: int, variant: p.VariantInfo) -> None:
+        self.index = index
+        self.variant_name = variant.name
+        self._variant = variant
+        self.number(index)
+
+    def number(self, place: int) -> None:
+        """Write the title with the number of a place, which is the key that goes there."""
+        variant = self._variant
+        if variant is None:
+            return
+        mark = f" {labels.NATIVE_MARK} native" if variant.native else ""
+        mark += " · control" if variant.control and variant.name != CONTROL else ""
+        self.border_title = Content.assemble(
+            (f" {place + 1} ", "dim"),
+            (visible_line(variant.name), "bold"),
+            mark,
+            (f" · {visible_line(variant.formula)} ", "dim"),
+        )
+
+    def on_resize(self) -> None:
+        """Give the head as many rows as there is room for."""
+        self._head.set_rows(head_rows(self.outer_size.height))
+
+    def show(self, perspective: Perspective) -> None:
+        """Show the tokens that the stream has come to; cheap if nothing changed."""
+        stream = perspective.comparison.streams[self.index]
+        self.tokens.show(stream, perspective.standing(self.index))
+
+    def show_numbers(self, perspective: Perspective, *, running: bool) -> None:
+        """Bring the head up to date."""
+        self._head.show(perspective, self.index, running=running)

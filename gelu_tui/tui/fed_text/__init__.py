@@ -1,0 +1,1 @@
+"""The screen of the text that the model is fed."""

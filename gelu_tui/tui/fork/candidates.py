@@ -1,0 +1,108 @@
+"""What a stream might have taken at a fork: a list of tokens with bars, as styled text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.fork_sentences import percent, visible_token
+from gelu_tui.core.comparison.forks import mirrored
+from gelu_tui.core.safe_text import visible_line
+
+TAKEN_MARK = "●"
+OTHERS_MARK = "○"
+LEGEND = f"{TAKEN_MARK} taken here  {OTHERS_MARK} by the other  #n its place there"
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+# Place, mark, percent and place in the other list, with the blanks between them.
+_FIXED_CELLS = 19
+_TOKEN_CELLS = (10, 22)
+_BAR_CELLS = 60
+
+
+@dataclass(frozen=True)
+class CandidateList:
+    """One side of `fork`, which is seen from this side: the reference's token is its own.
+
+    `scale` is the probability of a full bar, the same on both sides.
+    """
+
+    name: str
+    fork: p.Fork
+    scale: float
+
+    @property
+    def summary(self) -> str:
+        """How far the other's token is behind, in one short line."""
+        rank, margin = self.fork.ranks.get("b_in_reference"), self.fork.margins.get("reference")
+        where = "" if rank is None else f"other's #{rank + 1:,}"
+        if margin is None:
+            return where or f"other's: not among the {len(self.fork.reference_top)}"
+        behind = f"margin {margin:.3g} logits".replace("-", "−")
+        return f"{behind}, {where}" if where else behind
+
+
+def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
+    """The reference's side and the variant's."""
+    chances = [candidate.probability for candidate in (*fork.reference_top, *fork.variant_top)]
+    scale = max(chances, default=1.0) or 1.0
+    return CandidateList(reference, fork, scale), CandidateList(variant, mirrored(fork), scale)
+
+
+def candidates(side: CandidateList, width: int, rows: int) -> Content:
+    """The list in `rows` rows, then its summary; the two tokens taken are always in it.
+
+    Where there is room for all of the list, a token that is not in it stands below, in a row more.
+    """
+    lines = [Content.styled(visible_line(side.name), "bold").truncate(width, ellipsis=True)]
+    fork, top = side.fork, side.fork.reference_top
+    chance, rank = fork.probabilities.get, fork.ranks.get
+    own = p.Candidate(fork.reference_token, fork.reference_text, chance("reference_a") or 0.0)
+    other = p.Candidate(fork.variant_token, fork.variant_text, chance("reference_b") or 0.0)
+    place_of = {candidate.id: place for place, candidate in enumerate(top)}
+    taken = ((own, rank("a_in_reference")), (other, rank("b_in_reference")))
+    listed = {place_of[token.id] for token, _ in taken if token.id in place_of}
+    below = [(token, rank) for token, rank in taken if token.id not in place_of]
+    room = rows if rows >= len(top) else max(1, rows - len(below))
+    first = [place for place in range(len(top)) if place not in listed]
+    places = sorted((*listed, *first[: max(0, room - len(listed))]))
+    lines += [_row(side, place, top[place], width) for place in places]
+    lines += [_row(side, rank, token, width) for token, rank in below]
+    lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
+    return Content("\n").join(lines)
+
+
+def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: int) -> Content:
+    fork = side.fork
+    taken, others = candidate.id == fork.reference_token, candidate.id == fork.variant_token
+    known = not others or "reference_b" in fork.probabilities
+    style = "bold $text-warning" if taken else "$text-warning" if others else ""
+    bar_style = "$text-warning" if taken or others else "dim"
+    room = max(0, width - _FIXED_CELLS)
+    token_cells = min(max(room * 3 // 5, _TOKEN_CELLS[0]), _TOKEN_CELLS[1], room)
+    bar_cells = min(room - token_cells, _BAR_CELLS)
+    number = "?" if place is None else str(place + 1) if place < 999 else "…"
+    places = (rank for rank, listed in enumerate(fork.variant_top) if listed.id == candidate.id)
+    there = next(places, None)
+    return Content.assemble(
+        (f"{number:>3} ", "dim"),
+        (f"{TAKEN_MARK if taken else OTHERS_MARK if others else ' '} ", style),
+        Content.styled(visible_token(candidate.text, candidate.id), style).truncate(
+            token_cells, ellipsis=True, pad=True
+        ),
+        (f"{percent(candidate.probability) if known else '?':>8}", style),
+        (f"{'–' if there is None else f'#{there + 1}':>4} ", "dim"),
+        (_bar(candidate.probability / side.scale if known else 0.0, bar_cells), bar_style),
+    ).truncate(width)
+
+
+def _bar(share: float, cells: int) -> str:
+    """A bar in eighths of a cell; what is not 0 is seen."""
+    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
+    if share > 0 and cells:
+        eighths = max(1, eighths)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (_EIGHTHS[rest] if rest else "")

@@ -1,0 +1,1 @@
+"""The screen that chooses activation functions and takes formulas."""

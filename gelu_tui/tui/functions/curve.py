@@ -1,0 +1,64 @@
+"""A drawing of one function, as large as the widget is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from textual.content import Content
+from textual.widget import Widget
+
+from gelu_tui.core.functions.curves import Curve
+from gelu_tui.tui.functions.curve_views import CURVE, EXACT_ROLE, View, draw
+from gelu_tui.tui.functions.plot import AXIS, LABEL, MARK, Dots, Run, dots_for
+
+STYLES = {
+    CURVE: "bold $text-accent",
+    EXACT_ROLE: "$foreground",
+    AXIS: "dim",
+    LABEL: "dim",
+    MARK: "bold $text-warning",
+}
+
+
+def styled(runs: Iterable[Run]) -> Content:
+    """A row of a drawing with the theme's colours."""
+    return Content.assemble(*((run.text, STYLES.get(run.role, "")) for run in runs))
+
+
+def terminal_dots(encoding: str | None) -> Dots:
+    """The dots that this terminal shows, by its encoding and TERM."""
+    return dots_for(encoding, os.environ.get("TERM"))
+
+
+class CurvePlot(Widget):
+    """One or more views of a function, one above the other, as many as there is room for."""
+
+    DEFAULT_CSS = "CurvePlot { height: 1fr; }"
+
+    VIEW_ROWS = 9
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.curve: Curve | None = None
+        self.views: Sequence[View] = ()
+
+    def show(self, curve: Curve | None, views: Sequence[View]) -> None:
+        """Draw `views` of `curve`, the first in any case; nothing while it is not known."""
+        if curve is not self.curve or views != self.views:
+            self.curve, self.views = curve, views
+            self.refresh()
+
+    def render(self) -> Content:
+        """The drawing."""
+        if self.curve is None:
+            return Content("")
+        width, height = self.content_size
+        dots = terminal_dots(self.app.console.encoding)
+        count = max(1, min(len(self.views), height // self.VIEW_ROWS))
+        rows = [
+            styled(row)
+            for view in self.views[:count]
+            for row in draw(self.curve, view, width, height // count, dots)
+        ]
+        return Content("\n").join(rows)

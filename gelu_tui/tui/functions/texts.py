@@ -1,0 +1,122 @@
+"""The texts of the picker: pure functions from its state to styled text."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from gelu_tui.core.functions.curves import Curve
+from gelu_tui.core.functions.expressions import FUNCTIONS, FormulaError
+from gelu_tui.core.functions.variants import Variant
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.compare.labels import NATIVE_MARK
+from gelu_tui.tui.functions.curve_views import CURVE, small_curve
+from gelu_tui.tui.functions.picking import Picking
+from gelu_tui.tui.functions.plot import Dots
+
+# the screen's actions in the list: keys, what the line of keys shows, what the help shows
+ACTIONS = {
+    "choose": ("space", "Space choose", "Choose the function, or leave it out"),
+    "move_up": ("u,shift+up", "U up", "Move its pane towards the front"),
+    "move_down": ("d,shift+down", "D down", "Move its pane towards the end"),
+    "reference": ("r", "R reference", "Compare the others with it"),
+    "next_set": ("s", "S sets", "The next ready-made set"),
+    "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
+    "remove": ("x,delete", "X delete own", "Delete a formula of your own"),
+    "formula": ("slash", "", "Find a function, or write your own"),
+}
+KEYS = " · ".join(
+    f"[@click=screen.{action}]{shown}[/]" for action, (_, shown, _) in ACTIONS.items() if shown
+)
+
+_LANGUAGE = f"x pi e + - * / ** {' '.join(FUNCTIONS)}"
+_CURVE_WIDTHS = {1: 8, 2: 10, 3: 16}
+
+
+def row_text(
+    picking: Picking, index: int, width: int, lines: int, dots: Dots, curve: Curve | None
+) -> Content:
+    """A function in the list, `width` cells wide: text on the left, its curve on the right.
+
+    One line holds name and formula, the second the formula, the third the aliases. The place of the
+    curve is blank while there is none yet.
+    """
+    curve_width = _CURVE_WIDTHS[lines] if width >= 34 else 0
+    drawn = small_curve(curve, curve_width, lines, dots) if curve and curve_width else [[]] * lines
+    room = width - curve_width - (1 if curve_width else 0)
+    texts = _row_lines(picking, index, lines, room)
+    return Content("\n").join(
+        # in the row's own colour, which is readable under the cursor in every theme
+        Content.assemble(
+            _fitted(text, room),
+            " " if curve_width else "",
+            *((run.text, "bold" if run.role == CURVE else "") for run in runs),
+        )
+        for text, runs in zip(texts, drawn, strict=True)
+    )
+
+
+def _row_lines(picking: Picking, index: int, lines: int, room: int) -> list[Content]:
+    variant = picking.rows[index].variant
+    number = picking.number(index)
+    formula = visible_line(variant.formula)
+    first = Content.assemble(
+        f"[■] {number} " if number else "[ ]   ",
+        (variant.name, "bold" if number else ""),
+        (f" {NATIVE_MARK}" if variant.name == picking.native else ""),
+    )
+    if variant.name == picking.effective_reference():
+        fits = cell_len(first.plain) + len(" = reference") <= room
+        first = Content.assemble(first, (" = reference" if fits else " = ref", "bold"))
+    if lines == 1:
+        return [Content.assemble(first, "  ", (formula, "dim"))]
+    indent = " " * 6
+    rest = [formula, ", ".join(variant.aliases)]
+    if variant.is_own:
+        rest[1] = "your own"
+    return [first, *(Content.styled(indent + text, "dim") for text in rest[: lines - 1])]
+
+
+def _fitted(text: Content, width: int) -> Content:
+    """`text` in exactly `width` cells, with an ellipsis where it is cut."""
+    missing = width - cell_len(text.plain)
+    if missing >= 0:
+        return text + Content(" " * missing)
+    kept = set_cell_size(text.plain, max(0, width - 1))
+    return text[: len(kept.rstrip())] + Content("…".ljust(width - len(kept.rstrip())))
+
+
+def about(picking: Picking, variant: Variant, width: int) -> Content:
+    """Name, what it is in this comparison if that fits, formula in full, other names."""
+    roles = []
+    if variant.name == picking.native:
+        roles.append(f"{NATIVE_MARK} native")
+    if variant.name == picking.effective_reference():
+        roles.append("= reference")
+    if variant.is_own:
+        roles.append("your own")
+    parts: list[tuple[str, str] | str] = [(variant.name, "bold")]
+    told = f"  {' · '.join(roles)}"
+    if roles and len(variant.name) + len(told) <= width:
+        parts.append((told, "dim"))
+    parts.append(f"\n{visible_line(variant.formula)}")
+    if variant.aliases:
+        parts.append((f"\nalso {', '.join(variant.aliases)}", "dim"))
+    return Content.assemble(*parts)
+
+
+def caret_line(error: FormulaError, column: int, width: int) -> Content:
+    """A caret in `column`, under the character meant in the field above, and what is wrong there.
+
+    At the end of the formula something is only missing yet: that is no error to be loud about.
+    """
+    unfinished = error.position >= len(error.source.rstrip())
+    style = "dim" if unfinished else "bold $text-error"
+    column = max(0, min(column, width - 1))
+    reason = visible_line(error.reason.rstrip(","))
+    if column + 2 + cell_len(reason) <= width:
+        line = f"{' ' * column}^ {reason}"
+    else:
+        line = f"{set_cell_size(reason, max(0, column - 1)).rstrip():>{max(0, column - 1)}} ^"
+        line = line if column else "^"
+    return Content.assemble((line, style), ("\n" + _LANGUAGE, "dim"))

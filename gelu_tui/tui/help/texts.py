@@ -1,0 +1,87 @@
+"""What help says: sections of keys and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+from gelu_tui.tui.compare.labels import NATIVE_MARK
+from gelu_tui.tui.keys.actions import (
+    COMPARE_ACTIONS,
+    MOVING_KEYS,
+    OTHER_KEYS,
+    PANE_ACTIONS,
+    PROMPT_KEYS,
+    Action,
+    shown_key,
+)
+from gelu_tui.tui.text_view.pieces import FORK_MARK
+
+Rows = Sequence[tuple[str, str]]
+Section = tuple[str, Rows]
+
+_SIGNS = (
+    (FORK_MARK, "The first divergent token: here a stream leaves the reference."),
+    (NATIVE_MARK, "The activation function that mlx-lm itself uses for the model."),
+    ("▁▃▆█", "KL step by step, a glyph for each decade: ▁ below 1e-6 nats, █ from 1 nat; · is 0."),
+    ("TTFT", "Time to first token, from the start of the run; in solo, of the stream."),
+)
+
+
+def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Section]:
+    """The compare screen's keys; first those of the part that has the focus."""
+    prompt = ("In the prompt", PROMPT_KEYS)
+    panes = ("In a pane", (*MOVING_KEYS, *_rows(PANE_ACTIONS, keymap)))
+    return [
+        *((panes, prompt) if in_panes else (prompt, panes)),
+        ("Everywhere", (*_rows(COMPARE_ACTIONS, keymap), *OTHER_KEYS)),
+        ("Signs", _SIGNS),
+    ]
+
+
+def screen_help(screen: Screen[object]) -> list[Section]:
+    """The keys of another screen, as its own bindings tell them."""
+    rows = [(keys, f"{binding.description}.") for _, binding, keys in own_bindings(screen)]
+    # What a field takes itself, so that it keeps its turn among letters, is no binding.
+    rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
+    return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
+
+
+def own_bindings(screen: Screen[object]) -> list[tuple[DOMNode, Binding, str]]:
+    """What can be done on a screen as it stands: where, the binding, and all its keys."""
+    found: dict[str, tuple[DOMNode, Binding]] = {}
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        node, binding = active.node, active.binding
+        if node is not screen.app and _is(binding) in _own_actions(type(node)):
+            found.setdefault(binding.description, (node, binding))
+            keys.setdefault(binding.description, []).append(shown_key(binding.key))
+    return [(*found[text], ", ".join(keys[text])) for text in found]
+
+
+def _own_actions(node: type) -> set[tuple[str, str]]:
+    """What our own classes bind, without what Textual's widgets below them do."""
+    own = (cls for cls in node.__mro__ if cls.__module__.startswith("gelu_tui.tui."))
+    return {
+        _is(binding)
+        for cls in own
+        for binding in Binding.make_bindings(vars(cls).get("BINDINGS", ()))
+        if binding.description
+    }
+
+
+def _is(binding: Binding) -> tuple[str, str]:
+    # Textual binds some of the same actions by other words, to keys that few terminals send.
+    return binding.action, binding.description
+
+
+def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:
+    # A user may have put an action on other keys.
+    return [
+        (", ".join(shown_key(key) for key in keys.split(",")), action.help)
+        for action in actions
+        if (keys := keymap.get(action.name, action.keys))
+    ]

@@ -1,0 +1,1 @@
+"""The terminal: when frames are drawn, slow lines, uncertain widths, shutting down."""

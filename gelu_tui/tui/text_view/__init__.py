@@ -1,0 +1,1 @@
+"""The text of a stream: buffer, wrapping, viewport, search, and the pane that draws it."""
