@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.measuring import (
+from tests.support.measuring import (
     EIGHT,
     FOUR,
     RATE,
@@ -43,7 +43,7 @@ from tests.measuring import (
     newest_stamp,
     streaming,
 )  # fmt: skip
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 _BYTES_S = 15.0
 _SLOW = 20 * 1024

@@ -17,7 +17,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.engine.device import find_blas
-from tests.commands import comparing
+from tests.support.commands import comparing
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 
@@ -124,7 +124,7 @@ def plain(demo_model: Path) -> dict[str, Any]:
     blas = find_blas()
     environment = {**os.environ, **({"LD_PRELOAD": blas} if blas else {})}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.plain_tokens", str(demo_model), str(TOKENS)],
+        [sys.executable, "-m", "tests.support.plain_tokens", str(demo_model), str(TOKENS)],
         input=json.dumps({"prompts": PROMPTS, "functions": list(REGISTRY)}),
         capture_output=True,
         text=True,

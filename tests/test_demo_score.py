@@ -11,9 +11,9 @@ from mlx_lm.perplexity import eval_ppl
 
 from gelu_tui.engine import device
 from gelu_tui.engine.jobs.score import windows_of
-from tests.commands import scoring
-from tests.engine import in_process
-from tests.engine.test_score import named, run
+from tests.engine.jobs.test_score import named, run
+from tests.support import in_process
+from tests.support.commands import scoring
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 

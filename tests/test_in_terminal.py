@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terminal import Terminal, alive
+from tests.support.terminal import Terminal, alive
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(600)]
 

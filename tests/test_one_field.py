@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import gelu_tui
-from tests.cli.command import fake_engine
+from tests.support.command import fake_engine
 
 ROOT = Path(gelu_tui.__file__).parent.parent
 FIELD = """

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import COMMAND, gelu
-from tests.engine.engine_process import environment
-from tests.terminal import Terminal
+from tests.support.command import COMMAND, gelu
+from tests.support.engine_process import environment
+from tests.support.terminal import Terminal
 from tests.version_before.make import RUNS, SETTINGS
 
 FILES = Path(__file__).parent / "version_before"

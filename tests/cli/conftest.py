@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import odd_models, tiny_models
-from tests.engine.engine_process import environment
+from tests.support import odd_models, tiny_models
+from tests.support.engine_process import environment
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from gelu_tui import __version__
 from gelu_tui.cli.tree import tree
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY
 from gelu_tui.core.models.families import FAMILIES
-from tests.cli.command import gelu
+from tests.support.command import gelu
 
 
 def test_text_at_80_columns(env: dict[str, str]) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import complaint, fake_engine, gelu
-from tests.core import odd_engine
-from tests.engine import tiny_models
+from tests.support import odd_engine, tiny_models
+from tests.support.command import complaint, fake_engine, gelu
 
 NINE = "gelu,gelu_approx,gelu_fast_approx,keras,relu,silu,relu2,mish,identity"
 

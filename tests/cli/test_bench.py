@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gelu_tui.core.reports.terminal import bench_report
 from gelu_tui.core.runs.document import BenchDocument, StartUp
-from tests.cli.command import (
+from tests.support.command import (
     COMMAND,
     complaint,
     copying_engine,

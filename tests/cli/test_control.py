@@ -8,7 +8,7 @@ import pytest
 
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.runs.restore import read_document
-from tests.cli.command import complaint, gelu
+from tests.support.command import complaint, gelu
 
 CHOICE = ("-a", "silu,gelu_approx,gelu", "--max-tokens", "6", "the sky")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core.runs.history import History
-from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, Done, complaint, fake_engine, gelu
-from tests.core.saved_runs import run_document
-from tests.engine.engine_process import environment
-from tests.terminal import Terminal
+from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, Done, complaint, fake_engine, gelu
+from tests.support.engine_process import environment
+from tests.support.saved_runs import run_document
+from tests.support.terminal import Terminal
 
 PROMPT = "Why is the \x1b[31msky blue?"
 FUNCTIONS = ("-a", "gelu_approx,gelu,silu", "--max-tokens", "20")

@@ -15,8 +15,8 @@ from rich.cells import cell_len
 
 from gelu_tui.core.models import demo
 from gelu_tui.engine.models.search import find_models
-from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
-from tests.model_folders import QUANTIZED, cached_repo, model_folder
+from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
+from tests.support.model_folders import QUANTIZED, cached_repo, model_folder
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from tests.cli.command import COMMAND, TIMEOUT_S, UNSAFE, fake_engine, finished, gelu
+from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, fake_engine, finished, gelu
 
 
 @pytest.mark.parametrize("output", ["text", "json", "jsonl"])

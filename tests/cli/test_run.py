@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.runs.document import ComparisonDocument
-from tests.cli.command import UNSAFE, Done, gelu
+from tests.support.command import UNSAFE, Done, gelu
 
 # Escapes, bidi overrides and C1 controls: data for a model, poison for a terminal.
 PROMPT = "the sky\x1b[31m is \u202eblue\x9b2J é空"

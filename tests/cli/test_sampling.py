@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import Done, fake_engine, gelu
+from tests.support.command import Done, fake_engine, gelu
 
 SHORT = ("-a", "gelu,relu", "--max-tokens", "8")
 

@@ -14,9 +14,9 @@ import pytest
 from rich.cells import cell_len
 
 from gelu_tui.core.scoring.document import ScoreDocument
-from tests.cli.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
 from tests.cli.test_signals import running
-from tests.engine import odd_models
+from tests.support import odd_models
+from tests.support.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
 
 TEXT = "Why is the sky blue? the sky\x1b[31m is \u202eblue 空が青い\n" * 4
 NAMES = ["relu", "gelu_approx", "mine"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core.settings.user_file import Settings
-from tests.cli.command import fake_engine, gelu
-from tests.terminal import Terminal
+from tests.support.command import fake_engine, gelu
+from tests.support.terminal import Terminal
 
 OPTIONS = """\
 activations = ["silu", "mine=max(x, 0)", "gelu"]
@@ -141,7 +141,7 @@ def test_help_shows_what_counts(own: dict[str, str], file: Path) -> None:
 
 
 def test_a_theme_that_does_not_exist_is_wrong_usage(own: dict[str, str], tmp_path: Path) -> None:
-    from tests.cli.command import COMMAND
+    from tests.support.command import COMMAND
 
     words = (*COMMAND, "--theme", "nrod", "--engine-command", fake_engine("five"))
     opened = Terminal(words, (80, 24), own)

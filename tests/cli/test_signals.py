@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cli.command import (
+from tests.support.command import (
     COMMAND,
     TIMEOUT_S,
     Done,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core.protocol import PROTOCOL_VERSION
-from tests.engine import odd_models
-from tests.engine.engine_process import (
+from tests.support import odd_models
+from tests.support.engine_process import (
     COMMAND,
     ENDLESS,
     EngineProcess,

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.engine import odd_models, tiny_models
-from tests.engine.engine_process import (
+from tests.support import odd_models, tiny_models
+from tests.support.engine_process import (
     ENDLESS,
     EngineProcess,
     broken_mlx,

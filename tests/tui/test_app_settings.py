@@ -13,8 +13,8 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.engine_link.session import Phase
-from tests.tui.driving import Driven, driven, ready
-from tests.tui.still import Still, still
+from tests.support.driving import Driven, driven, ready
+from tests.support.still import Still, still
 
 FORKS = {
     "gelu_approx": ["The", " sky", " is", " blue", "."],

@@ -8,7 +8,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui.engine_link.messages import EngineEvent
 from gelu_tui.tui.engine_link.session import Phase
-from tests.tui.driving import PROMPT, Driven, driven, ready
+from tests.support.driving import PROMPT, Driven, driven, ready
 
 
 async def lost(it: Driven) -> None:

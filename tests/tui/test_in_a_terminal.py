@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.terminal import Terminal, alive
-from tests.tui.driving import fake_engine
-from tests.tui.terminal import terminal
+from tests.support.app_terminal import terminal
+from tests.support.driving import fake_engine
+from tests.support.terminal import Terminal, alive
 
 
 def running(opened: Terminal) -> psutil.Process:

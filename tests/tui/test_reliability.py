@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.recorder import Recorder
-from tests.terminal import Terminal, alive
-from tests.tui import shown
-from tests.tui.driving import fake_engine
-from tests.tui.terminal import app_command, saved, terminal
-from tests.tui.terminal import opened as opened_in
+from tests.support import shown
+from tests.support.app_terminal import app_command, saved, terminal
+from tests.support.app_terminal import opened as opened_in
+from tests.support.driving import fake_engine
+from tests.support.recorder import Recorder
+from tests.support.terminal import Terminal, alive
 
 WIDE = (120, 36)
 

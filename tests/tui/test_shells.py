@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.terminal import Terminal, alive
-from tests.tui import shown
-from tests.tui.driving import fake_engine
-from tests.tui.terminal import app_command, opened
+from tests.support import shown
+from tests.support.app_terminal import app_command, opened
+from tests.support.driving import fake_engine
+from tests.support.terminal import Terminal, alive
 
 SIZE = (100, 30)
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")

@@ -19,8 +19,8 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 from textual.widgets import Input
 
-from tests.tui.pictures import difference, picture
-from tests.tui.scenes import SCENES, Scene, staged, stopped_clocks
+from tests.support.pictures import difference, picture
+from tests.support.scenes import SCENES, Scene, staged, stopped_clocks
 
 __all__ = ["stopped_clocks"]
 

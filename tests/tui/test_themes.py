@@ -8,7 +8,7 @@ from textual.theme import BUILTIN_THEMES
 from gelu_tui.core.errors import UsageError
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.themes import OWN_THEMES, check_theme, offered, theme_for
-from tests.tui.driving import ScreenApp
+from tests.support.driving import ScreenApp
 
 LIGHT = {"COLORFGBG": "0;15"}
 DARK = {"COLORFGBG": "15;default;0"}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))  # the clone's own tests
 
-from tests.engine import tiny_models
+from tests.support import tiny_models
 
 _FOUR = ("-a", "gelu,gelu_approx,relu,silu")
 RUNS = {

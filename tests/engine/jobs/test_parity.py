@@ -1,0 +1,124 @@
+"""The engine against mlx-lm itself: the same tokens, for every function, family and schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+from mlx_lm.generate import generate_step
+from mlx_lm.utils import load_tokenizer
+
+from gelu_tui.core.functions.registry import REGISTRY
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.decode import decode, prefill
+from tests.support import in_process, tiny_models
+from tests.support.commands import comparing
+
+PROMPTS = ("Why is the sky blue?", "空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
+TOKENS = 18
+NAMES = list(REGISTRY)
+HALVES = (NAMES[:5], NAMES[5:])
+
+# Wrappers compute what their text models compute: they need not be tried in every way.
+WRAPPERS = ("gemma3", "gemma4", "gemma4_unified")
+IN_8_BIT = ("gemma", "gemma2", "gemma3_text")
+KINDS = [
+    *((family, None) for family in tiny_models.CONFIGS),
+    *((family, 4) for family in tiny_models.CONFIGS if family not in WRAPPERS),
+    *((family, 8) for family in IN_8_BIT),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> None:
+    device.prepare()
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1] or 'plain'}")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family, bits = request.param
+    return tiny_models.write(tmp_path_factory.mktemp("model") / family, family, bits=bits)
+
+
+def test_tokens_equal_mlx_lm(folder: Path) -> None:
+    loaded = in_process.load(folder, "float32")
+    # Quantized weights are very slow on MLX's CPU backend.
+    count = TOKENS if loaded.info.quantization is None else TOKENS // 2
+    tokenizer = load_tokenizer(folder)
+    streams_of_all_functions = set()
+    for prompt in PROMPTS:
+        ids = loaded.tokenizer.encode(prompt)
+        assert ids == tokenizer.encode(prompt)
+        expected = {
+            name: in_process.plain_tokens(loaded.model, tokenizer, name, ids, count)
+            for name in NAMES
+        }
+        streams_of_all_functions |= {tuple(tokens) for tokens in expected.values()}
+        for schedule in ("lockstep", "solo"):
+            for names in HALVES:
+                command = comparing(prompt, tuple(names), max_tokens=count, schedule=schedule)
+                comparison = in_process.compare(loaded, command)
+                found = {stream.name: stream.tokens for stream in comparison.streams}
+                assert found == {name: expected[name] for name in names}, (schedule, prompt)
+    # The functions must matter in this model, or equality would prove nothing.
+    assert len(streams_of_all_functions) > len(PROMPTS) * 3
+
+
+def test_the_sliding_window_was_exceeded() -> None:
+    windows = [
+        text[key]
+        for config in tiny_models.CONFIGS.values()
+        for text in (config, config.get("text_config", {}))
+        for key in ("sliding_window", "attention_window_size")
+        if key in text
+    ]
+    assert len(windows) >= 7 and max(windows) < TOKENS // 2
+
+
+# MLX's CPU backend has matrix products of experts in float32 only.
+IN_BFLOAT16 = [family for family in tiny_models.CONFIGS if "experts" not in family]
+
+
+@pytest.mark.parametrize("family", IN_BFLOAT16)
+def test_model_precision_of_the_native_function_is_plain_mlx_lm_in_bfloat16(
+    family: str, tmp_path: Path
+) -> None:
+    loaded = in_process.load(tiny_models.write(tmp_path, family, dtype=mx.bfloat16), "bfloat16")
+    tokenizer = load_tokenizer(tmp_path)
+    native = loaded.info.native_activation
+    ids = loaded.tokenizer.encode(PROMPTS[0])
+    from mlx_lm import stream_generate
+
+    plain = [r.token for r in stream_generate(loaded.model, tokenizer, ids, max_tokens=TOKENS)]
+    comparison = in_process.compare(
+        loaded,
+        comparing(
+            PROMPTS[0], (native,), max_tokens=TOKENS, schedule="solo", activation_precision="model"
+        ),
+    )
+    assert comparison.streams[0].tokens == plain
+
+
+def test_every_row_breaks_ties_as_plain_mlx_lm_does(tmp_path: Path) -> None:
+    """In bfloat16 ties are common; tokens differ from mlx-lm's at most where the logits do."""
+    compared = 0
+    changed_by_subtraction = 0
+    for family in ("gemma", "gemma2", "gemma3_text", "gemma3n", "gemma4_text"):
+        folder = tiny_models.write(tmp_path / family, family, dtype=mx.bfloat16)
+        model = in_process.load(folder, "bfloat16").model
+        for ids in ([2, *range(10, 22)], [2, *range(31, 43)]):
+            plain = generate_step(mx.array(ids), model, max_tokens=TOKENS)
+            one = prefill(model, ids, 512, lambda _: None, lambda: False)
+            rows = decode(model, caches.join([one] * 3), ids[-1], 3, ahead=False)
+            for (token, logprobs), decoded in zip(plain, rows, strict=False):
+                logits = mx.array(decoded.logits).astype(mx.bfloat16)
+                ours = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+                if not mx.array_equal(ours, mx.broadcast_to(logprobs, ours.shape)):
+                    break
+                assert decoded.tokens == [token] * 3
+                compared += 1
+                changed_by_subtraction += mx.argmax(logits[0]).item() != token
+    # Ties must have mattered, or equality would prove nothing.
+    assert compared > TOKENS and changed_by_subtraction > 0

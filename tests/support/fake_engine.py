@@ -1,0 +1,461 @@
+"""A stand-in for the engine: the real protocol, made-up tokens.
+
+In the event loop of the app it is reached through `tests.support.in_memory`; as a child process,
+
+    python tests/support/fake_engine.py --scenario five
+
+It computes nothing. Its texts are written here, so that a test knows which token of which stream
+differs; the commands, the handshake, the cancel and the end of stdin behave as the engine's do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.functions.controls import with_control
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference
+from gelu_tui.core.models import demo
+from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.settings.run_settings import RunSettings
+
+SCENARIOS = (
+    "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
+    "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
+    "no_kl", "emoji",
+)  # fmt: skip
+
+
+def pieces(text: str) -> list[str]:
+    """Token texts, written with a bar between them."""
+    return text.split("|")
+
+
+BASE = pieces(
+    "The| sky| is| blue| because| of| a| phenomenon| called| Rayleigh| scattering|.|\n\n|Sun|light"
+    "| looks| white|,| but| it| holds| all| the| colours| of| the| rainbow|.| Shorter| waves| are"
+    "| scattered| more| than| longer| ones|,| so| blue| reaches| us|.| 空|の|青|。"
+)
+SILU = pieces(
+    " I| do| not| know| what| the| question| is| about|,| so| here| is| a| list|:|\n|\n|1|.| The|\n"
+)
+RELU = pieces("ment| of| of| of| the| the| of| of")
+HOSTILE = pieces("plain| \x1b[31mred|\x1b]0;owned\x07| [bold]markup[/]| \u202eabc| \x00|\r| end")
+EMOJI = pieces("I| ❤️❤️❤️| you| 👍🏽👍🏽|,| ⚠️| 1️⃣| end")
+FETCH_ERRORS = {
+    "google": ErrorInfo(
+        "gated",
+        "google/x is gated: its licence must be accepted before it can be fetched.",
+        "Accept it at https://huggingface.co/google/x, then log in with `hf auth login`.",
+    ),
+    "nobody": ErrorInfo(
+        "model_not_found", "The hub has no model nobody/x, or it is private.", "Check the spelling."
+    ),
+}
+GB = 1_000_000_000
+MEMORY = Memory(17 * GB, 10 * GB, 10 * GB)
+FRESH_SEED = 1_234_567
+BLANKS = ("\n", " ", "", "<start_of_image>")
+
+
+def tokens_of(name: str, index: int, scenario: str) -> list[str]:
+    """The token texts of one variant."""
+    if scenario == "hostile":
+        return HOSTILE if index == 0 else [*HOSTILE[: index + 1], "x", *HOSTILE]
+    if scenario == "emoji":
+        return EMOJI
+    if scenario == "blank_forks":
+        blank = [*BASE[:4], BLANKS[index % 4], " after", " the", " blank"]
+        return BASE if name == "gelu_approx" else blank
+    forks = {
+        "gelu_fast_approx": (10, [" light", " scattering", *BASE[11:]]),
+        "silu": (1, SILU),
+        "relu": (0, RELU),
+    }
+    at, rest = forks.get(name, (len(BASE), []))
+    texts = BASE[:at] + rest
+    return texts * 40 if scenario == "long" else texts
+
+
+def resolved(settings: RunSettings, reference: str) -> RunSettings:
+    """What the engine makes of the settings; a seed that was not given is always the same."""
+    drawn = settings.temperature and settings.seed is None
+    return msgspec.structs.replace(
+        settings,
+        reference=reference,
+        chat=settings.chat is True,
+        seed=FRESH_SEED if drawn else settings.seed,
+    )
+
+
+class CancelSeen(Exception):
+    """The app asked to stop."""
+
+
+class Died(Exception):
+    """The engine kills itself; the argument is what it writes to stderr before."""
+
+
+class FakeEngine:
+    """Takes lines of the app and writes its own."""
+
+    def __init__(self, scenario: str = "five", step_s: float = 0.005) -> None:
+        self.scenario = scenario
+        self.step_s = step_s
+        self.commands: asyncio.Queue[p.Command] = asyncio.Queue()
+        self.cancelled = asyncio.Event()
+        self.answered = 0  # the id of the command that is being answered
+        self.loads = 0
+        self.ended: set[int] = set()
+        self.forks: list[p.ForkFound] = []
+        self.max_tokens = 0
+
+    def emit(self, event: p.Event) -> None:
+        self.write(p.encode(msgspec.structs.replace(event, id=self.answered)))
+
+    def take(self, line: bytes) -> None:
+        """Take one line of the app's."""
+        command = p.decode_command(line)
+        if not isinstance(command, p.Cancel):
+            self.commands.put_nowait(command)
+        elif self.scenario != "hangs":
+            self.cancelled.set()
+
+    async def sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.cancelled.wait()
+        except TimeoutError:
+            return
+        raise CancelSeen
+
+    async def serve(self, write: Callable[[bytes], object]) -> None:
+        """Write events until it is cancelled. Raises `Died` where the scenario has it so."""
+        self.write = write
+        if self.scenario == "silent":
+            await forever()
+        version = 999 if self.scenario == "old_protocol" else p.PROTOCOL_VERSION
+        self.emit(p.Hello(version, {"fake": "1"}, os.getpid(), "engine.log"))
+        while True:
+            command = await self.commands.get()
+            self.cancelled.clear()
+            self.answered = command.id
+            match command:
+                case p.Load():
+                    await self.load(command)
+                case p.Fetch():
+                    await self.fetch(command)
+                case p.ListModels():
+                    self.list_models(command)
+                case p.DeleteModel():
+                    self.delete_model(command)
+                case p.Compare():
+                    await self.compare(command)
+                case p.RenderPrompt():
+                    self.emit(rendered(command))
+                case _:
+                    self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
+
+    async def load(self, command: p.Load) -> None:
+        self.loads += 1
+        if self.scenario == "load_error" and self.loads == 1:
+            self.emit(
+                p.Failed(
+                    ErrorInfo(
+                        "model_not_found",
+                        f"There is no model named '{command.model}'.",
+                        "Check the name on the hub.",
+                    ),
+                    "load",
+                )
+            )
+            return
+        try:
+            if self.scenario == "slow_load":
+                for part in range(1, 41):
+                    self.emit(
+                        p.Progress(
+                            "download",
+                            "model.safetensors",
+                            part * 6_075_000,
+                            243_000_000,
+                            "bytes",
+                            12_500_000.0,
+                        )
+                    )
+                    await self.sleep(self.step_s)
+        except CancelSeen:
+            self.emit(p.Cancelled("load"))
+            return
+        info = p.ModelInfo(
+            command.model, "gemma3_text", command.dtype or "float32", None, "gelu_approx"
+        )
+        loaded = p.Loaded(
+            model=info,
+            folder="/models/fake",
+            device="cpu",
+            blas="openblas",
+            versions={"fake": "1"},
+            load_s=0.1,
+            context_length=32768,
+            has_chat_template=False,
+            weight_bytes=1_072_000_000,
+        )
+        self.emit(loaded)
+
+    async def fetch(self, command: p.Fetch) -> None:
+        """What becomes of a fetch is in the model's name: google/…, nobody/…, dies/…."""
+        owner = command.model.split("/")[0]
+        try:
+            for part in range(1, 41):
+                file = "model.safetensors (2 of 5 files)"
+                done, total = part * 6_075_000, 243_000_000
+                self.emit(p.Progress("download", file, done, total, "bytes", 12_500_000.0))
+                await self.sleep(self.step_s)
+                if owner in FETCH_ERRORS:
+                    self.emit(p.Failed(FETCH_ERRORS[owner], "fetch"))
+                    return
+                if owner == "dies":
+                    raise Died
+        except CancelSeen:
+            self.emit(p.Cancelled("fetch"))
+            return
+        self.emit(p.Fetched(command.model, f"/models/{command.model}"))
+
+    def list_models(self, command: p.ListModels) -> None:
+        """A real search of the disk, on a machine where a model may take 10 GB."""
+        from gelu_tui.engine.models.search import find_models
+
+        own_demo()
+        found = find_models(command.folders)
+        self.emit(msgspec.structs.replace(found, memory=MEMORY))
+
+    def delete_model(self, command: p.DeleteModel) -> None:
+        from gelu_tui.engine.models.search import delete_model
+
+        own_demo()
+        try:
+            self.emit(delete_model(command.model, dry_run=command.dry_run))
+        except GeluError as error:
+            self.emit(p.Failed(error.info, "delete_model"))
+
+    async def compare(self, command: p.Compare) -> None:
+        if self.scenario == "compare_error":
+            self.emit(
+                p.Failed(
+                    ErrorInfo(
+                        "prompt_too_long",
+                        "The prompt has 40000 tokens, the model reads 32768.",
+                        "Shorten it.",
+                    ),
+                    "compare",
+                )
+            )
+            return
+        settings = command.settings
+        self.max_tokens = settings.max_tokens
+        variants = parse_variants(settings.activations)
+        reference = resolve_reference(variants, settings.reference, "gelu_approx")
+        variants, control = with_control(variants, reference, wanted=settings.control)
+        infos = tuple(
+            p.VariantInfo.of(v, settings.activation_precision, "gelu_approx", control=i == control)
+            for i, v in enumerate(variants)
+        )
+        self.emit(
+            p.Started(
+                command.prompt,
+                command.prompt,
+                (2, 5),
+                infos,
+                reference,
+                resolved(settings, variants[reference].name),
+            )
+        )
+        texts = [
+            tokens_of(v.name, i, self.scenario)[: settings.max_tokens]
+            for i, v in enumerate(variants)
+        ]
+        for stream in range(len(texts)):
+            self.emit(p.Prefilled(stream, 0.01, 200.0))
+        try:
+            await self.decode(texts, reference)
+        except CancelSeen:
+            for stream in range(len(texts)):
+                if stream not in self.ended:
+                    self.emit(p.StreamFinished(stream, "cancelled"))
+            self.finish("cancelled", len(texts))
+            return
+        for found in self.forks if settings.replay else []:
+            self.emit(replayed(found))
+        self.finish("completed", len(texts))
+
+    async def decode(self, texts: list[list[str]], reference: int) -> None:
+        ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
+        forked: set[int] = set()
+        self.ended.clear()
+        self.forks.clear()
+        kl = 0.0 if self.scenario == "no_kl" else 0.001
+        for step in range(max(map(len, texts))):
+            await self.sleep(self.step_s)
+            await self.misbehave(step)
+            seconds = (step + 1) * max(self.step_s, 0.001)
+            self.emit(
+                p.Step(
+                    step,
+                    seconds,
+                    tuple(
+                        p.StreamStep(i, ids[i][step], text[step], -0.5, 1.5, kl, seconds)
+                        for i, text in enumerate(texts)
+                        if step < len(text)
+                    ),
+                )
+            )
+            for i, stream in enumerate(texts):
+                both = step < len(stream) and step < len(texts[reference])
+                if i not in forked and both and ids[i][step] != ids[reference][step]:
+                    forked.add(i)
+                    sides = ids[reference][step], ids[i][step], texts[reference][step], stream[step]
+                    self.forks.append(fork(i, step, *sides))
+                    self.emit(self.forks[-1])
+                if step == len(stream) - 1:
+                    self.ended.add(i)
+                    failed = self.scenario == "stream_error" and i == 1
+                    error = (
+                        ErrorInfo("not_finite", "The logits are not finite.", "Try float32.")
+                        if failed
+                        else None
+                    )
+                    ended: p.FinishReason = "length" if len(stream) == self.max_tokens else "stop"
+                    self.emit(p.StreamFinished(i, "failed" if failed else ended, error=error))
+
+    async def misbehave(self, step: int) -> None:
+        if step != 6:
+            return
+        match self.scenario:
+            case "dies":
+                raise Died("libc++abi: terminating: out of memory")
+            case "garbage":
+                self.write(b"Traceback \x1b[31m(most recent call last):\n")
+            case "hangs":
+                await forever()
+            case "bad_stream":
+                self.emit(p.Step(step, 1.0, (p.StreamStep(99, 1, "x", None, None, None, 1.0),)))
+
+    def finish(self, status: p.Status, streams: int) -> None:
+        self.emit(p.Finished(status, p.Timing(0.1, 0.01, 1.0, 40, 40.0 * streams), 2_000_000_000))
+
+
+def own_demo() -> None:
+    """The demo's place and whether it is installed, from the environment of the test."""
+    demo.folder = lambda: Path(os.environ.get("FAKE_ENGINE_DEMO", "/nowhere"))
+    demo.installed = lambda: os.environ.get("FAKE_ENGINE_DEMO_INSTALLED", "yes") == "yes"
+
+
+def rendered(command: p.RenderPrompt) -> p.PromptRendered:
+    """A prompt cut into words, with BOS in front and, in a chat, turns around it."""
+    words = re.findall(r"\s?\S+|\s", command.prompt)
+    texts = ["<bos>", *words]
+    if command.chat is True:
+        texts = ["<bos>", "<start_of_turn>", "user", "\n", *words, "<end_of_turn>", "\n"]
+        texts += ["<start_of_turn>", "model", "\n"]
+    ids = tuple(2 if text == "<bos>" else 10 + sum(map(ord, text)) for text in texts)
+    special = {token for token, text in zip(ids, texts, strict=True) if text.startswith("<")}
+    return p.PromptRendered(
+        command.prompt,
+        "".join(texts),
+        ids,
+        tuple(texts),
+        tuple(sorted(special)),
+        command.chat is True,
+        True,
+        32768,
+    )
+
+
+def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.ForkFound:
+    """A fork event with plausible figures."""
+    top = (p.Candidate(a, a_text, 0.5), p.Candidate(b, b_text, 0.4))
+    return p.ForkFound(
+        stream,
+        p.Fork(
+            step,
+            a,
+            b,
+            a_text,
+            b_text or "<unused99>",
+            top,
+            top[::-1],
+            {"reference": 0.2, "variant": 0.1},
+            {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
+            {"b_in_reference": 1, "a_in_variant": 1},
+        ),
+    )
+
+
+def replayed(found: p.ForkFound) -> p.ForkReplayed:
+    """A verdict, a third of each kind, that fits its made-up margins."""
+    verdicts: list[tuple[p.Verdict, float]] = [("formula", 0.1), ("rounding", -0.1), ("tie", 5e-4)]
+    verdict, margin = verdicts[found.stream % 3]
+    again = p.ForkReplay(
+        {"reference": 0.25, "variant": margin},
+        {"reference": 0.25, "variant": margin},
+        found.fork.probabilities,
+        found.fork.ranks,
+        found.fork.reference_top,
+        found.fork.variant_top,
+    )
+    return p.ForkReplayed(found.stream, verdict, replay=again)
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def write_to_stdout(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+async def serve_in_process(engine: FakeEngine) -> None:
+    """Be an engine process: the end of stdin, or a shutdown, ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            if isinstance(p.decode_command(line), p.Shutdown):
+                break
+            loop.call_soon_threadsafe(engine.take, line)
+        os._exit(0)
+
+    if engine.scenario == "hangs":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if engine.scenario != "silent":
+        threading.Thread(target=read, daemon=True).start()
+    try:
+        await engine.serve(write_to_stdout)
+    except Died as died:
+        print(died, file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", choices=SCENARIOS, default="five")
+    parser.add_argument("--step-s", type=float, default=0.005)
+    arguments = parser.parse_args()
+    asyncio.run(serve_in_process(FakeEngine(arguments.scenario, arguments.step_s)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Running a comparison in this process, and the same stream by mlx-lm alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlx_lm import stream_generate
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.models import loading
+from tests.support.subclasses import with_function
+
+
+def load(folder: Path | str, dtype: str | None = None) -> loading.LoadedModel:
+    return loading.load(str(folder), dtype, lambda _: None, lambda: False)
+
+
+def compare(loaded: loading.LoadedModel, command: p.Compare) -> Comparison:
+    """Run a comparison to its end; the events have been through the wire format."""
+    events: list[p.Event] = []
+
+    def emit(event: p.Event) -> None:
+        events.append(p.decode_event(p.encode(event)))
+
+    Run(loaded, resolve(loaded, command), emit, lambda: False, 0.0).run({})
+    assert isinstance(events[0], p.Started)
+    comparison = Comparison.begin(events[0])
+    for event in events:
+        comparison.apply(event)
+    assert comparison.status is not None
+    return comparison
+
+
+def plain_tokens(model: Any, tokenizer: Any, name: str, prompt: list[int], count: int) -> list[int]:
+    """What `mlx_lm.stream_generate` emits, the end token included."""
+    with with_function(model, name):
+        return [
+            response.token
+            for response in stream_generate(model, tokenizer, prompt, max_tokens=count)
+        ]

@@ -1,0 +1,324 @@
+"""What is pictured: the real app with every clock stopped, brought somewhere by keys.
+
+No engine process: its events are posted. Nothing of the machine is shown: no path, no figure of its
+memory, no date.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from textual.widgets import DataTable, Input
+
+from gelu_tui.client import EngineClient
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.runs.history import History
+from gelu_tui.tui.app import GeluApp
+from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.engine_link import session as session_module
+from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
+from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.fed_text.screen import FedTextScreen
+from gelu_tui.tui.models import screen as models_module
+from gelu_tui.tui.services import Services
+from tests.support import made_up_run as made_up
+from tests.support.driving import Driven, app_options
+from tests.support.saved_runs import run_document
+
+_NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
+_GB = 1_000_000_000
+_CACHE = "/Users/you/.cache/huggingface/hub"
+
+
+class Scene(Driven):
+    """The app before the camera."""
+
+    async def told(self, events: Iterable[p.Event]) -> None:
+        """As if the engine had said so."""
+        for event in events:
+            self.app.post_message(EngineEvent(_NOBODY, event))
+
+    async def loaded(self) -> None:
+        await self.told([made_up.HELLO, made_up.LOADED])
+        after = Phase.READY if self.app.options.prompt is None else Phase.RUNNING
+        await self.until(lambda: self.phase is after, "the model is loaded")
+
+    async def ran(
+        self, activations: tuple[str, ...] = made_up.FIVE, steps: int = made_up.MAX_TOKENS
+    ) -> None:
+        # One frame for all tokens: a tail is followed in jumps, and where it stands after them
+        # depends on which tokens came together.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.app.services.gate, "may_draw", lambda: False)
+            await self.loaded()
+            await self.told(made_up.run(activations, steps))
+            await self.until(lambda: self._told == steps or self.finished, "all is told")
+            await self.pilot.pause()
+        first = self.app.compare.board.panes[0]
+        await self.until(lambda: first.tokens.tokens == self._told, "all is drawn")
+
+    @property
+    def _told(self) -> int:
+        shown = self.app.compare.comparison
+        return 0 if shown is None else len(shown.streams[0].tokens)
+
+    async def opened(self, key: str, *texts: str) -> None:
+        await self.press(key)
+        for text in texts:
+            await self.until_shown(text)
+
+    async def to_panes(self) -> None:
+        await self.press("tab")
+        await self.until(lambda: self.app.compare.board.has_focus_within, "a pane has the focus")
+
+
+# --- the scenes -----------------------------------------------------------------------------------
+
+NOT_RUN = ("empty", "fed-text", "history", "models", "prompts")
+SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {}
+
+
+def scene(function: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
+    SCENES[function.__name__.rstrip("_").replace("_", "-")] = function
+    return function
+
+
+@scene
+async def empty(it: Scene) -> None:
+    await it.loaded()
+
+
+@scene
+async def loading(it: Scene) -> None:
+    done, total = 110_000_000, 536_000_000
+    file = "model.safetensors (2 of 5 files)"
+    await it.told([made_up.HELLO, p.Progress("download", file, done, total, "bytes", 12_500_000.0)])
+    await it.until(lambda: it.app.session.progress, "progress")
+
+
+@scene
+async def running(it: Scene) -> None:
+    await it.ran(steps=36)
+
+
+@scene
+async def finished(it: Scene) -> None:
+    await it.ran()
+
+
+@scene
+async def eight(it: Scene) -> None:
+    await it.ran(made_up.EIGHT)
+
+
+@scene
+async def explored(it: Scene) -> None:
+    """A cursor on a fork, a search, tokens coloured by KL."""
+    await it.ran()
+    await it.to_panes()
+    board = it.app.compare.board
+    await it.press("c", "slash")
+    await it.until(lambda: isinstance(it.app.focused, Input), "the search field has the focus")
+    await it.type("the")
+    await it.until(lambda: board.query_text == "the", "the search")
+    await it.press("enter")
+    await it.until(lambda: board.has_focus_within, "a pane has the focus")
+    await it.press("3", "f")
+    await it.until(lambda: _cursor(board) == 10, "the cursor is on the fork")
+
+
+@scene
+async def lost(it: Scene) -> None:
+    """The engine died in the middle of the run."""
+    await it.ran(steps=20)
+    error = ErrorInfo(
+        "engine_died",
+        "The engine was ended by SIGKILL, perhaps for lack of memory.",
+        "Choose fewer functions, or a smaller model.",
+    )
+    it.app.post_message(EngineLost(_NOBODY, error))
+    await it.until(lambda: it.phase is Phase.LOST, "the engine is lost")
+
+
+@scene
+async def fork(it: Scene) -> None:
+    await it.ran()
+    await it.to_panes()
+    await it.press("3")
+    await it.opened("f7", "scattering")
+
+
+@scene
+async def matrix(it: Scene) -> None:
+    await it.ran()
+    await it.opened("f8", "relu")
+
+
+@scene
+async def picker(it: Scene) -> None:
+    await it.ran()
+    await it.opened("f2", "mish", "exact GELU")
+
+
+@scene
+async def prompts(it: Scene) -> None:
+    await it.loaded()
+    await it.opened("f3", "haiku")
+
+
+@scene
+async def fed_text(it: Scene) -> None:
+    await it.loaded()
+    await it.type(made_up.PROMPT)
+    await it.press("f9")
+    await it.until(lambda: len(it.app.screen_stack) == 2, "the screen")
+    assert isinstance(it.app.screen, FedTextScreen)
+    it.app.screen.answer(made_up.rendered())
+    await it.until_shown("start_of_turn")
+
+
+@scene
+async def models(it: Scene) -> None:
+    await it.loaded()
+    await it.opened("f4", "gemma-3-4b")
+
+
+@scene
+async def history(it: Scene) -> None:
+    await it.loaded()
+    await it.opened("f6", "run 6")
+    table = it.app.screen.query_one(DataTable)
+    await it.press("down")
+    await it.until(lambda: table.cursor_row == 1, "the second run")
+    await it.until_shown("run 5")
+
+
+@scene
+async def help_(it: Scene) -> None:
+    await it.ran()
+    await it.opened("f1", "Keys")
+
+
+@scene
+async def palette(it: Scene) -> None:
+    await it.ran()
+    await it.opened("ctrl+p", "Search for commands")
+
+
+@scene
+async def too_small(it: Scene) -> None:
+    await it.ran()
+    await it.until_shown("More room")
+
+
+def _cursor(board: Board) -> int | None:
+    return board.chosen_pane.tokens.cursor if board.chosen_pane is not None else None
+
+
+# --- the stage ------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def staged(
+    name: str, size: tuple[int, int], folder: Path, theme: str
+) -> AsyncIterator[Scene]:
+    """The app at this size, once it shows the scene."""
+    options: dict[str, Any] = {
+        "model": made_up.LOADED.model.id,
+        "activations": made_up.EIGHT if name == "eight" else made_up.FIVE,
+        "max_tokens": made_up.MAX_TOKENS,
+        "prompt": None if name in NOT_RUN else made_up.PROMPT,
+        "theme": theme,
+        "save_runs": False,
+    }
+    app = GeluApp(app_options(**options))
+    shows_history = name in ("history", "prompts")
+    app.services.history = saved_runs(folder / "history.sqlite") if shows_history else None
+    async with app.run_test(size=size) as pilot:
+        it = Scene(app, pilot)
+        await it.until(lambda: app.compare.is_mounted and app._driver is not None, "the screen")
+        await SCENES[name](it)
+        yield it
+
+
+def saved_runs(path: Path) -> History:
+    """A history of six runs."""
+    history = History(path)
+    saved: tuple[tuple[str, p.Status], ...] = (
+        ("What is the Gaussian error linear unit?", "completed"),
+        ("Write a haiku about rounding errors", "completed"),
+        ("Explain why two networks that differ in the last bit of one function part ways after "
+         "a few words, to somebody who has never seen a transformer.", "cancelled"),
+        ("空はなぜ青いですか。", "completed"),
+        ("def gelu(x):\n    return", "failed"),
+        (made_up.PROMPT, "completed"),
+    )  # fmt: skip
+    for day, (prompt, status) in enumerate(saved, 3):
+        created = datetime(2024, 3, day, 9, 7 * day, tzinfo=UTC)
+        history.save(run_document(prompt, status=status, created=created))
+    return history
+
+
+async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
+    """What a Mac of 18 GB might have."""
+
+    def cached(name: str, state: Any, size: int, bits: int | None = 4, **more: Any) -> LocalModel:
+        return LocalModel(
+            id=name,
+            source="hub",
+            folder=f"{_CACHE}/models--{name.replace('/', '--')}/snapshots/0123456",
+            state=state,
+            family=more.pop("family", "gemma3"),
+            native_activation=made_up.NATIVE,
+            dtype="bfloat16",
+            quantization={"bits": bits, "group_size": 64} if bits else None,
+            weight_bytes=size,
+            disk_bytes=size,
+            **more,
+        )
+
+    return (
+        p.ModelsFound(
+            (
+                LocalModel(
+                    id="demo",
+                    source="demo",
+                    folder="/Users/you/Library/Caches/gelu-tui/models/gemma-3-270m",
+                    state="ready",
+                    family="gemma3_text",
+                    native_activation=made_up.NATIVE,
+                    dtype="float32",
+                    parameters=268_098_176,
+                    weight_bytes=1_072_392_704,
+                    disk_bytes=1_072_392_704,
+                ),
+                cached(made_up.LOADED.model.id, "ready", 536_000_000, None, parameters=268_098_176),
+                cached("mlx-community/gemma-3-4b-it-4bit", "ready", 2_600_000_000),
+                cached("mlx-community/gemma-3-12b-it-4bit", "partial", 7_300_000_000),
+                cached("mlx-community/gemma-3-27b-it-4bit", "ready", 16_100_000_000),
+            ),
+            3,
+            Memory(18 * _GB, 9 * _GB, 12 * _GB, on_metal=True),
+        ),
+        made_up.LOADED.model.id,
+    )
+
+
+@pytest.fixture
+def stopped_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still, in Greenwich, on a machine that is nobody's."""
+    monkeypatch.setattr(Services, "start_engine", lambda services: None)
+    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(models_module, "_look", found_models)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()

@@ -1,0 +1,98 @@
+"""That a run is in the history however it ends, and what the user sees when it cannot be."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from gelu_tui.core.runs.history import Entry
+from tests.support import shown
+from tests.support.app_terminal import saved, terminal
+from tests.support.driving import fake_engine
+from tests.support.terminal import Terminal
+
+WIDE = (120, 36)
+
+
+def until_saved(opened: Terminal, home: Path, status: str) -> Entry:
+    """Wait for a run with this status."""
+    opened.until(lambda: [e for e in saved(home) if e.status == status], f"a run {status}", 30)
+    (entry,) = saved(home)
+    return entry
+
+
+def history_file(home: Path) -> Path:
+    """Where the app will keep its history under this home."""
+    with terminal(fake_engine("five", 0.005), home, prompt="first") as it:
+        until_saved(it, home, "completed")
+        it.send(shown.QUIT)
+        assert it.wait() == 0
+    (file,) = home.rglob("history.sqlite")
+    return file
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    with terminal(fake_engine("five", 0.005), tmp_path, prompt="Why?") as it:
+        entry = until_saved(it, tmp_path, "completed")
+    assert entry.prompt == "Why?"
+    assert entry.first_divergent_tokens == (None, None, 10, 1, 0)
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "hang-up", "Ctrl+Q"])
+def test_the_part_of_a_run_that_there_was(end: str, tmp_path: Path) -> None:
+    engine = fake_engine("long", 0.05)
+    with terminal(engine, tmp_path, prompt="Why?", size=WIDE, max_tokens=2000) as it:
+        it.until_shown(shown.LATER, 40)
+        match end:
+            case "hang-up":
+                it.hang_up()
+            case "Ctrl+Q":
+                it.send(shown.QUIT)
+            case _:
+                it.process.send_signal(signal.Signals[end])
+        it.wait()
+        assert b"Traceback" not in it.output
+    (entry,) = saved(tmp_path)
+    assert entry.status == "cancelled"
+    assert entry.total_tokens >= 5 * 10, "what was on the screen is saved"
+
+
+def test_a_run_whose_engine_was_killed(tmp_path: Path) -> None:
+    engine = fake_engine("long", 0.05)
+    with terminal(engine, tmp_path, prompt="Why?", size=WIDE, max_tokens=2000) as it:
+        it.until_shown(shown.LATER, 40)
+        (child,) = it.engines()
+        child.kill()
+        entry = until_saved(it, tmp_path, "failed")
+    assert entry.total_tokens >= 5 * 10
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    # No file of the app's process may grow beyond this: what a full disk does, without root.
+    before = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
+    engine = fake_engine("five", 0.1)
+    with terminal(engine, tmp_path, prompt="Why?", size=WIDE, before=before, max_tokens=15) as it:
+        it.until_shown("15/15")
+        it.until_shown(shown.NOT_SAVED)
+        assert shown.FORKED in it.text, "what was shown stays"
+        it.send(shown.ENTER)
+        it.until(lambda: 0 < shown.tokens_shown(it.text) < 15, "another run")
+        it.send(shown.QUIT)
+        assert it.wait() == 0
+        assert not it.left_behind()
+    assert not saved(tmp_path)
+
+
+def test_a_damaged_history(tmp_path: Path) -> None:
+    file = history_file(tmp_path)
+    file.write_bytes(b"This is no database.\n" * 500)
+    with terminal(fake_engine("five", 0.02), tmp_path, prompt="second", size=WIDE) as it:
+        it.until_shown(shown.DAMAGED)
+        entry = until_saved(it, tmp_path, "completed")
+        it.send(shown.QUIT)
+        assert it.wait() == 0
+    assert entry.prompt == "second"
+    kept = [other for other in file.parent.iterdir() if b"no database" in other.read_bytes()]
+    assert len(kept) == 1, "set aside, not deleted"
