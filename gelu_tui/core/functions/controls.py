@@ -46,11 +46,7 @@ def is_the_function_itself(formula: str) -> bool:
 
 
 def with_control(
-    variants: Sequence[Variant],
-    reference: int,
-    *,
-    wanted: bool,
-    limit: int | None = MAX_VARIANTS,
+    variants: Sequence[Variant], reference: int, *, wanted: bool, limit: int | None = MAX_VARIANTS
 ) -> tuple[list[Variant], int | None]:
     """The variants, with the reference's control added if it is wanted and not among them.
 

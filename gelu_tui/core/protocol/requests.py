@@ -28,11 +28,7 @@ def compare_command(prompt: str, settings: RunSettings) -> p.Compare:
 
 
 def score_command(
-    settings: RunSettings,
-    *,
-    text: str = "",
-    tokens: Sequence[int] = (),
-    context: int | None = None,
+    settings: RunSettings, *, text: str = "", tokens: Sequence[int] = (), context: int | None = None
 ) -> p.Score:
     """The command that scores either `text` or `tokens`. Raises `UsageError`."""
     if not tokens and not text.strip():
