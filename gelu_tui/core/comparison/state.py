@@ -133,14 +133,9 @@ class Comparison:
         """Return a comparison without tokens. Raises `ProtocolError` for a wrong reference."""
         if not 0 <= started.reference < len(started.variants):
             raise p.ProtocolError("The engine started a comparison without its reference.")
-        return cls(
-            started.prompt,
-            started.prompt_text,
-            started.prompt_tokens,
-            started.settings,
-            started.reference,
-            [Stream(variant) for variant in started.variants],
-        )
+        fed = (started.prompt, started.prompt_text, started.prompt_tokens)
+        streams = [Stream(variant) for variant in started.variants]
+        return cls(*fed, started.settings, started.reference, streams)
 
     @property
     def reference(self) -> Stream:

@@ -42,31 +42,27 @@ def is_the_function_itself(formula: str) -> bool:
 
 
 def with_control(
-    variants: Sequence[Variant], reference: int, *, wanted: bool, limit: int | None = MAX_VARIANTS
+    variants: Sequence[Variant], reference: int, *, wanted: bool, room: bool = True
 ) -> tuple[list[Variant], int | None]:
     """Return the variants, with the reference's control if it is wanted, and the control's index.
 
-    Raises `UsageError` where there would be more than `limit`.
+    Raises `UsageError` if there would be too many; not if `room` is False.
     """
     chosen = _chosen_control(variants, reference)
     if chosen is not None or not wanted:
         return list(variants), chosen
-    if limit is not None:
-        check_room(variants, [reference], limit)
+    if room:
+        check_room(variants, [reference])
     return [*variants, control_of(variants[reference])], len(variants)
 
 
-def check_room(
-    variants: Sequence[Variant], references: Iterable[int], limit: int = MAX_VARIANTS
-) -> None:
-    """Raise `UsageError` if there is no room for the control of any of `references`."""
+def check_room(variants: Sequence[Variant], references: Iterable[int]) -> None:
+    """Raise `UsageError` if a control has no room, whichever of `references` it belongs to."""
     needed = all(_chosen_control(variants, reference) is None for reference in references)
-    if needed and len(variants) >= limit:
-        raise UsageError(
-            f"With {len(variants)} activation functions there is no room for a control.",
-            f"Choose at most {limit - 1}, or leave out --control.",
-            kind="too_many_variants",
-        )
+    if needed and len(variants) >= MAX_VARIANTS:
+        message = f"With {len(variants)} activation functions there is no room for a control."
+        hint = f"Choose at most {MAX_VARIANTS - 1}, or leave out --control."
+        raise UsageError(message, hint, kind="too_many_variants")
 
 
 def _chosen_control(variants: Sequence[Variant], reference: int) -> int | None:

@@ -1,4 +1,7 @@
-"""An activation function as a curve: its values, its slope, its error, its properties."""
+"""An activation function as a curve: its values, its slope, its error, its properties.
+
+Every accepted formula is finite for all x that are used here.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,7 @@ class Curve:
 
 @lru_cache(maxsize=64)
 def curve(variant: Variant) -> Curve:
-    """Return the curve of a function that is finite in [−10, 10], as every accepted formula is.
-
-    A long formula takes a tenth of a second: call it outside the thread that draws.
-    """
+    """Return the curve of a function; a long formula takes a tenth of a second to compute."""
     ys = values(variant.node, GRID)
     gaps = difference(variant, GRID)
     near_error = _around(float(GRID[np.argmax(np.abs(gaps))]))
@@ -79,22 +79,18 @@ def curve(variant: Variant) -> Curve:
 
 def slope(variant: Variant, xs: npt.ArrayLike) -> Array:
     """Return the derivative at `xs`, by central differences; at a kink the mean of both sides."""
-    points = np.asarray(xs, dtype=np.float64)
-    h = 1e-5
-    with np.errstate(all="ignore"):
-        return (values(variant.node, points + h) - values(variant.node, points - h)) / (2 * h)
+    points, h = np.asarray(xs, dtype=np.float64), 1e-5
+    return (values(variant.node, points + h) - values(variant.node, points - h)) / (2 * h)
 
 
 def difference(variant: Variant, xs: npt.ArrayLike) -> Array:
     """Return the function minus exact GELU at `xs`."""
-    with np.errstate(all="ignore"):
-        return values(variant.node, xs) - values(EXACT.node, xs)
+    return values(variant.node, xs) - values(EXACT.node, xs)
 
 
 def same(one: Curve, other: Curve) -> bool:
     """Return whether two curves differ by rounding alone: then each is the other's control."""
-    with np.errstate(all="ignore"):
-        return bool(np.max(np.abs(one.values - other.values)) <= _SAME)
+    return bool(np.max(np.abs(one.values - other.values)) <= _SAME)
 
 
 def is_exact(one: Curve) -> bool:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gelu_tui.core.errors import UsageError
 
@@ -23,8 +24,7 @@ CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
 # name -> number of arguments
 FUNCTIONS: Mapping[str, int] = {
     **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs", "softplus"), 1),
-    "min": 2,
-    "max": 2,
+    **dict.fromkeys(("min", "max"), 2),
     "where": 3,
 }
 
@@ -66,15 +66,10 @@ class FormulaError(UsageError):
     """A formula that is refused; `position` counts characters from 0."""
 
     def __init__(self, source: str, position: int, reason: str, hint: str = "") -> None:
-        self.source = source
-        self.position = position
-        self.reason = reason
+        self.source, self.position, self.reason = source, position, reason
         shown = source if len(source) <= 60 else source[:57] + "…"
-        super().__init__(
-            f"The formula '{shown}' is not usable: {reason} at character {position + 1}.",
-            hint,
-            kind="formula",
-        )
+        message = f"The formula '{shown}' is not usable: {reason} at character {position + 1}."
+        super().__init__(message, hint, kind="formula")
 
     def pointer(self) -> str:
         """Return at most 60 characters of the formula, with a caret under the place."""
@@ -89,12 +84,11 @@ _HINT = (
 )
 
 
-def parse(source: str, registry: Mapping[str, str] | None = None) -> Node:
+def parse(source: str, registry: Mapping[str, str] = MappingProxyType({})) -> Node:
     """Parse a formula; `registry` maps the registry's names and aliases to canonical names.
 
     Raises `FormulaError` with the position of the first token that cannot follow those before it.
     """
-    registry = registry or {}
     if len(source) > MAX_LENGTH:
         longer = f"longer than {MAX_LENGTH} characters"
         raise FormulaError(source, MAX_LENGTH, longer, "Shorten it.")

@@ -69,11 +69,9 @@ def parse_variant(spec: str) -> Variant:
     canonical = names().get(spec)
     if canonical is None:
         shown = spec if len(spec) <= 40 else spec[:37] + "…"
-        raise UsageError(
-            f"There is no activation function named '{shown}'.",
-            f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION.",
-            kind="unknown_activation",
-        )
+        message = f"There is no activation function named '{shown}'."
+        hint = f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION."
+        raise UsageError(message, hint, kind="unknown_activation")
     return Variant(canonical, REGISTRY[canonical].formula, Call(canonical, (Variable(),)))
 
 
@@ -81,11 +79,8 @@ def _own_formula(spec: str) -> Variant:
     name, _, source = spec.partition("=")
     name, source = name.strip(), source.strip()
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"'{name[:40]}' cannot name a formula.",
-            "A name has letters, digits and underscores, at most 32, and starts with a letter.",
-            kind="formula",
-        )
+        hint = "A name has letters, digits and underscores, at most 32, and starts with a letter."
+        raise UsageError(f"'{name[:40]}' cannot name a formula.", hint, kind="formula")
     # Also without --control: in saved runs and reports its name must mean one thing.
     if name == CONTROL or name in names():
         builtin = "already the name of a built-in activation function"
@@ -99,11 +94,9 @@ def _own_formula(spec: str) -> Variant:
     for x, y in zip(_PROBE, values(node, _PROBE).tolist(), strict=True):
         if not math.isfinite(y):
             kind = "not a number" if math.isnan(y) else "infinite"
-            raise UsageError(
-                f"The formula '{source[:60]}' is {kind} at x = {x:g}.",
-                "A formula must be finite in float32 for every x from −60 to 60.",
-                kind="formula",
-            )
+            message = f"The formula '{source[:60]}' is {kind} at x = {x:g}."
+            hint = "A formula must be finite in float32 for every x from −60 to 60."
+            raise UsageError(message, hint, kind="formula")
     return Variant(name, source, node)
 
 
@@ -120,11 +113,9 @@ def check_variants(variants: Sequence[Variant]) -> None:
         hint = "Choose one to eight with --activations."
         raise UsageError("No activation function is chosen.", hint)
     if len(variants) > MAX_VARIANTS:
-        raise UsageError(
-            f"{len(variants)} activation functions are too many for one comparison.",
-            f"Choose at most {MAX_VARIANTS}.",
-            kind="too_many_variants",
-        )
+        message = f"{len(variants)} activation functions are too many for one comparison."
+        hint = f"Choose at most {MAX_VARIANTS}."
+        raise UsageError(message, hint, kind="too_many_variants")
     name, count = Counter(variant.name for variant in variants).most_common(1)[0]
     if count > 1:
         again = f"For a second copy as a control, write again={name}(x)."
@@ -140,10 +131,8 @@ def resolve_reference(
     if reference is not None:
         canonical = names().get(reference, reference)
         if canonical not in chosen:
-            raise UsageError(
-                f"The reference '{reference[:40]}' is not among the chosen activation functions.",
-                f"Chosen are {', '.join(chosen)}.",
-                kind="reference",
-            )
+            named = f"The reference '{reference[:40]}'"
+            message = f"{named} is not among the chosen activation functions."
+            raise UsageError(message, f"Chosen are {', '.join(chosen)}.", kind="reference")
         return chosen.index(canonical)
     return chosen.index(native) if native in chosen else 0

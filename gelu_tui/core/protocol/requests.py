@@ -15,9 +15,8 @@ def check_prompt(prompt: str) -> None:
     if not prompt.strip():
         raise UsageError("The prompt is empty.", "Give some text to continue.", kind="empty_prompt")
     if any("\ud800" <= char <= "\udfff" for char in prompt):
-        raise UsageError(
-            "The prompt is not valid UTF-8.", "Convert the text to UTF-8 first.", kind="encoding"
-        )
+        hint = "Convert the text to UTF-8 first."
+        raise UsageError("The prompt is not valid UTF-8.", hint, kind="encoding")
 
 
 def compare_command(prompt: str, settings: RunSettings) -> p.Compare:
@@ -34,10 +33,7 @@ def score_command(
     if not tokens and not text.strip():
         raise UsageError("The text is empty.", "Give some text to score.", kind="empty_text")
     if context is not None and context < 2:
-        raise UsageError(
-            f"A window of {context} tokens has no token with another one before it.",
-            "Choose 2 or more.",
-            kind="context",
-        )
+        message = f"A window of {context} tokens has no token with another one before it."
+        raise UsageError(message, "Choose 2 or more.", kind="context")
     check(settings, room=False)
     return p.Score(settings, text, tuple(tokens), context)

@@ -32,7 +32,7 @@ def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo |
     target = path.resolve()  # a link, into a folder of dotfiles for instance, stays a link
     if target.exists() and not target.is_file():
         raise _not_saved(path, "it is not a file")  # /dev/null must not be replaced
-    text, aside, broken = "", None, None
+    text, broken = "", None
     try:
         text = read_text(target)
         tomllib.loads(text)
@@ -41,9 +41,10 @@ def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo |
     except OSError as error:
         raise _not_saved(path, error.strerror) from None
     except (ValueError, RecursionError) as error:
-        text, aside, broken = "", _free_name(target), unreadable(path, error)
+        text, broken = "", unreadable(path, error)
     changed = _with(text, name, value, path)
     try:
+        aside = _free_name(target) if broken else None
         _write(target, changed, aside)
     except OSError as error:
         raise _not_saved(path, error.strerror) from None
@@ -99,8 +100,5 @@ def _free_name(target: Path) -> Path:
 
 
 def _not_saved(path: Path, why: str | None) -> GeluError:
-    return GeluError(
-        "settings",
-        f"The settings cannot be saved in {visible_line(str(path))}: {why}.",
-        "GELU_TUI_CONFIG may name another file.",
-    )
+    message = f"The settings cannot be saved in {visible_line(str(path))}: {why}."
+    return GeluError("settings", message, "GELU_TUI_CONFIG may name another file.")

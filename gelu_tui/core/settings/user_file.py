@@ -152,10 +152,8 @@ def unreadable(path: Path, error: Exception) -> ErrorInfo:
             why = f"is not valid TOML: {visible_line(str(error))}"
         case RecursionError():
             why = "is not valid TOML: it is nested too deep"
-        case OSError():
-            why = f"cannot be read: {error.strerror}"
         case _:
-            why = f"cannot be read: {visible_line(str(error))}"
+            why = f"cannot be read: {getattr(error, 'strerror', '') or visible_line(str(error))}"
     return _problem(f"The settings file {shown(path)} {why}.", "The defaults are used.")
 
 
