@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from gelu_tui.core import protocol as p
 
+# identical: both streams ended by themselves after the same tokens; same: equal so far
 Relation = Literal["reference", "diverged", "identical", "same", "uncompared"]
 
 # The long and the short form; {n} is a number of tokens.
@@ -41,15 +42,10 @@ class _Side(Protocol):
 
 @dataclass(frozen=True)
 class Standing:
-    """How a stream compares with the reference.
-
-    `identical`: both streams ended by themselves after the same tokens; `same`: equal so far.
-    `tokens` is the number of equal leading tokens, hence the first divergent token of a stream that
-    diverged; None if unknown.
-    """
+    """How a stream compares with the reference."""
 
     relation: Relation
-    tokens: int | None = 0
+    tokens: int | None = 0  # equal leading tokens, and so the first divergent one; None if unknown
     verdict: p.Verdict = "unverified"
 
     @property
@@ -90,5 +86,5 @@ def standing(
 
 
 def count_tokens(count: int) -> str:
-    """`1 token`, `40 tokens`."""
+    """Return `1 token`, `40 tokens`."""
     return "1 token" if count == 1 else f"{count:,} tokens"

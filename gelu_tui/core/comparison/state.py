@@ -25,16 +25,13 @@ class TokenStep(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass
 class Stream:
-    """The tokens of one variant; `segments[i]` is the (possibly empty) text that token i completed.
-
-    `tail` is the incomplete text at the end of the stream.
-    """
+    """The tokens of one variant."""
 
     variant: p.VariantInfo
     tokens: list[int] = field(default_factory=list)
-    segments: list[str] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)  # the text that each token completed
     steps: list[TokenStep] = field(default_factory=list)
-    tail: str = ""
+    tail: str = ""  # incomplete text at the end
     finish_reason: p.FinishReason | None = None
     error: ErrorInfo | None = None
     time_to_first_token_s: float | None = None
@@ -56,9 +53,8 @@ class Stream:
     @property
     def generation_tps(self) -> float | None:
         """Tokens per second of this stream's own decode time, the first token included."""
-        if not self.steps or self.steps[-1].decode_s <= 0:
-            return None
-        return len(self.steps) / self.steps[-1].decode_s
+        seconds = self.steps[-1].decode_s if self.steps else 0.0
+        return len(self.steps) / seconds if seconds > 0 else None
 
     def add(self, token: int, step: TokenStep) -> None:
         number = len(self.tokens)
@@ -68,7 +64,7 @@ class Stream:
         if step.kl is None:
             return
         self.kl.add(step.kl)
-        if number == len(self.kl_sums):  # behind a gap steps cannot be paired by their number
+        if number == len(self.kl_sums):  # after a gap the sums would no longer match the steps
             self.kl_sums.append(step.kl + (self.kl_sums[-1] if number else 0.0))
 
     def recent_tps(self, window_s: float = 2.0) -> float | None:

@@ -25,7 +25,7 @@ BETWEEN = GRID[:-1] + _STEP / 2
 
 _NORMAL_GRID = np.linspace(-10, 10, 20 * 64 + 1)
 _SAME = 1e-9  # the same formula in another order of operations differs by about 1e-15
-_KINK = 0.02  # a smaller change of slope is not called one
+_KINK = 0.02  # a smaller change of slope is no kink
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,14 @@ def _around(x: float) -> Array:
 
 def _kink(variant: Variant, ys: Array) -> float | None:
     """Where the slope jumps most: on a finer grid a jump stays, while a curve's bends shrink."""
-    bends = _bends(ys, _STEP)
-    for index in np.argsort(bends)[: -len(bends) - 1 : -1][:4]:
+    bends = np.abs(np.diff(ys, 2)) / _STEP
+    for index in np.argsort(bends)[::-1][:4]:
         if bends[index] < _KINK:
             return None
         x = float(GRID[index + 1])
         fine = np.linspace(x - _STEP, x + _STEP, 1025)
-        finer = _bends(values(variant.node, fine), float(fine[1] - fine[0]))
+        finer = np.abs(np.diff(values(variant.node, fine), 2)) / (fine[1] - fine[0])
         at = int(np.argmax(finer))
         if finer[at] > 0.4 * bends[index]:
             return round(float(fine[at + 1]), 4) + 0.0
     return None
-
-
-def _bends(ys: Array, step: float) -> Array:
-    """How much the slope changes at each inner point of an even grid."""
-    changes: Array = np.abs(np.diff(np.diff(ys))) / step
-    return changes

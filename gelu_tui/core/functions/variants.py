@@ -27,7 +27,7 @@ class Variant:
 
     name: str
     formula: str
-    node: Node = field(hash=False)  # name and formula tell variants apart, and hash faster
+    node: Node = field(hash=False)  # name and formula are unique, and hash faster
 
     @property
     def is_own(self) -> bool:

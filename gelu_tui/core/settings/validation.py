@@ -23,14 +23,9 @@ from gelu_tui.core.settings.run_settings import RunSettings
 def convert(field: Field, value: object, name: str = "", *, text: bool = False) -> Any:
     """Return the value of one setting, of its type and within its limits.
 
-    Args:
-        field: The setting.
-        value: The value from outside; a list of texts may be one comma-separated text.
-        name: What the user calls the setting; its own name if empty.
-        text: Whether numbers and the like are written as text, as in the environment.
-
-    Raises:
-        UsageError: Its message lists what is allowed; its kind is the setting's name.
+    `name` is what the user calls the setting, if it has another name. With `text`, numbers and the
+    like are written as text, as in the environment. A list of texts may be one comma-separated
+    text. Raises `UsageError`, whose kind is the setting's name.
     """
     original = value
     match field.info:
