@@ -38,8 +38,8 @@ def default_toml(actions: Iterable[tuple[str, str, str]], schema: type[Settings]
     `actions` are name, default keys and explanation of each action whose keys can be set.
     """
     parts = [
-        _comment("Settings of gelu-tui. Take the # away from a line to change it."),
-        _comment(f"An environment variable, e.g. {PREFIX}MAX_TOKENS=40, comes before the file."),
+        _comment("Settings of gelu-tui. Remove the # from a line to change it."),
+        _comment(f"An environment variable, e.g. {PREFIX}MAX_TOKENS=40, overrides the file."),
         "",
     ]
     for name, field in fields_of(schema).items():
@@ -65,12 +65,8 @@ def _comment(text: str) -> str:
 
 
 def _line(name: str, value: Any) -> str:
-    items = [
-        _escaped(tomlkit.item(one).as_string())
-        for one in (value if isinstance(value, tuple) else (value,))
-    ]
-    shown = f"[{', '.join(items)}]" if isinstance(value, tuple) else items[0]
-    return f"{_escaped(tomlkit.key(name).as_string())} = {shown}"
+    item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
+    return f"{_escaped(tomlkit.key(name).as_string())} = {_escaped(item.as_string())}"
 
 
 def _escaped(text: str) -> str:
