@@ -97,9 +97,8 @@ def _call(fork: p.Fork, one: str, other: str) -> str:
     if far < _CLOSE:
         return call
     one_sided = near == 0 or (near < _CLOSE and far >= _CLEAR)
-    return (
-        f"{call} for {one if first < second else other} only" if one_sided else "Not a close call"
-    )
+    nearer = one if first < second else other
+    return f"{call} for {nearer} only" if one_sided else "Not a close call"
 
 
 def _least_margin(fork: p.Fork) -> float | None:
