@@ -61,7 +61,7 @@ async def test_garbage_is_told_safely_and_the_engine_is_ended() -> None:
 async def test_an_event_about_no_stream_counts_as_garbage() -> None:
     async with driven("bad_stream", prompt=PROMPT) as it:
         await lost(it)
-        await it.until_shown("The engine told of stream 99")
+        await it.until_shown("The engine sent an event about stream 99")
         await it.until(lambda: not it.engines.started[0].running, "the engine is gone")
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.fork_sentences import explain, explain_verdict
+from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdict
 from gelu_tui.core.comparison.noise import largest_kl
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY, Precision
@@ -147,7 +147,7 @@ def _forks(document: ComparisonDocument) -> list[RenderableType]:
     same = len(set(verdicts)) == 1
     parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
     for (name, fork), verdict in zip(forks, verdicts, strict=True):
-        said = explain(fork, reference, name)
+        said = explain_fork(fork, reference, name)
         parts.append(_hanging(said if same else f"{said} {verdict}"))
     return [*parts, Text(verdicts[0], style="dim")] if same else parts
 

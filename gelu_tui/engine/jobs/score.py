@@ -61,7 +61,7 @@ def _resolve(loaded: LoadedModel, command: p.Score) -> _Request:
     native = loaded.info.native_activation
     reference = resolve_reference(variants, settings.reference, native)
     # One function after the other: there is no batch that could be too large.
-    variants, control = with_control(variants, reference, wanted=settings.control, limit=None)
+    variants, control = with_control(variants, reference, wanted=settings.control, room=False)
     context = _context(command.context, loaded.context_length)
     bos = loaded.tokenizer.encode("")
     tokens = list(command.tokens) or loaded.tokenizer.encode(command.text)

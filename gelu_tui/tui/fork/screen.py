@@ -18,7 +18,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.fork_sentences import explain, explain_verdict, why_no_fork
+from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdict, why_no_fork
 from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.comparison.state import Agreement, Comparison, Stream
 from gelu_tui.core.safe_text import visible_line
@@ -211,7 +211,9 @@ class ForkScreen(Screen[int]):
         if width <= 0 or not self._seen:
             return
         fork, step = self._fork, self._agreement.first_divergent_token
-        said = explain(fork, *self._names) if fork else why_no_fork(self.comparison, *self._pair)
+        said = (
+            explain_fork(fork, *self._names) if fork else why_no_fork(self.comparison, *self._pair)
+        )
         with self.app.batch_update():
             self._put("title", self._title(step))
             self._put("sentence", Content(said if step is not None else f"{said} {_NO_FORK}"))
