@@ -9,31 +9,25 @@ from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.noise import mean_kl, noise_floor, times_noise_floor
-from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
+from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
 from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
 from gelu_tui.core.settings.run_settings import known_dtype
 
-_NAME, _, _VERSION = SCHEMA.partition("/")
 _MARGINS = {"reference", "variant"}
 _PROBABILITIES = {"reference_a", "reference_b", "variant_a", "variant_b"}
 _RANKS = {"b_in_reference", "a_in_variant"}
 
-_decoder = msgspec.json.Decoder(ComparisonDocument)
 
-
-class _Schema(msgspec.Struct):
+class _Head(msgspec.Struct):
     schema: str = ""
     settings: Any = None
 
 
-_schema_decoder = msgspec.json.Decoder(_Schema)
-
-
 class NotADocument(GeluError):
-    """What was read is not a comparison that gelu-tui saved."""
+    """The data are not a comparison that gelu-tui saved."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -46,13 +40,13 @@ class NotADocument(GeluError):
 def read_document(data: bytes) -> ComparisonDocument:
     """Parse and check a document, so that `restore` and the reports can rely on it.
 
-    Raises `GeluError` for what is no document, does not fit together, or is of a newer version.
+    Raises `GeluError` if it is not a document, contradicts itself, or is of a newer version.
     """
     try:
-        head = _schema_decoder.decode(data)
+        head = msgspec.json.decode(data, type=_Head)
         schema = head.schema
-        name, _, version = schema.partition("/")
-        if name == _NAME and version.isdecimal() and int(version) > int(_VERSION):
+        (name, _, version), (own, _, ours) = schema.partition("/"), SCHEMA.partition("/")
+        if name == own and version.isdecimal() and int(version) > int(ours):
             raise GeluError(
                 "too_new",
                 f"This comparison was saved by a newer gelu-tui ({schema[:60]}).",
@@ -60,33 +54,28 @@ def read_document(data: bytes) -> ComparisonDocument:
             )
         if schema != SCHEMA:
             raise NotADocument(f"its schema is not {SCHEMA}")
-        document = _decoder.decode(data)
+        document = msgspec.json.decode(data, type=ComparisonDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise NotADocument(str(error)[:200]) from None
     _check(document)
-    if "activations" not in head.settings:
-        document = _completed(document)
+    if "activations" not in head.settings:  # older versions did not write these settings
+        settings = replace(
+            document.settings,
+            model=document.model.id,
+            dtype=known_dtype(document.model.dtype),
+            activations=tuple(
+                v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
+                for v in document.variants
+                if not (v.control and v.name == CONTROL)  # the setting `control` adds it
+            ),
+            reference=document.reference,
+        )
+        document = replace(document, settings=settings)
     return with_statistics(document)
 
 
-def _completed(document: ComparisonDocument) -> ComparisonDocument:
-    """The document with the settings that older versions did not write into it."""
-    settings = replace(
-        document.settings,
-        model=document.model.id,
-        dtype=known_dtype(document.model.dtype),
-        activations=tuple(
-            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
-            for v in document.variants
-            if not (v.control and v.name == CONTROL)  # the setting `control` adds it
-        ),
-        reference=document.reference,
-    )
-    return replace(document, settings=settings)
-
-
 def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
-    """The document with everything that follows from its streams computed from them."""
+    """The document with its statistics computed from its streams."""
     comparison = restore(document)
     return replace(
         document,
@@ -118,7 +107,7 @@ def restore(document: ComparisonDocument) -> Comparison:
         error=document.error,
         timing=timing,
         peak_memory_bytes=document.peak_memory_bytes or 0,
-        # Nearly what the run's own clock had last: self-check and pauses are not in it.
+        # Nearly the run's own last value, which has the self-check and pauses in it too.
         elapsed_s=(timing.prefill_s or 0.0) + (timing.decode_s or 0.0),
     )
     comparison.update_divergence()
@@ -126,7 +115,7 @@ def restore(document: ComparisonDocument) -> Comparison:
 
 
 def _stream(saved: VariantDocument, native: bool) -> Stream:
-    """One stream; text that the steps lack (the first version stored none) is in `tail`."""
+    """One stream; `tail` is the text that the steps lack (the first version stored none)."""
     info = p.VariantInfo(saved.name, saved.formula, saved.precision, native, saved.control)
     stream = Stream(
         info,
@@ -137,24 +126,16 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
         prompt_tps=saved.prompt_tps,
         fork=saved.fork,
     )
-    for token, step in zip(saved.tokens, _timed(saved), strict=True):
+    steps, rate = saved.steps, saved.generation_tps
+    if rate and steps and steps[-1].decode_s <= 0:  # the first version stored no times either
+        steps = [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
+    for token, step in zip(saved.tokens, steps, strict=True):
         stream.add(token, step)
     return stream
 
 
-def _timed(saved: VariantDocument) -> list[TokenStep]:
-    """The steps; where a document lacks their times, by the mean rate."""
-    steps, rate = saved.steps, saved.generation_tps
-    if rate and steps and steps[-1].decode_s <= 0:
-        return [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
-    return steps
-
-
-# --- what a type cannot say -----------------------------------------------------------------------
-
-
 def _check(document: ComparisonDocument) -> None:
-    """Raises `NotADocument` where the parts contradict each other."""
+    """Raise `NotADocument` where the parts contradict each other."""
     names = [variant.name for variant in document.variants]
     if not 1 <= len(names) <= MAX_VARIANTS or len(set(names)) < len(names):
         raise NotADocument(f"it needs 1 to {MAX_VARIANTS} variants of different names")
