@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec.structs import astuple
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +13,7 @@ from gelu_tui.core.comparison.noise import formulas_differ, times
 from gelu_tui.core.functions.controls import is_the_function_itself
 from gelu_tui.core.protocol import VariantInfo
 from gelu_tui.core.reports.noise_sentences import engagement_question, same_function
-from gelu_tui.core.reports.terminal import PRECISIONS, model_lines, plain_table
+from gelu_tui.core.reports.terminal import PRECISIONS, model_lines, plain_table, spaced
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVariant
 
@@ -26,9 +26,7 @@ def score_report(document: ScoreDocument) -> RenderableType:
     if compared := [(v, v.kl) for v in document.variants if v.kl is not None]:
         parts += _kl_tables(compared)
     parts += [Text(sentence) for sentence in _sentences(document)]
-    parts.append(Text("\n".join(_footing(document)), style="dim"))
-    spaced = [renderable for part in parts for renderable in (part, Text())]
-    return Group(*spaced[:-1])
+    return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
 # --- tables ---------------------------------------------------------------------------------------

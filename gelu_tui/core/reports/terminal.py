@@ -22,11 +22,9 @@ from gelu_tui.core.runs.document import BenchDocument, ComparisonDocument, Varia
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
 
+PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
 FORK_LEFT, FORK_RIGHT = "►", "◄"  # around the first divergent token, visible without colour
 _TITLE_WIDTH = 58  # a name and a formula that are longer together get a line each
-
-
-# --- streams ------------------------------------------------------------------------------------
 
 
 def stream_text(variant: VariantDocument) -> Text:
@@ -38,16 +36,15 @@ def stream_text(variant: VariantDocument) -> Text:
     if fork is None:
         text = Text(_mark_first_line_feeds(_mark_last_line_feeds(visible(variant.text))))
     else:
-        text = Text()
         shared = "".join(step.text for step in variant.steps[:fork])
         token = "".join(step.text for step in variant.steps[fork : fork + 1])
-        text.append(_mark_first_line_feeds(visible(shared)), style="dim")
-        mark = f"{FORK_LEFT}{_fork_text(variant, fork)}{FORK_RIGHT}"
-        text.append(mark, style="bold black on yellow")
-        if token.endswith("\n"):
-            text.append("\n")
         rest = variant.text[len(shared) + len(token) :]
-        text.append(_mark_last_line_feeds(visible(rest)))
+        text = Text.assemble(
+            (_mark_first_line_feeds(visible(shared)), "dim"),
+            (f"{FORK_LEFT}{_fork_text(variant, fork)}{FORK_RIGHT}", "bold black on yellow"),
+            "\n" if token.endswith("\n") else "",
+            _mark_last_line_feeds(visible(rest)),
+        )
     text.highlight_regex(r"\A↵+|↵+\Z", "dim")
     return text or Text("(no text)", style="dim")
 
@@ -70,36 +67,42 @@ def _fork_text(variant: VariantDocument, fork: int) -> str:
 
 def comparison_report(document: ComparisonDocument) -> RenderableType:
     """The streams one below the other, their table, their forks, and how they were computed."""
-    parts: list[RenderableType] = []
-    for variant in document.variants:
-        parts += [*_heading(document, variant), Padding(stream_text(variant), (0, 0, 0, 2))]
-        if variant.error is not None:
-            said = visible_line(f"{variant.error.message} {variant.error.hint}")
-            parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
-        parts.append(Text())
-    parts += [_streams_table(document), Text()]
+    parts: list[RenderableType] = [_stream(document, variant) for variant in document.variants]
+    without = ("formula", "mean KL")
+    rows = [stream_cells(document, variant, without) for variant in document.variants]
+    parts.append(plain_table(rows, left=("ended",)))
     if noise := noise_sentences(document):
-        parts += [Text("\n".join(noise)), Text()]
+        parts.append(Text("\n".join(noise)))
     if forks := _forks(document):
-        parts += [*forks, Text()]
-    return Group(*parts, Text("\n".join(_footing(document)), style="dim"))
+        parts.append(Group(*forks))
+    return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
-def _heading(document: ComparisonDocument, variant: VariantDocument) -> list[RenderableType]:
-    """Name and formula at the left, the standing at the right, a rule between them."""
-    title = Text(visible_line(variant.name), style="bold")
+def _stream(document: ComparisonDocument, variant: VariantDocument) -> RenderableType:
+    """Name and formula at the left, the standing at the right, a rule between them; the text."""
+    title, below = Text(visible_line(variant.name), style="bold"), []
     formula = visible_line(variant.formula)
-    together = len(title) + len(formula) <= _TITLE_WIDTH
-    if together:
+    if len(title) + len(formula) <= _TITLE_WIDTH:
         title.append(f"  {formula}", style="not bold")
+    else:
+        below.append(Text(formula))
+    below.append(stream_text(variant))
+    if variant.error is not None:
+        sentence = visible_line(f"{variant.error.message} {variant.error.hint}")
+        below.append(Text(sentence, style="bold"))
     columns = Column(overflow="fold"), Column(ratio=1), Column(justify="right", no_wrap=True)
     line = Table.grid(*columns, padding=(0, 1, 0, 0), expand=True)
     standing = Text(document.standing(variant).long, style="italic")
     line.add_row(title, Rule(style="dim"), standing)
-    return [line] if together else [line, Padding(Text(formula), (0, 0, 0, 2))]
+    return Group(line, *(Padding(text, (0, 0, 0, 2)) for text in below))
 
 
 # --- tables ---------------------------------------------------------------------------------------
+
+
+def spaced(*parts: RenderableType) -> Group:
+    """The parts of a report with an empty line between them."""
+    return Group(*[line for part in parts for line in (part, Text())][:-1])
 
 
 def plain_table(rows: Sequence[Mapping[str, str | Text]], left: Collection[str] = ()) -> Table:
@@ -134,15 +137,6 @@ def stream_cells(
         "ended": FINISH[variant.finish_reason][0],
     }
     return {header: cell for header, cell in cells.items() if header not in without}
-
-
-def _streams_table(document: ComparisonDocument) -> Table:
-    without = ("formula", "mean KL")
-    rows = [stream_cells(document, variant, without) for variant in document.variants]
-    return plain_table(rows, left=("ended",))
-
-
-PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
 
 
 def _forks(document: ComparisonDocument) -> list[RenderableType]:
@@ -234,7 +228,7 @@ def activations_table() -> RenderableType:
         "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
     )
     tables = (plain_table(rows, left=("formula", "aliases")) for rows in (functions, aliases))
-    return Group(*(x for table in tables for x in (table, Text())), Text(notes, style="dim"))
+    return spaced(*tables, Text(notes, style="dim"))
 
 
 def bench_report(bench: BenchDocument) -> RenderableType:
@@ -264,8 +258,8 @@ def bench_report(bench: BenchDocument) -> RenderableType:
             f"Command to first token {start_up.gelu_tui_s:.2f} s, "
             f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
         )
-    tables = plain_table(ways), Text(), plain_table(ratios), Text()
-    return Group(*tables, Text("\n".join(notes), style="dim"))
+    notes_text = Text("\n".join(notes), style="dim")
+    return spaced(plain_table(ways), plain_table(ratios), notes_text)
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:
