@@ -21,7 +21,6 @@ Quantization = dict[str, int | str]
 _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _BYTES = {**_FLOAT_BYTES, "U32": 4, "I32": 4, "U16": 2, "I16": 2, "U8": 1, "I8": 1, "BOOL": 1}
 _DTYPE_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
@@ -145,12 +144,12 @@ def _read_header(path: Path) -> Weights:
 
 def predicted_bytes(weights: Weights, target: str | None) -> int:
     """Bytes that the weights will take in memory, floating ones in dtype `target` if given."""
-    width = _WIDTHS.get(target or "")
+    if target is None:
+        return sum(size for _, size in weights.values())
+    width = 4 if target == "float32" else 2
     return sum(
-        tensor.size * width // _FLOAT_BYTES[tensor.dtype]
-        if width and tensor.dtype in _FLOAT_BYTES
-        else tensor.size
-        for tensor in weights.values()
+        size * width // _FLOAT_BYTES[dtype] if dtype in _FLOAT_BYTES else size
+        for dtype, size in weights.values()
     )
 
 

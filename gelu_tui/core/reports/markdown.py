@@ -70,9 +70,6 @@ def fence(text: str) -> str:
     return f"{ticks}text\n{visible(text)}\n{ticks}"
 
 
-# --- parts ----------------------------------------------------------------------------------------
-
-
 def _intro(document: ComparisonDocument) -> str:
     sentence = f"{STATUS[document.status].capitalize()}; {escaped(document.created)}."
     if document.error is not None:
@@ -124,9 +121,6 @@ def _forks(document: ComparisonDocument) -> list[str]:
 def _token(fork: p.Fork, text: str, side: str) -> str:
     shares = [percent(fork.probabilities[f"{of}_{side}"]) for of in ("reference", "variant")]
     return f"{quoted(text, 18)} {' → '.join(shares)}"
-
-
-# --- Markdown -------------------------------------------------------------------------------------
 
 
 def _error(error: ErrorInfo) -> str:

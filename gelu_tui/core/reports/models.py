@@ -162,8 +162,16 @@ def models_report(found: p.ModelsFound) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     for public in _fetchable(found):
         table.add_row(public.id, public.family, "gated: see below" if public.gated else "")
-    notes = Text(_notes(found), style="dim")
-    return Group(*parts, Text(), title, table, Text(), notes)
+    notes = [
+        f"Memory: {size(found.memory.total_bytes)}, of which a model may take "
+        f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
+        f"{size(ALLOWANCE_BYTES)} for caches and logits.",
+        "The size of a download is asked of the hub when it begins. Gated: accept the licence on "
+        "the model's page at https://huggingface.co, then `hf auth login`, both once.",
+    ]
+    if found.others:
+        notes.append(f"Not listed: {found.others} models of other families.")
+    return Group(*parts, Text(), title, table, Text(), Text("\n".join(notes), style="dim"))
 
 
 def _row(cells: Iterable[str], widths: Sequence[int], style: str = "") -> RenderableType:
@@ -176,16 +184,3 @@ def _line(left: str, right: str) -> RenderableType:
     line = Table.grid(*columns, padding=(0, 2, 0, 0), expand=True)
     line.add_row(Text(left, style="bold"), right)
     return line
-
-
-def _notes(found: p.ModelsFound) -> str:
-    lines = [
-        f"Memory: {size(found.memory.total_bytes)}, of which a model may take "
-        f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
-        f"{size(ALLOWANCE_BYTES)} for caches and logits.",
-        "The size of a download is asked of the hub when it begins. Gated: accept the licence on "
-        "the model's page at https://huggingface.co, then `hf auth login`, both once.",
-    ]
-    if found.others:
-        lines.append(f"Not listed: {found.others} models of other families.")
-    return "\n".join(lines)

@@ -29,9 +29,6 @@ def score_report(document: ScoreDocument) -> RenderableType:
     return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
 def _functions(document: ScoreDocument) -> Table:
     rows: list[dict[str, str | Text]] = []
     for variant in document.variants:
@@ -72,30 +69,19 @@ def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[T
         }
         for v, kl in compared
     ]
-    headers = ("median", "90 %", "95 %", "99 %", "99.9 %", "max")
-    percentiles = [
-        {"KL": v.name}
-        | {
-            header: _number("{:.1e}", value)
-            for header, value in zip(headers, astuple(kl)[2:], strict=True)
-        }
-        for v, kl in compared
-    ]
+    headers = ("KL", "median", "90 %", "95 %", "99 %", "99.9 %", "max")
+    percentiles = [_kl_row(headers, v.name, astuple(kl)[2:]) for v, kl in compared]
     buckets = compared[0][0].kl_buckets
     bounds = [f"{bucket.below:g}" for bucket in buckets[:-1]]
-    labels = (*(f"< {bound}" for bound in bounds), f"≥ {bounds[-1]}")
-    by_bucket = plain_table(
-        [
-            {"mean KL by p(top)": v.name}
-            | {
-                header: _number("{:.1e}", bucket.mean_kl)
-                for header, bucket in zip(labels, v.kl_buckets, strict=True)
-            }
-            for v, _ in compared
-        ]
-    )
+    labels = ("mean KL by p(top)", *(f"< {bound}" for bound in bounds), f"≥ {bounds[-1]}")
+    rows = [_kl_row(labels, v.name, [b.mean_kl for b in v.kl_buckets]) for v, _ in compared]
+    by_bucket = plain_table(rows)
     by_bucket.add_row("positions", *(f"{b.positions:,}" for b in buckets), style="dim")
     return [plain_table(means), plain_table(percentiles), by_bucket]
+
+
+def _kl_row(headers: Sequence[str], name: str, kls: Sequence[float | None]) -> dict[str, str]:
+    return dict(zip(headers, [name, *(_number("{:.1e}", kl) for kl in kls)], strict=True))
 
 
 def _number(form: str, value: float | None) -> str:
@@ -110,9 +96,6 @@ def _number(form: str, value: float | None) -> str:
 def _with_error(value: float | None, error: float | None, form: str, error_form: str) -> str:
     shown = _number(form, value)
     return shown if value is None or error is None else f"{shown} ± {_number(error_form, error)}"
-
-
-# --- sentences ------------------------------------------------------------------------------------
 
 
 def _sentences(document: ScoreDocument) -> list[str]:

@@ -97,9 +97,6 @@ def _stream(document: ComparisonDocument, variant: VariantDocument) -> Renderabl
     return Group(line, *(Padding(text, (0, 0, 0, 2)) for text in below))
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
 def spaced(*parts: RenderableType) -> Group:
     """The parts of a report with an empty line between them."""
     return Group(*[line for part in parts for line in (part, Text())][:-1])
@@ -202,9 +199,6 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
         f"{largest_kl(check.max_logit_difference):.1g}; smaller differences between functions mean "
         "nothing."
     )
-
-
-# --- functions and bench --------------------------------------------------------------------------
 
 
 def activations_table() -> RenderableType:

@@ -83,7 +83,6 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
 
     @property
     def reference_variant(self) -> VariantDocument:
-        """The stream that the others are compared with."""
         return next(variant for variant in self.variants if variant.name == self.reference)
 
     def is_native(self, variant: VariantDocument) -> bool:
@@ -91,7 +90,6 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
         return variant.name == self.model.native_activation
 
     def standing(self, variant: VariantDocument) -> Standing:
-        """How a stream compares with the reference."""
         at = variant.first_divergent_token
         return standing(self.reference_variant, variant, at, variant.fork)
 

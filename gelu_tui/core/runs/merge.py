@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.state import TokenStep
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.variants import MAX_VARIANTS
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
@@ -25,16 +24,10 @@ def merged(
     both runs have the same reference stream: else they were measured against a stream that is not
     in the document. A stream that reached the lower limit of tokens of its run becomes stopped:
     it would have gone on. Only if there are too many streams, those of `other` that are identical
-    in `one` are left out, and `same in #ID` is added to the formula of those that remain. Times are
-    those of both runs together.
+    in `one` are left out, and `same in #ID` is added to the formula of those that remain.
 
-    Args:
-        one: The run that is kept as it is.
-        other: The run that is added to it.
-        ids: The ids of both, for names and error sentences.
-
-    Raises:
-        GeluError: The prompts differ, or more than `MAX_VARIANTS` streams remain.
+    Raises `GeluError` if the prompts differ, or if more than `MAX_VARIANTS` streams remain. `ids`
+    are the ids of both runs.
     """
     if one.prompt_tokens != other.prompt_tokens:
         if one.prompt == other.prompt:
@@ -96,30 +89,26 @@ def _renamed(
 ) -> list[VariantDocument]:
     """Streams of `other` with the names and statistics that they have beside those of `one`."""
     differences = _differences(one, other)
+    if differences or not _is_same_reference(one.reference_variant, other.reference_variant):
+        variants = [
+            replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
+            for v in variants
+        ]
     taken = {variant.name for variant in one.variants}
-    renamed = [
+    return [
         replace(variant, name=" ".join([variant.name, f"#{run}", *differences]))
         if differences or variant.name in taken
         else variant
         for variant in variants
     ]
-    if not differences and _is_same_reference(one.reference_variant, other.reference_variant):
-        return renamed
-    return [
-        replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
-        for v in renamed
-    ]
 
 
 def _is_same_reference(one: VariantDocument, other: VariantDocument) -> bool:
     """Whether both are one stream of one model; equal tokens alone may come from other weights."""
-
-    def near(mine: TokenStep, its: TokenStep) -> bool:
-        if mine.logprob is None or its.logprob is None:
-            return mine.logprob is its.logprob
-        return abs(mine.logprob - its.logprob) < _SAME_NATS
-
-    return _is_same_stream(one, other) and all(map(near, one.steps, other.steps))
+    pairs = [(a.logprob, b.logprob) for a, b in zip(one.steps, other.steps, strict=False)]
+    return _is_same_stream(one, other) and all(
+        a is b if a is None or b is None else abs(a - b) < _SAME_NATS for a, b in pairs
+    )
 
 
 def _differences(one: ComparisonDocument, other: ComparisonDocument) -> list[str]:

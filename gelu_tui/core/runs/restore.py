@@ -16,9 +16,11 @@ from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
 from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
 from gelu_tui.core.settings.run_settings import known_dtype
 
-_MARGINS = {"reference", "variant"}
-_PROBABILITIES = {"reference_a", "reference_b", "variant_a", "variant_b"}
-_RANKS = {"b_in_reference", "a_in_variant"}
+_FORK_KEYS = {
+    "margins": {"reference", "variant"},
+    "probabilities": {"reference_a", "reference_b", "variant_a", "variant_b"},
+    "ranks": {"b_in_reference", "a_in_variant"},
+}
 
 
 class _Head(msgspec.Struct):
@@ -147,18 +149,16 @@ def _check(document: ComparisonDocument) -> None:
             raise NotADocument(f"variant {index} has not one step for each token")
         if not variant.text.startswith("".join(step.text for step in variant.steps)):
             raise NotADocument(f"the text of variant {index} is not that of its steps")
-        if variant.fork is not None and not _fits(variant.fork, variant, reference):
+        fork = variant.fork
+        if fork is not None and not _is_at_difference(fork, variant.tokens, reference.tokens):
             raise NotADocument(f"the fork of variant {index} is not where its tokens differ")
 
 
-def _fits(fork: ForkDocument, variant: VariantDocument, reference: VariantDocument) -> bool:
-    step = fork.step
+def _is_at_difference(fork: ForkDocument, tokens: list[int], reference: list[int]) -> bool:
     return (
-        0 <= step < min(len(variant.tokens), len(reference.tokens))
-        and variant.tokens[:step] == reference.tokens[:step]
-        and variant.tokens[step] == fork.variant_token != fork.reference_token
-        and reference.tokens[step] == fork.reference_token
-        and fork.margins.keys() >= _MARGINS
-        and fork.probabilities.keys() >= _PROBABILITIES
-        and fork.ranks.keys() >= _RANKS
+        0 <= fork.step < min(len(tokens), len(reference))
+        and tokens[: fork.step] == reference[: fork.step]
+        and tokens[fork.step] == fork.variant_token != fork.reference_token
+        and reference[fork.step] == fork.reference_token
+        and all(getattr(fork, name).keys() >= keys for name, keys in _FORK_KEYS.items())
     )
