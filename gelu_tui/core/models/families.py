@@ -44,15 +44,9 @@ def family_of(config: dict[str, Any]) -> Family:
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
         named = f"is of the family '{model_type}'" if model_type else "names no family"
-        raise GeluError(
-            "not_served",
-            f"This model {named}, which gelu-tui does not serve.",
-            f"Served are {', '.join(FAMILIES)}.",
-        )
+        message = f"This model {named}, which gelu-tui does not serve."
+        raise GeluError("not_served", message, f"Served are {', '.join(FAMILIES)}.")
     if config.get("model_file"):
-        raise GeluError(
-            "remote_code",
-            "This model wants to run Python code of its own, which gelu-tui never does.",
-            "Choose a repo with plain Gemma weights.",
-        )
+        message = "This model wants to run Python code of its own, which gelu-tui never does."
+        raise GeluError("remote_code", message, "Choose a repo with plain Gemma weights.")
     return family

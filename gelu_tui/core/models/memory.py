@@ -13,9 +13,6 @@ Verdict = Literal["fits", "tight", "too big"]
 # and 0.5 GB for 8 were measured; larger models have larger caches.
 ALLOWANCE_BYTES = 1_000_000_000
 
-# Metal's recommended working set is 2/3 to 3/4 of a Mac's memory; the engine asks Metal itself.
-_METAL_SHARE = 2 / 3
-
 
 class Memory(msgspec.Struct, frozen=True):
     """Bytes of a machine: all, those free now, and those that a model may take."""
@@ -46,7 +43,7 @@ def machine_memory() -> Memory:
     import psutil
 
     found = psutil.virtual_memory()
-    # Unified memory: what Metal recommends, whatever the file cache holds at the moment.
+    # Metal recommends a working set of 2/3 to 3/4 of a Mac's memory, however much is free now.
     on_metal = sys.platform == "darwin"
-    usable = round(found.total * _METAL_SHARE) if on_metal else found.available
+    usable = round(found.total * 2 / 3) if on_metal else found.available
     return Memory(found.total, found.available, usable, on_metal)

@@ -14,8 +14,7 @@ from gelu_tui.core.runs.history import Entry, local_time
 from gelu_tui.core.safe_text import visible_line
 
 # Cells of each column without the gap after it; the prompt takes what the others leave.
-_PROMPT = "prompt"
-_USUAL = {"when": 12, _PROMPT: 0, "functions": 14, "diverge at": 10, "status": 7}
+_USUAL = {"when": 12, "prompt": 0, "functions": 14, "diverge at": 10, "status": 7}
 _WIDE = {"run": 5, **_USUAL, "diverge at": 16, "model": 12}
 GAP = 2
 
@@ -30,9 +29,9 @@ def columns(width: int, *, ids: bool = False) -> dict[str, int]:
     else:
         widths = ({"run": _WIDE["run"]} if ids else {}) | _USUAL
     if width < 64:
-        widths = {name: size for name, size in widths.items() if name in ("run", "when", _PROMPT)}
+        widths = {name: size for name, size in widths.items() if name in ("run", "when", "prompt")}
     taken = sum(widths.values()) + GAP * len(widths)
-    return {**widths, _PROMPT: max(8, width - taken)}
+    return {**widths, "prompt": max(8, width - taken)}
 
 
 def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]:
@@ -47,7 +46,7 @@ def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]
     return {
         "run": str(entry.id),
         "when": _short_time(entry.created, now),
-        _PROMPT: visible_line(entry.prompt),
+        "prompt": visible_line(entry.prompt),
         "functions": _fitting(functions, widths.get("functions", 0)),
         "diverge at": " ".join(standing.short for standing in standings) or "–",
         "status": visible_line(STATUS.get(entry.status, entry.status)),

@@ -36,7 +36,8 @@ def markdown_report(document: ComparisonDocument) -> str:
     numbers = ("tokens", "tok/s", "diverges at", "mean KL")
     parts = [
         f"# {len(variants)} activation function{'s' * (len(variants) > 1)}, one prompt",
-        _intro(document),
+        f"{STATUS[document.status].capitalize()}; {escaped(document.created)}. "
+        f"{_error(document.error)}".strip(),
         "## Prompt",
         fence(document.prompt),
         "## Settings",
@@ -53,9 +54,8 @@ def markdown_report(document: ComparisonDocument) -> str:
     ]
     for variant in variants:
         parts += [f"### {escaped(variant.name)}", fence(stream_text(variant).plain)]
-        if variant.error is not None:
-            parts.append(_error(variant.error))
-    return "\n\n".join(parts) + "\n"
+        parts.append(_error(variant.error))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -68,13 +68,6 @@ def fence(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}text\n{visible(text)}\n{ticks}"
-
-
-def _intro(document: ComparisonDocument) -> str:
-    sentence = f"{STATUS[document.status].capitalize()}; {escaped(document.created)}."
-    if document.error is not None:
-        sentence += f" {_error(document.error)}"
-    return sentence
 
 
 def _settings(document: ComparisonDocument) -> str:
@@ -123,8 +116,8 @@ def _token(fork: p.Fork, text: str, side: str) -> str:
     return f"{quoted(text, 18)} {' → '.join(shares)}"
 
 
-def _error(error: ErrorInfo) -> str:
-    return escaped(f"{error.message} {error.hint}".strip())
+def _error(error: ErrorInfo | None) -> str:
+    return escaped(f"{error.message} {error.hint}".strip()) if error else ""
 
 
 def _table(rows: Sequence[Mapping[str, str]], numbers: Collection[str] = ()) -> str:

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from gelu_tui.core.comparison.noise import formulas_differ, times
 from gelu_tui.core.functions.controls import is_the_function_itself
-from gelu_tui.core.protocol import VariantInfo
 from gelu_tui.core.reports.noise_sentences import engagement_question, same_function
 from gelu_tui.core.reports.terminal import PRECISIONS, model_lines, plain_table, spaced
 from gelu_tui.core.safe_text import visible_line
@@ -119,8 +118,7 @@ def _is_suspicious(document: ScoreDocument, variant: ScoredVariant) -> bool:
     if variant.kl is None or variant.kl.max > 0 or variant.control:
         return False
     reference = next(v for v in document.variants if v.name == document.reference)
-    infos = (VariantInfo(v.name, v.formula, v.precision) for v in (variant, reference))
-    return formulas_differ(*infos)
+    return formulas_differ(variant, reference)
 
 
 def _text(document: ScoreDocument) -> str:

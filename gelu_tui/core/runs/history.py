@@ -125,11 +125,9 @@ class History:
         try:
             return read_document(zlib.decompress(rows[0][0]))
         except (zlib.error, TypeError):
-            raise GeluError(
-                "history_damaged",
-                f"Run {run} cannot be read: its data are damaged.",
-                "The other runs can still be opened.",
-            ) from None
+            message = f"Run {run} cannot be read: its data are damaged."
+            hint = "The other runs can still be opened."
+            raise GeluError("history_damaged", message, hint) from None
 
     def last(self) -> int:
         """The id of the newest run."""
@@ -173,11 +171,9 @@ class History:
         with self._transaction("IMMEDIATE" if write else "DEFERRED") as connection:
             ((version,),) = connection.execute("PRAGMA user_version")
             if version > len(_MIGRATIONS):
-                raise GeluError(
-                    "history_too_new",
-                    f"The history in {self.path} was written by a newer gelu-tui.",
-                    "Update gelu-tui to use it; it is left as it is.",
-                )
+                message = f"The history in {self.path} was written by a newer gelu-tui."
+                hint = "Update gelu-tui to use it; it is left as it is."
+                raise GeluError("history_too_new", message, hint)
             if write:
                 for number, step in enumerate(_MIGRATIONS[version:], version + 1):
                     for each in step:
@@ -227,11 +223,9 @@ class History:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self.path}-journal").rename(f"{name}-journal")
             self.path.rename(name)
-        self._notice = ErrorInfo(
-            "history_damaged",
-            f"The history was damaged and is now {name.name}.",
-            f"A fresh one has begun; the damaged file is kept in {name.parent}.",
-        )
+        message = f"The history was damaged and is now {name.name}."
+        hint = f"A fresh one has begun; the damaged file is kept in {name.parent}."
+        self._notice = ErrorInfo("history_damaged", message, hint)
 
     def _is_sound(self) -> bool:
         try:

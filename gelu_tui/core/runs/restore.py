@@ -28,15 +28,9 @@ class _Head(msgspec.Struct):
     settings: Any = None
 
 
-class NotADocument(GeluError):
-    """The data are not a comparison that gelu-tui saved."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            "not_a_document",
-            f"This is not a saved comparison: {why}.",
-            "Give a file that `gelu-tui run --format json` or an export wrote.",
-        )
+def _not_a_document(why: str) -> GeluError:
+    hint = "Give a file that `gelu-tui run --format json` or an export wrote."
+    return GeluError("not_a_document", f"This is not a saved comparison: {why}.", hint)
 
 
 def read_document(data: bytes) -> ComparisonDocument:
@@ -49,16 +43,13 @@ def read_document(data: bytes) -> ComparisonDocument:
         schema = head.schema
         (name, _, version), (own, _, ours) = schema.partition("/"), SCHEMA.partition("/")
         if name == own and version.isdecimal() and int(version) > int(ours):
-            raise GeluError(
-                "too_new",
-                f"This comparison was saved by a newer gelu-tui ({schema[:60]}).",
-                "Update gelu-tui to read it.",
-            )
+            message = f"This comparison was saved by a newer gelu-tui ({schema[:60]})."
+            raise GeluError("too_new", message, "Update gelu-tui to read it.")
         if schema != SCHEMA:
-            raise NotADocument(f"its schema is not {SCHEMA}")
+            raise _not_a_document(f"its schema is not {SCHEMA}")
         document = msgspec.json.decode(data, type=ComparisonDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise NotADocument(str(error)[:200]) from None
+        raise _not_a_document(str(error)[:200]) from None
     _check(document)
     if "activations" not in head.settings:  # older versions did not write these settings
         settings = replace(
@@ -137,21 +128,21 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
 
 
 def _check(document: ComparisonDocument) -> None:
-    """Raise `NotADocument` where the parts contradict each other."""
+    """Raise `GeluError` where the parts contradict each other."""
     names = [variant.name for variant in document.variants]
     if not 1 <= len(names) <= MAX_VARIANTS or len(set(names)) < len(names):
-        raise NotADocument(f"it needs 1 to {MAX_VARIANTS} variants of different names")
+        raise _not_a_document(f"it needs 1 to {MAX_VARIANTS} variants of different names")
     if document.reference not in names:
-        raise NotADocument("its reference is none of its variants")
+        raise _not_a_document("its reference is none of its variants")
     reference = document.reference_variant
     for index, variant in enumerate(document.variants):
         if len(variant.steps) != len(variant.tokens):
-            raise NotADocument(f"variant {index} has not one step for each token")
+            raise _not_a_document(f"variant {index} has not one step for each token")
         if not variant.text.startswith("".join(step.text for step in variant.steps)):
-            raise NotADocument(f"the text of variant {index} is not that of its steps")
+            raise _not_a_document(f"the text of variant {index} is not that of its steps")
         fork = variant.fork
         if fork is not None and not _is_at_difference(fork, variant.tokens, reference.tokens):
-            raise NotADocument(f"the fork of variant {index} is not where its tokens differ")
+            raise _not_a_document(f"the fork of variant {index} is not where its tokens differ")
 
 
 def _is_at_difference(fork: ForkDocument, tokens: list[int], reference: list[int]) -> bool:

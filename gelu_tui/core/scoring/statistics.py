@@ -100,29 +100,24 @@ class Scoring:
     ) -> ScoreDocument:
         """The document of what is scored so far."""
         started, finished = self.started, self.finished
+        seconds = finished.seconds if finished else None
+        reference = started.variants[started.reference]
+        has_control = any(variant.control for variant in started.variants)
         return ScoreDocument(
             schema=SCORE_SCHEMA,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=loaded.versions,
             device=loaded.device,
             model=loaded.model,
-            settings=ScoreSettings(
-                activation_precision=started.variants[started.reference].precision,
-                control=any(variant.control for variant in started.variants),
-                context=started.context,
-            ),
+            settings=ScoreSettings(reference.precision, has_control, started.context),
             source=source,
             tokens=started.tokens,
             windows=started.windows,
             positions=self.positions,
-            reference=started.variants[started.reference].name,
+            reference=reference.name,
             status=status,
             error=error,
-            timing=ScoreTiming(
-                load_s=loaded.load_s,
-                score_s=finished.seconds if finished else None,
-                tokens_per_second=self.positions / finished.seconds if finished else None,
-            ),
+            timing=ScoreTiming(loaded.load_s, seconds, seconds and self.positions / seconds),
             peak_memory_bytes=finished.peak_memory_bytes if finished else None,
             variants=self._variants(),
         )
