@@ -222,13 +222,13 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
     except GeluError as error:
         problems.append(error)
     try:
-        files = checkpoint.check_weights(folder)
+        weights = checkpoint.check_weights(folder)
     except GeluError as error:
         problems.append(error)
     else:
-        facts["dtype"] = checkpoint.stored_dtype(files)
-        facts["parameters"] = checkpoint.parameters(files, config)
-        facts["weight_bytes"] = checkpoint.predicted_bytes(files, checkpoint.default_dtype())
+        facts["dtype"] = checkpoint.stored_dtype(weights)
+        facts["parameters"] = checkpoint.parameters(weights, config)
+        facts["weight_bytes"] = checkpoint.predicted_bytes(weights, checkpoint.default_dtype())
     if problems:
         facts |= _problem(problems[0])
     elif missing := checkpoint.missing_files(folder):

@@ -10,8 +10,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import LocalModel, PublicModel, is_hub_id
 from gelu_tui.core.models.memory import Memory
-from gelu_tui.core.reports import model_texts as texts
-from gelu_tui.core.reports.progress import transfer_sentence
+from gelu_tui.core.reports import models as texts
+from gelu_tui.core.reports.progress import size, transfer_sentence
 from gelu_tui.core.safe_text import visible_line
 
 Listed = LocalModel | PublicModel
@@ -61,22 +61,13 @@ def columns(width: int, longest_name: int) -> dict[str, int]:
 def cells(model: Listed, name: str, memory: Memory, *, loaded: bool) -> dict[str, Content]:
     """What each column says of a model."""
     style = "" if isinstance(model, LocalModel) and model.usable else "dim"
-    said = _local(model) if isinstance(model, LocalModel) else {"family": model.family}
+    said = {"family": model.family or ""}
+    if isinstance(model, LocalModel):
+        said = texts.facts(model) | ({} if model.usable else {"needs": ""})
     return {
         NAME: Content.assemble(f"{LOADED_MARK if loaded else ' '} ", (name, style)),
         **{column: Content.styled(text, style) for column, text in said.items()},
         STATUS: status(model, memory),
-    }
-
-
-def _local(model: LocalModel) -> dict[str, str]:
-    return {
-        "family": texts.family(model),
-        "parameters": texts.parameters(model),
-        "stored": texts.stored(model),
-        "on disk": texts.disk(model),
-        "needs": texts.needs(model) if model.usable else "",
-        "native": model.native_activation or "",
     }
 
 
@@ -86,8 +77,8 @@ def status(model: Listed, memory: Memory, progress: p.Progress | None = None) ->
         return Content.styled(f"↓ {100 * share(progress):.0f} %", "bold")
     if isinstance(model, PublicModel):
         return Content.styled("gated" if model.gated else "to fetch", "dim")
-    standing = texts.standing(model, memory)
-    return Content.styled(standing, _STYLES.get(standing, "dim"))
+    readiness = texts.readiness(model, memory)
+    return Content.styled(readiness, _STYLES.get(readiness, "dim"))
 
 
 def share(progress: p.Progress) -> float:
@@ -147,5 +138,5 @@ def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
 
 def delete_question(model: Listed) -> str:
     """The question before a model is deleted, with what it takes on the disk."""
-    taken = f" ({texts.disk(model)})" if isinstance(model, LocalModel) else ""
+    taken = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
     return f"Delete {model.id}{taken} from this machine? y: yes · any other key: no"

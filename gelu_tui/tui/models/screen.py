@@ -26,7 +26,7 @@ from gelu_tui.core.models.inventory import (
     named_folder,
 )
 from gelu_tui.core.models.memory import Memory
-from gelu_tui.core.reports.model_texts import before_fetching, standing, too_big
+from gelu_tui.core.reports.models import before_fetching, readiness, too_big
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.engine_link.requests import ask
@@ -195,7 +195,7 @@ class ModelsScreen(Screen[LoadModel | None]):
             )
         elif not model.usable:
             self._say(ErrorInfo(model.state, model.reason))
-        elif standing(model, self._memory) == "too big" and self._warned != model.id:
+        elif readiness(model, self._memory) == "too big" and self._warned != model.id:
             self._warned = model.id
             self._say(f"{too_big(model, self._memory)} Enter again loads it all the same.")
         else:
