@@ -95,7 +95,7 @@ def _start_up(model: str, folder: str, prompt: str, rounds: int) -> StartUp:
     blas = find_blas()
     # The same BLAS for both: what is compared is the way to the first token.
     environment = {**os.environ, **({"LD_PRELOAD": blas} if blas else {})}
-    script = str(Path(__file__).parent.parent / "engine" / "plain_mlx_lm.py")
+    script = str(Path(__file__).parent.parent / "engine" / "jobs" / "plain_mlx_lm.py")
     plain = [sys.executable, "-P", script, folder, prompt]
     ours = [sys.executable, "-P", "-m", "gelu_tui", "run", "--model", model, "--raw"]
     ours += ["--max-tokens", "1", "-a", "gelu_approx", "--format", "jsonl", "--", prompt]
