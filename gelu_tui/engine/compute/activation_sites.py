@@ -112,9 +112,7 @@ def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
     call = base.__call__
     names = {name: meanings[name] for name in call.__code__.co_names if name in meanings}
     if not names:
-        message = (
-            f"This version of mlx-lm applies the activation of {base.__name__} in another way."
-        )
+        message = f"This version of mlx-lm applies {base.__name__}'s activation in another way."
         raise GeluError("mlx_lm", message, "Install the version of mlx-lm that gelu-tui requires.")
     namespace = {**call.__globals__, **names}
     own = FunctionType(call.__code__, namespace, call.__name__, call.__defaults__, call.__closure__)

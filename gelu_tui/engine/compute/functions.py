@@ -26,6 +26,7 @@ def _keras_gelu_approx(x: mx.array) -> mx.array:
 
 
 _KERNELS: Mapping[str, Function] = {"keras_gelu_approx": _keras_gelu_approx}
+_SAME_NAME = ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs")
 
 
 @cache
@@ -39,13 +40,7 @@ def _operations(dtype: mx.Dtype) -> Mapping[str, Callable[..., mx.array]]:
         "*": mx.multiply,
         "/": mx.divide,
         "**": mx.power,
-        "exp": mx.exp,
-        "log": mx.log,
-        "tanh": mx.tanh,
-        "sigmoid": mx.sigmoid,
-        "erf": mx.erf,
-        "sqrt": mx.sqrt,
-        "abs": mx.abs,
+        **{name: getattr(mx, name) for name in _SAME_NAME},
         "softplus": lambda x: mx.logaddexp(x, mx.array(0, x.dtype)),
         "min": mx.minimum,
         "max": mx.maximum,

@@ -36,18 +36,13 @@ from gelu_tui.engine.models.loading import LoadedModel
 SelfChecks = dict[int, p.SelfCheckReport]
 
 
-class Resolved(NamedTuple):
-    """The functions of a command, the control included; `reference` is an index."""
-
-    variants: list[Variant]
-    infos: tuple[p.VariantInfo, ...]
-    reference: int
-
-
 def resolve_variants(
     loaded: LoadedModel, settings: RunSettings, limit: int | None = MAX_VARIANTS
-) -> Resolved:
-    """Resolve the names of functions and reference, and add the control. Raises `GeluError`."""
+) -> tuple[list[Variant], tuple[p.VariantInfo, ...], int]:
+    """The chosen functions, the control included, their descriptions, and the reference's index.
+
+    Raises `GeluError`.
+    """
     variants = parse_variants(settings.activations)
     native, precision = loaded.info.native_activation, settings.activation_precision
     reference = resolve_reference(variants, settings.reference, native)
@@ -56,7 +51,7 @@ def resolve_variants(
         p.VariantInfo.of(variant, precision, native, control=index == control)
         for index, variant in enumerate(variants)
     )
-    return Resolved(variants, tuple(infos), reference)
+    return variants, tuple(infos), reference
 
 
 class Request(NamedTuple):
@@ -112,6 +107,10 @@ class Run:
         precision = self._settings.activation_precision
         self._functions = [function_of(variant, precision) for variant in self._variants]
         self._choose = Chooser(self._settings)
+        self._observer = Observer(emit, loaded.tokenizer, self._started)
+        self._replayer = Replayer(
+            loaded, self._variants, self._started, self._choose, emit, cancelled
+        )
         self._self_checks: SelfChecks = {}
         self._noise: float | None = None  # None until it is checked
         self._prefill_s: float | None = None
@@ -129,23 +128,13 @@ class Run:
         mx.reset_peak_memory()
         self._self_checks = self_checks
         self._emit(self._started)
-        observer = Observer(self._emit, self._loaded.tokenizer, self._started)
-        replayer: Replayer | None = None
+        observer = self._observer
         peak_memory = 0
         status: p.Status = "completed"
         error: ErrorInfo | None = None
         try:
             with rowwise(self._model) as sites:
-                replayer = Replayer(
-                    self._loaded,
-                    sites,
-                    self._variants,
-                    self._started,
-                    self._choose,
-                    self._emit,
-                    self._cancelled,
-                )
-                self._decode(sites, observer, replayer)
+                self._decode(sites)
                 observer.drain()
                 peak_memory = mx.get_peak_memory()
                 self.statistics_s = observer.seconds
@@ -153,14 +142,13 @@ class Run:
                 status = "failed" if error else "completed"
                 self._self_check(sites)
                 if self._settings.replay:
-                    self._replay(sites, observer, replayer)
+                    self._replay(sites)
         except Interrupted:
             status = "cancelled"
         except Exception as failure:
             status, error = "failed", error_info(failure)
         observer.close("failed" if status == "failed" else "cancelled", error)
-        if replayer is not None:
-            replayer.give_up(observer.forks, WHY_NOT[status])
+        self._replayer.give_up(observer.forks, WHY_NOT[status])
         rate = observer.token_count() / self._decode_s if self._decode_s else None
         timing = p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)
         self._emit(p.Finished(status, timing, peak_memory or mx.get_peak_memory(), error))
@@ -185,13 +173,13 @@ class Run:
         self._prefill_s = time.perf_counter() - began
         return result
 
-    def _decode(self, sites: RowFunctions, observer: Observer, replayer: Replayer) -> None:
+    def _decode(self, sites: RowFunctions) -> None:
         """Decode until all streams have ended. Raises `Interrupted`.
 
         Lockstep is one batch of all rows. Solo is a batch of each row, the reference first: they
         take turns step by step, and each is timed by itself.
         """
-        rows = range(len(self._functions))
+        rows, observer = range(len(self._functions)), self._observer
         lockstep = self._settings.schedule == "lockstep"
         cached = self._prefill(sites)
         if lockstep:
@@ -223,10 +211,8 @@ class Run:
                 began = now
                 self._decode_s, self._decode_steps = sum(seconds), step + 1
                 observed = [
-                    RowStep(row, token, logits, seconds[index])
-                    for row, token, logits in zip(
-                        batch, decoded.tokens, decoded.logits, strict=True
-                    )
+                    RowStep(row, decoded.tokens[at], decoded.logits[at], seconds[index])
+                    for at, row in enumerate(batch)
                     if row not in observer.ended
                 ]
                 observer.observe(step, now - self._began, observed, mx.get_active_memory())
@@ -236,13 +222,14 @@ class Run:
                 stop_if(self._cancelled())
             if self._replay_asked():
                 asked = time.perf_counter()
-                self._replay(sites, observer, replayer)
-                began += time.perf_counter() - asked  # is not decode time
+                self._replay(sites)
+                began += time.perf_counter() - asked  # a replay is no decode time
 
-    def _replay(self, sites: RowFunctions, observer: Observer, replayer: Replayer) -> None:
+    def _replay(self, sites: RowFunctions) -> None:
         # A verdict must not depend on when it was asked for.
         self._self_check(sites)
-        replayer.replay(observer.forks, observer.reference_tokens(), self._noise or 0.0)
+        forks, tokens = self._observer.forks, self._observer.reference_tokens()
+        self._replayer.replay(sites, forks, tokens, self._noise or 0.0)
 
     def _self_check(self, sites: RowFunctions) -> None:
         rows, known = len(self._functions), self._self_checks

@@ -40,19 +40,18 @@ WHY_NOT: dict[p.Status, str] = {
 
 
 class Replayer:
-    """Replays the forks of one run, each once. `sites` belong to an installed row-wise model."""
+    """Replays the forks of one run, each once."""
 
     def __init__(
         self,
         loaded: LoadedModel,
-        sites: RowFunctions,
         variants: Sequence[Variant],
         started: p.Started,
         choose: Chooser,
         emit: Emit,
         cancelled: IsCancelled,
     ) -> None:
-        self._model, self._tokenizer, self._sites = loaded.model, loaded.tokenizer, sites
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._functions = [function_of(variant, "float32") for variant in variants]
         self._prompt, self._reference = started.prompt_tokens, started.reference
         self._choose, self._emit, self._cancelled = choose, emit, cancelled
@@ -61,11 +60,16 @@ class Replayer:
         self._done = self._total = 0  # tokens
 
     def replay(
-        self, forks: Sequence[p.ForkFound], reference_tokens: Sequence[int], noise: float
+        self,
+        sites: RowFunctions,
+        forks: Sequence[p.ForkFound],
+        reference_tokens: Sequence[int],
+        noise: float,
     ) -> None:
         """Replay those forks that have no verdict yet and emit it; raises nothing.
 
-        `reference_tokens` is the reference's stream, `noise` is that of `verdict`, in nats.
+        `sites` belong to an installed row-wise model, `reference_tokens` is the reference's stream,
+        and `noise` is that of `verdict`, in nats.
         """
         forks = self._open(forks)
         if not forks:
@@ -76,10 +80,10 @@ class Replayer:
         self._done, self._total = 0, sum(len(self._prompt) + length for length in lengths)
         try:
             with in_float32(self._model):
-                own = self._logits_at(self._reference, tokens, steps)
+                own = self._logits_at(sites, self._reference, tokens, steps)
                 for found in forks:
                     step = found.fork.step
-                    theirs = self._logits_at(found.stream, tokens, [step])
+                    theirs = self._logits_at(sites, found.stream, tokens, [step])
                     self._report(self._judge(found, own[step], theirs[step], noise))
         except Interrupted:
             self.give_up(forks, WHY_NOT["cancelled"])
@@ -110,10 +114,12 @@ class Replayer:
         judged = verdict(reference, variant, noise)
         return p.ForkReplayed(found.stream, judged, replay=replay)
 
-    def _logits_at(self, stream: int, tokens: list[int], steps: Sequence[int]) -> dict[int, Logits]:
+    def _logits_at(
+        self, sites: RowFunctions, stream: int, tokens: list[int], steps: Sequence[int]
+    ) -> dict[int, Logits]:
         """The logits, of shape (vocabulary,), from which a stream's function chooses at `steps`."""
         cache, found, at = make_prompt_cache(self._model), {}, 0
-        with self._sites.use(self._functions[stream]):
+        with sites.use(self._functions[stream]):
             for step in steps:
                 last = len(self._prompt) - 1 + step
                 for start in range(at, last, self._chunk):
