@@ -49,7 +49,7 @@ def stream_of(comparison: Comparison, name: str) -> list[tuple[object, ...]]:
     """All that a stream says by itself, to the last bit."""
     stream = next(s for s in comparison.streams if s.name == name)
     steps = zip(stream.tokens, stream.steps, strict=True)
-    return [(token, s.text, s.logprob, s.margin) for token, s in steps]
+    return [(token, step.text, step.logprob, step.margin) for token, step in steps]
 
 
 def assert_one_stream(comparison: Comparison, names: list[str]) -> None:
