@@ -212,7 +212,12 @@ class ChildProcess:
                 start_new_session=True,
             )
         except (OSError, ValueError, TypeError) as error:
-            raise _cannot_start(self._command, error) from None
+            text = self._command if isinstance(self._command, str) else " ".join(self._command)
+            message = "The engine command is empty."
+            if shown := visible_line(text)[:80].strip():
+                why = visible_line(getattr(error, "strerror", None) or str(error))
+                message = f"The engine command '{shown}' cannot be started: {why}."
+            raise EngineDied(message, "Check --engine-command.") from None
         self._process = asyncio.subprocess.Process(self._pipes, protocol, loop)
         assert self._process.stdin is not None
         # A long prompt to an engine that hangs must not block the sender.
@@ -285,12 +290,3 @@ class ChildProcess:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
-
-
-def _cannot_start(command: str | Sequence[str], error: Exception) -> EngineDied:
-    shown = visible_line(command if isinstance(command, str) else " ".join(command))[:80]
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    message = f"The engine command '{shown}' cannot be started: {visible_line(why)}."
-    if not shown.strip():
-        message = "The engine command is empty."
-    return EngineDied(message, "Check --engine-command.")

@@ -44,13 +44,11 @@ def open_app(
     """
     # Textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise UsageError(
-            "The app needs a terminal on stdin, stdout and stderr.",
-            "For scripts and pipes use `gelu-tui run PROMPT`.",
-            kind="no_terminal",
-        )
+        message = "The app needs a terminal on stdin, stdout and stderr."
+        hint = "For scripts and pipes use `gelu-tui run PROMPT`."
+        raise UsageError(message, hint, kind="no_terminal")
     compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
-    os.environ.pop("NO_COLOR", None)  # Textual would take it for set even if it is empty
+    os.environ.pop("NO_COLOR", None)  # Textual treats even an empty one as set
     if o.no_color(settings.color):
         os.environ["NO_COLOR"] = "1"
     # Textual reads and draws UTF-8 whatever the locale says.

@@ -88,11 +88,8 @@ def _machine(loaded: p.Loaded) -> tuple[str, ...]:
     )
 
 
-# --- start-up -----------------------------------------------------------------------------------
-
-
 def _start_up(model: str, folder: str, prompt: str, rounds: int) -> StartUp:
-    """Command to first token of both, in turn."""
+    """Time command to first token of both programs, in turn."""
     from gelu_tui.engine.device import find_blas
 
     blas = find_blas()
@@ -116,29 +113,21 @@ def _start_up(model: str, folder: str, prompt: str, rounds: int) -> StartUp:
 def _until_first_token(command: list[str], environment: dict[str, str] | None) -> float:
     """Seconds until a line of output holds the first token. Raises `GeluError`."""
     began = time.perf_counter()
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
     with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
+        command, stdin=null, stdout=pipe, stderr=null, env=environment
     ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                if _is_step(line):
-                    seconds = time.perf_counter() - began
-                    process.stdout.read()  # let it end in peace
-                    return seconds
+                with contextlib.suppress(ValueError, AttributeError):  # a library printed the line
+                    if json.loads(line).get("event") == "step":
+                        seconds = time.perf_counter() - began
+                        process.stdout.read()  # until it ends by itself
+                        return seconds
         except BaseException:
             process.kill()
             raise
     raise GeluError(
         "bench", f"'{' '.join(command[2:4])}' ended before its first token.", "Run it by hand."
     )
-
-
-def _is_step(line: bytes) -> bool:
-    with contextlib.suppress(ValueError, AttributeError):
-        return bool(json.loads(line).get("event") == "step")
-    return False  # something that a library printed

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec.structs import asdict, replace
-from rich.console import Group
-from rich.text import Text
 
 from gelu_tui.cli import options as o
 from gelu_tui.core.comparison.standing import STATUS
@@ -19,16 +17,14 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import History, local_time
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
-
-if TYPE_CHECKING:
-    from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.core.settings.user_file import SettingsFile
 
 _SIZE_LIMIT = 512 * 1024 * 1024
 
 
 @click.command("history", short_help="List the saved runs, or delete one.")
 @click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
-@o.number_option("--limit", 1, None, 20, "At most so many, the newest first.", metavar="N")
+@o.number_option("--limit", 1, None, 20, "List at most N runs, the newest first.", metavar="N")
 @click.option("--delete", type=int, metavar="ID", help="Delete this run, and list nothing.")
 @o.text_or_json_option
 @o.color_option
@@ -36,7 +32,7 @@ def history_command(
     search: str, limit: int, delete: int | None, output_format: str, color: str
 ) -> None:
     """List the saved runs: prompt, model, functions, first divergent tokens."""
-    with _history() as history:
+    with user_history() as history:
         if delete is not None:
             history.delete(delete)
             click.echo(f"Run {delete} is deleted.", err=True)
@@ -70,6 +66,9 @@ def show_command(run: str, output_format: str, color: str) -> None:
 
         click.echo(markdown_report(document).encode(), nl=False)
     else:
+        from rich.console import Group
+        from rich.text import Text
+
         from gelu_tui.core.reports.terminal import comparison_report
 
         heading = Text(visible(document.prompt), style="bold")
@@ -93,7 +92,7 @@ def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
 
 
 @contextlib.contextmanager
-def _history() -> Iterator[History]:
+def user_history() -> Iterator[History]:
     """Yield the user's history, and report a problem of its file."""
     history = History()
     try:
@@ -106,18 +105,15 @@ def _history() -> Iterator[History]:
 def saved_run(run: str) -> ComparisonDocument:
     """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
     if run == "last" or run.isdecimal():
-        with _history() as history:
+        with user_history() as history:
             return history.load(history.last() if run == "last" else int(run[:18]))
     try:
         with Path(run).open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"'{Path(run)}' cannot be read: {reason}.",
-            "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`.",
-            kind="no_run",
-        ) from None
+        message = f"'{Path(run)}' cannot be read: {getattr(error, 'strerror', None) or error}."
+        hint = "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`."
+        raise UsageError(message, hint, kind="no_run") from None
     if len(data) > _SIZE_LIMIT:
         raise GeluError("not_a_document", f"'{Path(run)}' is too large for a saved comparison.")
     return read_document(data)

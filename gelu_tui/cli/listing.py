@@ -21,18 +21,17 @@ def activations_command(output_format: str, color: str) -> None:
         return
     from gelu_tui.core.functions.curves import curve
 
-    entries = []
-    for function in REGISTRY.values():
-        of = curve(parse_variant(function.name))
-        entries.append(
-            {
-                "name": function.name,
-                "formula": function.formula,
-                "expression": function.expression,
-                "aliases": function.aliases,
-                "native_of": NATIVE_OF.get(function.name, ()),
-                "max_error": of.error,
-                "max_error_at": of.error_at,
-            }
-        )
+    entries = [
+        {
+            "name": function.name,
+            "formula": function.formula,
+            "expression": function.expression,
+            "aliases": function.aliases,
+            "native_of": NATIVE_OF.get(function.name, ()),
+            "max_error": of.error,
+            "max_error_at": of.error_at,
+        }
+        for function in REGISTRY.values()
+        for of in [curve(parse_variant(function.name))]
+    ]
     o.print_json({"schema": "gelu-tui.activations/1", "activations": entries}, indent=2)

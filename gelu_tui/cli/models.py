@@ -57,8 +57,6 @@ def models_command(
     if delete is not None:
         return _delete(delete, engine_command, as_json=as_json, yes=yes)
     found = _answer(p.ModelsFound, p.ListModels(folders), engine_command)
-    if isinstance(found, int):
-        return found
     from gelu_tui.core.reports.models import models_document, models_report
 
     if as_json:
@@ -74,8 +72,6 @@ def _fetch(model: str, engine_command: str | None, *, as_json: bool) -> int:
     if model == "demo":
         message, hint = "Stopped.", "The demo is converted from the start next time."
     fetched = _answer(p.Fetched, p.Fetch(model), engine_command, message, hint)
-    if isinstance(fetched, int):
-        return fetched
     facts = {"model": fetched.model, "folder": fetched.folder}
     if as_json:
         o.print_json({"schema": "gelu-tui.fetched/1", **facts}, indent=2)
@@ -90,15 +86,11 @@ def _delete(model: str, engine_command: str | None, *, as_json: bool, yes: bool)
             "Deleting a model has to be confirmed.", "Add --yes where nobody can answer."
         )
     planned = _answer(p.ModelDeleted, p.DeleteModel(model, dry_run=True), engine_command)
-    if isinstance(planned, int):
-        return planned
     takes = size(planned.freed_bytes)
     question = f"Delete {visible_line(model)} from this machine? It takes {takes}."
     if not yes and not click.confirm(question, err=True):
         return o.FAILED
     deleted = _answer(p.ModelDeleted, p.DeleteModel(model), engine_command)
-    if isinstance(deleted, int):
-        return deleted
     folder, freed = deleted.folder, deleted.freed_bytes
     if as_json:
         facts = {"model": deleted.model, "folder": folder, "freed_bytes": freed}
@@ -114,13 +106,13 @@ def _answer(
     engine_command: str | None,
     stopped: str = "Stopped.",
     hint: str = "",
-) -> _Answer | int:
-    """Return an engine's answer; without one, print the reason and return the exit code."""
+) -> _Answer:
+    """Return an engine's answer; without one, print the reason and exit."""
     engine = Conversation(engine_command, always_cancels=True)
     if (answer := engine.answer(kind, command)) is not None:
         return answer
     if engine.signal is not None:
         o.complain(ErrorInfo("cancelled", stopped, hint))
-        return engine.exit_code
-    o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without an answer."))
-    return o.FAILED
+    else:
+        o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without an answer."))
+    raise click.exceptions.Exit(engine.exit_code or o.FAILED)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_NARROWEST = 20
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -116,17 +114,11 @@ text_or_json_option = format_option("A table, or one JSON document.")
 
 
 def number_option(
-    name: str, low: int, high: int | None, default: int, help_text: str, **more: Any
+    name: str, low: int, high: int | None, default: int, text: str, **more: Any
 ) -> Callable[[_F], _F]:
     """Add an option that takes a whole number from `low` to `high`."""
-    return click.option(
-        name,
-        type=click.IntRange(low, high),
-        default=default,
-        show_default=True,
-        help=help_text,
-        **more,
-    )
+    kind = click.IntRange(low, high)
+    return click.option(name, type=kind, default=default, show_default=True, help=text, **more)
 
 
 def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
@@ -137,7 +129,7 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
             group = ctx.parent.command if ctx.parent else None
             if isinstance(group, click.Group) and words[0] in group.list_commands(ctx):
                 raise UsageError(
-                    f"`{words[0]}` is a command, and an option stands before it.",
+                    f"`{words[0]}` is a command, and an option precedes it.",
                     f"Options follow their command: see `gelu-tui {words[0]} --help`.",
                 )
             raise UsageError(
@@ -196,12 +188,6 @@ def complain(error: GeluError | ErrorInfo) -> None:
             click.echo(line, err=True)
 
 
-def abandon_stdout() -> None:
-    """Discard what is still buffered: at exit Python would report the error again."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def print_json(value: Any, *, indent: int = 0) -> None:
     """Print JSON on stdout, one line unless indented; always UTF-8, whatever the locale is."""
     from gelu_tui.core.runs.document import to_json
@@ -226,7 +212,7 @@ def print_report(report: RenderableType, color: str) -> None:
         emoji=False,
     )
     # Some parent processes set COLUMNS=0, and then nothing at all would be printed.
-    console.width = max(console.width, _NARROWEST)
+    console.width = max(console.width, 20)
     with console.capture() as capture:
         console.print(report)
     click.echo(re.sub(r" +$", "", capture.get(), flags=re.MULTILINE), nl=False, color=True)

@@ -79,12 +79,10 @@ def _print(whole: ComparisonDocument, output_format: str, color: str) -> None:
 
 def _save(whole: ComparisonDocument) -> None:
     """Save into the history; a failure is reported and does not fail the run."""
-    from gelu_tui.core.runs.history import History
+    from gelu_tui.cli.history import user_history
 
-    history = History()
     try:
-        history.save(whole)
+        with user_history() as history:
+            history.save(whole)
     except GeluError as error:
         o.complain(error)
-    if (notice := history.pop_notice()) is not None:
-        o.complain(notice)

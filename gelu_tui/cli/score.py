@@ -25,8 +25,9 @@ from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 @click.option(
     "--run",
     metavar="ID",
-    help="Instead of a text: a saved run's prompt and what its reference made of it. `last`, or a "
-    "file that `run --format json` wrote; model and functions are the run's unless given.",
+    help="Instead of a text: a saved run's prompt and the text that its reference generated. "
+    "`last`, or a file that `run --format json` wrote; model and functions are the run's unless "
+    "given.",
 )
 @o.options_of(RunSettings, "model", "activations", "reference", "activation_precision", "dtype")
 @click.option(
@@ -58,7 +59,7 @@ def score_command(
     output_format: str,
     **options: Any,
 ) -> int:
-    """Feed one text to all functions and compare what each makes of every token.
+    """Feed one text to all functions and compare their predictions of every token.
 
     The text is cut into windows, and each begins with BOS; every token that has another one before
     it in its window is scored.
@@ -72,7 +73,7 @@ def score_command(
         source = ScoreSource("run", run)
     else:
         raise UsageError(
-            "Either --text or --run says what to score.", "See `gelu-tui score --help`."
+            "Either --text or --run is needed, not both.", "See `gelu-tui score --help`."
         )
     engine = Conversation(settings.engine_command)
     scoring: Scoring | None = None

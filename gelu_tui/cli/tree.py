@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -21,7 +22,6 @@ _EXAMPLES = (
     'gelu-tui run --format json "Why is the sky blue?" > run.json',
     "gelu-tui score --text essay.txt",
 )
-
 
 # The module of each command in this package. Each is imported when its command runs.
 _MODULES = {
@@ -43,7 +43,7 @@ class _PromptGroup(click.Group):
     """A group whose first word may be a prompt instead of a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Options of the app stand before or after the prompt, so all of them go to the app.
+        # Options of the app may come before or after the prompt, so all of them go to the app.
         if not args or args[0] not in {*_MODULES, "-h", "--help", "--version"}:
             args = ["app", *args]
         return super().parse_args(ctx, args)
@@ -126,13 +126,12 @@ def run_tree() -> int:
         path = context.command_path if context else typed
         o.complain(UsageError(error.format_message(), f"See `{path} --help`."))
         return o.WRONG_USAGE
-    except UsageError as error:
-        o.complain(error)
-        return o.WRONG_USAGE
     except GeluError as error:
         o.complain(error)
-        return o.FAILED
+        return o.WRONG_USAGE if isinstance(error, UsageError) else o.FAILED
     except OSError as error:
-        o.abandon_stdout()
+        with contextlib.suppress(OSError, ValueError):
+            # Discard what is still buffered: at exit Python would report the error again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         o.complain(GeluError("output", f"The output cannot be written: {error.strerror}."))
         return o.FAILED

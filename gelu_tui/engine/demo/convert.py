@@ -25,7 +25,7 @@ CONVERTER_VERSION = 2  # increase it whenever the files would come out different
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
 _HASH_BLOCK = 1 << 17
-_TOKENIZER_BYTES = 64 << 20  # twice what it takes, for the check of free space
+_TOKENIZER_BYTES = 64 << 20  # twice the size of its files, for the check of free space
 
 _Entry = tuple[int, int, int]
 """Size, modification time in nanoseconds, and CRC-32 of a file."""
@@ -98,9 +98,6 @@ def prepare(folder: Path, sha256: str, find_source: Callable[[], Source], tick: 
         raise GeluError(kind, message, hint) from None
 
 
-# --- is the cache whole? ------------------------------------------------------------------------
-
-
 def _recorded(folder: Path, source_sha256: str) -> dict[str, _Entry]:
     """The files of the folder's manifest; none if it is missing, garbage, or of another source."""
     try:
@@ -158,9 +155,6 @@ def _entry(path: Path, tick: Tick) -> _Entry:
 def _size_and_time(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-# --- building -----------------------------------------------------------------------------------
 
 
 def _build(folder: Path, source: Source, tick: Tick) -> None:

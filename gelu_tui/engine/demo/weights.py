@@ -48,7 +48,7 @@ _BLOCK_NAMES = {
 
 
 class _Reader(GGUFReader):
-    """gguf's reader, which makes numpy views of every item of an array.
+    """gguf's reader, which creates numpy views of every item of an array.
 
     For a vocabulary of 262,144 that takes 9 s and 600 MB; one view of each array takes 0.2 s.
     """

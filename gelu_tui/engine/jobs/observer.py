@@ -66,7 +66,7 @@ class Observer:
         self._tokenizer = tokenizer
         self._reference = reference
         self._max_tokens = max_tokens
-        self._streams = [_StreamState(name, tokenizer.detokenizer()) for name in names]
+        self._streams = [_StreamState(name, Detokenizer(tokenizer)) for name in names]
         self._reference_steps: dict[int, tuple[int, Distribution, Logits | None]] = {}
         self._queue: queue.Queue[tuple[int, float, list[Row], int] | None] = queue.Queue(
             _QUEUE_LIMIT

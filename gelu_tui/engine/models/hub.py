@@ -77,11 +77,9 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
                     return Path(path)
         raise Interrupted
     except EOFError:
-        raise GeluError(
-            "hub",
-            f"The process that downloads {repo_id} ended early.",
-            "If memory ran out, close other programs; the engine's log has the details.",
-        ) from None
+        message = f"The process that downloads {repo_id} ended early."
+        hint = "If memory ran out, close other programs; the engine's log has the details."
+        raise GeluError("hub", message, hint) from None
     finally:
         process.kill()
         process.join()
@@ -146,16 +144,31 @@ def download(repo_id: str, report: Report) -> Path:
 
     Its config.json is downloaded first and must name a family that is served.
     """
+    blobs: Path | None = None
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaks
     report(p.Progress("download", "asking the hub", 0, 0, "bytes"))
     try:
+        blobs = storage_folder(repo_id) / "blobs"
         files = _listing(repo_id)
         remove_unfinished(repo_id)
-        _check_config(repo_id)
-        blobs = storage_folder(repo_id) / "blobs"
+        folder = Path(hf_hub_download(repo_id, "config.json")).parent
+        try:
+            config = read_config(folder)
+        except GeluError as error:
+            message = f"config.json of {repo_id} cannot be read."
+            raise GeluError("not_a_model", message, "Choose another repository.") from error
+        family_of(config)
         missing = [file for file in files if not (blobs / _hash(file)).exists()]
         total = sum(file.size or 0 for file in missing)
-        _refuse_full_disk(repo_id, total)
+        cache = blobs.parent.parent
+        free = shutil.disk_usage(cache).free
+        if total > free:
+            raise GeluError(
+                "disk_full",
+                f"{repo_id} needs {total / 1e9:.2f} GB more in {cache}, "
+                f"and {free / 1e9:.2f} GB are free.",
+                "Free some space, or set HF_HOME to a folder on another disk.",
+            )
         bars = _reporting_bars(report, len(files), total)
         folder = Path(snapshot_download(repo_id, tqdm_class=bars, **_PATTERNS))
         for file in missing:
@@ -164,7 +177,7 @@ def download(repo_id: str, report: Report) -> Path:
         OSError, ValueError, LookupError, TypeError, AssertionError,
         httpx2.HTTPError, NotWholeError,
     ) as error:  # fmt: skip
-        raise hub_error(error, repo_id, partly=_partly_cached(repo_id)) from error
+        raise hub_error(error, repo_id, partly=bool(blobs and any(blobs.glob("*")))) from error
     return folder
 
 
@@ -174,13 +187,11 @@ def _listing(repo_id: str) -> list[RepoSibling]:
     files = list(filter_repo_objects(siblings, key=lambda file: file.rfilename, **_PATTERNS))
     names = {file.rfilename for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise GeluError(
-            "weights_missing",
-            f"The hub repository {repo_id} has no config.json with weights in safetensors.",
-            "Choose one in the format of MLX or transformers, such as those of mlx-community.",
-        )
+        message = f"The hub repository {repo_id} has no config.json with weights in safetensors."
+        hint = "Choose one in the format of MLX or transformers, such as those of mlx-community."
+        raise GeluError("weights_missing", message, hint)
     if not all(isinstance(file.size, int) and _HASH.fullmatch(_hash(file)) for file in files):
-        raise NotWholeError("it does not say what its files are")
+        raise NotWholeError("it lists files without a size or a hash")
     return files
 
 
@@ -201,36 +212,6 @@ def _verify(file: RepoSibling, folder: Path) -> None:
     path.resolve().unlink()
     path.unlink(missing_ok=True)
     raise NotWholeError(f"{file.rfilename} arrived damaged")
-
-
-def _check_config(repo_id: str) -> None:
-    path = Path(hf_hub_download(repo_id, "config.json"))
-    try:
-        config = read_config(path.parent)
-    except GeluError as error:
-        raise GeluError(
-            "not_a_model", f"config.json of {repo_id} cannot be read.", "Choose another repository."
-        ) from error
-    family_of(config)
-
-
-def _refuse_full_disk(repo_id: str, needed: int) -> None:
-    cache = storage_folder(repo_id).parent
-    free = shutil.disk_usage(cache).free
-    if needed > free:
-        raise GeluError(
-            "disk_full",
-            f"{repo_id} needs {needed / 1e9:.2f} GB more in {cache}, "
-            f"and {free / 1e9:.2f} GB are free.",
-            "Free some space, or set HF_HOME to a folder on another disk.",
-        )
-
-
-def _partly_cached(repo_id: str) -> bool:
-    try:
-        return any((storage_folder(repo_id) / "blobs").iterdir())
-    except (OSError, ValueError):  # no such folder, or not a possible id
-        return False
 
 
 def _reporting_bars(report: Report, files: int, total: int) -> type[tqdm]:

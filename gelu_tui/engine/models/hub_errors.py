@@ -31,23 +31,17 @@ def hub_error(error: BaseException, repo_id: str, *, partly: bool = False) -> Ge
     repo = visible_line(repo_id)[:100]
     match error:
         case HFValidationError():
-            return GeluError(
-                "model_not_found",
-                f"'{repo}' is neither a folder nor an id that the hub could have.",
-                "A hub id looks like mlx-community/gemma-3-270m-it-bf16.",
-            )
+            message = f"'{repo}' is neither a folder nor an id that the hub could have."
+            hint = "A hub id looks like mlx-community/gemma-3-270m-it-bf16."
+            return GeluError("model_not_found", message, hint)
         case GatedRepoError():  # a RepositoryNotFoundError too, so it comes first
-            return GeluError(
-                "gated",
-                f"{repo} is gated: its licence must be accepted before it can be fetched.",
-                f"Accept it at https://huggingface.co/{repo}, then log in with `hf auth login`.",
-            )
+            message = f"{repo} is gated: its licence must be accepted before it can be fetched."
+            hint = f"Accept it at https://huggingface.co/{repo}, then log in with `hf auth login`."
+            return GeluError("gated", message, hint)
         case RepositoryNotFoundError():
-            return GeluError(
-                "model_not_found",
-                f"The hub has no model {repo}, or it is private.",
-                "Check the spelling; for a private model log in with `hf auth login`.",
-            )
+            message = f"The hub has no model {repo}, or it is private."
+            hint = "Check the spelling; for a private model log in with `hf auth login`."
+            return GeluError("model_not_found", message, hint)
         case RevisionNotFoundError():
             message = f"The hub repository {repo} has no main branch."
             return GeluError("model_not_found", message, "Choose another repository.")
@@ -70,11 +64,8 @@ def hub_error(error: BaseException, repo_id: str, *, partly: bool = False) -> Ge
             message = f"The hub's answer about {repo} is not usable: {visible_line(str(error))}."
             return GeluError("hub", message, "Try again later.")
         case _:
-            return GeluError(
-                "hub",
-                f"The answer about {repo} is not the hub's.",
-                "A network's login page may stand between: open any web page, then try again.",
-            )
+            hint = "A network's login page may have answered: open any web page, then try again."
+            return GeluError("hub", f"The answer about {repo} is not the hub's.", hint)
 
 
 def _refused(status: int, repo: str) -> GeluError:
@@ -104,14 +95,8 @@ def _offline(repo: str, partly: bool, why: str) -> GeluError:
 def _disk(error: OSError) -> GeluError:
     cache = constants.HF_HUB_CACHE
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return GeluError(
-            "disk_full",
-            f"The disk of {cache} is full.",
-            "Free some space and try again: files that have arrived whole are kept.",
-        )
-    reason = error.strerror or str(error)
-    return GeluError(
-        "cache",
-        f"The hub's cache in {cache} cannot be used: {visible_line(reason)}.",
-        "Correct the folder's permissions, or set HF_HOME to another folder.",
-    )
+        hint = "Free some space and try again: files that have arrived whole are kept."
+        return GeluError("disk_full", f"The disk of {cache} is full.", hint)
+    reason = visible_line(error.strerror or str(error))
+    hint = "Correct the folder's permissions, or set HF_HOME to another folder."
+    return GeluError("cache", f"The hub's cache in {cache} cannot be used: {reason}.", hint)

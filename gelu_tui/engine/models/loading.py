@@ -93,9 +93,6 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     return LoadedModel(model, tokenizer, family, info, folder, context, size)
 
 
-# --- weights ------------------------------------------------------------------------------------
-
-
 def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], Tokenizer]:
     """The model with its weights in memory, its config, and its tokenizer."""
     import_mlx_lm()
@@ -113,20 +110,16 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
             tokenizer = beside.submit(Tokenizer.load, folder)
             mx.eval(weights)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise _load_failure(folder, error) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "alloc" in reason.lower() or "memory" in reason.lower():
+            message = f"Memory ran out while loading: {reason}."
+            raise GeluError("memory", message, "Choose a smaller model.") from error
+        raise GeluError(
+            "weights_damaged",
+            f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
+            "Fetch the model again, or check that config.json belongs to these weights.",
+        ) from error
     return model, config, tokenizer.result()
-
-
-def _load_failure(folder: Path, error: Exception) -> GeluError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    if "alloc" in reason.lower() or "memory" in reason.lower():
-        message = f"Memory ran out while loading: {reason}."
-        return GeluError("memory", message, "Choose a smaller model.")
-    return GeluError(
-        "weights_damaged",
-        f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
-        "Fetch the model again, or check that config.json belongs to these weights.",
-    )
 
 
 def _dtype_name(weights: Any) -> str:

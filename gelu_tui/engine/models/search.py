@@ -72,9 +72,6 @@ def _unreadable(source: Source, place: Path, error: Exception) -> LocalModel:
     return _listed(source, place, "damaged", f"It cannot be read: {reason}.")
 
 
-# --- the hub's cache ----------------------------------------------------------------------------
-
-
 def _cached_models() -> Iterator[LocalModel | None]:
     """Yield the models of the hub's cache, whole or not, and None for each that is no Gemma.
 
@@ -126,48 +123,42 @@ def _may_be_gemma(folder: Path | None, name: str) -> bool:
         try:
             return "gemma" in str(checkpoint.read_config(folder).get("model_type")).lower()
         except GeluError:
-            pass  # it is listed with this error if its name says that it is one
+            pass  # listed with this error if its name contains `gemma`
     return "gemma" in name.lower()
 
 
 def _file_sizes(folder: Path) -> dict[Path, int]:
-    """Bytes of every file in a folder, by its real path: what links lead to is there once."""
+    """Bytes of every file in a folder, by its real path: the target of links appears once."""
     files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
     return {path: path.stat().st_size for path in files}
 
 
-# --- folders ------------------------------------------------------------------------------------
-
-
 def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalModel | None]:
-    """Yield the models in the folders but those that were seen, and None for each no Gemma."""
+    """Yield the models in the folders that are not in `seen`; None for each that is no Gemma."""
     for given in folders:
         try:
             root = Path(given).expanduser().absolute()
-            found = [(folder, str(folder.resolve())) for folder in _model_folders(root)]
+            found = {str(folder.resolve()): folder for folder in reversed(_model_folders(root))}
             if not found:
                 yield _empty(root)
-            for folder, real in found:
-                if real in seen:
-                    continue
-                seen.add(real)
+            new = found.keys() - seen
+            seen |= new
+            for folder in map(found.__getitem__, new):
                 wanted = folder == root or _may_be_gemma(folder, folder.name)
                 yield _inspected(_listed("folder", folder, "ready"), folder) if wanted else None
         except (OSError, RuntimeError) as error:  # no permission; an unknown user after `~`
             yield _unreadable("folder", Path(given), error)
 
 
-def _model_folders(root: Path) -> Iterator[Path]:
-    """`root`, or the models in it, or those one level deeper (MAKER/NAME, as some tools keep them).
+def _model_folders(root: Path) -> list[Path]:
+    """`root`, or the models in it and one level deeper (MAKER/NAME, as some tools store them).
 
     Folders that cannot be read are skipped.
     """
     if (root / "config.json").is_file():
-        yield root
-        return
-    for pattern in ("*/config.json", "*/*/config.json"):
-        for file in sorted(root.glob(pattern)):
-            yield file.parent
+        return [root]
+    patterns = ("*/config.json", "*/*/config.json")
+    return [file.parent for pattern in patterns for file in sorted(root.glob(pattern))]
 
 
 def _empty(root: Path) -> LocalModel:
@@ -175,9 +166,6 @@ def _empty(root: Path) -> LocalModel:
     if root.exists():
         reason = "It holds no model: no config.json." if root.is_dir() else "It is no folder."
     return _listed("folder", root, "absent", reason)
-
-
-# --- one folder ---------------------------------------------------------------------------------
 
 
 def _inspected(found: LocalModel, folder: Path) -> LocalModel:
@@ -216,9 +204,6 @@ def _problem(error: GeluError) -> dict[str, str]:
     return {"state": state, "reason": f"{error.info.message} {error.info.hint}".strip()}
 
 
-# --- deleting -----------------------------------------------------------------------------------
-
-
 def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
     """Delete a model of the hub's cache, or the converted demo; return how many bytes are freed.
 
@@ -233,21 +218,17 @@ def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
         )
     folder = demo.folder() if model == "demo" else storage_folder(model)
     if not folder.is_dir():
-        raise GeluError(
-            "model_not_found",
-            f"There is nothing to delete: {model} is not in {folder.parent}.",
-            "`gelu-tui models` lists what is on this machine.",
-        )
+        message = f"There is nothing to delete: {model} is not in {folder.parent}."
+        hint = "`gelu-tui models` lists what is on this machine."
+        raise GeluError("model_not_found", message, hint)
     try:
         sizes = _file_sizes(folder)
         if not dry_run:
             _delete(folder)
     except OSError as error:
-        raise GeluError(
-            "not_deleted",
-            f"{folder} cannot be deleted whole: {error.strerror}.",
-            "Its files may belong to another user: check their permissions.",
-        ) from error
+        message = f"{folder} cannot be deleted whole: {error.strerror}."
+        hint = "Its files may belong to another user: check their permissions."
+        raise GeluError("not_deleted", message, hint) from error
     # What other repositories of the cache share is not deleted.
     freed = sum(size for path, size in sizes.items() if dry_run or not path.exists())
     return p.ModelDeleted(model, str(folder), freed)

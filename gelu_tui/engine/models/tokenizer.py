@@ -35,13 +35,6 @@ def _unreadable(path: Path, error: Exception) -> GeluError:
     return GeluError("tokenizer", message, "Fetch it again.")
 
 
-def _token_text(value: object) -> str | None:
-    """A special token of tokenizer_config.json, which is text or an object with `content`."""
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else None
-
-
 @dataclass(frozen=True)
 class Tokenizer:
     """Encoding, chat template and end ids of one model."""
@@ -58,11 +51,12 @@ class Tokenizer:
         """Read the tokenizer of a model folder. Raises `GeluError`."""
         config = _read_json(folder / "tokenizer_config.json")
         backend = _backend(folder)
-        special = {
-            name: text
-            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
-            if (text := _token_text(config.get(name))) is not None
-        }
+        special = {}
+        for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+            value = config.get(name)  # text, or an object with `content`
+            text = value.get("content") if isinstance(value, dict) else value
+            if isinstance(text, str):
+                special[name] = text
         return cls(
             backend,
             bos_token=special.get("bos_token"),
@@ -97,11 +91,9 @@ class Tokenizer:
                 **self.special_tokens,
             )
         except Exception as error:  # a template is a program of its own
-            raise GeluError(
-                "chat_template",
-                f"The chat template of this model fails: {error}.",
-                "Use --raw to feed the prompt as it is.",
-            ) from None
+            message = f"The chat template of this model fails: {error}."
+            hint = "Use --raw to feed the prompt as it is."
+            raise GeluError("chat_template", message, hint) from None
         # The template writes BOS itself; encoding with special tokens would double it.
         return rendered[0], self.backend.encode(rendered[0], add_special_tokens=False).ids
 
@@ -115,9 +107,6 @@ class Tokenizer:
         """The tokens that control the model instead of being text: BOS, turns, images."""
         added = self.backend.get_added_tokens_decoder()
         return frozenset(token for token, properties in added.items() if properties.special)
-
-    def detokenizer(self) -> Detokenizer:
-        return Detokenizer(self)
 
 
 class Detokenizer:
@@ -154,11 +143,9 @@ def _backend(folder: Path) -> tokenizers.Tokenizer:
             raise _unreadable(file, error) from None
     # A repo with only SentencePiece's tokenizer.model: transformers converts it.
     if not (folder / "tokenizer.model").exists():
-        raise GeluError(
-            "tokenizer",
-            "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model).",
-            "Copy the tokenizer files of the original model beside the weights.",
-        )
+        message = "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model)."
+        hint = "Copy the tokenizer files of the original model beside the weights."
+        raise GeluError("tokenizer", message, hint)
     from transformers import AutoTokenizer
 
     try:
