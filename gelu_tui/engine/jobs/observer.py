@@ -58,7 +58,7 @@ class Observer:
         self._tokenizer = tokenizer
         self._reference = started.reference
         self._last_step = started.settings.max_tokens - 1
-        self._streams = [_StreamState(v.name, tokenizer.detokenizer()) for v in started.variants]
+        self._streams = [_StreamState(v.name, Detokenizer(tokenizer)) for v in started.variants]
         # The reference's last step: its number, token, distribution and, if needed, probabilities.
         self._reference_step: tuple[int, int, Distribution, Logits | None] | None = None
         self._queue: queue.Queue[tuple[int, float, list[RowStep], int] | None]
