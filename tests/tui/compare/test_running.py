@@ -338,7 +338,7 @@ async def test_opening_a_saved_run_says_that_it_stopped_the_one_that_went_on() -
 
 async def test_opening_a_saved_run_withdraws_the_one_that_waits_for_the_model() -> None:
     async with driven("slow_load", prompt=PROMPT, step_s=1) as it:
-        await it.until(lambda: it.app.session.pending, "a queued run")
+        await it.until(lambda: it.app.engine.pending, "a queued run")
         await it.app.compare.show_saved(run_document("another prompt"))
-        assert it.app.session.pending is None
+        assert it.app.engine.pending is None
         await it.until_shown("The queued run is withdrawn. This is a saved run.")
