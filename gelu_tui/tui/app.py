@@ -31,7 +31,7 @@ from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.terminal.shutdown import Ending
+from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 
@@ -71,33 +71,27 @@ class GeluApp(App[None]):
         self.engine = self.services.engine
         board = Board(settings.scroll, settings.token_style)
         self.compare = CompareScreen(self.services, settings.of_run(), board, prompt or "")
-        self.go = Navigation(self, self.services, self.compare)
-        self.ending = Ending(self, self.engine.kill, self._save_now)
+        self.navigation = Navigation(self, self.services, self.compare)
+        self.shutdown = Shutdown(self, self.engine.kill, self._save_now)
         self.animation_level = "none"
         self.services.user_keys, problems = keymap(settings.keys, ACTIONS)
         self._problems = [*warnings, *problems]
-        self._set_keys()
-        self._set_theme(settings.theme)
-
-    def _set_keys(self) -> None:
-        keys = self.services.user_keys
-        self.set_keymap(keys)
+        self.set_keymap(self.services.user_keys)
         for action in ACTIONS:
-            if not action.keys and action.name in keys:
-                self.bind(keys[action.name], action.call, show=False)
-
-    def _set_theme(self, wanted: str | None) -> None:
+            if not action.keys and (keys := self.services.user_keys.get(action.name)):
+                self.bind(keys, action.call, show=False)
         for theme in OWN_THEMES:
             self.register_theme(theme)
         for name in set(self.available_themes).difference(offered(no_color=self.no_color)):
             self.unregister_theme(name)
-        self.theme = theme_for(wanted, self.console.color_system, no_color=self.no_color)
+        colors = self.console.color_system
+        self.theme = theme_for(settings.theme, colors, no_color=self.no_color)
 
     def get_default_screen(self) -> Screen[None]:
         return self.compare
 
     async def on_mount(self) -> None:
-        self.ending.begin()
+        self.shutdown.begin()
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         # After `fg` the terminal is empty, and Textual draws only what has changed since.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
@@ -115,7 +109,10 @@ class GeluApp(App[None]):
             if self._prompt is not None:
                 await self.compare.action_run()
         if self._problems:
-            self.compare.notice.show_error(_first_of(self._problems))
+            first, *more = self._problems
+            listed = f"There are {len(more)} more: `gelu-tui settings --check` lists them."
+            hint = listed if more else first.hint
+            self.compare.notice.show_error(ErrorInfo(first.kind, first.message, hint))
         self.run_worker(self._recall_prompts(), group="history")
 
     async def _recall_prompts(self) -> None:
@@ -125,7 +122,7 @@ class GeluApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
-        self.ending.end()
+        self.shutdown.end()
         self._save_now()
         await self.engine.close()
 
@@ -182,7 +179,7 @@ class GeluApp(App[None]):
 
     async def action_quit(self) -> None:
         """Quit, also where the terminal reads nothing more."""
-        self.ending.hurry()
+        self.shutdown.hurry()
         await super().action_quit()
 
     def _save_now(self) -> None:
@@ -216,12 +213,12 @@ class GeluApp(App[None]):
 
     async def action_open(self, name: str) -> None:
         """Open a screen beside the comparison."""
-        opened = getattr(self.go, name)()
+        opened = getattr(self.navigation, name)()
         if isawaitable(opened):
             await opened
 
     async def action_export(self, kind: str) -> None:
-        await self.go.export(kind)
+        await self.navigation.export(kind)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a comparison is greyed while there is none."""
@@ -258,14 +255,6 @@ class GeluApp(App[None]):
             problem = error.info
         if problem is not None:
             self.compare.notice.show_error(problem)
-
-
-def _first_of(problems: list[ErrorInfo]) -> ErrorInfo:
-    first, *more = problems
-    if not more:
-        return first
-    hint = f"There are {len(more)} more: `gelu-tui settings --check` lists them."
-    return ErrorInfo(first.kind, first.message, hint)
 
 
 def run_app(

@@ -70,7 +70,7 @@ class Still(Driven):
 
     def head(self, place: int) -> str:
         """The numbers of a pane."""
-        head = self.panes[place]._head
+        head = self.panes[place].head
         return "\n".join(head.render_line(y).text for y in range(head.size.height))
 
 

@@ -102,7 +102,7 @@ class Board(PaneGrid):
             if pane.display:
                 pane.show(self.perspective)
                 if numbers:
-                    pane.show_numbers(self.perspective, running=running)
+                    pane.head.show(self.perspective, pane.index, running=running)
         if numbers:
             self.show_tabs()
 

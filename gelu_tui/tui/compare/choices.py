@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def like(choices: RunSettings, saved: ComparisonDocument) -> RunSettings:
     """Return a saved comparison's settings on the chosen model, or `choices` if they cannot run."""
-    try:
-        parse_variants(saved.settings.activations)
-    except UsageError:
+    if not chosen_variants(saved.settings):
         return choices
     return replace(saved.settings, model=choices.model, dtype=choices.dtype)
 

@@ -50,23 +50,6 @@ class SearchField(Input, KeysInTurn):
 class InfoLine(KeptLines, Horizontal):
     """Shows what matters at the moment; nothing else on the screen moves for it."""
 
-    DEFAULT_CSS = """
-    InfoLine {
-        height: 1;
-        padding: 0 1 0 2;
-        Static { width: 1fr; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
-        Static.-token { color: $foreground; }
-        #search-label, Input, #search-count { display: none; }
-        &.-search {
-            #info { display: none; }
-            #search-label, Input, #search-count { display: block; }
-        }
-        #search-label { width: 8; }
-        #search-count { width: 20; }
-        Input { width: 1fr; }
-    }
-    """
-
     @dataclass
     class Searched(Message):
         """The text to search for; `done` when Enter or Escape ended the typing."""

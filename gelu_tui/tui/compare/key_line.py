@@ -20,15 +20,6 @@ from gelu_tui.tui.widgets.kept_lines import KeptLines
 class KeyLine(KeptLines, Static):
     """Keys with their labels; those that do not fit are left out, and a click is the key."""
 
-    DEFAULT_CSS = """
-    KeyLine {
-        height: 1;
-        padding: 0 1;
-        background: $panel;
-        text-wrap: nowrap;
-    }
-    """
-
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._shown: tuple[object, ...] = ()

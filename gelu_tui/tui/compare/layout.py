@@ -55,8 +55,3 @@ def pane_columns(panes: int, width: int, height: int) -> int | None:
         and width // columns >= min(width, _MIN_WIDTH)
     )
     return max(fitting, key=readable_cells, default=None)
-
-
-def head_rows(pane_rows: int) -> int:
-    """The rows of numbers above the text of a pane of that height."""
-    return 1 + (pane_rows >= 7) + (pane_rows >= 12)

@@ -15,19 +15,6 @@ _NEWS_S = 8.0  # long enough to read a sentence twice
 class Notice(Static):
     """Hidden while there is nothing to show."""
 
-    DEFAULT_CSS = """
-    Notice {
-        display: none;
-        height: auto;
-        max-height: 4;
-        padding: 0 1;
-        background: $panel;
-        border-left: thick $primary;
-        &.-shown { display: block; }
-        &.-error { border-left: thick $error; }
-    }
-    """
-
     def __init__(self) -> None:
         super().__init__()
         self._clearing: Timer | None = None

@@ -27,14 +27,6 @@ _ROWS_BELOW = 2  # status line and keys
 class TabRow(Static):
     """Numbered names, the chosen one reversed; a click on one calls `choose` with its place."""
 
-    DEFAULT_CSS = """
-    TabRow {
-        height: 1;
-        text-wrap: nowrap;
-        text-overflow: ellipsis;
-    }
-    """
-
     def __init__(self, choose: Callable[[int], None]) -> None:
         super().__init__()
         self._choose = choose
@@ -64,19 +56,6 @@ class Cells(KeptLines, Grid):
 
 class PaneGrid(KeptLines, Vertical):
     """Holds the panes and arranges them; `chosen` is the place of the pane that keys act on."""
-
-    DEFAULT_CSS = """
-    PaneGrid {
-        height: 1fr;
-        TabRow { display: none; }
-        Cells {
-            height: 1fr;
-            overflow-x: hidden;
-            overflow-y: auto;
-            grid-gutter: 0 1;
-        }
-    }
-    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,10 +107,8 @@ class PaneGrid(KeptLines, Vertical):
         to = self.chosen + by
         if not 0 <= to < len(panes):
             return False
-        if by < 0:
-            self._grid.move_child(panes[self.chosen], before=panes[to])
-        else:
-            self._grid.move_child(panes[self.chosen], after=panes[to])
+        first, second = sorted((self.chosen, to))
+        self._grid.move_child(panes[first], after=panes[second])
         self.chosen = to
         for place, pane in enumerate(self.panes):
             pane.number(place)

@@ -32,22 +32,10 @@ class Numbers:
 class PaneHead(PlainRows):
     """State and counts, rates, KL: as many rows as the pane's height allows."""
 
-    DEFAULT_CSS = """
-    PaneHead { height: 1; }
-    """
-
     def __init__(self) -> None:
         super().__init__()
-        self._rows = 1
         self._shown: tuple[Perspective, int, bool] | None = None
         self._written: tuple[object, ...] = ()
-
-    def set_rows(self, rows: int) -> None:
-        """Set the height to one to three rows."""
-        if rows != self._rows:
-            self._rows = rows
-            self.styles.height = rows
-            self.on_resize()
 
     def show(self, perspective: Perspective, index: int, *, running: bool) -> None:
         """Draw the present state of one stream; cheap if nothing has changed."""
@@ -55,8 +43,8 @@ class PaneHead(PlainRows):
         self.on_resize()
 
     def on_resize(self) -> None:
-        width, rows = self.size.width, self._rows
-        if self._shown is None or not width:
+        width, rows = self.size
+        if self._shown is None or not width or not rows:
             return
         perspective, index, running = self._shown
         n = numbers(perspective, index, width, rows, running=running)

@@ -34,7 +34,7 @@ from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
 from gelu_tui.tui.engine_link.session import BUSY, Phase
-from gelu_tui.tui.engine_link.shown_run import RunSaved, Shown
+from gelu_tui.tui.engine_link.shown_run import RunSaved, ShownRun
 from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.terminal.frame_scheduler import NUMBERS_HZ, Frames
@@ -64,7 +64,7 @@ class CompareScreen(KeptLines, Screen[None]):
     ) -> None:
         super().__init__()
         self.choices = choices
-        self.shown: Shown | None = None
+        self.shown: ShownRun | None = None
         self.prompt, self.board, self.notice = Prompt(prompt), board, Notice()
         self._info, self._status, self._keys = InfoLine(), StatusLine(), KeyLine()
         self._engine = services.engine
@@ -273,14 +273,14 @@ class CompareScreen(KeptLines, Screen[None]):
         if self._engine.loaded is None:
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
-        await self._show(Shown(comparison, self._engine.loaded, self._services.history))
+        await self._show(ShownRun(comparison, self._engine.loaded, self._services.history))
         self.notice.clear_awaited()
         if self._replaced:
             self._replaced = False
             kept = "; it is in the history" if self._services.history is not None else ""
             self.notice.show_message(f"The run before was stopped for this one{kept}.")
 
-    async def _show(self, shown: Shown) -> None:
+    async def _show(self, shown: ShownRun) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
             self.minimize()
         self.shown = shown
@@ -300,12 +300,12 @@ class CompareScreen(KeptLines, Screen[None]):
         self.prompt.take(saved.prompt)
         # on a thread, as it checks formulas
         self.choices = await asyncio.to_thread(like, self.choices, saved)
-        await self._show(Shown.reopened(saved))
+        await self._show(ShownRun.reopened(saved))
         self.notice.show_message(f"{gone}{message}")
         if self.board.chosen_pane is not None:
             self.board.chosen_pane.tokens.focus()
 
-    def _finish(self, shown: Shown, finished: p.Finished) -> None:
+    def _finish(self, shown: ShownRun, finished: p.Finished) -> None:
         from gelu_tui.core.reports.noise_sentences import suspicions  # not before the first frame
 
         self._end_run()
@@ -322,7 +322,7 @@ class CompareScreen(KeptLines, Screen[None]):
             self._frames.now()
             self.run_worker(self._save(self.shown), group="save")
 
-    async def _save(self, shown: Shown) -> None:
+    async def _save(self, shown: ShownRun) -> None:
         problem = await shown.save()
         if not self.is_running:
             return

@@ -9,7 +9,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.plain_rows import PlainRows
 from gelu_tui.tui.engine_link.session import BUSY, EngineLink, Phase
-from gelu_tui.tui.engine_link.shown_run import Shown
+from gelu_tui.tui.engine_link.shown_run import ShownRun
 
 _SILENCE_S = 5.0  # after this the line shows for how long the engine has sent no event
 _BETWEEN = " · "
@@ -55,12 +55,12 @@ def fitted(left: str, right: str, width: int) -> tuple[str, str]:
     return left, right
 
 
-def status_texts(engine: EngineLink, shown: Shown | None) -> tuple[str, str]:
+def status_texts(engine: EngineLink, shown: ShownRun | None) -> tuple[str, str]:
     """Return what the engine does, and the totals of the run."""
     return _doing(engine, shown), labels.totals(shown.comparison) if shown is not None else ""
 
 
-def _doing(engine: EngineLink, shown: Shown | None) -> str:
+def _doing(engine: EngineLink, shown: ShownRun | None) -> str:
     phase = engine.phase
     since = f" · {engine.phase_s:.0f} s" if engine.phase_s >= 1 else ""
     silent = f" · silent for {engine.silent_s:.0f} s" if engine.silent_s > _SILENCE_S else ""

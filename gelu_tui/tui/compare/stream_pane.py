@@ -11,7 +11,6 @@ from gelu_tui.core.comparison.state import Perspective
 from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.compare import labels
-from gelu_tui.tui.compare.layout import head_rows
 from gelu_tui.tui.compare.pane_head import PaneHead
 from gelu_tui.tui.text_view.pane import TokenPane
 from gelu_tui.tui.widgets.kept_lines import KeptLines
@@ -38,11 +37,11 @@ class StreamPane(KeptLines, Vertical):
         super().__init__()
         self.index = 0
         self._variant: p.VariantInfo | None = None
-        self._head = PaneHead()
+        self.head = PaneHead()
         self.tokens = TokenPane()
 
     def compose(self) -> ComposeResult:
-        yield self._head
+        yield self.head
         yield self.tokens
 
     @property
@@ -55,7 +54,7 @@ class StreamPane(KeptLines, Vertical):
         self.index = index
         self._variant = variant
         self.number(index)
-        self._head.display = hint is None
+        self.head.display = hint is None
         self.tokens.restart(hint or "")
 
     def number(self, place: int) -> None:
@@ -73,13 +72,10 @@ class StreamPane(KeptLines, Vertical):
         )
 
     def on_resize(self) -> None:
-        self._head.set_rows(head_rows(self.outer_size.height))
+        rows = self.outer_size.height
+        self.head.styles.height = 1 if rows < 7 else 2 if rows < 12 else 3
 
     def show(self, perspective: Perspective) -> None:
         """Draw new tokens of the stream; cheap if there are none."""
         stream = perspective.comparison.streams[self.index]
         self.tokens.show(stream, perspective.standing(self.index))
-
-    def show_numbers(self, perspective: Perspective, *, running: bool) -> None:
-        """Update the head."""
-        self._head.show(perspective, self.index, running=running)

@@ -68,7 +68,7 @@ class SavedRun:
         return history.pop_notice()
 
 
-class Shown:
+class ShownRun:
     """A comparison that runs or has run here, or a saved one that was reopened."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Shown:
         self._run = SavedRun(history) if history is not None else None
 
     @classmethod
-    def reopened(cls, saved: ComparisonDocument) -> Shown:
+    def reopened(cls, saved: ComparisonDocument) -> ShownRun:
         """Return a saved comparison as it is shown; it is not saved again."""
         from gelu_tui.core.runs.restore import restore
 

@@ -18,7 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
 
 
-class Ending:
+class Shutdown:
     """Handles signals, and ends the process from a thread if the event loop does not in time.
 
     A terminal that reads nothing more (a stalled connection, Ctrl+S) blocks the thread that writes

@@ -40,7 +40,7 @@ async def test_a_run_that_begins_while_choices_are_shown_has_all_its_panes() -> 
             await board.set_count(8)
             await asyncio.gather(*together)
             assert [pane.variant_name for pane in board.panes] == list(FOUR)
-            assert all(pane._head.display for pane in board.panes)
+            assert all(pane.head.display for pane in board.panes)
 
 
 # --- colours --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.pane_head import numbers
 from gelu_tui.tui.compare.status_line import status_texts
 from gelu_tui.tui.engine_link.session import EngineLink, Phase
-from gelu_tui.tui.engine_link.shown_run import Shown
+from gelu_tui.tui.engine_link.shown_run import ShownRun
 from gelu_tui.tui.text_view.row_style import Overlay, overlaid, segments, token_runs
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import TAB, Row, cells, clusters
@@ -227,7 +227,7 @@ def test_what_the_engine_does_without_a_model(phase: Phase, said: str) -> None:
 
 def test_the_status_of_a_run_from_its_begin_to_its_end() -> None:
     comparison = run_comparison()
-    shown = Shown(comparison, LOADED)
+    shown = ShownRun(comparison, LOADED)
     assert status_texts(engine(Phase.READY, LOADED), None)[0].startswith("ready · demo")
     left, right = status_texts(engine(Phase.RUNNING, LOADED), shown)
     assert left.startswith("running · demo · float32 · lockstep")
@@ -241,6 +241,6 @@ def test_the_status_of_a_run_from_its_begin_to_its_end() -> None:
 
 
 def test_a_saved_run_is_told_as_such_until_another_runs() -> None:
-    shown = Shown.reopened(run_document())
+    shown = ShownRun.reopened(run_document())
     assert status_texts(engine(Phase.ASLEEP), shown)[0].startswith("saved run of 2025-11-22 00:12")
     assert status_texts(engine(Phase.RUNNING, LOADED), shown)[0].startswith("running")
