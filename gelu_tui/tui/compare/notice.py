@@ -48,7 +48,6 @@ class Notice(Static):
     def clear(self) -> None:
         """Show nothing any more."""
         self._show(Content(""))
-        self.set_class(False, "-shown")
 
     def _show(self, content: Content, kind: str = "") -> None:
         if self._clearing is not None:
@@ -56,4 +55,4 @@ class Notice(Static):
         self.kind, self._stays = kind, False
         self.update(content)
         self.set_class(bool(kind), "-error")
-        self.set_class(True, "-shown")
+        self.set_class(bool(content), "-shown")

@@ -278,7 +278,7 @@ class CompareScreen(KeptLines, Screen[None]):
         if self._replaced:
             self._replaced = False
             kept = "; it is in the history" if self._services.history is not None else ""
-            self.notice.show_message(f"The run before was stopped for this one{kept}.")
+            self.notice.show_message(f"The previous run was stopped for this one{kept}.")
 
     async def _show(self, shown: ShownRun) -> None:
         if len(self.board.panes) != len(shown.comparison.streams):
@@ -294,7 +294,7 @@ class CompareScreen(KeptLines, Screen[None]):
         """Show a saved comparison, which needs no model, and `message`."""
         gone = "The queued run is withdrawn. " if self._engine.withdraw() else ""
         if self.live:
-            gone = "The run that went on was stopped. "
+            gone = "The present run was stopped. "
             await self._engine.stop()
             self._end_run()
         self.prompt.take(saved.prompt)
