@@ -59,11 +59,10 @@ def open_app(
     os.environ.setdefault("TEXTUAL_FPS", "240")
     gc.disable()  # while there is no frame yet: start-up makes little garbage; the app enables it
     from gelu_tui.tui.app import run_app
-    from gelu_tui.tui.options import AppOptions
     from gelu_tui.tui.themes import check_theme
 
     wrong_theme: tuple[ErrorInfo, ...] = ()
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
-    return run_app(AppOptions(settings, prompt, (*file.problems, *wrong_theme), saved))
+    return run_app(settings, prompt, (*file.problems, *wrong_theme), saved)

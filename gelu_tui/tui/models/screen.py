@@ -29,7 +29,7 @@ from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.reports.models import before_fetching, readiness, too_big
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.engine_link.requests import ask
+from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import (
     Listed,
