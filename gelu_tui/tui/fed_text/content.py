@@ -46,9 +46,7 @@ def as_tokens(fed: p.PromptRendered) -> Content:
         return shown.stylize("underline") if index % 2 else shown
 
     return Content.assemble(
-        *map(token, range(head)),
-        _gap(tail - head, "tokens"),
-        *map(token, range(tail, len(pieces))),
+        *map(token, range(head)), _gap(tail - head, "tokens"), *map(token, range(tail, len(pieces)))
     )
 
 

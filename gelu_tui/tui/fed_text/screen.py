@@ -44,7 +44,6 @@ class FedTextScreen(Screen[None]):
         self._view = 0
 
     def compose(self) -> ComposeResult:
-        """Title, how it is fed, the text, keys."""
         yield Static(id="title", markup=False)
         yield Static(id="how", markup=False)
         with VerticalScroll(id="body"):
@@ -52,7 +51,6 @@ class FedTextScreen(Screen[None]):
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is."""
         self.query_one("#body").focus()
         self._draw()
 
@@ -76,12 +74,10 @@ class FedTextScreen(Screen[None]):
             self._draw()
 
     def action_view(self, view: int) -> None:
-        """The text as one, cut into tokens, or as ids."""
         self._view = view
         self._draw()
 
     def action_next_view(self) -> None:
-        """The next of the three."""
         self.action_view((self._view + 1) % len(_VIEWS))
 
     def _draw(self) -> None:

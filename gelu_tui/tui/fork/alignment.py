@@ -50,7 +50,6 @@ class Alignment:
 
     @property
     def aligned(self) -> int:
-        """Tokens in all stretches."""
         return sum(stretch.length for stretch in self.stretches)
 
 

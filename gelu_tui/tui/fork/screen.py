@@ -109,7 +109,6 @@ class ForkScreen(Screen[int]):
         return of_run and self._ask_for_replay is not None and self.comparison.status is None
 
     def compose(self) -> ComposeResult:
-        """Title, what happened, both sides' candidates, what made it, what came after, keys."""
         yield Static(id="title", markup=False)
         with VerticalScroll(id="body"):
             yield Static(id="sentence", markup=False)
@@ -125,13 +124,11 @@ class ForkScreen(Screen[int]):
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show the pair, and look for news from time to time."""
         self.query_one("#body").focus()
         self._update()
         self.set_interval(_POLL_S, self._update)
 
     def on_resize(self, event: Resize) -> None:
-        """Lay the lists out for the new size."""
         self.set_class(event.size.width < _STACKED_BELOW, "-stacked")
         self.set_class(event.size.height < _SHORT_BELOW, "-short")
         self._draw()
@@ -139,7 +136,6 @@ class ForkScreen(Screen[int]):
     # --- the keys -----------------------------------------------------------------------------
 
     def action_turn(self, by: int) -> None:
-        """Show the next or previous stream, the one that is seen from left out."""
         others = [i for i in range(len(self.comparison.streams)) if i != self.reference_index]
         if not others:
             return
@@ -163,7 +159,6 @@ class ForkScreen(Screen[int]):
             self._draw()
 
     def action_back(self) -> None:
-        """Return to where it was opened."""
         self.dismiss(self.stream_index)
 
     # --- following the comparison -------------------------------------------------------------

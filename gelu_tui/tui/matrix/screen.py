@@ -88,7 +88,6 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """The matrix, the pair under the cursor in a sentence, groups, keys."""
         with Vertical(id="box") as box:
             box.border_title = "First divergent token of every pair"
             box.border_subtitle = "R reference · = the same for so many tokens"
@@ -99,7 +98,6 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
             yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is, and look for news from time to time."""
         self._matrix.focus()
         self._update()
         self.set_interval(_POLL_S, self._update)
@@ -110,14 +108,12 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         self.query_one("#view").styles.max_height = max(1, event.size.height - _OTHER_ROWS)
 
     def action_open(self) -> None:
-        """Leave for the fork of the pair under the cursor."""
         if self._matrix.row == self._matrix.column:
             self._say("A stream has no fork with itself: choose another column.")
             return
         self.dismiss(OpenFork(self._matrix.row, self._matrix.column))
 
     def action_reference(self) -> None:
-        """Leave with the stream of the cursor's row as the reference."""
         self.dismiss(MakeReference(self._matrix.row))
 
     @on(MatrixView.Opened)

@@ -52,11 +52,9 @@ class MatrixView(Static, can_focus=True):
         self._parts = [_split(visible_line(stream.name)) for stream in comparison.streams]
 
     def action_move(self, down: int, right: int) -> None:
-        """Move the cursor, as far as there are cells."""
         self.move_to(self.row + down, self.column + right)
 
     def move_to(self, row: int, column: int) -> None:
-        """Put the cursor on the cell that is nearest to this place."""
         last = len(self.perspectives) - 1
         self.row, self.column = max(0, min(row, last)), max(0, min(column, last))
         self.draw()
@@ -75,7 +73,6 @@ class MatrixView(Static, can_focus=True):
         self.draw()
 
     def on_resize(self, event: Resize) -> None:
-        """Abbreviate for the new width."""
         self.draw()
 
     def on_click(self, event: Click) -> None:
@@ -109,7 +106,6 @@ class MatrixView(Static, can_focus=True):
     # --- drawing ------------------------------------------------------------------------------
 
     def draw(self) -> None:
-        """Write the matrix for the present width."""
         if self.size.width:
             self.styles.height = self._head_rows + len(self.perspectives)
             self.update(self._matrix(), layout=False)

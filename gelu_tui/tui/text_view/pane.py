@@ -136,12 +136,10 @@ class TokenPane(TokenRows, can_focus=True):
             self.draw_from(changed_from)
 
     def set_statistic(self, statistic: TokenStyle) -> None:
-        """Choose what the tokens' colours tell."""
         self.statistic = statistic
         self.refresh()
 
     def search(self, query: str) -> None:
-        """Mark all places of a text; an empty one takes the marks away."""
         self.finder.search(query)
         self.refresh()
 
@@ -260,7 +258,6 @@ class TokenPane(TokenRows, can_focus=True):
         self._scroll(count * max(1, self.size.height - 1))
 
     def action_start(self) -> None:
-        """Show the first row; the cursor goes with it."""
         self.view.to_start()
         self._scrolled()
         self._followed = False
@@ -275,7 +272,6 @@ class TokenPane(TokenRows, can_focus=True):
         self._scrolled()
 
     def action_choose(self) -> None:
-        """Ask for the fork."""
         self.post_message(self.Chosen(self))
 
     def _scroll(self, rows: int) -> bool:
@@ -297,7 +293,6 @@ class TokenPane(TokenRows, can_focus=True):
         self._wheel(event, -_WHEEL_ROWS)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """The wheel; where there is nothing to scroll it is left to the grid."""
         self._wheel(event, _WHEEL_ROWS)
 
     def _wheel(self, event: MouseScrollUp | MouseScrollDown, rows: int) -> None:
@@ -306,11 +301,9 @@ class TokenPane(TokenRows, can_focus=True):
             event.prevent_default()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Tell what is under the mouse."""
         self._hover(self.token_under(event.x, event.y))
 
     def on_leave(self, event: Leave) -> None:
-        """The mouse is elsewhere."""
         self._hover(None)
 
     def _hover(self, token: int | None) -> None:

@@ -89,7 +89,6 @@ class TokenRows(Widget):
         return max(first, self.view.row_start(max(first, last - 1)))
 
     def notify_style_update(self) -> None:
-        """The theme or the focus has changed."""
         super().notify_style_update()
         self._drawn.clear()
 
@@ -107,7 +106,6 @@ class TokenRows(Widget):
             self.refresh(Region(0, first, width, height - first))
 
     def draw_all(self) -> None:
-        """Draw everything after the view has moved."""
         self._bar = self.view.bar()
         self.refresh()
 
@@ -124,7 +122,6 @@ class TokenRows(Widget):
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """Have regions, or everything, drawn anew."""
         if regions:
             for region in regions:
                 for y in region.line_range:
@@ -263,7 +260,6 @@ class TokenRows(Widget):
 
     @property
     def allow_select(self) -> bool:
-        """Text can be selected with the mouse."""
         return True
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
@@ -277,5 +273,4 @@ class TokenRows(Widget):
         return "\n".join(chosen), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
-        """Draw with the selection."""
         self.refresh()

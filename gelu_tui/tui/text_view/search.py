@@ -21,7 +21,6 @@ class Finder:
         self.query = query
 
     def search(self, query: str) -> None:
-        """Look for another text; empty for none."""
         self.query = query
         self._found.clear()
 

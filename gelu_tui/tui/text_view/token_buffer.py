@@ -29,7 +29,6 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The characters of the line, without its line feed."""
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
@@ -46,7 +45,6 @@ class Line:
         return "".join(reversed(found))[max(0, start - at) :]
 
     def append(self, piece: str) -> None:
-        """Add characters at the end."""
         self._pieces.append(piece)
         self.length += len(piece)
         if self._wrapped is not None:
@@ -54,7 +52,6 @@ class Line:
             self._rows += wrap(last.text + piece, self._wrapped, last.start)
 
     def cut(self, length: int) -> None:
-        """Keep the first `length` characters."""
         self._pieces = [self.text[:length]]
         self.length = length
         self._wrapped = None
@@ -86,12 +83,10 @@ class TokenBuffer:
 
     @property
     def length(self) -> int:
-        """Characters in all."""
         return self.starts[-1]
 
     @property
     def text(self) -> str:
-        """All characters."""
         return "\n".join(line.text for line in self.lines)
 
     def append(self, text: str) -> None:
@@ -142,7 +137,6 @@ class TokenBuffer:
         return max(0, min(bisect_right(self.starts, offset) - 1, len(self) - 1))
 
     def span(self, token: int) -> tuple[int, int]:
-        """First offset of a token and the one after its last."""
         return self.starts[token], self.starts[token + 1]
 
     def row_at(self, offset: int, width: int) -> tuple[int, int]:

@@ -103,7 +103,6 @@ class Viewport:
         return self._top != before
 
     def to_start(self) -> None:
-        """Show the first row."""
         self._top = (0, 0)
         self.follows = self.at_end
 
