@@ -15,7 +15,7 @@ TAKEN_MARK = "●"
 OTHERS_MARK = "○"
 LEGEND = f"{TAKEN_MARK} taken here  {OTHERS_MARK} by the other  #n its place there"
 
-_EIGHTHS = ["", *"▏▎▍▌▋▊▉"]
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 _FIXED_CELLS = 19  # place, mark, percent and place in the other list, with the blanks between
 _TOKEN_CELLS = (10, 22)
@@ -100,5 +100,7 @@ def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: 
 def _bar(share: float, cells: int) -> str:
     """A bar in eighths of a cell; at least one for a share above 0."""
     eighths = round(min(1.0, max(0.0, share)) * cells * 8)
-    full, rest = divmod(max(eighths, int(share > 0 and cells > 0)), 8)
-    return "█" * full + _EIGHTHS[rest]
+    if share > 0 and cells:
+        eighths = max(1, eighths)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + _EIGHTHS[rest].strip()
