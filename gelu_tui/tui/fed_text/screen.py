@@ -120,13 +120,13 @@ def _how(fed: Fed, legend: str) -> Content:
         )
     if fed.chat:
         return Content(f"The model's chat template made this of your prompt. {legend}".rstrip())
-    said = "Your prompt as it is."
+    origin = "Your prompt as it is."
     if fed.prompt_text != fed.prompt:
         added = visible_line(fed.prompt_text.removesuffix(fed.prompt))
-        said = f"Your prompt as it is, with {added} in front, as the tokenizer does."
+        origin = f"Your prompt as it is, with {added} in front, as the tokenizer does."
     if isinstance(fed, p.PromptRendered) and fed.has_chat_template:
-        said += " The model's chat template is not used."
-    return Content(f"{said} {legend}".rstrip())
+        origin += " The model's chat template is not used."
+    return Content(f"{origin} {legend}".rstrip())
 
 
 def _error(message: str, hint: str) -> Content:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -58,13 +55,6 @@ class ForkScreen(Screen[int]):
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
         HELP,
     ]
-
-    @dataclass
-    class Aligned(Message):
-        """An alignment of a pair's tokens at one moment."""
-
-        pair: tuple[int, int]
-        alignment: Alignment
 
     def __init__(
         self,
@@ -189,13 +179,11 @@ class ForkScreen(Screen[int]):
     async def _align_pair(self, pair: tuple[int, int], step: int) -> None:
         reference, variant = (tuple(self.comparison.streams[index].tokens) for index in pair)
         alignment = await asyncio.to_thread(align, reference, variant, step)
-        self.post_message(self.Aligned(pair, alignment))
-
-    @on(Aligned)
-    def _take_alignment(self, message: Aligned) -> None:
         self._aligning = False
-        if message.pair == self._pair:
-            self._alignment = message.alignment
+        if not self.is_attached:
+            return
+        if pair == self._pair:
+            self._alignment = alignment
             self._draw_after(self.size.width - 2 * _MARGIN)
         self._align()
 
@@ -248,14 +236,14 @@ class ForkScreen(Screen[int]):
         self._put("legend", Content.styled(LEGEND + source, "dim"))
 
     def _verdict(self, fork: p.Fork) -> Content:
-        said = explain_verdict(fork, *self._names)
+        text = explain_verdict(fork, *self._names)
         asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
             at_the_end = "It is replayed at the end; " if self.comparison.settings.replay else ""
-            said += " It is being replayed." if asked else f" {at_the_end}r does it now."
+            text += " It is being replayed." if asked else f" {at_the_end}r does it now."
         elif fork.replay is None and asked:
-            said += " There is no replay to show."
-        return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
+            text += " There is no replay to show."
+        return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), text)
 
     def _kl(self) -> str:
         """The KL divergence, which is known only from the run's own reference."""

@@ -159,6 +159,6 @@ def _split(name: str) -> list[str]:
 
 
 def _fitting(step: int, cells: int) -> str:
-    """A step in so many cells, rounded where it has to be."""
+    """A step in at most this many cells, rounded if it must be."""
     forms = (str(step), f"{step / 1000:.1f}k", f"{step // 1000}k")
     return next((form for form in forms if len(form) < cells), forms[-1])

@@ -29,7 +29,7 @@ class TokenPane(TokenRows, can_focus=True):
     sent to the terminal again. Here a token costs its own row.
     """
 
-    ALLOW_MAXIMIZE = True  # together with its frame: name and counts stay in view
+    ALLOW_MAXIMIZE = True  # together with its frame: name and numbers stay in view
     DEFAULT_CSS = "TokenPane { height: 1fr; }"
     BINDINGS: ClassVar = [
         Binding("up", "rows(-1)", "Row up", show=False),
@@ -150,9 +150,7 @@ class TokenPane(TokenRows, can_focus=True):
         if self.statistic != "plain":
             found = level(self._stream.steps[token], self.statistic)
             return base + self.style_of(f"level{found}") if found else base
-        if token < _quiet(standing):
-            return base + self.style_of("shared")
-        return base
+        return base + self.style_of("shared") if token < _quiet(standing) else base
 
     def token_state(self, start: int, end: int) -> tuple[object, ...]:
         """The part of the row that agrees, and whether the fork is in it."""
@@ -191,18 +189,14 @@ class TokenPane(TokenRows, can_focus=True):
         """Keep a token in view while text arrives; with None follow the end again."""
         if token is not None:
             self._followed = self._followed or self.view.follows
-            self.reveal(token)
+            if token < len(self.buffer) and self.view.reveal(self._seen_at(token)):
+                self.draw_all()
             self.view.follows = False
             return
         if self._followed and self._stream is not None and self._stream.finish_reason is None:
             self.view.to_end()
             self.draw_all()
         self.view.follows, self._followed = self.view.at_end, False
-
-    def reveal(self, token: int) -> None:
-        """Scroll as little as needed to have a token in view."""
-        if token < len(self.buffer) and self.view.reveal(self._seen_at(token)):
-            self.draw_all()
 
     def align(self, token: int | None) -> None:
         """Scroll with another pane: to the row of a token, or (None) to the end."""
@@ -303,7 +297,7 @@ class TokenPane(TokenRows, can_focus=True):
             self.post_message(self.Pointed(self, token, hover=True))
 
     def on_click(self, event: Click) -> None:
-        """A click points at a token, a double click asks for the fork; a drag has selected."""
+        """A click points at a token, a double click asks for the fork; a drag selects text."""
         if self.text_selection is not None:
             return
         token = self.token_under(event.x, event.y)

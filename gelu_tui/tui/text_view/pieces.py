@@ -23,8 +23,8 @@ def ending(stream: Stream, fork: int | None) -> str:
     if fork is not None and fork >= len(stream.tokens) and stream.finish_reason is not None:
         parts.append(f" {FORK_MARK}{FINISH[stream.finish_reason][0]}")
     if stream.error is not None:
-        said = f"{stream.error.message} {stream.error.hint}".strip()
-        parts.append(f"\n✗ {visible_line(said)}")
+        error = f"{stream.error.message} {stream.error.hint}".strip()
+        parts.append(f"\n✗ {visible_line(error)}")
     return "".join(parts)
 
 

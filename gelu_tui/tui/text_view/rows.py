@@ -69,10 +69,7 @@ class TokenRows(Widget):
         self.view.resize(max(1, self._width), height)
 
     def on_resize(self) -> None:
-        """Wrap what is in view to the new width; the rest when it comes into view.
-
-        A notice that takes two rows for a while does not push the cursor out of view.
-        """
+        """Wrap the rows in view to the new width, and keep the cursor in view."""
         places = [self._seen_at(token) for token in (self.echo, self.cursor) if token is not None]
         shown = [place for place in places if 0 <= self.view.y_of(place) < self.view.height]
         self._measure()
@@ -81,7 +78,7 @@ class TokenRows(Widget):
         self.draw_all()
 
     def _seen_at(self, token: int) -> int:
-        """The first character of a token in its last row: a blank before may hang on the last."""
+        """The first character of a token in its last row: the blank before it may hang above."""
         first, last = self.buffer.span(token)
         return max(first, self.view.row_start(max(first, last - 1)))
 

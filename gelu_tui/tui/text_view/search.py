@@ -31,8 +31,6 @@ class Finder:
 
     def between(self, start: int, end: int) -> list[Span]:
         """The matches that touch the characters from `start` to `end` of one line."""
-        if not self.query:
-            return []
         spans = self._in_line(self._buffer.line_at(start))
         first = bisect_right(spans, start, key=lambda span: span[1])
         return spans[first : bisect_left(spans, end, key=lambda span: span[0])]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, split_graphemes
 
-TAB = "→   "  # a tab, as it is shown: always this wide, wherever it stands
+TAB = "→   "  # a tab as it is shown: always this wide, in any column
 
 _SPACES = " \t\u2000-\u200a\u3000"
 # Scripts that are written without blanks: a row may end after any of their characters.
