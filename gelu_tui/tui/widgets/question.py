@@ -1,4 +1,4 @@
-"""A question that stands in the screen instead of over it."""
+"""A question within the screen instead of over it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gelu_tui.core.safe_text import visible_line
 
 
 class Question(Static, can_focus=True):
-    """One question in the place of the keys: y does it, everything else leaves things alone."""
+    """One question in place of the keys: `y` confirms, anything else cancels."""
 
     @dataclass
     class Answered(Message):
-        """`then` is what to do."""
+        """`then` is what to do; None if the user declined."""
 
         then: Callable[[], None] | None
 
@@ -30,13 +30,11 @@ class Question(Static, can_focus=True):
         self.focus()
 
     def on_key(self, event: events.Key) -> None:
-        """Any key answers."""
         event.stop()
         event.prevent_default()
         self._answer(self._then if event.key in ("y", "Y") else None)
 
     def on_blur(self) -> None:
-        """A click elsewhere is a no."""
         self._answer(None)
 
     def _answer(self, then: Callable[[], None] | None) -> None:

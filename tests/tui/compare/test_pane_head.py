@@ -17,7 +17,7 @@ from gelu_tui.tui.compare.pane_head import numbers
 from gelu_tui.tui.compare.status_line import status_texts
 from gelu_tui.tui.engine_link.session import EngineLink, Phase
 from gelu_tui.tui.engine_link.shown_run import ShownRun
-from gelu_tui.tui.text_view.row_style import Overlay, overlaid, segments, token_runs
+from gelu_tui.tui.text_view.row_style import overlaid, segments, token_runs
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import TAB, Row, cells, clusters
 from tests.support.saved_runs import LOADED, run_comparison, run_document
@@ -70,7 +70,7 @@ def test_a_cluster_is_never_cut_whatever_points_into_it(
     texts: list[str], width: int, marks: list[tuple[int, int]]
 ) -> None:
     buffer = buffer_of(texts)
-    overlays = [Overlay(at, at + length, Style(reverse=True)) for at, length in marks]
+    overlays = [(at, at + length, Style(reverse=True)) for at, length in marks]
     for index, at, row in rows_of(buffer, width):
         start = at + row.start
         runs = overlaid(token_runs(buffer, start, start + row.shown, style_of), overlays)
@@ -104,7 +104,7 @@ def test_an_overlay_changes_its_range_alone(
     for number, length in enumerate(lengths):
         runs.append((at, at + length, style_of(number)))
         at += length
-    laid = overlaid(runs, [Overlay(a, a + n, Style(reverse=True)) for a, n in marks])
+    laid = overlaid(runs, [(a, a + n, Style(reverse=True)) for a, n in marks])
     assert [first for first, _, _ in laid[1:]] == [last for _, last, _ in laid[:-1]]
     assert (laid[0][0], laid[-1][1]) == (0, at)
     for first, last, style in laid:
