@@ -1,13 +1,11 @@
-"""A question that stands in the screen instead of over it."""
+"""A question inside of a screen instead of over it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from textual import events
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from gelu_tui.core.safe_text import visible_line
@@ -16,30 +14,29 @@ from gelu_tui.core.safe_text import visible_line
 class Question(Static, can_focus=True):
     """One question in the place of the keys: y does it, everything else leaves things alone."""
 
-    @dataclass
-    class Answered(Message):
-        """`then` is what to do."""
-
-        then: Callable[[], None] | None
-
     def ask(self, sentence: str, then: Callable[[], None]) -> None:
-        """Show the question and take the focus."""
+        """Show the question and take the focus, until it is answered; `then` is what y does."""
         self._then = then
+        if not self.has_focus:
+            self._before = self.screen.focused
         self.update(Content.styled(visible_line(sentence), "bold"))
         self.display = True
         self.focus()
 
     def on_key(self, event: events.Key) -> None:
-        """Any key answers."""
         event.stop()
         event.prevent_default()
-        self._answer(self._then if event.key in ("y", "Y") else None)
+        self._answer(yes=event.key in ("y", "Y"))
 
     def on_blur(self) -> None:
-        """A click elsewhere is a no."""
-        self._answer(None)
+        """Take a click elsewhere as a no."""
+        self._answer(yes=False)
 
-    def _answer(self, then: Callable[[], None] | None) -> None:
-        if self.display:
-            self.display = False
-            self.post_message(self.Answered(then))
+    def _answer(self, *, yes: bool) -> None:
+        if not self.display:
+            return
+        if self._before is not None and self.screen.focused in (None, self):
+            self._before.focus()
+        self.display = False
+        if yes:
+            self._then()
