@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gelu_tui.tui.compare.screen import CompareScreen
     from gelu_tui.tui.history.screen import Result
     from gelu_tui.tui.matrix.screen import MatrixChoice
-    from gelu_tui.tui.models.screen import LoadModel
 
 
 class Navigation:
@@ -169,15 +168,15 @@ class Navigation:
         session = self._services.session
         screen = ModelsScreen(
             session.model,
-            held_bytes=session.loaded.weight_bytes if session.loaded else 0,
-            engine_command=self._services.options.engine_command,
+            session.loaded.weight_bytes if session.loaded else 0,
+            self._services.options.engine_command,
         )
         self._app.push_screen(screen, self._model_chosen)
 
-    def _model_chosen(self, choice: LoadModel | None) -> None:
-        if choice is not None:
-            self._services.session.choose_model(choice.model)
-            self._compare.choices = replace(self._compare.choices, model=choice.model)
+    def _model_chosen(self, model: str | None) -> None:
+        if model is not None:
+            self._services.session.choose_model(model)
+            self._compare.choices = replace(self._compare.choices, model=model)
             self._compare.action_reload()
 
     # --- saved runs and files -----------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
+from textual.worker import Worker
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.reports.export import export
@@ -24,14 +26,13 @@ from gelu_tui.tui.engine_link.messages import RunSaved
 from gelu_tui.tui.history.preview import preview
 from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP
-from gelu_tui.tui.widgets.background import is_open, run_in_thread
+from gelu_tui.tui.widgets.background import T, run_in_thread
 from gelu_tui.tui.widgets.key_hints import KeyHints
-from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
 
 LIMIT = 200  # the table is rebuilt for every letter of a search
-_LOW_BELOW = 18  # rows
 
 # A narrow terminal cuts the line off at the right.
 _KEYS = {
@@ -45,8 +46,6 @@ _EMPTY = (
     "No runs yet.\n\nEvery run is saved here by itself when it ends, token by token, and can be "
     "opened again without the model.\n\nq goes back: type a prompt there and run it."
 )
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,11 @@ class CompareRuns:
 Result = Reopen | Rerun | CompareRuns | None
 
 
-class HistoryField(Input, KeysInTurn):
-    """A text field of the screen."""
-
-
 class HistoryScreen(Screen[Result]):
     """The saved runs of `history`; dismissed with what to do with one of them, or None."""
 
     CSS_PATH = "history.tcss"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [
         Binding("q", "back", "Back"),
         Binding("escape,f10,f6", "step_back", "Out of a field, or back"),
@@ -98,22 +94,19 @@ class HistoryScreen(Screen[Result]):
 
     def compose(self) -> ComposeResult:
         yield Static("History", id="title", markup=False)
-        yield HistoryField(placeholder="Search prompts, models, functions", id="search")
+        yield TextField(placeholder="Search prompts, models, functions", id="search")
         with Container(id="body"):
             yield RunTable(id="runs")
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
         yield MessageLine(id="said")
-        yield HistoryField(id="path")
+        yield TextField(id="path")
         yield Question(id="question", markup=False)
         yield KeyHints(id="keys", markup=False)
 
     def on_mount(self) -> None:
         self._table.focus()
         self._list()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < _LOW_BELOW, "-low")
 
     @property
     def _table(self) -> RunTable:
@@ -123,17 +116,12 @@ class HistoryScreen(Screen[Result]):
     def _is_empty(self) -> bool:
         return not self._table.items and not self._search.strip()
 
-    # --- the list and the chosen run ----------------------------------------------------------
-
     @on(RunSaved)
     @on(Input.Changed, "#search")
     def _list(self) -> None:
         search = self.query_one("#search", Input).value
-        self._in_thread(
-            lambda: self.history.entries(search, LIMIT),
-            lambda entries: self._show_list(entries, search),
-            "list",
-        )
+        find = partial(self.history.entries, search, LIMIT)
+        self._in_thread(find, lambda entries: self._show_list(entries, search), "list")
 
     def _show_list(self, entries: list[Entry], search: str) -> None:
         chosen, row = self._table.chosen, self._table.cursor_row
@@ -180,8 +168,6 @@ class HistoryScreen(Screen[Result]):
         else:
             self._in_thread(lambda: self.history.load(run), lambda found: then(run, found), group)
 
-    # --- what the keys do ---------------------------------------------------------------------
-
     def action_open(self) -> None:
         """Show the chosen run, without the model."""
         self._with_document(lambda run, document: self._close(Reopen(document, run)))
@@ -198,12 +184,12 @@ class HistoryScreen(Screen[Result]):
             self._mark(entry.id if marked is None else None)
             return
         runs = (marked, entry.id)
-        load = self.history.load
-        self._in_thread(
-            lambda: merged(load(runs[0]), load(runs[1]), runs),
-            lambda document: self._close(CompareRuns(document, runs)),
-            "document",
-        )
+
+        def merge() -> CompareRuns:
+            one, other = map(self.history.load, runs)
+            return CompareRuns(merged(one, other, runs), runs)
+
+        self._in_thread(merge, self._close, "document")
 
     def _mark(self, run: int | None) -> None:
         self._table.mark(run)
@@ -223,7 +209,7 @@ class HistoryScreen(Screen[Result]):
         def confirmed() -> None:
             if run == self._table.marked:
                 self._mark(None)
-            self._in_thread(lambda: self.history.delete(run), deleted, "write")
+            self._in_thread(lambda: self.history.delete(run), deleted)
 
         question = f"Delete run {run}, {quoted(entry.prompt, 30)}? y: yes · any other key: no"
         self.query_one(Question).ask(question, confirmed)
@@ -265,8 +251,6 @@ class HistoryScreen(Screen[Result]):
         if self.is_current:
             self.dismiss(result)
 
-    # --- fields and messages ------------------------------------------------------------------
-
     @on(Input.Submitted, "#search")
     def _to_the_runs(self) -> None:
         self._table.focus()
@@ -292,10 +276,10 @@ class HistoryScreen(Screen[Result]):
                 lambda: self._write(document, path, overwrite=True),
             )
 
-        self._in_thread(
+        run_in_thread(
+            self,
             lambda: export(document, path, overwrite=overwrite),
             lambda _: self._report(f"Written: {path.absolute()}"),
-            "write",
             failed,
         )
 
@@ -311,25 +295,12 @@ class HistoryScreen(Screen[Result]):
         line.update(keys)
         line.display = focused != "question"
 
-    def _in_thread(
-        self,
-        work: Callable[[], _Result],
-        then: Callable[[_Result], None],
-        group: str,
-        failed: Callable[[ErrorInfo], None] | None = None,
-    ) -> None:
-        def done(result: _Result) -> None:
-            then(result)
-            self._show_notice()
+    def _in_thread(self, work: Callable[[], T], then: Callable[[T], None], group: str = "") -> None:
+        run_in_thread(self, work, then, self._show_message, group)
 
-        def not_done(error: ErrorInfo) -> None:
-            (failed or self._show_message)(error)
-            self._show_notice()
-
-        run_in_thread(self, work, done, not_done, group, exclusive=group != "write")
-
+    @on(Worker.StateChanged)
     def _show_notice(self) -> None:
-        if is_open(self) and (notice := self.history.pop_notice()) is not None:
+        if (notice := self.history.pop_notice()) is not None:
             self._show_message(notice)
 
     def _report(self, message: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events, on, work
@@ -39,12 +37,9 @@ from gelu_tui.tui.models.rows import (
 )
 from gelu_tui.tui.models.table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
-from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
-
-_LOW_BELOW = 18  # rows
-_PADDING = 4  # cells at the sides of every line
 
 # A narrow terminal cuts the line off at the right.
 _KEYS = "Enter load · f fetch · q back · / another · d delete · r look again"
@@ -53,26 +48,16 @@ _INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
 _NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
 
 
-@dataclass(frozen=True)
-class LoadModel:
-    """Load this model: `demo`, a folder, or a hub id."""
-
-    model: str
-
-
-class NameField(Input, KeysInTurn):
-    """For the name of another model."""
-
-
-class ModelsScreen(Screen[LoadModel | None]):
-    """Dismissed with the model to load, or None.
+class ModelsScreen(Screen[str | None]):
+    """Dismissed with the model to load (`demo`, a folder, or a hub id), or None.
 
     `current` is the loaded model as the user named it, `held_bytes` the size of its weights, which
-    are freed when another is loaded; `folders` are searched beside the hub's cache. Searches,
-    deletions and a fetch run in engine processes of their own; a fetch ends with the screen.
+    are freed when another is loaded. Searches, deletions and a fetch run in engine processes of
+    their own; a fetch ends with the screen.
     """
 
     CSS_PATH = "models.tcss"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [
         Binding("q,f10,f4", "back", "Back"),
         Binding("x,ctrl+g", "stop", "Stop the fetch"),
@@ -80,19 +65,12 @@ class ModelsScreen(Screen[LoadModel | None]):
         HELP,
     ]
 
-    def __init__(
-        self,
-        current: str,
-        *,
-        held_bytes: int = 0,
-        folders: Sequence[str] = (),
-        engine_command: EngineCommand = None,
-    ) -> None:
+    def __init__(self, current: str, held_bytes: int, engine_command: EngineCommand) -> None:
         super().__init__()
         self.current = current
         self._held_bytes = held_bytes
-        self._folders = list(folders)
         self._engine_command = engine_command
+        self._folders: list[str] = []  # searched beside the hub's cache
         self._named: list[PublicModel] = []  # typed by the user
         self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
@@ -105,7 +83,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         yield Static("Models", id="title", markup=False)
         yield ModelTable(id="models")
         yield Static(id="details", markup=False)
-        yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
+        yield TextField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
         yield MessageLine(id="said")
         yield Question(id="question", markup=False)
@@ -115,8 +93,7 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._table.focus()
         self._search(choose=self.current)
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < _LOW_BELOW, "-low")
+    def on_resize(self) -> None:
         self.call_after_refresh(self._describe)
         self.call_after_refresh(self._show_fetch)
 
@@ -126,9 +103,7 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     @property
     def _width(self) -> int:
-        return max(20, self.size.width - _PADDING)
-
-    # --- the list -----------------------------------------------------------------------------
+        return max(20, self.size.width - 4)  # for the padding of every line
 
     @work(group="search", exclusive=True)
     async def _search(self, choose: str | None = None, *, named: bool = False) -> None:
@@ -171,14 +146,12 @@ class ModelsScreen(Screen[LoadModel | None]):
             loaded = model.id == self.current
             box.update(details(model, self._memory, self._width, loaded=loaded))
 
-    # --- what the keys do ---------------------------------------------------------------------
-
     def action_load(self) -> None:
         """Load the chosen model if it is here and can be served."""
         if (model := self._table.chosen) is None:
             return
         if model.id in self._fetched:
-            self._close(LoadModel(model.id))  # an engine elsewhere may have it though we do not
+            self._close(model.id)  # an engine elsewhere may have it though we do not
         elif isinstance(model, PublicModel) or model.state == "partial":
             whole = " whole" if isinstance(model, LocalModel) else ""
             self._show_message(f"It is not here{whole} yet: f fetches it.")
@@ -189,7 +162,7 @@ class ModelsScreen(Screen[LoadModel | None]):
             reason = too_big(model, self._memory)
             self._show_message(f"{reason} Enter again loads it all the same.")
         else:
-            self._close(LoadModel(model.id))
+            self._close(model.id)
 
     def action_fetch(self) -> None:
         if (model := self._table.chosen) is None:
@@ -257,11 +230,9 @@ class ModelsScreen(Screen[LoadModel | None]):
         else:
             self._close(None)
 
-    def _close(self, result: LoadModel | None) -> None:
+    def _close(self, result: str | None) -> None:
         if self.is_current:
             self.dismiss(result)
-
-    # --- the field ----------------------------------------------------------------------------
 
     @on(Input.Changed)
     def _hint(self, event: Input.Changed) -> None:
@@ -307,8 +278,6 @@ class ModelsScreen(Screen[LoadModel | None]):
         line = self.query_one(KeyHints)
         line.update(_INPUT_KEYS if isinstance(self.focused, Input) else keys)
         line.display = not isinstance(self.focused, Question)
-
-    # --- the fetch ----------------------------------------------------------------------------
 
     @work(group="fetch")
     async def _fetch(self, model: str) -> None:

@@ -31,7 +31,6 @@ from gelu_tui.tui.widgets.message_line import MessageLine
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
 _FILE_KEYS = "Enter opens · Tab search · F10 back · → completes the path"
 _SHOWN_KEYS = "Enter takes · Tab search · F10 back · PgDn PgUp read on"
-_WIDE, _LOW = 120, 18  # columns, rows
 _PREVIEWED = 20_000  # characters
 
 
@@ -70,6 +69,8 @@ class PromptsScreen(ModalScreen[str | None]):
     """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
 
     CSS_PATH = "prompts.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # columns # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back"), HELP]
     FIELD_KEYS: ClassVar = (
         ("Letters", "Find recent prompts and presets that hold them."),
@@ -111,15 +112,9 @@ class PromptsScreen(ModalScreen[str | None]):
         self._fill()
         run_in_thread(self, self._read_recent, self._show_recent, self._show_no_recent, "recent")
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width >= _WIDE, "-wide")
-        self.set_class(event.size.height < _LOW, "-low")
-
     @property
     def _list(self) -> OptionList:
         return self.query_one(OptionList)
-
-    # --- the list -----------------------------------------------------------------------------
 
     def _show_recent(self, prompts: list[str]) -> None:
         self._recent = [PromptRow("", prompt) for prompt in prompts]
@@ -156,17 +151,15 @@ class PromptsScreen(ModalScreen[str | None]):
 
     @on(Field.Moved)
     def _move(self, message: Field.Moved) -> None:
-        match message.key:
-            case "up":
-                self._list.action_cursor_up()
-            case "down":
-                self._list.action_cursor_down()
-            case key:
-                # At once: of several pages in one packet, Textual's own would scroll one.
-                preview = self.query_one("#preview")
-                page = preview.scrollable_content_region.height
-                rows = page if key == "pagedown" else -page
-                preview.scroll_relative(y=rows, animate=False, immediate=True)
+        if message.key == "up":
+            return self._list.action_cursor_up()
+        if message.key == "down":
+            return self._list.action_cursor_down()
+        # At once: of several pages in one packet, Textual's own would scroll one.
+        preview = self.query_one("#preview")
+        page = preview.scrollable_content_region.height
+        rows = page if message.key == "pagedown" else -page
+        return preview.scroll_relative(y=rows, animate=False, immediate=True)
 
     @property
     def _chosen(self) -> PromptRow | None:
@@ -178,8 +171,6 @@ class PromptsScreen(ModalScreen[str | None]):
     def _take(self) -> None:
         if (row := self._chosen) is not None:
             self.dismiss(row.prompt)
-
-    # --- the preview --------------------------------------------------------------------------
 
     @on(OptionList.OptionHighlighted)
     def _look(self) -> None:
@@ -198,8 +189,6 @@ class PromptsScreen(ModalScreen[str | None]):
         self.query_one("#about", Static).update(Content(visible_line(about)))
         self.query_one("#text", Static).update(shown)
         self.query_one("#preview").scroll_home(animate=False)
-
-    # --- the file -----------------------------------------------------------------------------
 
     @on(Input.Changed, "#file")
     def _another_file(self) -> None:

@@ -11,7 +11,7 @@ from textual.worker import Worker
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 
-_Result = TypeVar("_Result")
+T = TypeVar("T")
 
 
 def is_open(screen: Screen[Any]) -> bool:
@@ -21,16 +21,14 @@ def is_open(screen: Screen[Any]) -> bool:
 
 def run_in_thread(
     screen: Screen[Any],
-    work: Callable[[], _Result],
-    then: Callable[[_Result], None],
+    work: Callable[[], T],
+    then: Callable[[T], None],
     failed: Callable[[ErrorInfo], None],
-    group: str,
-    *,
-    exclusive: bool = True,
+    group: str = "",
 ) -> None:
     """Call `work` in a thread, then `then` with its result or `failed` with its `GeluError`.
 
-    Where `exclusive`, the work replaces what runs in the same `group`.
+    The work replaces what runs in the same `group`, if it has one.
     """
 
     async def run() -> None:
@@ -44,4 +42,4 @@ def run_in_thread(
                 then(result)
 
     # As a function: a coroutine that is replaced before it starts would be complained about.
-    _: Worker[None] = screen.run_worker(run, group=group, exclusive=exclusive)
+    _: Worker[None] = screen.run_worker(run, group=group, exclusive=bool(group))

@@ -12,11 +12,10 @@ from textual.widgets import DataTable
 
 
 class HasId(Protocol):
-    """An item of a table; the id is unique in it."""
+    """An item of a table, with the key of its row."""
 
     @property
-    def id(self) -> str | int:
-        """The key of its row."""
+    def id(self) -> str | int: ...
 
 
 Item = TypeVar("Item", bound=HasId)
