@@ -59,10 +59,9 @@ def columns(models: Sequence[Listed], width: int) -> dict[str, int]:
 
 def cells(model: Listed, width: int, memory: Memory, *, loaded: bool) -> dict[str, Content]:
     """Return what each column shows of a model, in a table of this width."""
-    usable = False
+    usable = isinstance(model, LocalModel) and model.usable
     shown = {"family": model.family or ""}
     if isinstance(model, LocalModel):
-        usable = model.usable
         shown = {
             "family": texts.family(model),
             "parameters": texts.parameters(model),

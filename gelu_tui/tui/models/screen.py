@@ -119,12 +119,12 @@ class ModelsScreen(Screen[str | None]):
             return
         choose = current if choose == self.current else choose
         self._local, self.current = found.models, current
-        self._memory = found.memory.plus(self._held_bytes)
+        self._memory = memory = found.memory.plus(self._held_bytes)
         self._list(choose)
-        self.query_one("#title", Static).update(
-            f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
-            f"{size(self._memory.usable_bytes)}"
+        sizes = (
+            f"{size(memory.total_bytes)} of memory, a model may take {size(memory.usable_bytes)}"
         )
+        self.query_one("#title", Static).update(f"Models · {sizes}")
         if not any(model.usable for model in self._local):
             self._show_message(_NOTHING)
         if named:
@@ -224,9 +224,8 @@ class ModelsScreen(Screen[str | None]):
         """Return with nothing chosen; warn first if that stops a fetch."""
         if self._fetching and self._warned != "back":
             self._warned = "back"
-            self._show_message(
-                "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
-            )
+            kept = "files that have arrived whole are kept"
+            self._show_message(f"Leaving stops the fetch; {kept}. q again leaves.")
         else:
             self._close(None)
 
@@ -244,14 +243,12 @@ class ModelsScreen(Screen[str | None]):
             self._show_message("Enter looks into this folder." if text else "")
 
     @on(Input.Submitted)
-    def _submit(self, event: Input.Submitted) -> None:
-        if text := event.value.strip():
-            self._take_name(text)
-        else:
-            self._table.focus()
-
     @work(group="name", exclusive=True)
-    async def _take_name(self, text: str) -> None:
+    async def _submit(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if not text:
+            self._table.focus()
+            return
         folder = await asyncio.to_thread(named_folder, text)
         if folder is None and text != "demo" and not is_hub_id(text):
             reason = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
@@ -318,6 +315,6 @@ async def _look(
     The loaded model's own folder is listed too. Raises `GeluError`.
     """
     loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
-    wanted = folders if loaded is None else [*folders, loaded]
-    found = await ask(p.ListModels(tuple(wanted)), p.ModelsFound, engine_command)
+    wanted = (*folders, loaded) if loaded else tuple(folders)
+    found = await ask(p.ListModels(wanted), p.ModelsFound, engine_command)
     return found, loaded or current

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on
@@ -61,7 +62,6 @@ class PathSuggester(Suggester):
     """Completes a path, away from the event loop."""
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The first path that begins with `value`."""
         return await asyncio.to_thread(complete_path, value) if value else None
 
 
@@ -73,7 +73,7 @@ class PromptsScreen(ModalScreen[str | None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back"), HELP]
     FIELD_KEYS: ClassVar = (
-        ("Letters", "Find recent prompts and presets that hold them."),
+        ("Letters", "Find recent prompts and presets that contain them."),
         ("↑, ↓", "Choose."),
         ("PgUp, PgDn", "Read on in the prompt that is shown."),
         ("Enter", "Take the prompt; of a file, show it first, then take it."),
@@ -98,11 +98,8 @@ class PromptsScreen(ModalScreen[str | None]):
                 with VerticalScroll(id="preview", can_focus=False):
                     yield Static(id="about", markup=False)
                     yield Static(id="text", markup=False)
-            yield Field(
-                placeholder="or the path of a text file",
-                suggester=PathSuggester(use_cache=False, case_sensitive=True),
-                id="file",
-            )
+            completing = PathSuggester(use_cache=False, case_sensitive=True)
+            yield Field(placeholder="or the path of a text file", suggester=completing, id="file")
             yield MessageLine(id="said")
             yield KeyHints(_KEYS, id="keys", markup=False)
 
@@ -144,9 +141,7 @@ class PromptsScreen(ModalScreen[str | None]):
         if not options:
             options.append(Option("Nothing holds these words.", disabled=True))
         self._list.set_options(options)
-        self._list.highlighted = next(
-            (index for index, row in enumerate(self._rows) if row is not None), None
-        )
+        self._list.action_first()
         self._look()
 
     @on(Field.Moved)
@@ -204,13 +199,8 @@ class PromptsScreen(ModalScreen[str | None]):
         elif self._file is not None and self._file[0] == name:
             self.dismiss(self._file[1])
         else:
-            run_in_thread(
-                self,
-                lambda: read_prompt_file(name),
-                lambda text: self._show_file(name, text),
-                lambda error: self._show_file(name, error),
-                "file",
-            )
+            show = partial(self._show_file, name)
+            run_in_thread(self, partial(read_prompt_file, name), show, show, "file")
 
     def _show_file(self, name: str, found: str | ErrorInfo) -> None:
         if name != self.query_one("#file", Input).value.strip():
