@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gelu_tui.tui.compare.screen import CompareScreen
     from gelu_tui.tui.history.screen import Result
     from gelu_tui.tui.matrix.screen import MatrixChoice
-    from gelu_tui.tui.models.screen import LoadModel
 
 
 class Navigation:
@@ -158,15 +157,15 @@ class Navigation:
         engine = self._services.engine
         screen = ModelsScreen(
             engine.model,
-            held_bytes=engine.loaded.weight_bytes if engine.loaded else 0,
-            engine_command=self._services.engine_command,
+            engine.loaded.weight_bytes if engine.loaded else 0,
+            self._services.engine_command,
         )
         self._app.push_screen(screen, self._model_chosen)
 
-    def _model_chosen(self, choice: LoadModel | None) -> None:
-        if choice is not None:
-            self._services.engine.choose_model(choice.model)
-            self._compare.choices = replace(self._compare.choices, model=choice.model)
+    def _model_chosen(self, model: str | None) -> None:
+        if model is not None:
+            self._services.engine.choose_model(model)
+            self._compare.choices = replace(self._compare.choices, model=model)
             self._compare.action_reload()
 
     def history(self) -> None:

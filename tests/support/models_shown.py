@@ -73,12 +73,8 @@ async def shown(
     step_s: float = 0.005,
     held_bytes: int = 0,
 ) -> AsyncIterator[Shown]:
-    screen = ModelsScreen(
-        current,
-        held_bytes=held_bytes,
-        folders=folders,
-        engine_command=fake_engine("five", step_s),
-    )
+    screen = ModelsScreen(current, held_bytes, fake_engine("five", step_s))
+    screen._folders.extend(folders)
     app = ScreenApp(screen)
     async with app.run_test(size=size) as pilot:
         it = Shown(app, pilot)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
+from textual.app import App
 from textual.content import Content
 from textual.widget import Widget
 
 from gelu_tui.core.functions.curves import Curve
 from gelu_tui.tui.functions.curve_views import CURVE, EXACT_ROLE, View, draw
-from gelu_tui.tui.functions.plot import AXIS, LABEL, MARK, Dots, Run, dots_for
+from gelu_tui.tui.functions.plot import AXIS, LABEL, MARK, Dots, dots_for
 
 STYLES = {
     CURVE: "bold $text-accent",
@@ -21,14 +23,9 @@ STYLES = {
 }
 
 
-def styled(runs: Iterable[Run]) -> Content:
-    """A row of a drawing with the theme's colours."""
-    return Content.assemble(*((run.text, STYLES.get(run.role, "")) for run in runs))
-
-
-def terminal_dots(encoding: str | None) -> Dots:
-    """The dots that this terminal shows, by its encoding and TERM."""
-    return dots_for(encoding, os.environ.get("TERM"))
+def terminal_dots(app: App[Any]) -> Dots:
+    """Return the dots that the terminal of `app` shows, by its encoding and TERM."""
+    return dots_for(app.console.encoding, os.environ.get("TERM"))
 
 
 class CurvePlot(Widget):
@@ -44,20 +41,19 @@ class CurvePlot(Widget):
         self.views: Sequence[View] = ()
 
     def show(self, curve: Curve | None, views: Sequence[View]) -> None:
-        """Draw `views` of `curve`, the first in any case; nothing while it is not known."""
+        """Draw `views` of `curve`, at least the first; nothing while the curve is None."""
         if curve is not self.curve or views != self.views:
             self.curve, self.views = curve, views
             self.refresh()
 
     def render(self) -> Content:
-        """The drawing."""
         if self.curve is None:
             return Content("")
         width, height = self.content_size
-        dots = terminal_dots(self.app.console.encoding)
+        dots = terminal_dots(self.app)
         count = max(1, min(len(self.views), height // self.VIEW_ROWS))
         rows = [
-            styled(row)
+            Content.assemble(*((run.text, STYLES.get(run.role, "")) for run in row))
             for view in self.views[:count]
             for row in draw(self.curve, view, width, height // count, dots)
         ]

@@ -1,4 +1,4 @@
-"""What the picker draws and tells of one function: three views, a small curve, a few sentences."""
+"""What the picker shows of one function: three views, a small curve, a few sentences."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _SMALL = Window(-4.0, 1.0, -0.4, 0.4)
 
 
 def small_curve(of: Curve, width: int, height: int, dots: Dots) -> list[list[Run]]:
-    """The function around its dip, without axes, cut off above: `height` rows of `width` cells."""
+    """Draw the function around its dip, without axes, as `height` rows of `width` cells."""
     ys = _samples(of, "curve", np.array(dot_columns(_SMALL, width, dots)))
     return plot([Layer(ys.tolist(), CURVE)], _SMALL, width, height, dots=dots, axes=False)
 
 
 def draw(of: Curve, view: View, width: int, height: int, dots: Dots) -> list[list[Run]]:
-    """One view as `height` rows of at most `width` cells: a legend, the plot, its labels.
+    """Draw a view as `height` rows of at most `width` cells: a legend, the plot, its labels.
 
-    Less than 4 rows or 16 columns hold nothing: then there are no rows.
+    Returns no rows where there are fewer than 4 rows or 16 columns.
     """
     if height < 4 or width < 16:
         return []
@@ -63,7 +63,7 @@ def draw(of: Curve, view: View, width: int, height: int, dots: Dots) -> list[lis
 
 
 def _samples(of: Curve, view: View, xs: Array) -> Array:
-    """What a view shows at `xs`: straight lines between points that are closer than dots are."""
+    """Interpolate a view at `xs`, linearly: its points are closer to each other than dots are."""
     grid = BETWEEN if view == "slope" else GRID
     ys = {"curve": of.values, "difference": of.differences, "slope": of.slopes}[view]
     found: Array = np.interp(xs, grid, ys)
@@ -88,9 +88,8 @@ def _window(view: View, own: Array) -> Window:
 
 def _round_up(value: float) -> float:
     power = 10.0 ** math.floor(math.log10(value))
-    return power * next(
-        step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * power >= value
-    )
+    steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+    return power * next(step for step in steps if step * power >= value)
 
 
 def _legend(of: Curve, view: View, width: int, dots: Dots) -> list[Run]:
@@ -117,7 +116,7 @@ def _sample(pattern: Literal["solid", "dotted"], role: str, dots: Dots) -> Run:
 
 
 def facts(of: Curve, others: Iterable[Curve] = ()) -> list[str]:
-    """What is worth reporting, a line each; `others` are searched for the same function."""
+    """Return a line for each fact; `others` are searched for the same function."""
     if is_exact(of):
         lines = ["no error: this is exact GELU"]
     else:

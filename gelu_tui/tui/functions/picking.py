@@ -1,11 +1,9 @@
-"""The state of the picker: rows, which of them are chosen, in which order, which is the reference.
-
-Pure: the screen shows it and turns keys into calls. An index is always a row of `rows`.
-"""
+"""The state of the picker: functions in their order, which are chosen, which is the reference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import msgspec
 
@@ -35,7 +33,7 @@ SETS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Row:
+class FunctionRow:
     """One function of the list."""
 
     variant: Variant
@@ -43,7 +41,10 @@ class Row:
 
 
 class Picking:
-    """What has been picked so far. The chosen come first when it opens; then rows keep still."""
+    """The choices so far; an index is always one of `rows`.
+
+    The chosen rows come first when the picker opens; then a row only moves if the user moves it.
+    """
 
     def __init__(self, choices: RunSettings, native: str | None) -> None:
         self.choices = choices
@@ -51,7 +52,7 @@ class Picking:
         self.reference = choices.reference
         self.rows = _ordered(chosen_variants(choices), [])
         self._opened = self._state()
-        self._before_sets: tuple[list[Row], str | None] | None = None
+        self._before_sets: tuple[list[FunctionRow], str | None] | None = None
         self._set = -1
 
     def _state(self) -> tuple[tuple[str, ...], str | None]:
@@ -59,7 +60,7 @@ class Picking:
 
     @property
     def changed(self) -> bool:
-        """Whether something would be lost by leaving everything as it was."""
+        """Whether leaving would lose something."""
         return self._state() != self._opened
 
     @property
@@ -68,18 +69,17 @@ class Picking:
         return [row.variant for row in self.rows if row.chosen]
 
     def index(self, name: str) -> int | None:
-        """The row of a function."""
+        """The row of a function, None if it is not listed."""
         names = [row.variant.name for row in self.rows]
         return names.index(name) if name in names else None
 
     def number(self, index: int) -> int | None:
         """The place of a row among the chosen ones, from 1."""
-        if not self.rows[index].chosen:
-            return None
-        return sum(row.chosen for row in self.rows[: index + 1])
+        chosen = self.rows[index].chosen
+        return sum(row.chosen for row in self.rows[: index + 1]) if chosen else None
 
     def effective_reference(self) -> str | None:
-        """The reference that the next run will have; None while that is up to a model unknown."""
+        """The reference of the next run; None while it depends on a model that is not known."""
         if self.reference is not None or not self.chosen:
             return self.reference
         if self.native is None and len(self.chosen) > 1:
@@ -87,7 +87,7 @@ class Picking:
         return self.chosen[resolve_reference(self.chosen, None, self.native)].name
 
     def find(self, text: str) -> int | None:
-        """The row whose name or alias begins with `text`, or else holds it."""
+        """The row whose name or alias begins with `text`, or else contains it."""
         sought = text.strip().lower()
         for test in (str.startswith, str.__contains__):
             for index, row in enumerate(self.rows):
@@ -95,28 +95,25 @@ class Picking:
                     return index
         return None
 
-    # --- changes ------------------------------------------------------------------------------
-
     def toggle(self, index: int) -> None:
         """Choose a row or leave it out. Raises `UsageError` where there are eight already."""
         row = self.rows[index]
         if not row.chosen and len(self.chosen) >= MAX_VARIANTS:
-            raise UsageError(
-                f"{MAX_VARIANTS} functions are the most that one comparison takes.",
-                "Leave one out first.",
-            )
+            message = f"{MAX_VARIANTS} functions are the most that one comparison takes."
+            raise UsageError(message, "Leave one out first.")
         self._touch()
         self.rows[index] = replace(row, chosen=not row.chosen)
         if row.chosen and row.variant.name == self.reference:
             self.reference = None
 
-    def move(self, index: int, by: int) -> int:
-        """Exchange a chosen row with the next chosen one above (−1) or below (+1); its new index.
+    def move(self, index: int, to: Literal["up", "down"]) -> int:
+        """Exchange a chosen row with the next chosen one above or below; returns its new index.
 
         Raises `UsageError` for a row that is not chosen: only the chosen have an order.
         """
         if not self.rows[index].chosen:
             raise UsageError("Only chosen functions have an order.", "Space chooses this one.")
+        by = -1 if to == "up" else 1
         target = index + by
         while 0 <= target < len(self.rows) and not self.rows[target].chosen:
             target += by
@@ -138,9 +135,8 @@ class Picking:
         """Delete an own formula. Raises `UsageError` for a function of the registry."""
         row = self.rows[index]
         if not row.variant.is_own:
-            raise UsageError(
-                "Only your own formulas can be deleted.", "Space leaves a function out."
-            )
+            hint = "Space leaves a function out."
+            raise UsageError("Only your own formulas can be deleted.", hint)
         self._touch()
         del self.rows[index]
         if row.variant.name == self.reference:
@@ -154,17 +150,14 @@ class Picking:
         self._touch()
         index = self.index(variant.name)
         if index is None:
-            last = [at for at, row in enumerate(self.rows) if row.chosen]
-            index = last[-1] + 1 if last else 0
-            self.rows.insert(index, Row(variant, chosen=False))
-        else:
-            self.rows[index] = replace(self.rows[index], variant=variant)
-        if not self.rows[index].chosen and len(self.chosen) < MAX_VARIANTS:
-            self.rows[index] = replace(self.rows[index], chosen=True)
+            index = max((at + 1 for at, row in enumerate(self.rows) if row.chosen), default=0)
+            self.rows.insert(index, FunctionRow(variant, chosen=False))
+        chosen = self.rows[index].chosen or len(self.chosen) < MAX_VARIANTS
+        self.rows[index] = FunctionRow(variant, chosen)
         return index
 
     def next_set(self) -> str:
-        """Choose the next ready-made set, after the last one what was chosen before; its name."""
+        """Choose the next ready-made set, after the last one the choice before; its name."""
         before = self._before_sets or (list(self.rows), self.reference)
         self._set = (self._set + 1) % (len(SETS) + 1)
         if self._set == len(SETS):
@@ -180,7 +173,7 @@ class Picking:
         return name
 
     def _touch(self) -> None:
-        # Whatever is done by hand is the new state to which the sets come back.
+        # The sets return to what was last chosen by hand.
         self._before_sets = None
         self._set = -1
 
@@ -192,11 +185,8 @@ class Picking:
         return msgspec.structs.replace(self.choices, activations=specs, reference=self.reference)
 
 
-def _ordered(chosen: list[Variant], own: list[Variant]) -> list[Row]:
+def _ordered(chosen: list[Variant], own: list[Variant]) -> list[FunctionRow]:
     """The chosen functions in their order, other own formulas, then the rest of the registry."""
     names = {variant.name for variant in chosen}
-    rest = [parse_variant(name) for name in REGISTRY]
-    return [
-        *(Row(variant, chosen=True) for variant in chosen),
-        *(Row(variant, chosen=False) for variant in (*own, *rest) if variant.name not in names),
-    ]
+    others = (v for v in (*own, *map(parse_variant, REGISTRY)) if v.name not in names)
+    return [FunctionRow(variant, variant in chosen) for variant in (*chosen, *others)]

@@ -1,8 +1,7 @@
 """Curves drawn with characters: pure functions from values to rows of text.
 
-A cell holds a small grid of dots (braille 2x4, half blocks 1x2, or one character). Every run of
-cells carries the role of what is in it, so that whoever shows it can give each role a style; curves
-are told apart by their pattern as well, never by the style alone.
+A cell has a grid of dots (braille 2x4, half blocks 1x2, or one character). Every run of cells has a
+role, to which the widget gives a style; curves differ by their pattern too, not by style alone.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 Pattern = Literal["solid", "dotted"]
 
 AXIS, BLANK, MARK, LABEL = "axis", "blank", "mark", "label"
+_ROLE = itemgetter(1)  # of a cell, which is its glyph and its role
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,14 @@ def plot(
 
     What lies outside of the window is cut off. `marks` are points (x, y) with a sign of their own.
     """
-    cells = _axes(window, width, height, dots) if axes else [[(" ", BLANK)] * width] * height
-    cells = [list(row) for row in cells]
+    zero_row, zero_column = window.row(0.0, height), window.column(0.0, width)
+    cells = []
+    for at in range(height):
+        horizontal = axes and at == zero_row
+        row_cells = [(dots.horizontal, AXIS) if horizontal else (" ", BLANK)] * width
+        if axes and zero_column is not None:
+            row_cells[zero_column] = (dots.cross if horizontal else dots.vertical, AXIS)
+        cells.append(row_cells)
     for layer in reversed(layers):
         # A cell shows one curve: two would be neither.
         masks: dict[tuple[int, int], int] = {}
@@ -130,7 +137,10 @@ def plot(
         column_of_mark, row = window.column(x, width), window.row(y, height)
         if column_of_mark is not None and 0 <= row < height:
             cells[row][column_of_mark] = (dots.mark, MARK)
-    return [_runs(row) for row in cells]
+    return [
+        [Run("".join(glyph for glyph, _ in group), role) for role, group in groupby(row, _ROLE)]
+        for row in cells
+    ]
 
 
 def _dots_of(layer: Layer, window: Window, count: int) -> Iterator[tuple[int, int]]:
@@ -153,25 +163,6 @@ def _dots_of(layer: Layer, window: Window, count: int) -> Iterator[tuple[int, in
         before = row
 
 
-def _axes(window: Window, width: int, height: int, dots: Dots) -> list[list[tuple[str, str]]]:
-    zero_row = window.row(0.0, height)
-    zero_column = window.column(0.0, width)
-    rows = []
-    for row in range(height):
-        cells = [(dots.horizontal, AXIS) if row == zero_row else (" ", BLANK)] * width
-        if zero_column is not None:
-            cells[zero_column] = (dots.cross if row == zero_row else dots.vertical, AXIS)
-        rows.append(cells)
-    return rows
-
-
-def _runs(cells: Sequence[tuple[str, str]]) -> list[Run]:
-    return [
-        Run("".join(glyph for glyph, _ in group), role)
-        for role, group in groupby(cells, key=lambda cell: cell[1])
-    ]
-
-
 def number(value: float) -> str:
     """A label: three digits that mean something, a true minus."""
     if value == 0:
@@ -189,10 +180,8 @@ def labelled(
     labels = {row: number(y) for row, y in texts.items()}
     # what has no room is left out: half a number is a wrong one
     labels = {row: label for row, label in labels.items() if len(label) < gutter}
-    labelled_rows = [
-        [Run(f"{labels.get(row, ''):>{gutter - 1}} ", LABEL), *runs]
-        for row, runs in enumerate(rows)
-    ]
+    gutters = (f"{labels.get(row, ''):>{gutter - 1}} " for row in range(len(rows)))
+    labelled_rows = [[Run(text, LABEL), *runs] for text, runs in zip(gutters, rows, strict=True)]
     return [*labelled_rows, [Run(" " * gutter + _x_labels(window, width), LABEL)]]
 
 

@@ -16,13 +16,13 @@ from gelu_tui.tui.functions.plot import Dots
 
 # the screen's actions in the list: keys, what the line of keys shows, what the help shows
 ACTIONS = {
-    "choose": ("space", "Space choose", "Choose the function, or leave it out"),
-    "move_up": ("u,shift+up", "U up", "Move its pane towards the front"),
-    "move_down": ("d,shift+down", "D down", "Move its pane towards the end"),
-    "reference": ("r", "R reference", "Compare the others with it"),
+    "change('toggle')": ("space", "Space choose", "Choose the function, or leave it out"),
+    "change('move', 'up')": ("u,shift+up", "U up", "Move its pane towards the front"),
+    "change('move', 'down')": ("d,shift+down", "D down", "Move its pane towards the end"),
+    "change('refer')": ("r", "R reference", "Compare the others with it"),
     "next_set": ("s", "S sets", "The next ready-made set"),
     "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
-    "remove": ("x,delete", "X delete own", "Delete a formula of your own"),
+    "change('remove')": ("x,delete", "X delete own", "Delete a formula of your own"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(
@@ -43,12 +43,12 @@ def row_text(
     """
     curve_width = _CURVE_WIDTHS[lines] if width >= 34 else 0
     drawn = small_curve(curve, curve_width, lines, dots) if curve and curve_width else [[]] * lines
-    room = width - curve_width - (1 if curve_width else 0)
+    room = width - curve_width - bool(curve_width)
     texts = _row_lines(picking, index, lines, room)
     return Content("\n").join(
         # in the row's own colour, which is readable under the cursor in every theme
         Content.assemble(
-            _fitted(text, room),
+            text.truncate(room, ellipsis=True, pad=True),
             " " if curve_width else "",
             *((run.text, "bold" if run.role == CURVE else "") for run in runs),
         )
@@ -70,39 +70,28 @@ def _row_lines(picking: Picking, index: int, lines: int, room: int) -> list[Cont
         first = Content.assemble(first, (" = reference" if fits else " = ref", "bold"))
     if lines == 1:
         return [Content.assemble(first, "  ", (formula, "dim"))]
-    indent = " " * 6
-    rest = [formula, ", ".join(variant.aliases)]
-    if variant.is_own:
-        rest[1] = "your own"
-    return [first, *(Content.styled(indent + text, "dim") for text in rest[: lines - 1])]
-
-
-def _fitted(text: Content, width: int) -> Content:
-    """`text` in exactly `width` cells, with an ellipsis where it is cut."""
-    missing = width - cell_len(text.plain)
-    if missing >= 0:
-        return text + Content(" " * missing)
-    kept = set_cell_size(text.plain, max(0, width - 1))
-    return text[: len(kept.rstrip())] + Content("…".ljust(width - len(kept.rstrip())))
+    second = "your own" if variant.is_own else ", ".join(variant.aliases)
+    rest = (formula, second)[: lines - 1]
+    return [first, *(Content.styled(f"{'':6}{text}", "dim") for text in rest)]
 
 
 def about(picking: Picking, variant: Variant, width: int) -> Content:
     """Name, what it is in this comparison if that fits, formula in full, other names."""
-    roles = []
-    if variant.name == picking.native:
-        roles.append(f"{NATIVE_MARK} native")
-    if variant.name == picking.effective_reference():
-        roles.append("= reference")
-    if variant.is_own:
-        roles.append("your own")
-    parts: list[tuple[str, str] | str] = [(variant.name, "bold")]
-    told = f"  {' · '.join(roles)}"
-    if roles and len(variant.name) + len(told) <= width:
-        parts.append((told, "dim"))
-    parts.append(f"\n{visible_line(variant.formula)}")
-    if variant.aliases:
-        parts.append((f"\nalso {', '.join(variant.aliases)}", "dim"))
-    return Content.assemble(*parts)
+    roles = [
+        (f"{NATIVE_MARK} native", variant.name == picking.native),
+        ("= reference", variant.name == picking.effective_reference()),
+        ("your own", variant.is_own),
+    ]
+    role = " · ".join(text for text, applies in roles if applies)
+    if len(variant.name) + 2 + len(role) > width:
+        role = ""
+    aliases = f"\nalso {', '.join(variant.aliases)}" if variant.aliases else ""
+    return Content.assemble(
+        (variant.name, "bold"),
+        (f"  {role}" if role else "", "dim"),
+        f"\n{visible_line(variant.formula)}",
+        (aliases, "dim"),
+    )
 
 
 def caret_line(error: FormulaError, column: int, width: int) -> Content:

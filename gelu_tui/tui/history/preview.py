@@ -1,4 +1,4 @@
-"""A saved run in a few lines, for whoever looks for one."""
+"""A saved run in a few lines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _SLACK = 10  # cells that rows lose where words are kept whole
 
 
 def preview(run: int, document: ComparisonDocument, width: int) -> Content:
-    """A saved run in a few lines: prompt, where each stream diverges, its first words."""
+    """Return prompt, where each stream diverges, its first words, and how the run was made."""
     name_width = min(24, max(len(variant.name) for variant in document.variants))
     model, settings = document.model, document.settings
-    drawn = short_sampling(settings)
     how = (
-        f"run {run} · {local_time(document.created)} · {model.id} · {model.dtype} · "
-        f"{settings.schedule} · {'chat' if settings.chat else 'raw prompt'} · "
-        f"{f'{drawn} · ' if drawn else ''}{settings.max_tokens} tokens at most"
+        f"run {run} · {local_time(document.created)} · {model.id} · {model.dtype}",
+        settings.schedule,
+        "chat" if settings.chat else "raw prompt",
+        short_sampling(settings),
+        f"{settings.max_tokens} tokens at most",
     )
     prompt = visible_line(document.prompt)
     if cell_len(prompt) > _PROMPT_ROWS * width:
@@ -33,17 +34,15 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     standings = [document.standing(variant) for variant in document.variants]
     standing_width = max(len(standing.long) for standing in standings)
     for variant, standing in zip(document.variants, standings, strict=True):
-        name = visible_line(variant.name)
+        style = "bold" if standing.relation == "diverged" else "dim"
         line = Content.assemble(
-            f"{name[:name_width]:<{name_width}}  ",
-            (
-                f"{standing.long:<{standing_width}}  ",
-                "bold" if standing.relation == "diverged" else "dim",
-            ),
+            f"{visible_line(variant.name)[:name_width]:<{name_width}}  ",
+            (f"{standing.long:<{standing_width}}  ", style),
             (_first_words(variant), "dim"),
         )
         lines.append(line.truncate(width, ellipsis=True))
-    lines.append(Content.styled(visible_line(how), "dim").truncate(width, ellipsis=True))
+    last = Content.styled(visible_line(" · ".join(filter(None, how))), "dim")
+    lines.append(last.truncate(width, ellipsis=True))
     if document.error is not None:
         lines.append(Content(visible_line(f"✗ {document.error.message}")))
     return Content("\n").join(lines)

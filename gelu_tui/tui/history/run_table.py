@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from rich.text import Text
-from textual import events
 from textual.binding import Binding
-from textual.coordinate import Coordinate
-from textual.widgets import DataTable
+from textual.content import Content
 
 from gelu_tui.core.reports.history_table import GAP, cells, columns, cut
 from gelu_tui.core.runs.history import Entry
+from gelu_tui.tui.widgets.list_table import ListTable
 
 MARK = "■"
 _MARK_WIDTH = 2
 
 
-class RunTable(DataTable[Text]):
-    """The runs, with their keys. A click highlights, a double click opens."""
+class RunTable(ListTable[Entry]):
+    """The runs, with their keys."""
 
     BINDINGS: ClassVar = [
         Binding("enter", "screen.open", "Open the run, without the model"),
@@ -29,47 +27,27 @@ class RunTable(DataTable[Text]):
         Binding("e", "screen.export", "Export it as a report (.md) or as data (.json)"),
         Binding("x,delete", "screen.delete", "Delete it"),
         Binding("slash", "screen.search", "Search"),
-        Binding("home", "scroll_top", "First"),
-        Binding("end", "scroll_bottom", "Last"),
+        *ListTable.MOVING,
     ]
 
-    async def on_click(self, event: events.Click) -> None:
-        """Open on a double click."""
-        if event.chain == 2 and event.style.meta.get("row", -1) >= 0:
-            await self.run_action("screen.open")
+    marked: int | None = None
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(cursor_type="row", cell_padding=0, **options)
-        self._entries: Sequence[Entry] = ()
-        self._widths: dict[str, int] = {}
-        self._marked: int | None = None
+    def fitting(self, width: int) -> Mapping[str, int]:
+        fitting = columns(width - _MARK_WIDTH)
+        return {"": _MARK_WIDTH, **{name: cells_ + GAP for name, cells_ in fitting.items()}}
 
-    def fill(self, entries: Sequence[Entry], row: int) -> None:
-        """Write all anew, for the width that there is, and highlight `row`."""
-        self._entries = entries
-        self._widths = self._fitting()
-        self.clear(columns=True)
-        self.add_column("", width=_MARK_WIDTH)
-        for name, width in self._widths.items():
-            self.add_column(name, width=width + GAP)
-        now = datetime.now().astimezone()
-        for entry in entries:
-            said = cells(entry, now, self._widths)
-            mark = Text(MARK if entry.id == self._marked else "", "bold")
-            texts = (Text(cut(said[name], width)) for name, width in self._widths.items())
-            self.add_row(mark, *texts)
-        self.move_cursor(row=max(0, row), scroll=True)
+    def cells(self, item: Entry, widths: Mapping[str, int]) -> Iterator[Content]:
+        shown = cells(item, datetime.now().astimezone(), {n: w - GAP for n, w in widths.items()})
+        yield self._mark(item)
+        for name, width in widths.items():
+            if name:
+                yield Content(cut(shown[name], width - GAP))
 
     def mark(self, run: int | None) -> None:
-        """Set a sign before one run, or before none."""
-        self._marked = run
-        for row, entry in enumerate(self._entries):
-            self.update_cell_at(Coordinate(row, 0), Text(MARK if entry.id == run else "", "bold"))
+        """Put a mark before one run, or before none."""
+        self.marked = run
+        for entry in self.items:
+            self.update_cell(str(entry.id), "", self._mark(entry))
 
-    def on_resize(self) -> None:
-        """Other widths, other columns."""
-        if self._fitting() != self._widths:
-            self.fill(self._entries, self.cursor_row)
-
-    def _fitting(self) -> dict[str, int]:
-        return columns(self.scrollable_content_region.width - _MARK_WIDTH)
+    def _mark(self, entry: Entry) -> Content:
+        return Content.styled(MARK if entry.id == self.marked else "", "bold")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,29 +12,40 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
-from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 from textual.worker import Worker
 
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.reports.export import export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.core.runs.merge import merged
-from gelu_tui.core.safe_text import quoted, visible_line
+from gelu_tui.core.safe_text import quoted
 from gelu_tui.tui.engine_link.shown_run import RunSaved
 from gelu_tui.tui.history.preview import preview
-from gelu_tui.tui.history.run_table import RunTable
-from gelu_tui.tui.history.words import keys, why_empty
+from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP
+from gelu_tui.tui.widgets.background import T, run_in_thread
 from gelu_tui.tui.widgets.key_hints import KeyHints
-from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.keys_in_turn import TextField
+from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
 
-LIMIT = 200  # the table is written anew for every letter of a search
-_LOW_BELOW = 18  # rows
+LIMIT = 200  # the table is rebuilt for every letter of a search
+
+# A narrow terminal cuts the line off at the right.
+_KEYS = {
+    "runs": "Enter open · q back · / search · c compare · r rerun · e export · x delete",
+    "search": "Enter or ↓ to the runs · Esc, F10 clear the search",
+    "path": "Enter writes · Esc, F10 do not · .md is a report, .json the data",
+}
+_KEYS_MARKED = f"Compare run {{run}}: c on another run · c on {MARK} or Esc takes the mark away"
+_NO_KEYS = "q, Esc back · F1 help"
+_EMPTY = (
+    "No runs yet.\n\nEvery run is saved here by itself when it ends, token by token, and can be "
+    "opened again without the model.\n\nq goes back: type a prompt there and run it."
+)
 
 
 @dataclass(frozen=True)
@@ -63,244 +74,182 @@ class CompareRuns:
 Result = Reopen | Rerun | CompareRuns | None
 
 
-class HistoryField(Input, KeysInTurn):
-    """A text field of the screen."""
-
-
 class HistoryScreen(Screen[Result]):
     """The saved runs of `history`; dismissed with what to do with one of them, or None."""
 
     CSS_PATH = "history.tcss"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [
         Binding("q", "back", "Back"),
         Binding("escape,f10,f6", "step_back", "Out of a field, or back"),
         HELP,
     ]
 
-    @dataclass
-    class Listed(Message):
-        """The runs that a search found."""
-
-        entries: list[Entry]
-        search: str
-
-    @dataclass
-    class Loaded(Message):
-        """A run's document, and what it was wanted for."""
-
-        run: int
-        document: ComparisonDocument
-        then: Callable[[int, ComparisonDocument], None]
-
-    @dataclass
-    class Told(Message):
-        """Something went well, or did not."""
-
-        said: str | ErrorInfo
-        changed: bool = False
-
     def __init__(self, history: History) -> None:
         super().__init__()
         self.history = history
-        self._entries: list[Entry] = []
-        self._search = ""
+        self._search = ""  # the search that the listed runs are the result of
         self._seen: tuple[int, ComparisonDocument] | None = None
-        self._exported: tuple[int, ComparisonDocument] | None = None
-        self._marked: int | None = None  # the run to compare another one with
+        self._exported: ComparisonDocument | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, search, runs, the chosen one, what is said, keys."""
         yield Static("History", id="title", markup=False)
-        yield HistoryField(placeholder="Search prompts, models, functions", id="search")
+        yield TextField(placeholder="Search prompts, models, functions", id="search")
         with Container(id="body"):
             yield RunTable(id="runs")
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
-        yield Static(id="said", markup=False)
-        yield HistoryField(id="path")
+        yield MessageLine(id="said")
+        yield TextField(id="path")
         yield Question(id="question", markup=False)
         yield KeyHints(id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show the newest runs."""
         self._table.focus()
         self._list()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """A low terminal has no room for the preview."""
-        self.set_class(event.size.height < _LOW_BELOW, "-low")
 
     @property
     def _table(self) -> RunTable:
         return self.query_one(RunTable)
 
     @property
-    def _chosen(self) -> Entry | None:
-        row = self._table.cursor_row
-        return self._entries[row] if 0 <= row < len(self._entries) else None
-
-    @property
     def _is_empty(self) -> bool:
-        return not self._entries and not self._search.strip()
-
-    # --- the list -----------------------------------------------------------------------------
+        return not self._table.items and not self._search.strip()
 
     @on(RunSaved)
     @on(Input.Changed, "#search")
     def _list(self) -> None:
         search = self.query_one("#search", Input).value
+        find = partial(self.history.entries, search, LIMIT)
+        self._in_thread(find, lambda entries: self._show_list(entries, search), "list")
 
-        def read() -> Message:
-            return self.Listed(self.history.entries(search, LIMIT), search)
-
-        self._in_a_thread(read, "list")
-
-    @on(Listed)
-    def _show_list(self, message: Listed) -> None:
-        chosen = self._chosen.id if self._chosen else None
-        self._entries, self._search = message.entries, message.search
-        row = self._table.cursor_row
-        for index, entry in enumerate(self._entries):
-            if entry.id == chosen:
-                row = index
-        self._table.fill(self._entries, min(row, len(self._entries) - 1))
-        found = "1 run" if len(self._entries) == 1 else f"{len(self._entries)} runs"
-        if len(self._entries) == LIMIT:
+    def _show_list(self, entries: list[Entry], search: str) -> None:
+        chosen, row = self._table.chosen, self._table.cursor_row
+        ids = [entry.id for entry in entries]
+        if chosen is not None and chosen.id in ids:
+            row = ids.index(chosen.id)
+        self._table.items, self._search = entries, search
+        self._table.fill(min(row, len(entries) - 1))
+        found = "1 run" if len(entries) == 1 else f"{len(entries)} runs"
+        if len(entries) == LIMIT:
             found = f"the newest {LIMIT} runs; search to find older ones"
         self.query_one("#title", Static).update(f"History · {found}")
-        self.query_one("#empty", Static).update(why_empty(self._search))
-        self.set_class(not self._entries, "-empty")
+        nothing = f"No run holds {quoted(search, 30)}.\n\nEsc clears the search."
+        self.query_one("#empty", Static).update(nothing if search.strip() else _EMPTY)
+        self.set_class(not entries, "-empty")
         # Where there is nothing to search, q must not land in the field.
         self.query_one("#search").disabled = self._is_empty
-        if self._entries and self.focused is None:
+        if entries and self.focused is None:
             self._table.focus()
-        self._say_keys()
+        self._show_keys()
         self._look()
-
-    # --- the chosen run -----------------------------------------------------------------------
 
     @on(DataTable.RowHighlighted)
     def _look(self) -> None:
-        entry = self._chosen
-        if entry is None:
+        if self._table.chosen is None:
             self.query_one("#preview", Static).update("")
-        elif self._seen is None or self._seen[0] != entry.id:
-            self._with_document(entry.id, self._preview, "preview")
+        self._with_document(self._preview, "preview")
 
     def _preview(self, run: int, document: ComparisonDocument) -> None:
-        if self._chosen is None or self._chosen.id != run:
-            return
-        self._seen = (run, document)
-        box = self.query_one("#preview", Static)
-        box.update(preview(run, document, max(20, box.content_size.width)))
+        if self._table.chosen is not None and self._table.chosen.id == run:
+            self._seen = (run, document)
+            box = self.query_one("#preview", Static)
+            box.update(preview(run, document, max(20, box.content_size.width)))
 
     def _with_document(
-        self, run: int, then: Callable[[int, ComparisonDocument], None], group: str = "document"
+        self, then: Callable[[int, ComparisonDocument], None], group: str = "document"
     ) -> None:
+        """Load the chosen run if there is one, then call `then` with its number and document."""
+        if (entry := self._table.chosen) is None:
+            return
+        run = entry.id
         if self._seen is not None and self._seen[0] == run:
             then(*self._seen)
-            return
-        self._in_a_thread(lambda: self.Loaded(run, self.history.load(run), then), group)
-
-    @on(Loaded)
-    def _take_document(self, message: Loaded) -> None:
-        message.then(message.run, message.document)
-
-    # --- what the keys do ---------------------------------------------------------------------
+        else:
+            self._in_thread(lambda: self.history.load(run), lambda found: then(run, found), group)
 
     def action_open(self) -> None:
         """Show the chosen run, without the model."""
-        self._choose(lambda run, document: self._close(Reopen(document, run)))
+        self._with_document(lambda run, document: self._close(Reopen(document, run)))
 
     def action_rerun(self) -> None:
-        """Run the chosen comparison again."""
-        self._choose(lambda _, document: self._close(Rerun(document)))
+        self._with_document(lambda _, document: self._close(Rerun(document)))
 
     def action_compare(self) -> None:
         """Mark the chosen run, or take its mark away; of another run, show both side by side."""
-        if (entry := self._chosen) is None:
+        marked = self._table.marked
+        if (entry := self._table.chosen) is None:
             return
-        if self._marked in (None, entry.id):
-            self._mark(entry.id if self._marked is None else None)
+        if marked is None or marked == entry.id:
+            self._mark(entry.id if marked is None else None)
             return
-        runs = (self._marked, entry.id)
+        runs = (marked, entry.id)
 
-        def close(_: int, document: ComparisonDocument) -> None:
-            self._close(CompareRuns(document, runs))
-
-        def merge() -> Message:
+        def merge() -> CompareRuns:
             one, other = map(self.history.load, runs)
-            return self.Loaded(runs[0], merged(one, other, runs), close)
+            return CompareRuns(merged(one, other, runs), runs)
 
-        self._in_a_thread(merge, "document")
+        self._in_thread(merge, self._close, "document")
 
     def _mark(self, run: int | None) -> None:
-        self._marked = run
         self._table.mark(run)
-        self._say("")
-        self._say_keys()
+        self._show_message("")
+        self._show_keys()
 
     def action_delete(self) -> None:
         """Ask, then delete."""
-        if (entry := self._chosen) is not None:
-            run = entry.id
+        if (entry := self._table.chosen) is None:
+            return
+        run = entry.id
 
-            def delete() -> Message:
-                self.history.delete(run)
-                return self.Told(f"Run {run} is deleted.", changed=True)
+        def deleted(_: None) -> None:
+            self._report(f"Run {run} is deleted.")
+            self._list()
 
-            def confirmed() -> None:
-                if run == self._marked:
-                    self._mark(None)
-                self._in_a_thread(delete, "write")
+        def confirmed() -> None:
+            if run == self._table.marked:
+                self._mark(None)
+            self._in_thread(lambda: self.history.delete(run), deleted)
 
-            question = f"Delete run {run}, {quoted(entry.prompt, 30)}? y: yes · any other key: no"
-            self.query_one(Question).ask(question, confirmed)
+        question = f"Delete run {run}, {quoted(entry.prompt, 30)}? y: yes · any other key: no"
+        self.query_one(Question).ask(question, confirmed)
 
     def action_export(self) -> None:
         """Ask for a file name."""
 
         def ask(run: int, document: ComparisonDocument) -> None:
-            self._exported = (run, document)
-            self._say(f"Export run {run} to this file:")
+            self._exported = document
+            self._show_message(f"Export run {run} to this file:")
             path = self.query_one("#path", Input)
             path.value = f"gelu-tui-run-{run}.md"
             path.display = True
             path.focus()
 
-        self._choose(ask)
+        self._with_document(ask)
 
     def action_search(self) -> None:
-        """To the search field."""
         self.query_one("#search").focus()
 
     def action_back(self) -> None:
-        """Return with nothing chosen."""
         self._close(None)
 
     def action_step_back(self) -> None:
-        """Out of the export, the search or a mark, all of it thrown away; then back."""
+        """Discard the export, the search or the mark; if there is none, return."""
         path, search = self.query_one("#path", Input), self.query_one("#search", Input)
         if path.display:
             path.display = False
-            self._say("")
+            self._show_message("")
         elif self.focused is search:
             search.value = ""
-        elif self._marked is not None:
+        elif self._table.marked is not None:
             self._mark(None)
         else:
             self._close(None)
         self._table.focus()
 
-    def _choose(self, then: Callable[[int, ComparisonDocument], None]) -> None:
-        if (entry := self._chosen) is not None:
-            self._with_document(entry.id, then)
-
     def _close(self, result: Result) -> None:
         if self.is_current:
             self.dismiss(result)
-
-    # --- fields and questions -----------------------------------------------------------------
 
     @on(Input.Submitted, "#search")
     def _to_the_runs(self) -> None:
@@ -315,79 +264,50 @@ class HistoryScreen(Screen[Result]):
     @on(Input.Submitted, "#path")
     def _export(self, event: Input.Submitted) -> None:
         if self._exported is not None and event.value.strip():
-            self._write(self._exported[1], Path(event.value.strip()).expanduser())
+            self._write(self._exported, Path(event.value.strip()).expanduser())
 
     def _write(self, document: ComparisonDocument, path: Path, *, overwrite: bool = False) -> None:
-        def write() -> Message:
-            try:
-                export(document, path, overwrite=overwrite)
-            except GeluError as error:
-                if error.info.kind != "file_exists":
-                    raise
-                return self.Exists(document, path)
-            return self.Told(f"Written: {path.absolute()}")
+        def failed(error: ErrorInfo) -> None:
+            if error.kind != "file_exists":
+                self._show_message(error)
+                return
+            self.query_one(Question).ask(
+                f"{path} exists. Overwrite it? y: yes · any other key: no",
+                lambda: self._write(document, path, overwrite=True),
+            )
 
-        self._in_a_thread(write, "write")
-
-    @dataclass
-    class Exists(Message):
-        """An export would overwrite a file."""
-
-        document: ComparisonDocument
-        path: Path
-
-    @on(Exists)
-    def _ask_to_overwrite(self, message: Exists) -> None:
-        self.query_one(Question).ask(
-            f"{message.path} exists. Overwrite it? y: yes · any other key: no",
-            lambda: self._write(message.document, message.path, overwrite=True),
+        run_in_thread(
+            self,
+            lambda: export(document, path, overwrite=overwrite),
+            lambda _: self._report(f"Written: {path.absolute()}"),
+            failed,
         )
 
-    @on(Question.Answered)
-    def _answered(self, message: Question.Answered) -> None:
-        if self.focused is None or isinstance(self.focused, Question):
-            (self.query_one("#path") if self.query_one("#path").display else self._table).focus()
-        if message.then is not None:
-            message.then()
-
     @on(events.DescendantFocus)
-    def _say_keys(self) -> None:
+    def _show_keys(self) -> None:
         focused = self.focused.id if self.focused else None
-        said = keys(focused, self._marked, empty=self._is_empty)
-        self.query_one("#keys", Static).update(said)
-        self.query_one("#keys").display = focused != "question"
+        keys = _KEYS.get(focused or "", _NO_KEYS)
+        if self._is_empty and focused != "path":
+            keys = _NO_KEYS
+        elif self._table.marked is not None and focused == "runs":
+            keys = _KEYS_MARKED.format(run=self._table.marked)
+        line = self.query_one(KeyHints)
+        line.update(keys)
+        line.display = focused != "question"
 
-    # --- threads and what they tell -----------------------------------------------------------
+    def _in_thread(self, work: Callable[[], T], then: Callable[[T], None], group: str = "") -> None:
+        run_in_thread(self, work, then, self._show_message, group)
 
-    def _in_a_thread(self, work: Callable[[], Message], group: str) -> None:
-        """Do something slow; its message, or its error, arrives here. A newer one replaces it."""
+    @on(Worker.StateChanged)
+    def _show_notice(self) -> None:
+        if (notice := self.history.pop_notice()) is not None:
+            self._show_message(notice)
 
-        async def run() -> None:
-            try:
-                self.post_message(await asyncio.to_thread(work))
-            except GeluError as error:
-                self.post_message(self.Told(error.info))
-            if (notice := self.history.pop_notice()) is not None:
-                self.post_message(self.Told(notice))
+    def _report(self, message: str) -> None:
+        """Show what was done, and go back to the runs."""
+        self._show_message(message)
+        self.query_one("#path").display = False
+        self._table.focus()
 
-        # As a function: a coroutine that is replaced before it starts would be complained about.
-        _: Worker[None] = self.run_worker(run, group=group, exclusive=group != "write")
-
-    @on(Told)
-    def _tell(self, message: Told) -> None:
-        self._say(message.said)
-        if isinstance(message.said, str):
-            self.query_one("#path").display = False
-            self._table.focus()
-        if message.changed:
-            self._list()
-
-    def _say(self, said: str | ErrorInfo) -> None:
-        if isinstance(said, ErrorInfo):
-            parts = [(f"✗ {visible_line(said.message)}", "bold $text-error")]
-            content = Content.assemble(*parts, f" {visible_line(said.hint)}")
-        else:
-            content = Content(visible_line(said))
-        box = self.query_one("#said", Static)
-        box.update(content)
-        box.display = bool(said)
+    def _show_message(self, message: str | ErrorInfo) -> None:
+        self.query_one(MessageLine).show_message(message)

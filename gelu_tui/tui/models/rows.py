@@ -1,9 +1,10 @@
-"""The table of models: which columns fit, what each says. Pure functions."""
+"""The texts of the models screen: columns, cells, details, refusals. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from gelu_tui.core import protocol as p
@@ -17,16 +18,15 @@ from gelu_tui.core.safe_text import visible_line
 Listed = LocalModel | PublicModel
 
 GAP = 2
-NAME, STATUS = "model", "status"
+NAME, STATUS = "  model", "status"  # titles
 LOADED_MARK = "●"
 
-# Cells of each column but the name's, in the order in which they are given room.
+# Cells of each column but the name's, in the order in which they get room.
 _WIDTHS = {
     STATUS: 10, "needs": 8, "family": 11, "stored": 8, "native": 11, "on disk": 8, "parameters": 10,
 }  # fmt: skip
 _ORDER = ("family", "parameters", "stored", "on disk", "needs", STATUS, "native")
 _WHOLE_IDS_FROM = 104  # cells of the table; a narrower one leaves the owners out
-_LONGEST_NAME = {True: 48, False: 26}  # whole ids, short names
 
 _STYLES = {
     "fits": "$text-success",
@@ -36,18 +36,17 @@ _STYLES = {
 }
 
 
-def names(models: Sequence[Listed], width: int) -> list[str]:
-    """The models' names for a table of this width."""
-    if width < _WHOLE_IDS_FROM:
-        return [texts.short_name(model) for model in models]
-    return [visible_line(m.id) if is_hub_id(m.id) else texts.short_name(m) for m in models]
+def _shown_name(model: Listed, width: int) -> str:
+    whole = width >= _WHOLE_IDS_FROM and is_hub_id(model.id)
+    return visible_line(model.id) if whole else texts.short_name(model)
 
 
-def columns(width: int, longest_name: int) -> dict[str, int]:
-    """The columns that fit into `width` cells, each with its own width, gaps not counted."""
-    longest = _LONGEST_NAME[width >= _WHOLE_IDS_FROM]
+def columns(models: Sequence[Listed], width: int) -> dict[str, int]:
+    """Return the columns that fit into `width` cells, each with its width and the gap after it."""
     # The name's two cells more are for the mark of the loaded one.
-    name = max(8, min(longest_name + 2, longest, width - 2 * GAP - _WIDTHS[STATUS]))
+    name = 2 + max((cell_len(_shown_name(model, width)) for model in models), default=0)
+    longest = 48 if width >= _WHOLE_IDS_FROM else 26
+    name = max(8, min(name, longest, width - 2 * GAP - _WIDTHS[STATUS]))
     room = width - name - GAP
     fitting = set()
     for column, cells_ in _WIDTHS.items():
@@ -55,59 +54,60 @@ def columns(width: int, longest_name: int) -> dict[str, int]:
         if room < 0:
             break
         fitting.add(column)
-    return {NAME: name, **{column: _WIDTHS[column] for column in _ORDER if column in fitting}}
+    return {NAME: name + GAP, **{name: _WIDTHS[name] + GAP for name in _ORDER if name in fitting}}
 
 
-def cells(model: Listed, name: str, memory: Memory, *, loaded: bool) -> dict[str, Content]:
-    """What each column says of a model."""
-    style = "" if isinstance(model, LocalModel) and model.usable else "dim"
-    said = {"family": model.family or ""}
+def cells(model: Listed, width: int, memory: Memory, *, loaded: bool) -> dict[str, Content]:
+    """Return what each column shows of a model, in a table of this width."""
+    usable = isinstance(model, LocalModel) and model.usable
+    shown = {"family": model.family or ""}
     if isinstance(model, LocalModel):
-        said = texts.facts(model) | ({} if model.usable else {"needs": ""})
+        shown = texts.facts(model) | ({} if usable else {"needs": ""})
+    style = "" if usable else "dim"
+    name = (_shown_name(model, width), style)
     return {
-        NAME: Content.assemble(f"{LOADED_MARK if loaded else ' '} ", (name, style)),
-        **{column: Content.styled(text, style) for column, text in said.items()},
+        NAME: Content.assemble(f"{LOADED_MARK if loaded else ' '} ", name),
+        **{column: Content.styled(text, style) for column, text in shown.items()},
         STATUS: status(model, memory),
     }
 
 
 def status(model: Listed, memory: Memory, progress: p.Progress | None = None) -> Content:
-    """The verdict, why it cannot be loaded, or how far its fetch is."""
+    """Return how far its fetch is, else whether it fits, or why it cannot be loaded."""
     if progress is not None:
-        return Content.styled(f"↓ {100 * share(progress):.0f} %", "bold")
+        return Content.styled(f"↓ {100 * _share(progress):.0f} %", "bold")
     if isinstance(model, PublicModel):
         return Content.styled("gated" if model.gated else "to fetch", "dim")
     readiness = texts.readiness(model, memory)
     return Content.styled(readiness, _STYLES.get(readiness, "dim"))
 
 
-def share(progress: p.Progress) -> float:
-    """How much of it is done, between 0 and 1."""
+def _share(progress: p.Progress) -> float:
     return min(1.0, progress.done / progress.total) if progress.total > 0 else 0.0
 
 
 def details(model: Listed, memory: Memory, width: int, *, loaded: bool) -> Content:
-    """The model under the cursor, in sentences."""
+    """Return the id, sentences about the model, and its folder if that is another name."""
     name = Content.styled(visible_line(model.id), "bold")
     if isinstance(model, PublicModel):
         return Content.assemble(name, f"\n{texts.before_fetching(model.id)}")
     sentences = texts.sentences(model, memory)
     if loaded:
         sentences.insert(0, "Loaded now.")
-    said = Content.assemble(name, "\n", " ".join(sentences))
+    shown = Content.assemble(name, "\n", " ".join(sentences))
     if model.folder == model.id or not model.disk_bytes:
-        return said
+        return shown
     path = Content.styled(visible_line(model.folder), "dim").truncate(width, ellipsis=True)
-    return Content("\n").join((said, path))
+    return Content("\n").join((shown, path))
 
 
 def fetch_lines(model: str, progress: p.Progress | None, width: int) -> Content:
-    """How far a fetch is: what and a bar on one line, figures on the next."""
+    """Return the progress of a fetch: model and a bar on one line, figures on the next."""
     title = f"Fetching {visible_line(model)} "
     if progress is None:
         return Content(f"{title}\nStarting an engine for it").truncate(width, ellipsis=True)
     room = width - len(title)
-    filled = round(share(progress) * room)
+    filled = round(_share(progress) * room)
     bar = "█" * filled + "░" * (room - filled) if room >= 10 and progress.total > 0 else ""
     figures = Content.styled(visible_line(transfer_sentence(progress)), "dim")
     lines = [Content.assemble(title, (bar, "$accent")), figures]
@@ -115,18 +115,18 @@ def fetch_lines(model: str, progress: p.Progress | None, width: int) -> Content:
 
 
 def fetch_refusal(model: LocalModel) -> str | ErrorInfo:
-    """Why a local model is not fetched; empty if it can be."""
+    """Return why a local model is not fetched; empty if it can be."""
     if model.state == "unconverted" or (model.source == "hub" and model.state == "partial"):
         return ""
     if model.state == "ready":
         return "It is here already: Enter loads it."
     if model.source == "hub" and model.state == "damaged":
-        return ErrorInfo("damaged", model.reason, "d deletes it; then f fetches it anew.")
+        return ErrorInfo("damaged", model.reason, "d deletes it; then f fetches it again.")
     return ErrorInfo(model.state, model.reason)
 
 
 def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
-    """Why a model is not deleted; empty if it can be."""
+    """Return why a model is not deleted; empty if it can be."""
     if isinstance(model, PublicModel) or not model.disk_bytes:
         return "It is not here: there is nothing to delete."
     if model.source == "folder":
@@ -137,6 +137,6 @@ def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
 
 
 def delete_question(model: Listed) -> str:
-    """The question before a model is deleted, with what it takes on the disk."""
+    """Return the question before a model is deleted, with its size on the disk."""
     taken = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
     return f"Delete {model.id}{taken} from this machine? y: yes · any other key: no"

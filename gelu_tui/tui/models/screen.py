@@ -1,16 +1,13 @@
-"""Models: what is on the engine's machine, whether it fits; loading, fetching, deleting one."""
+"""Models on the engine's machine, and whether they fit: load, fetch or delete one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
@@ -32,7 +29,6 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import (
-    Listed,
     delete_question,
     delete_refusal,
     details,
@@ -41,11 +37,9 @@ from gelu_tui.tui.models.rows import (
 )
 from gelu_tui.tui.models.table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
-from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
+from gelu_tui.tui.widgets.keys_in_turn import TextField
+from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
-
-_LOW_BELOW = 18  # rows
-_PADDING = 4  # cells at the sides of every line
 
 # A narrow terminal cuts the line off at the right.
 _KEYS = "Enter load · f fetch · q back · / another · d delete · r look again"
@@ -54,27 +48,16 @@ _INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
 _NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
 
 
-@dataclass(frozen=True)
-class LoadModel:
-    """Load this model: `demo`, a folder, or a hub id."""
+class ModelsScreen(Screen[str | None]):
+    """Dismissed with the model to load (`demo`, a folder, or a hub id), or None.
 
-    model: str
-
-
-class NameField(Input, KeysInTurn):
-    """For the name of another model."""
-
-
-class ModelsScreen(Screen[LoadModel | None]):
-    """Dismissed with the model to load, or None.
-
-    `current` is the loaded model as the user named it and `held_bytes` what its weights hold, which
-    come free when another is loaded; `folders` are looked into beside the hub's cache. Searches,
-    deletions and a fetch run in engine processes of their own, started by `engine_command`; a fetch
-    ends with the screen.
+    `current` is the loaded model as the user named it, `held_bytes` the size of its weights, which
+    are freed when another is loaded. Searches, deletions and a fetch run in engine processes of
+    their own; a fetch ends with the screen.
     """
 
     CSS_PATH = "models.tcss"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
     BINDINGS: ClassVar = [
         Binding("q,f10,f4", "back", "Back"),
         Binding("x,ctrl+g", "stop", "Stop the fetch"),
@@ -82,19 +65,12 @@ class ModelsScreen(Screen[LoadModel | None]):
         HELP,
     ]
 
-    def __init__(
-        self,
-        current: str,
-        *,
-        held_bytes: int = 0,
-        folders: Sequence[str] = (),
-        engine_command: EngineCommand = None,
-    ) -> None:
+    def __init__(self, current: str, held_bytes: int, engine_command: EngineCommand) -> None:
         super().__init__()
         self.current = current
         self._held_bytes = held_bytes
-        self._folders = list(folders)
         self._engine_command = engine_command
+        self._folders: list[str] = []  # searched beside the hub's cache
         self._named: list[PublicModel] = []  # typed by the user
         self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
@@ -104,24 +80,20 @@ class ModelsScreen(Screen[LoadModel | None]):
         self._warned = ""  # what Enter or q was already warned of
 
     def compose(self) -> ComposeResult:
-        """Title, models, the chosen one, a field, the fetch, what is said, keys."""
         yield Static("Models", id="title", markup=False)
         yield ModelTable(id="models")
         yield Static(id="details", markup=False)
-        yield NameField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
+        yield TextField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
-        yield Static(id="said", markup=False)
+        yield MessageLine(id="said")
         yield Question(id="question", markup=False)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Look at the disk."""
         self._table.focus()
         self._search(choose=self.current)
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Other widths, other columns; a low terminal has less room for details."""
-        self.set_class(event.size.height < _LOW_BELOW, "-low")
+    def on_resize(self) -> None:
         self.call_after_refresh(self._describe)
         self.call_after_refresh(self._show_fetch)
 
@@ -130,10 +102,8 @@ class ModelsScreen(Screen[LoadModel | None]):
         return self.query_one(ModelTable)
 
     @property
-    def _chosen(self) -> Listed | None:
-        return self._table.chosen
-
-    # --- the list -----------------------------------------------------------------------------
+    def _width(self) -> int:
+        return max(20, self.size.width - 4)  # for the padding of every line
 
     @work(group="search", exclusive=True)
     async def _search(self, choose: str | None = None, *, named: bool = False) -> None:
@@ -144,23 +114,21 @@ class ModelsScreen(Screen[LoadModel | None]):
         try:
             found, current = await _look(self._folders, self.current, self._engine_command)
         except GeluError as error:
-            self._say(error.info)
+            self._show_message(error.info)
             self._list()
             return
-        self._show_found(found, current, current if choose == self.current else choose)
+        choose = current if choose == self.current else choose
+        self._local, self.current = found.models, current
+        self._memory = memory = found.memory.plus(self._held_bytes)
+        self._list(choose)
+        sizes = (
+            f"{size(memory.total_bytes)} of memory, a model may take {size(memory.usable_bytes)}"
+        )
+        self.query_one("#title", Static).update(f"Models · {sizes}")
+        if not any(model.usable for model in self._local):
+            self._show_message(_NOTHING)
         if named:
             self.action_leave_field()
-
-    def _show_found(self, found: p.ModelsFound, current: str, choose: str | None) -> None:
-        self._local, self.current = found.models, current
-        self._memory = found.memory.plus(self._held_bytes)
-        self._list(choose)
-        self.query_one("#title", Static).update(
-            f"Models · {size(self._memory.total_bytes)} of memory, a model may take "
-            f"{size(self._memory.usable_bytes)}"
-        )
-        if not any(model.usable for model in self._local):
-            self._say(_NOTHING)
 
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
@@ -171,54 +139,51 @@ class ModelsScreen(Screen[LoadModel | None]):
 
     @on(DataTable.RowHighlighted)
     def _describe(self) -> None:
-        model = self._chosen
-        box = self.query_one("#details", Static)
+        box, model = self.query_one("#details", Static), self._table.chosen
         if model is None:
             box.update("Looking for models on this machine.")
         else:
-            width = max(20, self.size.width - _PADDING)
             loaded = model.id == self.current
-            box.update(details(model, self._memory, width, loaded=loaded))
-
-    # --- what the keys do ---------------------------------------------------------------------
+            box.update(details(model, self._memory, self._width, loaded=loaded))
 
     def action_load(self) -> None:
         """Load the chosen model if it is here and can be served."""
-        model = self._chosen
-        if model is None:
+        if (model := self._table.chosen) is None:
             return
         if model.id in self._fetched:
-            self._close(LoadModel(model.id))  # an engine elsewhere may have it though we do not
+            self._close(model.id)  # an engine elsewhere may have it though we do not
         elif isinstance(model, PublicModel) or model.state == "partial":
-            self._say(
-                f"It is not here{' whole' * isinstance(model, LocalModel)} yet: f fetches it."
-            )
+            whole = " whole" if isinstance(model, LocalModel) else ""
+            self._show_message(f"It is not here{whole} yet: f fetches it.")
         elif not model.usable:
-            self._say(ErrorInfo(model.state, model.reason))
+            self._show_message(ErrorInfo(model.state, model.reason))
         elif readiness(model, self._memory) == "too big" and self._warned != model.id:
             self._warned = model.id
-            self._say(f"{too_big(model, self._memory)} Enter again loads it all the same.")
+            reason = too_big(model, self._memory)
+            self._show_message(f"{reason} Enter again loads it all the same.")
         else:
-            self._close(LoadModel(model.id))
+            self._close(model.id)
 
     def action_fetch(self) -> None:
-        """Fetch the chosen model."""
-        model = self._chosen
-        if model is None:
+        if (model := self._table.chosen) is None:
             return
         if isinstance(model, LocalModel) and (refusal := fetch_refusal(model)):
-            self._say(refusal)
+            self._show_message(refusal)
+        elif self._fetching:
+            self._show_message(f"One at a time: {self._fetching} is being fetched.")
         else:
-            self._begin_fetch(model.id)
+            self._fetching, self._progress, self._warned = model.id, None, ""
+            self._show_message("")
+            self._show_fetch()
+            self._fetch(model.id)
 
     def action_delete(self) -> None:
         """Ask, then delete the chosen model from the disk."""
-        model = self._chosen
-        if model is None:
+        if (model := self._table.chosen) is None:
             return
         loaded, fetching = model.id == self.current, model.id == self._fetching
         if refusal := delete_refusal(model, loaded=loaded, fetching=fetching):
-            self._say(refusal)
+            self._show_message(refusal)
             return
 
         def confirmed() -> None:
@@ -231,19 +196,11 @@ class ModelsScreen(Screen[LoadModel | None]):
         try:
             deleted = await ask(p.DeleteModel(model), p.ModelDeleted, self._engine_command)
         except GeluError as error:
-            self._say(error.info)
+            self._show_message(error.info)
         else:
             self._fetched.discard(model)
-            freed = size(deleted.freed_bytes)
-            self._say(f"{visible_line(model)} is deleted: {freed} are free again.")
+            self._show_message(f"{model} is deleted: {size(deleted.freed_bytes)} are free again.")
         self._search()
-
-    @on(Question.Answered)
-    def _answered(self, message: Question.Answered) -> None:
-        if self.focused is None or isinstance(self.focused, Question):
-            self._table.focus()
-        if message.then is not None:
-            message.then()
 
     def action_stop(self) -> None:
         """Stop the fetch, by ending its engine."""
@@ -253,61 +210,52 @@ class ModelsScreen(Screen[LoadModel | None]):
             self._end_fetch("Stopped." + ("" if self._fetching == "demo" else kept))
 
     def action_look(self) -> None:
-        """Look at the disk again."""
-        self._say("")
+        self._show_message("")
         self._search()
 
     def action_name(self) -> None:
-        """To the field for another model."""
         self.query_one(Input).focus()
 
     def action_leave_field(self) -> None:
-        """From the field back to the list."""
         self.query_one(Input).value = ""
         self._table.focus()
 
     def action_back(self) -> None:
-        """Return with nothing chosen; a fetch that goes on is warned of first."""
+        """Return with nothing chosen; warn first if that stops a fetch."""
         if self._fetching and self._warned != "back":
             self._warned = "back"
-            self._say(
-                "Leaving stops the fetch; files that have arrived whole are kept. q again leaves."
-            )
+            kept = "files that have arrived whole are kept"
+            self._show_message(f"Leaving stops the fetch; {kept}. q again leaves.")
         else:
             self._close(None)
 
-    def _close(self, result: LoadModel | None) -> None:
+    def _close(self, result: str | None) -> None:
         if self.is_current:
             self.dismiss(result)
-
-    # --- the field ----------------------------------------------------------------------------
 
     @on(Input.Changed)
     def _hint(self, event: Input.Changed) -> None:
         text = event.value.strip()
-        if not text:
-            self._say("")
-        elif is_hub_id(text):
-            self._say(f"Enter fetches it. {before_fetching(text) if is_gated(text) else ''}")
+        if is_hub_id(text):
+            gate = before_fetching(text) if is_gated(text) else ""
+            self._show_message(f"Enter fetches it. {gate}")
         else:
-            self._say("Enter looks into this folder.")
+            self._show_message("Enter looks into this folder." if text else "")
 
     @on(Input.Submitted)
-    def _submit(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
-        if text:
-            self._take_name(text)
-        else:
-            self._table.focus()
-
     @work(group="name", exclusive=True)
-    async def _take_name(self, text: str) -> None:
+    async def _submit(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if not text:
+            self._table.focus()
+            return
         folder = await asyncio.to_thread(named_folder, text)
         if folder is None and text != "demo" and not is_hub_id(text):
-            said = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
-            self._say(ErrorInfo("model_not_found", said, "An id looks like OWNER/NAME."))
+            reason = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
+            hint = "An id looks like OWNER/NAME."
+            self._show_message(ErrorInfo("model_not_found", reason, hint))
             return
-        self._say("")
+        self._show_message("")
         if folder is not None:
             self._folders.append(folder)
             self._search(choose=folder, named=True)
@@ -316,28 +264,17 @@ class ModelsScreen(Screen[LoadModel | None]):
         if text not in self._table.ids:
             self._named.insert(0, PublicModel(text, "", is_gated(text)))
         self._list(choose=text)
-        if not (isinstance(self._chosen, LocalModel) and self._chosen.usable):
+        chosen = self._table.chosen
+        if not (isinstance(chosen, LocalModel) and chosen.usable):
             self.action_fetch()
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
-    def _say_keys(self) -> None:
+    def _show_keys(self) -> None:
         keys = _FETCHING_KEYS if self._fetching else _KEYS
-        in_field = isinstance(self.focused, Input)
-        line = self.query_one("#keys", Static)
-        line.update(_INPUT_KEYS if in_field else keys)
+        line = self.query_one(KeyHints)
+        line.update(_INPUT_KEYS if isinstance(self.focused, Input) else keys)
         line.display = not isinstance(self.focused, Question)
-
-    # --- the fetch ----------------------------------------------------------------------------
-
-    def _begin_fetch(self, model: str) -> None:
-        if self._fetching:
-            self._say(f"One at a time: {visible_line(self._fetching)} is being fetched.")
-            return
-        self._fetching, self._progress, self._warned = model, None, ""
-        self._say("")
-        self._show_fetch()
-        self._fetch(model)
 
     @work(group="fetch")
     async def _fetch(self, model: str) -> None:
@@ -347,47 +284,37 @@ class ModelsScreen(Screen[LoadModel | None]):
             self._end_fetch(error.info)
         else:
             self._fetched.add(model)
-            self._end_fetch(f"{visible_line(model)} is here. Enter loads it.", choose=model)
+            self._end_fetch(f"{model} is here. Enter loads it.", choose=model)
 
-    def _end_fetch(self, said: str | ErrorInfo, choose: str | None = None) -> None:
+    def _end_fetch(self, message: str | ErrorInfo, choose: str | None = None) -> None:
         self._fetching, self._progress = "", None
         self._show_fetch()
-        self._say(said)
+        self._show_message(message)
         self._search(choose)
 
     def _show_fetch(self, progress: p.Progress | None = None) -> None:
         self._progress = progress or self._progress
+        self._show_keys()
         box = self.query_one("#fetch", Static)
-        self._say_keys()
         box.display = bool(self._fetching)
-        if not self._fetching:
-            return
-        width = max(20, self.size.width - _PADDING)
-        box.update(fetch_lines(self._fetching, self._progress, width))
-        if self._progress is not None:
-            self._table.show_progress(self._fetching, self._progress)
+        if self._fetching:
+            box.update(fetch_lines(self._fetching, self._progress, self._width))
+            if self._progress is not None:
+                self._table.show_progress(self._fetching, self._progress)
 
-    # --- what is said -------------------------------------------------------------------------
-
-    def _say(self, said: str | ErrorInfo) -> None:
-        box = self.query_one("#said", Static)
-        box.display = bool(said)
-        self.set_class(bool(said), "-said")
-        if isinstance(said, ErrorInfo):
-            message = (f"✗ {visible_line(said.message)}", "bold $text-error")
-            box.update(Content.assemble(message, f" {visible_line(said.hint)}"))
-        else:
-            box.update(said)
+    def _show_message(self, message: str | ErrorInfo) -> None:
+        self.query_one(MessageLine).show_message(message)
+        self.set_class(bool(message), "-said")
 
 
 async def _look(
     folders: list[str], current: str, engine_command: EngineCommand
 ) -> tuple[p.ModelsFound, str]:
-    """What an engine finds on its disk, and the loaded model's id: of a folder its absolute path.
+    """Return what an engine finds, and the loaded model's id: of a folder its absolute path.
 
     The loaded model's own folder is listed too. Raises `GeluError`.
     """
     loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
-    wanted = folders if loaded is None else [*folders, loaded]
-    found = await ask(p.ListModels(tuple(wanted)), p.ModelsFound, engine_command)
+    wanted = (*folders, loaded) if loaded else tuple(folders)
+    found = await ask(p.ListModels(wanted), p.ModelsFound, engine_command)
     return found, loaded or current

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.events import Key
 from textual.widget import Widget
+from textual.widgets import Input
 
 
 class KeysInTurn(Widget):
@@ -20,3 +21,7 @@ class KeysInTurn(Widget):
                 event.stop()
                 event.prevent_default()
                 return
+
+
+class TextField(Input, KeysInTurn):
+    """A field of one line."""

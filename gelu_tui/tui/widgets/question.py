@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from textual import events
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from gelu_tui.core.safe_text import visible_line
@@ -16,15 +14,11 @@ from gelu_tui.core.safe_text import visible_line
 class Question(Static, can_focus=True):
     """One question in place of the keys: `y` confirms, anything else cancels."""
 
-    @dataclass
-    class Answered(Message):
-        """`then` is what to do; None if the user declined."""
-
-        then: Callable[[], None] | None
-
     def ask(self, sentence: str, then: Callable[[], None]) -> None:
-        """Show the question and take the focus."""
+        """Show the question and take the focus, until it is answered; `then` is what y does."""
         self._then = then
+        if not self.has_focus:
+            self._before = self.screen.focused
         self.update(Content.styled(visible_line(sentence), "bold"))
         self.display = True
         self.focus()
@@ -32,12 +26,16 @@ class Question(Static, can_focus=True):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
-        self._answer(self._then if event.key in ("y", "Y") else None)
+        self._answer(yes=event.key in ("y", "Y"))
 
     def on_blur(self) -> None:
-        self._answer(None)
+        self._answer(yes=False)
 
-    def _answer(self, then: Callable[[], None] | None) -> None:
-        if self.display:
-            self.display = False
-            self.post_message(self.Answered(then))
+    def _answer(self, *, yes: bool) -> None:
+        if not self.display:
+            return
+        if self._before is not None and self.screen.focused in (None, self):
+            self._before.focus()
+        self.display = False
+        if yes:
+            self._then()

@@ -44,11 +44,11 @@ def test_toggling_twice_changes_nothing() -> None:
 def test_moving_jumps_over_what_is_not_chosen() -> None:
     it = picking("gelu", "silu", "relu")
     it.toggle(1)
-    assert it.move(2, -1) == 0
+    assert it.move(2, "up") == 0
     assert names(it) == ["relu", "gelu"]
-    assert it.move(0, -1) == 0, "there is nothing above the first"
+    assert it.move(0, "up") == 0, "there is nothing above the first"
     with pytest.raises(UsageError, match="Only chosen"):
-        it.move(it.index("silu") or 0, 1)
+        it.move(it.index("silu") or 0, "down")
 
 
 def test_the_reference() -> None:
@@ -133,8 +133,8 @@ def test_whatever_is_done_it_can_be_run_or_says_why(steps: list[tuple[str, int]]
         index = number % len(it.rows)
         act = {
             "toggle": lambda index=index: it.toggle(index),
-            "up": lambda index=index: it.move(index, -1),
-            "down": lambda index=index: it.move(index, 1),
+            "up": lambda index=index: it.move(index, "up"),
+            "down": lambda index=index: it.move(index, "down"),
             "refer": lambda index=index: it.refer(index),
             "remove": lambda index=index: it.remove(index),
             "add": lambda number=number: it.add(parse_variant(f"own{number}=x*{number}")),

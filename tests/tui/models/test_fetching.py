@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gelu_tui.tui.models.screen import LoadModel
 from tests.support.model_folders import cached_repo, model_folder
 from tests.support.models_shown import ONE_B, own_machine, shown
 
@@ -46,7 +45,7 @@ async def test_fetching_shows_progress_and_then_the_model_loads(
         await it.until(lambda: not fetching_processes(), "its engine has ended")
         assert "Fetching" not in it.flat()
         await it.press("enter")
-        assert await it.result() == LoadModel(ONE_B)
+        assert await it.result() == ONE_B
 
 
 async def test_an_id_that_is_named_is_fetched() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from gelu_tui.tui.models.screen import LoadModel
 from tests.support.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
 from tests.support.models_shown import GB, ONE_B, own_machine, shown
 
@@ -102,7 +101,7 @@ async def test_enter_loads(cache: Path, tmp_path: Path) -> None:
     async with shown() as it:
         await it.to(ONE_B)
         await it.press("enter")
-        assert await it.result() == LoadModel(ONE_B)
+        assert await it.result() == ONE_B
 
 
 async def test_too_big_is_asked_twice(cache: Path, tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ async def test_too_big_is_asked_twice(cache: Path, tmp_path: Path) -> None:
         await it.until_shown("Enter again loads it all the same")
         assert not it.results
         await it.press("enter")
-        assert await it.result() == LoadModel("maker/gemma-big")
+        assert await it.result() == "maker/gemma-big"
 
 
 async def test_what_cannot_be_loaded_says_why(cache: Path, tmp_path: Path) -> None:
@@ -200,7 +199,7 @@ async def test_a_folder_that_is_named_is_listed_and_loaded(tmp_path: Path) -> No
         await it.until(lambda: it.at == str(folder), "the cursor is at the model in the folder")
         await it.until(lambda: it.table.has_focus, "the list has the focus")
         await it.press("enter")
-        assert await it.result() == LoadModel(str(folder))
+        assert await it.result() == str(folder)
 
 
 async def test_what_is_no_model_is_refused_and_stays_to_be_mended() -> None:

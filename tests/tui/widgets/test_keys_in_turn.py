@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from gelu_tui.tui.compare.prompt import Prompt
-from gelu_tui.tui.functions.formula_field import FormulaField
+from gelu_tui.tui.functions.screen import FormulaField
 
 
 class Fields(App[None]):
