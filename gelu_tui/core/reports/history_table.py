@@ -39,9 +39,7 @@ def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]
     names = list(zip(entry.activations, entry.first_divergent_tokens, strict=False))
     others = [(name, at) for name, at in names if name != entry.reference]
     # A row stores where a stream diverged, but not for how many tokens the others are the same.
-    standings = [
-        Standing("same", None) if at is None else Standing("diverged", at) for _, at in others
-    ]
+    standings = [Standing("same" if at is None else "diverged", at) for _, at in others]
     functions = [entry.reference, *(name for name, _ in others)]
     return {
         "run": str(entry.id),

@@ -12,16 +12,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_verdict, percent
 from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.reports import terminal
 from gelu_tui.core.reports.noise_sentences import noise_sentences
-from gelu_tui.core.reports.terminal import (
-    FORK_LEFT,
-    FORK_RIGHT,
-    PRECISIONS,
-    model_words,
-    sites_sentence,
-    stream_cells,
-    stream_text,
-)
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import quoted, visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
@@ -43,17 +35,17 @@ def markdown_report(document: ComparisonDocument) -> str:
         "## Settings",
         _settings(document),
         "## Variants",
-        _table([stream_cells(document, variant, ("max KL",)) for variant in variants], numbers),
+        _table([terminal.stream_cells(document, v, ("max KL",)) for v in variants], numbers),
         "A stream diverges at the first step, counted from 0, at which its token differs from the "
         "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
         "that one: until there both have read the same text.",
         *map(escaped, noise_sentences(document)),
         *_forks(document),
         "## Texts",
-        f"{FORK_LEFT}…{FORK_RIGHT} is the first divergent token.",
+        f"{terminal.FORK_LEFT}…{terminal.FORK_RIGHT} is the first divergent token.",
     ]
     for variant in variants:
-        parts += [f"### {escaped(variant.name)}", fence(stream_text(variant).plain)]
+        parts += [f"### {escaped(variant.name)}", fence(terminal.stream_text(variant).plain)]
         parts.append(_error(variant.error))
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -77,15 +69,15 @@ def _settings(document: ComparisonDocument) -> str:
     if check is not None:
         same = "bit-identical logits" if check.identical else "logits that differ: noise floor"
     values = {
-        "model": model_words(model),
-        "the function acts in": sites_sentence(model.sites),
+        "model": terminal.model_words(model),
+        "the function acts in": terminal.sites_sentence(model.sites),
         "device": document.device,
         "reference": document.reference,
         "tokens at most": f"{settings.max_tokens} for each stream",
         "schedule": settings.schedule,
         "prompt": "chat template" if settings.chat else "raw",
         "prompt tokens": str(len(document.prompt_tokens)),
-        "functions evaluated in": PRECISIONS[settings.activation_precision],
+        "functions evaluated in": terminal.PRECISIONS[settings.activation_precision],
         "versions": ", ".join(f"{name} {v}" for name, v in document.versions.items()),
         "tokens drawn with": ", ".join(sampling_words(settings)),
         "one function on several rows": same,

@@ -115,9 +115,6 @@ def short_name(model: LocalModel | PublicModel) -> str:
     return visible_line(Path(model.id).name or model.id)
 
 
-# --- the report -----------------------------------------------------------------------------------
-
-
 def _fetchable(found: p.ModelsFound) -> list[PublicModel]:
     """The public models that are not on this machine, whole or in part."""
     here = {model.id for model in found.models}

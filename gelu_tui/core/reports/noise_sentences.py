@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gelu_tui.core.comparison.noise import NoiseFloor, formulas_differ, times
+from gelu_tui.core.comparison.noise import formulas_differ, times
 from gelu_tui.core.functions.controls import is_the_function_itself
-from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
+from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import visible_line
 
 
@@ -57,21 +57,17 @@ def _floor_sentences(document: ComparisonDocument) -> list[str]:
         f"Noise floor: {name} (the reference in another order of operations) has a mean KL of "
         f"{floor.mean_kl:.2g} nats over {_steps(floor.steps)}, at most {floor.max_kl:.2g}."
     ]
-    others = [
-        f"{visible_line(variant.name)} {_multiple(variant, floor)}"
-        for variant in document.variants
-        if variant is not control and variant.mean_kl is not None
-    ]
+    others = []
+    for variant in document.variants:
+        if variant is not control and variant.mean_kl is not None:
+            multiple, steps = variant.times_noise_floor, min(variant.compared_steps, floor.steps)
+            zero = f"– (the floor is 0 over {_steps(steps)})"
+            shown = zero if multiple is None else f"{times(multiple)} ×"
+            others.append(f"{visible_line(variant.name)} {shown}")
     if others:
         listed = ", ".join(others)
         sentences.append(f"Mean KL as a multiple of it, over the steps that both have: {listed}.")
     return sentences
-
-
-def _multiple(variant: VariantDocument, floor: NoiseFloor) -> str:
-    if variant.times_noise_floor is not None:
-        return f"{times(variant.times_noise_floor)} ×"
-    return f"– (the floor is 0 over {_steps(min(variant.compared_steps, floor.steps))})"
 
 
 def _steps(count: int) -> str:

@@ -106,19 +106,14 @@ def _sentences(document: ScoreDocument) -> list[str]:
             "p(top) is the probability of the reference's most probable token.",
             *_floor(document),
         ]
+    reference = next(v for v in document.variants if v.name == document.reference)
     for variant in document.variants:
+        is_zero = variant.kl is not None and variant.kl.max == 0 and not variant.control
         if variant.error is not None:
             sentences.append(visible_line(f"{variant.error.message} {variant.error.hint}"))
-        elif _is_suspicious(document, variant):
+        elif is_zero and formulas_differ(variant, reference):
             sentences.append(engagement_question(variant.name, "every position"))
     return sentences
-
-
-def _is_suspicious(document: ScoreDocument, variant: ScoredVariant) -> bool:
-    if variant.kl is None or variant.kl.max > 0 or variant.control:
-        return False
-    reference = next(v for v in document.variants if v.name == document.reference)
-    return formulas_differ(variant, reference)
 
 
 def _text(document: ScoreDocument) -> str:

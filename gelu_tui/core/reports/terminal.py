@@ -252,8 +252,7 @@ def bench_report(bench: BenchDocument) -> RenderableType:
             f"Command to first token {start_up.gelu_tui_s:.2f} s, "
             f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
         )
-    notes_text = Text("\n".join(notes), style="dim")
-    return spaced(plain_table(ways), plain_table(ratios), notes_text)
+    return spaced(plain_table(ways), plain_table(ratios), Text("\n".join(notes), style="dim"))
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:

@@ -29,40 +29,39 @@ def merged(
     Raises `GeluError` if the prompts differ, or if more than `MAX_VARIANTS` streams remain. `ids`
     are the ids of both runs.
     """
+    both = f"Runs {ids[0]} and {ids[1]}"
     if one.prompt_tokens != other.prompt_tokens:
         if one.prompt == other.prompt:
-            message = (
-                f"Runs {ids[0]} and {ids[1]} fed the same prompt to the model as other tokens."
-            )
+            message = f"{both} fed the same prompt to the model as other tokens."
             hint = "Compare runs that are both raw or both chat, on models of one tokenizer."
         else:
-            message = f"Runs {ids[0]} and {ids[1]} have different prompts."
+            message = f"{both} have different prompts."
             hint = "Compare two runs of one prompt."
         raise GeluError("other_prompt", message, hint)
     count = len(one.variants) + len(other.variants)
     twins = _twins(one, other) if count > MAX_VARIANTS else set()
     if (left := count - len(twins)) > MAX_VARIANTS:
         without = f", {left} without those that are identical in both" if twins else ""
-        raise GeluError(
-            "too_many_variants",
-            f"Runs {ids[0]} and {ids[1]} have {count} streams together{without}; "
-            f"the limit of one comparison is {MAX_VARIANTS}.",
-            "Run one of them again with fewer functions.",
-        )
-    limit = max(one.settings.max_tokens, other.settings.max_tokens)
-    kept = [_noted(v, f"same in #{ids[1]}") if v.name in twins else v for v in _uncut(one, limit)]
-    added = [v for v in _uncut(other, limit) if v.name not in twins]
+        limit = f"the limit of one comparison is {MAX_VARIANTS}"
+        message = f"{both} have {count} streams together{without}; {limit}."
+        hint = "Run one of them again with fewer functions."
+        raise GeluError("too_many_variants", message, hint)
+    max_tokens = max(one.settings.max_tokens, other.settings.max_tokens)
+    kept = [
+        _noted(v, f"same in #{ids[1]}") if v.name in twins else v for v in _uncut(one, max_tokens)
+    ]
+    added = [v for v in _uncut(other, max_tokens) if v.name not in twins]
     peaks = [x.peak_memory_bytes for x in (one, other) if x.peak_memory_bytes is not None]
-    both = replace(
+    result = replace(
         one,
-        settings=replace(one.settings, max_tokens=limit),
+        settings=replace(one.settings, max_tokens=max_tokens),
         status=other.status if one.status == "completed" else one.status,
         error=one.error or other.error,
         timing=_together(one.timing, other.timing),
         peak_memory_bytes=max(peaks, default=None),
         variants=kept + _renamed(added, one, other, ids[1]),
     )
-    return with_statistics(both)
+    return with_statistics(result)
 
 
 def _twins(one: ComparisonDocument, other: ComparisonDocument) -> set[str]:

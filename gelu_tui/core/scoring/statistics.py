@@ -103,6 +103,11 @@ class Scoring:
         seconds = finished.seconds if finished else None
         reference = started.variants[started.reference]
         has_control = any(variant.control for variant in started.variants)
+        scored = [self._variant(index) for index in range(len(self._rows))]
+        floor = next((v.kl.mean for v in scored if v.control and v.kl), 0.0)
+        variants = [
+            replace(v, times_noise_floor=v.kl.mean / floor) if v.kl and floor else v for v in scored
+        ]
         return ScoreDocument(
             schema=SCORE_SCHEMA,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,15 +124,8 @@ class Scoring:
             error=error,
             timing=ScoreTiming(loaded.load_s, seconds, seconds and self.positions / seconds),
             peak_memory_bytes=finished.peak_memory_bytes if finished else None,
-            variants=self._variants(),
+            variants=variants,
         )
-
-    def _variants(self) -> list[ScoredVariant]:
-        scored = [self._variant(index) for index in range(len(self._rows))]
-        floor = next((v.kl.mean for v in scored if v.control and v.kl), 0.0)
-        return [
-            replace(v, times_noise_floor=v.kl.mean / floor) if v.kl and floor else v for v in scored
-        ]
 
     def _variant(self, index: int) -> ScoredVariant:
         row, reference = self._rows[index], self._rows[self.started.reference]
