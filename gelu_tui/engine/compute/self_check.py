@@ -1,4 +1,4 @@
-"""The A/A control: does one function on several rows give bit-identical logits on this machine?"""
+"""The A/A control: whether one function on several rows has bit-identical logits here."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def kl_divergence(
     """
     p = reference.probabilities() if probabilities is None else probabilities
     difference = reference.logits - variant.logits
-    # The shift that all logits share goes first: the sum over p would keep 1e-5 of it.
+    # The shift that all logits share is removed first: the sum over p would keep 1e-5 of it.
     moved = np.float32(reference.log_normaliser - variant.log_normaliser)
     difference -= moved
     mean = float(np.dot(p, difference))

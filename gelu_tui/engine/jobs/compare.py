@@ -153,7 +153,7 @@ class Run:
         self._emit(p.Finished(status, timing, peak_memory or mx.get_peak_memory(), error))
 
     def _prefill(self, sites: RowFunctions) -> list[list[Any]]:
-        """A batch-1 cache a row: joined they give bit-identical rows; a batched prefill may not."""
+        """A batch-1 cache for each row: a batched prefill may not leave rows bit-identical."""
         began = time.perf_counter()
         rows, total = len(self._functions), len(self._tokens) - 1
         result = []

@@ -1,26 +1,29 @@
 """Events of each decode step (text, statistics, forks), computed on a thread of their own.
 
-The decode loop owns MLX and the main thread; it hands over tokens and a view of the logits and goes
-on. numpy releases the interpreter lock while it works, so the next step does not wait.
+The decode loop owns MLX and the main thread; it hands over tokens and a view of the logits and
+continues. numpy releases the interpreter lock while it works, so the next step does not wait.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import not_finite
-from gelu_tui.engine.jobs.fork_numbers import fork_numbers
 from gelu_tui.engine.models.tokenizer import Detokenizer, Tokenizer
 
 Emit = Callable[[p.Event], None]
+
+_CANDIDATES = 10  # of each side of a fork
 
 # A reader that stalls must not let a gigabyte of logits pile up.
 _QUEUE_LIMIT = 4
@@ -186,3 +189,40 @@ class Observer:
         if not state.finished:
             state.finished, state.error = True, error
             self._emit(p.StreamFinished(stream, reason, state.detokenizer.finish(), error))
+
+
+def margin(scores: Logits, own: int, other: int) -> float:
+    """Score of one token minus that of another; 0 where neither can be chosen (both −inf)."""
+    difference = float(scores[own]) - float(scores[other])
+    return 0.0 if math.isnan(difference) else difference
+
+
+def fork_numbers(
+    tokenizer: Tokenizer, r: Distribution, v: Distribution, a: int, b: int
+) -> dict[str, Any]:
+    """The fields that `Fork` and `ForkReplay` share.
+
+    `r` and `v` are the reference's and the variant's distributions, `a` and `b` their tokens.
+    """
+
+    def candidates(side: Distribution) -> tuple[p.Candidate, ...]:
+        top = side.top(_CANDIDATES)
+        return tuple(p.Candidate(t, tokenizer.piece(t), side.probability(t)) for t in top)
+
+    return {
+        "reference_top": candidates(r),
+        "variant_top": candidates(v),
+        "margins": {"reference": margin(r.logits, a, b), "variant": margin(v.logits, b, a)},
+        "probabilities": {
+            "reference_a": r.probability(a),
+            "reference_b": r.probability(b),
+            "variant_a": v.probability(a),
+            "variant_b": v.probability(b),
+        },
+        "ranks": {
+            "b_in_reference": r.rank(b),
+            "a_in_variant": v.rank(a),
+            "a_in_reference": r.rank(a),
+            "b_in_variant": v.rank(b),
+        },
+    }

@@ -24,8 +24,7 @@ from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.compute.verdict import verdict
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
-from gelu_tui.engine.jobs.fork_numbers import fork_numbers, margin
-from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.observer import Emit, fork_numbers, margin
 from gelu_tui.engine.models.loading import LoadedModel
 
 # Tokens of a replay on a CPU between two looks at whether it was cancelled: well under a second.

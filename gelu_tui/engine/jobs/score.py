@@ -1,4 +1,4 @@
-"""Teacher forcing: all functions read the same text, and every token gets statistics.
+"""Teacher forcing: all functions read the same text, with statistics of every token.
 
 The functions are computed one after the other at batch 1, not as rows of one batch. The memory for
 logits is then shared by two of them and not by all, and a chunk of positions is work enough to make
