@@ -200,11 +200,9 @@ class ForkScreen(Screen[int]):
         with self.app.batch_update():
             self._put("title", self._title(step))
             self._put("sentence", Content(said if step is not None else f"{said} {_NO_FORK}"))
-            context = (
-                fork_context(self.comparison, self._pair, step, width)
-                if step is not None
-                else Content()
-            )
+            context = Content()
+            if step is not None:
+                context = fork_context(self.comparison, self._pair, step, width)
             self._put("context", context)
             self._draw_lists(fork, width)
             self._put("verdict", self._verdict(fork) if fork else Content())

@@ -122,9 +122,13 @@ async def test_a_notice_does_not_push_the_cursor_out_of_view(ups: int) -> None:
             "A sentence that takes two rows of such a narrow screen. " * 2
         )
         await it.until(lambda: pane.size.height < height, "less room")
-        for each in it.panes:
-            rows = [drawn(each.tokens, y) for y in range(each.tokens.size.height)]
-            assert f"w{pane.cursor}" in "".join(rows)
+
+        def in_all() -> bool:
+            views = [each.tokens for each in it.panes]
+            texts = ("".join(drawn(view, y) for y in range(view.size.height)) for view in views)
+            return all(f"w{pane.cursor}" in text for text in texts)
+
+        await it.until(in_all, "the cursor in view in both")
 
 
 async def test_to_the_fork_and_to_the_next_over_all_panes() -> None:

@@ -203,6 +203,7 @@ async def test_everything_can_be_reached_at_every_size(size: tuple[int, int]) ->
     run = five()
     async with alone(ForkScreen(run.comparison, 1, 2), size) as it:
         await it.until_shown("At token 10 gelu_approx took", "q, Esc back")
+        await it.until(lambda: it.app.screen.query_one("#map").display, "the alignment")
         seen = it.flat()
         for _ in range(8):
             await it.press("pagedown")
