@@ -141,9 +141,3 @@ def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
     if fetching:
         return "It is being fetched: x stops that first."
     return "It is loaded: load another model first." if loaded else ""
-
-
-def delete_question(model: Listed) -> str:
-    """Return the question before a model is deleted, with its size on the disk."""
-    taken = f" ({texts.disk(model)})" if isinstance(model, LocalModel) else ""
-    return f"Delete {model.id}{taken} from this machine? y: yes · any other key: no"
