@@ -1,4 +1,4 @@
-"""The app's end of an engine: start it, send commands, receive typed events."""
+"""The client of one engine: start it, send commands, receive typed events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -36,39 +36,28 @@ class EngineDied(GeluError):
 
 
 class Transport(Protocol):
-    """Lines to one engine and lines from it."""
+    """Lines to one engine and lines from it.
+
+    `start` raises `EngineDied`, `write` `OSError` or `RuntimeError` if the engine is gone. `read`
+    returns a line with its line feed, without one at the end of the stream, and raises `ValueError`
+    for a line that is too long. `exit_status` waits shortly for the end and returns the exit code
+    (negative for a signal, None if the engine lives on without its output) and the last line on
+    stderr. `close` ends the engine and raises nothing; `kill` does not wait.
+    """
 
     @property
-    def running(self) -> bool:
-        """Whether the engine is alive."""
-
-    async def start(self) -> None:
-        """Start the engine. Raises `EngineDied` if that is impossible."""
-
-    async def write(self, line: bytes) -> None:
-        """Hand a line to the engine. Raises `OSError` or `RuntimeError` if it is gone."""
-
-    async def read(self) -> bytes:
-        """Return the next line with its line feed; without one, it is the end of the stream.
-
-        Raises `ValueError` for a line that is too long.
-        """
-
-    async def exit_status(self) -> tuple[int | None, str]:
-        """Wait a little for the end; return the exit code and the last line on stderr.
-
-        A negative code is a signal; None means that the engine lives on without its output.
-        """
-
-    async def close(self) -> None:
-        """End the engine and release everything. Raises nothing."""
-
-    def kill(self) -> None:
-        """End the engine at once, without waiting, from anywhere."""
+    def running(self) -> bool: ...
+    async def start(self) -> None: ...
+    async def write(self, line: bytes) -> None: ...
+    async def read(self) -> bytes: ...
+    async def exit_status(self) -> tuple[int | None, str]: ...
+    async def close(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 EngineCommand = str | Sequence[str] | Callable[[], Transport] | None
-"""How an engine is started: a command line, its words, or what makes a transport; None: ours."""
+"""How an engine is started: a command line, its words, or a function that returns a transport;
+None: our own engine."""
 
 
 class EngineClient:
@@ -104,27 +93,22 @@ class EngineClient:
         await self._transport.start()
         self._closing = False
         try:
-            self.hello = await self._handshake()
-        except BaseException:
+            hello = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
+            if not isinstance(hello, p.Hello):
+                raise p.ProtocolError("The engine did not begin with its protocol version.")
+            if hello.protocol != p.PROTOCOL_VERSION:
+                raise p.ProtocolError(
+                    f"The engine speaks protocol version {hello.protocol}, "
+                    f"this app {p.PROTOCOL_VERSION}."
+                )
+        except BaseException as error:
             await self.close()
+            if isinstance(error, TimeoutError):
+                message = f"The engine did not answer within {_HELLO_TIMEOUT_S:g} seconds."
+                raise EngineDied(message) from None
             raise
-        return self.hello
-
-    async def _handshake(self) -> p.Hello:
-        try:
-            event = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
-        except TimeoutError:
-            raise EngineDied(
-                f"The engine did not answer within {_HELLO_TIMEOUT_S:g} seconds."
-            ) from None
-        if not isinstance(event, p.Hello):
-            raise p.ProtocolError("The engine did not begin with its protocol version.")
-        if event.protocol != p.PROTOCOL_VERSION:
-            raise p.ProtocolError(
-                f"The engine speaks protocol version {event.protocol}, "
-                f"this app {p.PROTOCOL_VERSION}."
-            )
-        return event
+        self.hello = hello
+        return hello
 
     async def send(self, command: p.Command) -> int:
         """Send one command and return its id. Raises `EngineDied` if the engine is gone."""
@@ -140,7 +124,7 @@ class EngineClient:
     async def ask(self, *commands: p.Command) -> AsyncIterator[p.Event]:
         """Send the commands and yield their answers, up to the last answer of the last command.
 
-        A command that fails or is cancelled ends it too. Events about no command are yielded;
+        Also stops after a command that fails or is cancelled. Events about no command are yielded;
         answers to other commands are skipped. Raises as `events` does.
         """
         ids = [await self.send(command) for command in commands]
@@ -148,15 +132,14 @@ class EngineClient:
             if event.id not in (0, *ids):
                 continue
             yield event
-            ended = event.last and event.id == ids[-1]
-            if ended or isinstance(event, p.Failed | p.Cancelled):
+            if (event.last and event.id == ids[-1]) or isinstance(event, p.Failed | p.Cancelled):
                 return
 
     async def events(self) -> AsyncIterator[p.Event]:
         """Yield events as they come, until `close`.
 
-        Raises `EngineDied` when the engine ends by itself and `ProtocolError` on garbage; after
-        either the engine should be closed.
+        Raises `EngineDied` if the engine ends by itself and `ProtocolError` on garbage; close the
+        engine after either.
         """
         while True:
             try:
@@ -180,13 +163,12 @@ class EngineClient:
 
     async def _death(self) -> EngineDied:
         code, last_line = await self._transport.exit_status()
-        match code:
-            case None:
-                how = "closed its output"
-            case _ if code < 0:
-                how = f"was killed ({_signal_name(-code)})"
-            case _:
-                how = f"ended with exit code {code}"
+        how = f"ended with exit code {code}"
+        if code is None:
+            how = "closed its output"
+        elif code < 0:
+            names = {number.value: number.name for number in signal.Signals}
+            how = f"was killed ({names.get(-code, f'signal {-code}')})"
         message = f"The engine {how}" + (f": {visible_line(last_line)}." if last_line else ".")
         if code == -signal.SIGKILL:
             return EngineDied(message, "If memory ran out, choose a smaller model.")
@@ -216,45 +198,44 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the process. Raises `EngineDied` if it cannot be started."""
         loop = asyncio.get_running_loop()
         try:
             words = shlex.split(self._command) if isinstance(self._command, str) else self._command
-            # As asyncio.create_subprocess_exec does it, which keeps the pipes to itself. A session
-            # of its own: Ctrl-C and a hang-up reach the app, which decides; the engine ends when
-            # its stdin does.
+            # As asyncio.create_subprocess_exec, which does not return the pipes. In a new session,
+            # so that Ctrl-C and a hang-up reach only the app; the engine ends with its stdin.
             self._pipes, protocol = await loop.subprocess_exec(
                 lambda: SubprocessStreamProtocol(limit=_LINE_LIMIT, loop=loop),
                 *words,
                 start_new_session=True,
             )
         except (OSError, ValueError, TypeError) as error:
-            raise _cannot_start(self._command, error) from None
+            text = self._command if isinstance(self._command, str) else " ".join(self._command)
+            message = "The engine command is empty."
+            if shown := visible_line(text)[:80].strip():
+                why = visible_line(getattr(error, "strerror", None) or str(error))
+                message = f"The engine command '{shown}' cannot be started: {why}."
+            raise EngineDied(message, "Check --engine-command.") from None
         self._process = asyncio.subprocess.Process(self._pipes, protocol, loop)
         assert self._process.stdin is not None
-        # A long prompt to an engine that hangs must not hold up whoever sends it.
+        # A long prompt to an engine that hangs must not block the sender.
         self._process.stdin.transport.set_write_buffer_limits(high=_LINE_LIMIT)
         self._stderr_lines.clear()
         self._stderr_task = asyncio.create_task(self._collect_stderr())
 
     async def write(self, line: bytes) -> None:
-        """Write a line to stdin. Raises `OSError` or `RuntimeError` if it is closed."""
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(line)
         await self._process.stdin.drain()
 
     async def read(self) -> bytes:
-        """Return the next line of stdout. Raises `ValueError` if it is too long."""
         if self._process is None or self._process.stdout is None:
             raise EngineDied("The engine is not running.")
         return await self._process.stdout.readline()
 
     async def exit_status(self) -> tuple[int | None, str]:
-        """Wait for the end; return the exit code, or None, and the last line on stderr."""
         assert self._process is not None and self._stderr_task is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), 2.0)
@@ -267,16 +248,17 @@ class ChildProcess:
         rest = b""
         while chunk := await self._process.stderr.read(4096):
             *lines, rest = (rest + chunk).split(b"\n")
-            self._remember(lines)
+            for line in lines:
+                self._remember(line)
             rest = rest[-4096:]  # a progress bar without line feeds must not pile up
-        self._remember([rest])
+        self._remember(rest)
 
-    def _remember(self, lines: Iterable[bytes]) -> None:
-        texts = (line.decode("utf-8", "replace").strip() for line in lines)
-        self._stderr_lines.extend(text[:200] for text in texts if text)
+    def _remember(self, line: bytes) -> None:
+        if text := line.decode("utf-8", "replace").strip():
+            self._stderr_lines.append(text[:200])
 
     async def close(self) -> None:
-        """End the process: by a command, then by SIGTERM, then by SIGKILL.
+        """End the process by a command, then by SIGTERM, then by SIGKILL.
 
         Raises nothing; cancelled while it waits, it still leaves no process.
         """
@@ -301,29 +283,10 @@ class ChildProcess:
             pipes.close()
 
     def kill(self) -> None:
-        """End the process at once, without waiting."""
         self._signal_group(signal.SIGKILL)
 
     def _signal_group(self, number: int) -> None:
-        # The engine leads its own session, so its group is it and what it started, no one else.
+        # The engine leads its own session, so its group is the engine and what it started.
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
-
-
-def _cannot_start(command: str | Sequence[str], error: Exception) -> EngineDied:
-    shown = visible_line(command if isinstance(command, str) else " ".join(command))[:80]
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if not shown.strip():
-        return EngineDied("The engine command is empty.", "Check --engine-command.")
-    return EngineDied(
-        f"The engine command '{shown}' cannot be started: {visible_line(why)}.",
-        "Check --engine-command.",
-    )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -19,7 +19,6 @@ from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.engine_link.session import Phase
-from gelu_tui.tui.options import AppOptions
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
@@ -62,7 +61,7 @@ SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
 
 async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     """Run the five-way comparison to its end at a terminal size, go on, and write an SVG."""
-    options = AppOptions(
+    app = GeluApp(
         Settings(
             activations=FIVE,
             reference="gelu_approx",
@@ -73,10 +72,9 @@ async def take(name: str, size: tuple[int, int], do: Do) -> Path:
         ),
         prompt="Why is the sky blue?",
     )
-    app = GeluApp(options)
     async with app.run_test(size=size) as pilot:
         while app.compare.comparison is None or app.compare.comparison.status is None:
-            if app.session.phase in (Phase.LOST, Phase.NO_MODEL):
+            if app.engine.phase in (Phase.LOST, Phase.NO_MODEL):
                 raise RuntimeError(app.compare.query_one(Notice).content)
             await pilot.pause(0.2)
         await pilot.pause(0.5)

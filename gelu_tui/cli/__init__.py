@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """Entry point: no traceback reaches a user, not even for a Ctrl-C while modules load."""
@@ -14,8 +12,5 @@ def main() -> None:
 
         code = run_tree()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = 130
     sys.exit(code)
-
-
-__all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Opening the app."""
+"""`gelu-tui app`, which is also what opens without a command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import gc
 import io
 import os
 import sys
+from typing import Any
 
+import click
 from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
@@ -14,9 +16,20 @@ from gelu_tui.cli.settings import theme_problem
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
+
+
+@click.command("app", short_help="Open the app (the default).")
+@o.prompt_argument(required=False)
+@o.options_of(RunSettings)
+@o.app_options
+@click.pass_obj
+def app_command(file: SettingsFile, /, prompt: str | None, **options: Any) -> int:
+    """Open the app (the default); a PROMPT given here runs at once."""
+    return open_app(prompt, o.in_force(file, options), file)
 
 
 def open_app(
@@ -25,35 +38,31 @@ def open_app(
     file: SettingsFile,
     saved: ComparisonDocument | None = None,
 ) -> int:
-    """Check the settings and run the app; returns its exit code. Raises `UsageError`.
+    """Run the app, which shows the problems of `file`, and return its exit code.
 
-    The problems of `file` are shown in the app. `saved` is a comparison to open with.
+    `saved` is a comparison to open with. Raises `UsageError` for wrong settings.
     """
     # Textual draws on stderr.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise UsageError(
-            "The app needs a terminal on stdin, stdout and stderr.",
-            "For scripts and pipes use `gelu-tui run PROMPT`.",
-            kind="no_terminal",
-        )
+        message = "The app needs a terminal on stdin, stdout and stderr."
+        hint = "For scripts and pipes use `gelu-tui run PROMPT`."
+        raise UsageError(message, hint, kind="no_terminal")
     compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
+    os.environ.pop("NO_COLOR", None)  # Textual treats even an empty one as set
     if o.no_color(settings.color):
         os.environ["NO_COLOR"] = "1"
-    else:
-        os.environ.pop("NO_COLOR", None)  # Textual would take it for set even if it is empty
     # Textual reads and draws UTF-8 whatever the locale says.
     if isinstance(sys.__stderr__, io.TextIOWrapper):
         sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
-    # After one drawing Textual waits up to two frames for what changed just then, and one key may
-    # change two things: at its own 60 that is half of what a key may take. Read at its import.
+    # After a drawing Textual waits up to two frames for what changed meanwhile, and one key may
+    # change two things: at its own 60 that is half of a key's 50 ms. Textual reads it on import.
     os.environ.setdefault("TEXTUAL_FPS", "240")
     gc.disable()  # while there is no frame yet: start-up makes little garbage; the app enables it
     from gelu_tui.tui.app import run_app
-    from gelu_tui.tui.options import AppOptions
     from gelu_tui.tui.themes import check_theme
 
     wrong_theme: tuple[ErrorInfo, ...] = ()
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
-    return run_app(AppOptions(settings, prompt, (*file.problems, *wrong_theme), saved))
+    return run_app(settings, prompt, (*file.problems, *wrong_theme), saved)

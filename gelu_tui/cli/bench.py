@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -14,16 +13,28 @@ import sys
 import time
 from pathlib import Path
 
+import click
+
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.requests import check_prompt
 from gelu_tui.core.runs.document import BENCH_SCHEMA, BenchDocument, StartUp
+from gelu_tui.core.settings.run_settings import RunSettings
 
 
-def run_bench(
-    *,
+@click.command("bench", short_help="Measure against plain mlx-lm.")
+@click.option("--prompt", default="Why is the sky blue?", show_default=True, help="What to decode.")
+@o.options_of(RunSettings, "model", "dtype")
+@o.number_option("--tokens", 2, 1000, 24, "For each row.")
+@o.number_option(
+    "--rounds", 1, 100, 3, "Each measures every way of decoding once; reported are medians."
+)
+@click.option("--start-up/--no-start-up", default=True, help="Also time command to first token.")
+@o.text_or_json_option
+@o.common_options
+def bench_command(
     prompt: str,
     model: str,
     dtype: str | None,
@@ -34,27 +45,20 @@ def run_bench(
     color: str,
     engine_command: str | None,
 ) -> int:
-    """Measure and print; returns the exit code. Raises `GeluError`."""
+    """Measure speed and memory against plain mlx-lm, as ratios in one run."""
     check_prompt(prompt)
-    load, bench = p.Load(model, dtype), p.Bench(prompt, tokens, rounds)
-    engine = Conversation(engine_command, lambda: False)
-    reports: list[p.BenchReport] = []
-
-    def take(event: p.Event) -> None:
-        if isinstance(event, p.BenchReport):
-            reports.append(event)
-
-    asyncio.run(engine.hold(take, load, bench))
+    engine = Conversation(engine_command)
+    report = engine.answer(p.BenchReport, p.Load(model, dtype), p.Bench(prompt, tokens, rounds))
     loaded = engine.loaded
     if engine.error is not None:
         o.complain(engine.error)
-    if loaded is None or not reports:
+    if loaded is None or report is None:
         return engine.exit_code or o.FAILED
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            # As an exception, so that the processes started here end too.
+            # As an exception, so that the processes started here are killed too.
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-    # Another machine's or another dtype's start-up has no plain script to stand beside it.
+    # There is no plain script to compare with on another machine or in another dtype.
     comparable = start_up and engine_command is None and dtype is None
     whole = BenchDocument(
         schema=BENCH_SCHEMA,
@@ -62,15 +66,14 @@ def run_bench(
         versions=loaded.versions,
         model=loaded.model,
         start_up=_start_up(model, loaded.folder, prompt, rounds) if comparable else None,
-        report=reports[0],
+        report=report,
     )
     if output_format == "json":
         o.print_json(whole, indent=2)
     else:
-        from gelu_tui.cli.console import print_report
         from gelu_tui.core.reports.terminal import bench_report
 
-        print_report(bench_report(whole), color)
+        o.print_report(bench_report(whole), color)
     return o.DONE
 
 
@@ -85,17 +88,14 @@ def _machine(loaded: p.Loaded) -> tuple[str, ...]:
     )
 
 
-# --- start-up -----------------------------------------------------------------------------------
-
-
 def _start_up(model: str, folder: str, prompt: str, rounds: int) -> StartUp:
-    """Command to first token of both, in turn."""
+    """Time command to first token of both programs, in turn."""
     from gelu_tui.engine.device import find_blas
 
     blas = find_blas()
     # The same BLAS for both: what is compared is the way to the first token.
     environment = {**os.environ, **({"LD_PRELOAD": blas} if blas else {})}
-    script = str(Path(__file__).parent.parent / "engine" / "plain_mlx_lm.py")
+    script = str(Path(__file__).parent.parent / "engine" / "jobs" / "plain_mlx_lm.py")
     plain = [sys.executable, "-P", script, folder, prompt]
     ours = [sys.executable, "-P", "-m", "gelu_tui", "run", "--model", model, "--raw"]
     ours += ["--max-tokens", "1", "-a", "gelu_approx", "--format", "jsonl", "--", prompt]
@@ -113,29 +113,21 @@ def _start_up(model: str, folder: str, prompt: str, rounds: int) -> StartUp:
 def _until_first_token(command: list[str], environment: dict[str, str] | None) -> float:
     """Seconds until a line of output holds the first token. Raises `GeluError`."""
     began = time.perf_counter()
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
     with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
+        command, stdin=null, stdout=pipe, stderr=null, env=environment
     ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                if _is_step(line):
-                    seconds = time.perf_counter() - began
-                    process.stdout.read()  # let it end in peace
-                    return seconds
+                with contextlib.suppress(ValueError, AttributeError):  # a library printed the line
+                    if json.loads(line).get("event") == "step":
+                        seconds = time.perf_counter() - began
+                        process.stdout.read()  # until it ends by itself
+                        return seconds
         except BaseException:
             process.kill()
             raise
     raise GeluError(
         "bench", f"'{' '.join(command[2:4])}' ended before its first token.", "Run it by hand."
     )
-
-
-def _is_step(line: bytes) -> bool:
-    with contextlib.suppress(ValueError, AttributeError):
-        return bool(json.loads(line).get("event") == "step")
-    return False  # something that a library printed

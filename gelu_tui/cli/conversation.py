@@ -1,34 +1,44 @@
-"""One engine that answers some commands, with progress on stderr and signals obeyed."""
+"""One engine that answers some commands: progress on stderr, and signals that cancel or kill it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from gelu_tui.cli import options as o
-from gelu_tui.cli.progress import ProgressLine
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.reports.progress import progress_sentence, transfer_sentence
+from gelu_tui.core.safe_text import visible_line
+
+_Answer = TypeVar("_Answer", bound=p.Event)
 
 _CANCEL_GRACE_S = 5.0
+_PROGRESS_INTERVAL_S = 0.1
 
 
 class Conversation:
-    """`hold` it once; afterwards the attributes are what the engine reported.
+    """Call `hold` or `answer` once; afterwards the attributes are what the engine reported.
 
     `error` is what ended it early, if anything did, and `signal` the number of the signal that
-    came. The first signal cancels what the engine does, if `worth_a_cancel` returns that there are
-    results to wait for; the second one kills the engine.
+    came. The first signal cancels the command if there are results to wait for: once a comparison
+    or a score has started, and always with `always_cancels`. Else, and at the second signal, the
+    engine is killed.
     """
 
-    def __init__(self, engine_command: str | None, worth_a_cancel: Callable[[], bool]) -> None:
+    def __init__(self, engine_command: str | None, *, always_cancels: bool = False) -> None:
         self._client = EngineClient(engine_command)
-        self._progress = ProgressLine()
-        self._worth_a_cancel = worth_a_cancel
+        self._worth_a_cancel = always_cancels
+        self._shows_progress = sys.stderr.isatty()
+        self._shown_at = 0.0
         self.loaded: p.Loaded | None = None
         self.comparison: Comparison | None = None
         self.error: ErrorInfo | None = None
@@ -48,22 +58,37 @@ class Conversation:
             return 128 + self.signal
         return o.FAILED if self.error is not None else o.DONE
 
-    async def hold(self, take: Callable[[p.Event], object], *commands: p.Command) -> None:
+    def hold(self, take: Callable[[p.Event], object], *commands: p.Command) -> None:
         """Send all commands at once and pass every event to `take`, the handshake too."""
-        with self._signals_taken():
-            try:
-                take(await self._client.start())
-                if self.signal is not None:
-                    return  # it came before there was an engine to kill
-                async for event in self._client.ask(*commands):
-                    self._apply(event)
-                    take(event)
-            except GeluError as error:
-                if self.signal is None:
-                    self.error = error.info
-            finally:
-                self._progress.clear()
-                await self._client.close()
+        asyncio.run(self._hold(take, commands))
+
+    def answer(self, kind: type[_Answer], *commands: p.Command) -> _Answer | None:
+        """Send all commands and return the event of this kind, or None if none came."""
+        events: list[p.Event] = []
+        self.hold(events.append, *commands)
+        return next((event for event in events if isinstance(event, kind)), None)
+
+    async def _hold(
+        self, take: Callable[[p.Event], object], commands: tuple[p.Command, ...]
+    ) -> None:
+        loop = asyncio.get_running_loop()  # which removes the handlers when it is closed
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a hang-up is under nohup
+                loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            take(await self._client.start())
+            if self.signal is not None:
+                return  # it came before there was an engine to kill
+            async for event in self._client.ask(*commands):
+                self._apply(event)
+                take(event)
+        except GeluError as error:
+            if self.signal is None:
+                self.error = error.info
+        finally:
+            if self._shown_at:
+                self._rewrite_line("")
+            await self._client.close()
 
     def _apply(self, event: p.Event) -> None:
         match event:
@@ -71,35 +96,38 @@ class Conversation:
                 self.loaded = event
             case p.Started():
                 self.comparison = Comparison.begin(event)
+                self._worth_a_cancel = True
+            case p.ScoreStarted():
+                self._worth_a_cancel = True
             case p.Failed() | p.Finished() | p.ScoreFinished():
                 self.error = event.error
         if self.comparison is not None:
             self.comparison.apply(event)
-        self._progress.show(event, self.comparison)
+        if self._shows_progress and time.monotonic() - self._shown_at >= _PROGRESS_INTERVAL_S:
+            self._show_progress(event)
 
-    # --- signals ----------------------------------------------------------------------------------
+    def _show_progress(self, event: p.Event) -> None:
+        match event:
+            case p.Progress() if event.unit == "bytes":
+                text = transfer_sentence(event)
+            case p.Progress():
+                text = progress_sentence(event)
+            case p.Step() if (comparison := self.comparison) is not None:
+                rate = comparison.tokens_per_second or 0.0
+                text = f"step {event.step + 1}/{comparison.settings.max_tokens} · {rate:.1f} tok/s"
+            case _:
+                return
+        self._shown_at = time.monotonic()
+        self._rewrite_line(visible_line(text)[: shutil.get_terminal_size().columns - 1])
 
-    @contextlib.contextmanager
-    def _signals_taken(self) -> Iterator[None]:
-        """Take signals meanwhile; those that are ignored (a hang-up under nohup) stay so."""
-        loop = asyncio.get_running_loop()
-        numbers = [
-            number
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) is not signal.SIG_IGN
-        ]
-        for number in numbers:
-            loop.add_signal_handler(number, self._on_signal, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+    def _rewrite_line(self, text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
 
     def _on_signal(self, number: int) -> None:
         again = self.signal is not None
         self.signal = self.signal or number
-        if again or not self._client.running or not self._worth_a_cancel():
+        if again or not self._client.running or not self._worth_a_cancel:
             self._client.kill()
             return
         loop = asyncio.get_running_loop()

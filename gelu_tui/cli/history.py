@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec.structs import asdict, replace
-from rich.console import Group
-from rich.text import Text
 
 from gelu_tui.cli import options as o
 from gelu_tui.core.comparison.standing import STATUS
@@ -19,18 +17,22 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import History, local_time
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
-
-if TYPE_CHECKING:
-    from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.core.settings.user_file import SettingsFile
 
 _SIZE_LIMIT = 512 * 1024 * 1024
 
 
-def print_history(
-    *, search: str, limit: int, delete: int | None, output_format: str, color: str
+@click.command("history", short_help="List the saved runs, or delete one.")
+@click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
+@o.number_option("--limit", 1, None, 20, "List at most N runs, the newest first.", metavar="N")
+@click.option("--delete", type=int, metavar="ID", help="Delete this run, and list nothing.")
+@o.text_or_json_option
+@o.color_option
+def history_command(
+    search: str, limit: int, delete: int | None, output_format: str, color: str
 ) -> None:
-    """List runs, or delete one. Raises `GeluError`."""
-    with _history() as history:
+    """List the saved runs: prompt, model, functions, first divergent tokens."""
+    with user_history() as history:
         if delete is not None:
             history.delete(delete)
             click.echo(f"Run {delete} is deleted.", err=True)
@@ -40,10 +42,9 @@ def print_history(
     if output_format == "json":
         o.print_json({"schema": "gelu-tui.history/1", "runs": found}, indent=2)
     elif found:
-        from gelu_tui.cli.console import print_report
         from gelu_tui.core.reports.history_table import HistoryTable
 
-        print_report(HistoryTable(found), color)
+        o.print_report(HistoryTable(found), color)
         if more:
             click.echo(f"These are the newest {limit}; --limit lists more.", err=True)
     else:
@@ -51,8 +52,12 @@ def print_history(
         click.echo(none, err=True)
 
 
-def print_run(run: str, output_format: str, color: str) -> None:
-    """Print a run in full. Raises `GeluError`."""
+@click.command("show", short_help="Print a saved run.")
+@click.argument("run", metavar="ID")
+@o.format_option("As `run` prints it, its JSON document, or a report.", "markdown")
+@o.color_option
+def show_command(run: str, output_format: str, color: str) -> None:
+    """Print a saved run; ID may be `last`, or a file that `run --format json` wrote."""
     document = saved_run(run)
     if output_format == "json":
         o.print_json(document, indent=2)
@@ -61,18 +66,24 @@ def print_run(run: str, output_format: str, color: str) -> None:
 
         click.echo(markdown_report(document).encode(), nl=False)
     else:
-        from gelu_tui.cli.console import print_report
+        from rich.console import Group
+        from rich.text import Text
+
         from gelu_tui.core.reports.terminal import comparison_report
 
         heading = Text(visible(document.prompt), style="bold")
         when = Text(f"{local_time(document.created)} · {STATUS[document.status]}", style="dim")
-        print_report(Group(heading, when, Text(), comparison_report(document)), color)
+        o.print_report(Group(heading, when, Text(), comparison_report(document)), color)
         if document.error is not None:
             o.complain(document.error)
 
 
-def open_run(run: str, file: SettingsFile, options: dict[str, Any]) -> int:
-    """Open a run in the app; its settings are those of the next run. Raises `GeluError`."""
+@click.command("open", short_help="Open a saved run in the app.")
+@click.argument("run", metavar="FILE.json|ID")
+@o.app_options
+@click.pass_obj
+def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
+    """Open a saved run in the app, without loading its model; ID may be `last`."""
     from gelu_tui.cli.app import open_app
 
     document = saved_run(run)
@@ -81,8 +92,8 @@ def open_run(run: str, file: SettingsFile, options: dict[str, Any]) -> int:
 
 
 @contextlib.contextmanager
-def _history() -> Iterator[History]:
-    """The user's, with what there is to tell about its file."""
+def user_history() -> Iterator[History]:
+    """Yield the user's history, and report a problem of its file."""
     history = History()
     try:
         yield history
@@ -92,24 +103,17 @@ def _history() -> Iterator[History]:
 
 
 def saved_run(run: str) -> ComparisonDocument:
-    """A saved run by its id, `last`, or a document in a file. Raises `GeluError`."""
+    """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
     if run == "last" or run.isdecimal():
-        with _history() as history:
+        with user_history() as history:
             return history.load(history.last() if run == "last" else int(run[:18]))
-    return read_document(_content(Path(run)))
-
-
-def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with Path(run).open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"'{path}' cannot be read: {reason}.",
-            "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`.",
-            kind="no_run",
-        ) from None
+        message = f"'{Path(run)}' cannot be read: {getattr(error, 'strerror', None) or error}."
+        hint = "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`."
+        raise UsageError(message, hint, kind="no_run") from None
     if len(data) > _SIZE_LIMIT:
-        raise GeluError("not_a_document", f"'{path}' is too large for a saved comparison.")
-    return data
+        raise GeluError("not_a_document", f"'{Path(run)}' is too large for a saved comparison.")
+    return read_document(data)

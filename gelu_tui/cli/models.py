@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TypeVar
 
@@ -18,63 +17,86 @@ from gelu_tui.core.safe_text import visible_line
 _Answer = TypeVar("_Answer", bound=p.Event)
 
 
-def print_models(
-    folders: tuple[str, ...], output_format: str, color: str, engine_command: str | None
+@click.command("models", short_help="List Gemma models, fetch or delete one.")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    help="Look here too: a model, or a folder of models. May be repeated.",
+)
+@click.option(
+    "--fetch",
+    metavar="ID",
+    help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; files that have "
+    "arrived whole are kept, and the same command fetches those that are missing.",
+)
+@click.option(
+    "--delete",
+    metavar="ID",
+    help="Delete a model from the hub's cache, or the converted demo. Asks first.",
+)
+@click.option("--yes", is_flag=True, help="Delete without a question.")
+@o.text_or_json_option
+@o.common_options
+def models_command(
+    folders: tuple[str, ...],
+    fetch: str | None,
+    delete: str | None,
+    yes: bool,
+    output_format: str,
+    color: str,
+    engine_command: str | None,
 ) -> int:
-    """Print the models that are there, then those that can be fetched; returns the exit code."""
+    """List the Gemma models of this machine and some that can be fetched; fetch or delete one."""
+    if fetch is not None and delete is not None:
+        raise UsageError("--fetch and --delete do not go together.", "Give one of them.")
+    as_json = output_format == "json"
+    if fetch is not None:
+        return _fetch(fetch, engine_command, as_json=as_json)
+    if delete is not None:
+        return _delete(delete, engine_command, as_json=as_json, yes=yes)
     found = _answer(p.ModelsFound, p.ListModels(folders), engine_command)
-    if isinstance(found, int):
-        return found
     from gelu_tui.core.reports.models import models_document, models_report
 
-    if output_format == "json":
+    if as_json:
         o.print_json(models_document(found), indent=2)
-        return o.DONE
-    from gelu_tui.cli.console import print_report
-
-    print_report(models_report(found), color)
-    return o.DONE
-
-
-def fetch_model(model: str, output_format: str, engine_command: str | None) -> int:
-    """Fetch a model and print its folder; returns the exit code."""
-    fetched = _answer(p.Fetched, p.Fetch(model), engine_command, _stopped(model))
-    if isinstance(fetched, int):
-        return fetched
-    model, folder = fetched.model, fetched.folder
-    if output_format == "json":
-        o.print_json({"schema": "gelu-tui.fetched/1", "model": model, "folder": folder}, indent=2)
     else:
-        click.echo(visible_line(folder))
+        o.print_report(models_report(found), color)
     return o.DONE
 
 
-def delete_model(model: str, output_format: str, engine_command: str | None, *, yes: bool) -> int:
-    """Delete a model once that is confirmed, and print what is freed; returns the exit code."""
+def _fetch(model: str, engine_command: str | None, *, as_json: bool) -> int:
+    message = "Stopped: files that have arrived whole are kept."
+    hint = "The same command fetches those that are missing."
+    if model == "demo":
+        message, hint = "Stopped.", "The demo is converted from the start next time."
+    fetched = _answer(p.Fetched, p.Fetch(model), engine_command, message, hint)
+    facts = {"model": fetched.model, "folder": fetched.folder}
+    if as_json:
+        o.print_json({"schema": "gelu-tui.fetched/1", **facts}, indent=2)
+    else:
+        click.echo(visible_line(fetched.folder))
+    return o.DONE
+
+
+def _delete(model: str, engine_command: str | None, *, as_json: bool, yes: bool) -> int:
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "Deleting a model has to be confirmed.", "Add --yes where nobody can answer."
         )
     planned = _answer(p.ModelDeleted, p.DeleteModel(model, dry_run=True), engine_command)
-    if isinstance(planned, int):
-        return planned
-    question = (
-        f"Delete {visible_line(model)} from this machine? It takes {size(planned.freed_bytes)}."
-    )
+    takes = size(planned.freed_bytes)
+    question = f"Delete {visible_line(model)} from this machine? It takes {takes}."
     if not yes and not click.confirm(question, err=True):
         return o.FAILED
     deleted = _answer(p.ModelDeleted, p.DeleteModel(model), engine_command)
-    if isinstance(deleted, int):
-        return deleted
-    if output_format == "json":
-        facts = {
-            "model": deleted.model,
-            "folder": deleted.folder,
-            "freed_bytes": deleted.freed_bytes,
-        }
+    folder, freed = deleted.folder, deleted.freed_bytes
+    if as_json:
+        facts = {"model": deleted.model, "folder": folder, "freed_bytes": freed}
         o.print_json({"schema": "gelu-tui.deleted/1", **facts}, indent=2)
     else:
-        click.echo(f"Deleted {visible_line(deleted.folder)}: {size(deleted.freed_bytes)} freed.")
+        click.echo(f"Deleted {visible_line(folder)}: {size(freed)} freed.")
     return o.DONE
 
 
@@ -82,31 +104,15 @@ def _answer(
     kind: type[_Answer],
     command: p.Command,
     engine_command: str | None,
-    stopped: ErrorInfo = ErrorInfo("cancelled", "Stopped."),  # noqa: B008
-) -> _Answer | int:
-    """What an engine answers; the exit code if it does not, and then the reason is printed."""
-    engine = Conversation(engine_command, lambda: True)
-    answers: list[_Answer] = []
-
-    def take(event: p.Event) -> None:
-        if isinstance(event, kind):
-            answers.append(event)
-
-    asyncio.run(engine.hold(take, command))
-    if answers:
-        return answers[0]
+    stopped: str = "Stopped.",
+    hint: str = "",
+) -> _Answer:
+    """Return an engine's answer; without one, print the reason and exit."""
+    engine = Conversation(engine_command, always_cancels=True)
+    if (answer := engine.answer(kind, command)) is not None:
+        return answer
     if engine.signal is not None:
-        o.complain(stopped)
-        return engine.exit_code
-    o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without an answer."))
-    return o.FAILED
-
-
-def _stopped(model: str) -> ErrorInfo:
-    if model == "demo":
-        return ErrorInfo("cancelled", "Stopped.", "The demo is converted anew next time.")
-    return ErrorInfo(
-        "cancelled",
-        "Stopped: files that have arrived whole are kept.",
-        "The same command fetches those that are missing.",
-    )
+        o.complain(ErrorInfo("cancelled", stopped, hint))
+    else:
+        o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without an answer."))
+    raise click.exceptions.Exit(engine.exit_code or o.FAILED)

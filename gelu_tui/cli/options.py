@@ -1,16 +1,16 @@
-"""Options that several commands share, and how errors leave a command.
+"""Options that several commands share, and how results and errors are printed.
 
-The options of the settings are made from their fields; the defaults are the user's: the command
-tree hands them to click.
+The options of the settings are generated from their fields; their defaults are the user's, which
+the command tree passes to click.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -20,6 +20,9 @@ from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile, reference_error
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -36,7 +39,6 @@ class SettingOption(click.Option):
         self._unset = unset
 
     def get_help_extra(self, ctx: click.Context) -> Any:
-        """What stands in brackets behind the help."""
         extra = super().get_help_extra(ctx)
         if self._unset:
             extra.setdefault("default", self._unset)
@@ -44,14 +46,14 @@ class SettingOption(click.Option):
 
 
 class _Known(click.Choice[str]):
-    """The values of a setting, for help and completion; others are refused by the one check."""
+    """The values of a setting, for help and completion; the callback refuses others."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value
 
 
 def options_of(schema: type[RunSettings], *names: str) -> Callable[[_F], _F]:
-    """The options of the named settings, in that order; of all without names."""
+    """Add the options of the named settings, in that order; without names, of all settings."""
     fields = fields_of(schema)
 
     def decorate(function: _F) -> _F:
@@ -98,25 +100,36 @@ def _option(field: Field) -> Callable[[_F], _F]:
 common_options = options_of(Settings, "color", "engine_command")
 color_option = options_of(Settings, "color")
 app_options = options_of(Settings, "theme", "refresh", "color", "engine_command")
-text_or_json_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table, or one JSON document.",
-)
+
+
+def format_option(help_text: str, *more: str) -> Callable[[_F], _F]:
+    """Add `--format`: text, json, and the formats in `more`."""
+    choice = click.Choice(["text", "json", *more])
+    return click.option(
+        "--format", "output_format", type=choice, default="text", show_default=True, help=help_text
+    )
+
+
+text_or_json_option = format_option("A table, or one JSON document.")
+
+
+def number_option(
+    name: str, low: int, high: int | None, default: int, text: str, **more: Any
+) -> Callable[[_F], _F]:
+    """Add an option that takes a whole number from `low` to `high`."""
+    kind = click.IntRange(low, high)
+    return click.option(name, type=kind, default=default, show_default=True, help=text, **more)
 
 
 def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
-    """PROMPT, one word for the shell; several words are told how to become one."""
+    """Add PROMPT, one argument; several are refused with a hint to quote them."""
 
     def one(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> str | None:
         if len(words) > 1:
             group = ctx.parent.command if ctx.parent else None
-            if isinstance(group, click.Group) and words[0] in group.commands:
+            if isinstance(group, click.Group) and words[0] in group.list_commands(ctx):
                 raise UsageError(
-                    f"`{words[0]}` is a command, and an option stands before it.",
+                    f"`{words[0]}` is a command, and an option precedes it.",
                     f"Options follow their command: see `gelu-tui {words[0]} --help`.",
                 )
             raise UsageError(
@@ -125,21 +138,16 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
             )
         return words[0] if words else None
 
-    return click.argument(
-        "prompt",
-        nargs=-1,
-        required=required,
-        callback=one,
-        metavar="PROMPT" if required else "[PROMPT]",
-    )
+    metavar = "PROMPT" if required else "[PROMPT]"
+    return click.argument("prompt", nargs=-1, required=required, callback=one, metavar=metavar)
 
 
 def in_force(file: SettingsFile, options: dict[str, Any]) -> Settings:
-    """The settings of the command that runs now: what was typed comes before the file."""
+    """Return the settings of the command that runs now: what was typed comes before the file."""
     typed = {name: value for name, value in options.items() if value is not None}
     settings = replace(file.settings, **typed)
     if not was_given("reference") and reference_error(settings):
-        return replace(settings, reference=None)  # the file's is for the file's functions
+        return replace(settings, reference=None)  # the file's belongs to the file's functions
     return settings
 
 
@@ -158,18 +166,18 @@ def warn_of_no_effect(settings: RunSettings) -> None:
 
 
 def was_given(name: str, *, context: click.Context | None = None) -> bool:
-    """Whether an option of the command that runs now was typed."""
+    """Return whether an option of the command that runs now was typed."""
     context = context or click.get_current_context()
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def no_color(color: str) -> bool:
-    """Whether output must be without colour."""
+    """Return whether output must be without colour."""
     return color == "never" or (color == "auto" and bool(os.environ.get("NO_COLOR")))
 
 
 def complain(error: GeluError | ErrorInfo) -> None:
-    """Say on stderr what happened and what to do."""
+    """Print on stderr what happened and what to do."""
     from gelu_tui.core.functions.expressions import FormulaError
     from gelu_tui.core.reports.terminal import hint_lines
 
@@ -180,14 +188,31 @@ def complain(error: GeluError | ErrorInfo) -> None:
             click.echo(line, err=True)
 
 
-def abandon_stdout() -> None:
-    """Let what is still buffered go nowhere: at exit Python would complain about it again."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def print_json(value: Any, *, indent: int = 0) -> None:
-    """JSON on stdout, one line unless indented; always UTF-8, whatever the locale is."""
+    """Print JSON on stdout, one line unless indented; always UTF-8, whatever the locale is."""
     from gelu_tui.core.runs.document import to_json
 
     click.echo(to_json(value, indent=indent).encode())
+
+
+def print_report(report: RenderableType, color: str) -> None:
+    """Print a report on stdout, with the user's colour choice.
+
+    Without markup, emoji codes and highlighting, because it holds text of models; without trailing
+    blanks, because a program may read it from a pipe.
+    """
+    from rich.console import Console
+
+    console = Console(
+        force_terminal=True if color == "always" else None,
+        color_system=None if color == "never" else "auto",
+        no_color=no_color(color),
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    # Some parent processes set COLUMNS=0, and then nothing at all would be printed.
+    console.width = max(console.width, 20)
+    with console.capture() as capture:
+        console.print(report)
+    click.echo(re.sub(r" +$", "", capture.get(), flags=re.MULTILINE), nl=False, color=True)

@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from typing import Any
 
+import click
 from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.protocol.requests import score_command
-from gelu_tui.core.scoring.document import ScoreDocument, ScoreSource
+from gelu_tui.core.protocol.requests import score_command as checked_command
+from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.core.settings.user_file import Settings
+from gelu_tui.core.settings.user_file import SettingsFile
 from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 
 
-def run_score(
-    settings: Settings,
-    *,
+@click.command("score", short_help="Teacher-forced statistics over a text.")
+@click.option("--text", metavar="FILE", help="The text; '-' reads it from stdin.")
+@click.option(
+    "--run",
+    metavar="ID",
+    help="Instead of a text: a saved run's prompt and the text that its reference generated. "
+    "`last`, or a file that `run --format json` wrote; model and functions are the run's unless "
+    "given.",
+)
+@o.options_of(RunSettings, "model", "activations", "reference", "activation_precision", "dtype")
+@click.option(
+    "--control/--no-control",
+    "control_added",  # not the setting: on here, whatever the settings say for comparisons
+    default=True,
+    show_default=True,
+    help="Add a function that differs from the reference in the order of operations only: the "
+    "noise floor.",
+)
+@click.option(
+    "--context",
+    cls=o.SettingOption,
+    unset="512, or the model's context if smaller",
+    type=int,
+    metavar="N",
+    help="Tokens of a window, BOS included.",
+)
+@o.text_or_json_option
+@o.common_options
+@click.pass_obj
+def score_command(
+    file: SettingsFile,
+    /,
     text: str | None,
     run: str | None,
+    control_added: bool,
     context: int | None,
     output_format: str,
+    **options: Any,
 ) -> int:
-    """Score and print; returns the exit code. Raises `GeluError`."""
-    if (text is None) == (run is None):
-        raise UsageError(
-            "Either --text or --run says what to score.", "See `gelu-tui score --help`."
-        )
-    if text is not None:
-        command = score_command(settings.of_run(), text=_read(text), context=context)
+    """Feed one text to all functions and compare their predictions of every token.
+
+    The text is cut into windows, and each begins with BOS; every token that has another one before
+    it in its window is scored.
+    """
+    settings = o.in_force(file, {**options, "control": control_added})
+    if text is not None and run is None:
+        command = checked_command(settings.of_run(), text=_read(text), context=context)
         source = ScoreSource("text", "stdin" if text == "-" else text)
-    else:
-        assert run is not None
+    elif run is not None and text is None:
         command = _of_run(run, settings.of_run(), context)
         source = ScoreSource("run", run)
-    runner = _Runner(source, settings.engine_command)
-    asyncio.run(runner.run(command))
-    runner.print(output_format, settings.color)
-    return runner.exit_code()
+    else:
+        raise UsageError(
+            "Either --text or --run is needed, not both.", "See `gelu-tui score --help`."
+        )
+    engine = Conversation(settings.engine_command)
+    scoring: Scoring | None = None
+
+    def take(event: p.Event) -> None:
+        nonlocal scoring
+        if isinstance(event, p.ScoreStarted):
+            scoring = Scoring(event)
+        if scoring is not None:
+            scoring.apply(event)
+
+    engine.hold(take, p.Load(command.settings.model, command.settings.dtype), command)
+    if scoring is not None and engine.loaded is not None:
+        document = scoring.document(engine.loaded, source, status=engine.status, error=engine.error)
+        if output_format == "json":
+            o.print_json(document, indent=2)
+        else:
+            from gelu_tui.core.reports.score import score_report
+
+            o.print_report(score_report(document), settings.color)
+    if engine.error is not None:
+        o.complain(engine.error)
+    return engine.exit_code
 
 
 def _read(name: str) -> str:
@@ -53,7 +107,7 @@ def _read(name: str) -> str:
 
 
 def _of_run(run: str, settings: RunSettings, context: int | None) -> p.Score:
-    """The prompt and what the reference made of it; settings that are not typed are the run's."""
+    """Score a run's prompt and its reference's tokens; settings not typed are the run's."""
     from gelu_tui.cli.history import saved_run
 
     document = saved_run(run)
@@ -62,51 +116,4 @@ def _of_run(run: str, settings: RunSettings, context: int | None) -> p.Score:
             own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
             settings = replace(settings, **own)
     tokens = (*document.prompt_tokens, *document.reference_variant.tokens)
-    return score_command(settings, tokens=tokens, context=context)
-
-
-class _Runner:
-    """One engine, one load, one text; signals end it early but never lose what there is."""
-
-    def __init__(self, source: ScoreSource, engine_command: str | None) -> None:
-        self._source = source
-        self._scoring: Scoring | None = None
-        # Before the text is begun there is nothing to print, and so nothing to wait for.
-        self._engine = Conversation(engine_command, lambda: self._scoring is not None)
-
-    async def run(self, command: p.Score) -> None:
-        """From start to the last event."""
-        load = p.Load(command.settings.model, command.settings.dtype)
-        await self._engine.hold(self._take, load, command)
-
-    def _take(self, event: p.Event) -> None:
-        if isinstance(event, p.ScoreStarted):
-            self._scoring = Scoring(event)
-        if self._scoring is not None:
-            self._scoring.apply(event)
-
-    def _document(self) -> ScoreDocument | None:
-        """What is scored, if the text had been begun."""
-        if self._scoring is None or self._engine.loaded is None:
-            return None
-        engine = self._engine
-        return self._scoring.document(
-            self._engine.loaded, self._source, status=engine.status, error=engine.error
-        )
-
-    def print(self, output_format: str, color: str) -> None:
-        """A report or a document on stdout, and what went wrong on stderr."""
-        document = self._document()
-        if document is not None and output_format == "json":
-            o.print_json(document, indent=2)
-        elif document is not None:
-            from gelu_tui.cli.console import print_report
-            from gelu_tui.core.reports.score import score_report
-
-            print_report(score_report(document), color)
-        if self._engine.error is not None:
-            o.complain(self._engine.error)
-
-    def exit_code(self) -> int:
-        """0 done, 1 failed, 128 + the signal's number where one ended it."""
-        return self._engine.exit_code
+    return checked_command(settings, tokens=tokens, context=context)

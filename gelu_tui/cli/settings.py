@@ -10,8 +10,17 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.user_file import SettingsFile, load_settings, settings_path
 
 
-def show_settings(shown: str | None) -> int:
-    """Print the effective settings, or `defaults`, `path` or `check`; returns the exit code."""
+@click.command("settings", short_help="Show the settings in force and their file.")
+@click.option("--defaults", "shown", flag_value="defaults", help="Every setting and key explained.")
+@click.option("--path", "shown", flag_value="path", help="Only where the file is.")
+@click.option("--check", "shown", flag_value="check", help="Exit with 1 if something is wrong.")
+def settings_command(shown: str | None) -> int:
+    """Show where the settings file is and the settings in force, as commented TOML.
+
+    The command line comes first, then the environment, the file and the defaults. The variable of
+    a setting is its name with GELU_TUI_ in front, e.g. GELU_TUI_MAX_TOKENS. GELU_TUI_CONFIG names
+    another file.
+    """
     if shown == "path":
         click.echo(bytes(settings_path()))
         return o.DONE
@@ -23,7 +32,10 @@ def show_settings(shown: str | None) -> int:
         click.echo(default_toml(actions).encode(), nl=False)
         return o.DONE
     file = load_settings()
-    problems = (*file.problems, *theme_problem(file), *_key_problems(file))
+    from gelu_tui.tui.keys.actions import ACTIONS
+    from gelu_tui.tui.keys.keymap import keymap
+
+    problems = (*file.problems, *theme_problem(file), *keymap(file.settings.keys, ACTIONS)[1])
     if shown != "check":
         from gelu_tui.core.settings.toml import effective_toml
 
@@ -34,7 +46,7 @@ def show_settings(shown: str | None) -> int:
 
 
 def theme_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:
-    """The sentence about a theme in the settings file that does not exist."""
+    """Return the error about a theme in the settings file that does not exist, if so."""
     from gelu_tui.tui.themes import check_theme
 
     try:
@@ -44,10 +56,3 @@ def theme_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:
         message = f"In {where}, theme is wrong: {error.info.message}"
         return (ErrorInfo("settings", message, error.info.hint),)
     return ()
-
-
-def _key_problems(file: SettingsFile) -> tuple[ErrorInfo, ...]:
-    from gelu_tui.tui.keys.actions import ACTIONS
-    from gelu_tui.tui.keys.keymap import keymap
-
-    return keymap(file.settings.keys, ACTIONS)[1]

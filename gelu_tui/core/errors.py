@@ -1,15 +1,15 @@
-"""One error type for everything a user is told: what happened, and what to do."""
+"""The errors that are reported to the user: what happened, and what to do."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=False):
-    """An error as it crosses the protocol and stands in a document.
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """An error in an event or a document.
 
-    `kind` is a stable word for programs, `message` one sentence that says what happened,
-    `hint` one sentence that says what to do (may be empty).
+    `kind` is a stable word for programs, `message` a sentence on what happened, `hint` a sentence
+    on what to do (may be empty).
     """
 
     kind: str
@@ -18,7 +18,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 class GeluError(Exception):
-    """An expected failure, ready to be shown; never a traceback."""
+    """An expected failure, which is shown as a sentence, never as a traceback."""
 
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class GeluError(Exception):
 
 
 class UsageError(GeluError):
-    """The caller asked for something that cannot be meant: exit code 2, no model needed."""
+    """The caller's input is wrong, which is found without a model: exit code 2."""
 
     def __init__(self, message: str, hint: str = "", *, kind: str = "usage") -> None:
         super().__init__(kind, message, hint)

@@ -10,7 +10,7 @@ _APP = "gelu-tui"
 
 
 def cache_dir() -> Path:
-    """The user's cache folder: converted models; safe to delete at any time."""
+    """The user's cache folder: converted models. It may be deleted at any time."""
     return Path(platformdirs.user_cache_dir(_APP, appauthor=False))
 
 

@@ -1,18 +1,16 @@
-"""Hostile text made visible.
+"""Text from models, prompts and files, made safe to print.
 
-Text from models, prompts and files may carry terminal escapes, bidi overrides and other characters
-that act instead of showing. Every such character is replaced by a glyph that shows it; line feeds
-and tabs stay, and so do the joiners that emoji and several scripts need.
+Characters that act on a terminal or on the text around them are replaced by visible glyphs. Line
+feeds and tabs stay, and so do the joiners that emoji and several scripts need.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
-# Every character of the Unicode categories Cc, Cf, Cs, Zl and Zp but \n, \t and the two joiners
-# U+200C and U+200D: C0, DEL, C1, bidi marks, embeddings, overrides and isolates, zero-width space
-# and other invisible operators, BOM, tag characters, lone surrogates. Written out, because Python's
-# own table of categories grows from version to version.
+# The Unicode categories Cc, Cf, Cs, Zl and Zp without \n, \t and the joiners U+200C and U+200D.
+# Written out, because Python's own table of categories grows from version to version.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e"
     "\u200b\u200e-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
@@ -33,7 +31,7 @@ def _glyph(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """Return `text` with every character that could act on a terminal shown as a glyph."""
+    """Return `text` with a glyph for every character that could act on a terminal."""
     return _UNSAFE.sub(_glyph, text)
 
 
@@ -49,16 +47,5 @@ def quoted(text: str, limit: int) -> str:
 
 
 def escape_json(document: str) -> str:
-    r"""Replace unsafe characters inside a JSON document by `\uXXXX`: same value, safe to print.
-
-    `document` is what a JSON encoder wrote: C0 is escaped already, this covers the rest.
-    """
-
-    def escape(match: re.Match[str]) -> str:
-        code = ord(match.group())
-        if code <= 0xFFFF:
-            return f"\\u{code:04x}"
-        code -= 0x10000
-        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
-
-    return _UNSAFE.sub(escape, document)
+    r"""Replace unsafe characters inside a JSON document by `\uXXXX`: same value, safe to print."""
+    return _UNSAFE.sub(lambda match: json.dumps(match.group())[1:-1], document)

@@ -8,7 +8,7 @@ from gelu_tui.engine import device
 def main() -> None:
     """Serve until stdin ends."""
     # First, because what is imported before a restart is imported twice.
-    device.restart_with_blas("gelu_tui.engine")
+    device.restart_with_blas()
     from gelu_tui.engine.serve import serve
 
     serve()

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-BLAS_VARIABLE = "GELU_TUI_BLAS"
+_CHOSEN = "GELU_TUI_BLAS"
 _PRELOADED = "GELU_TUI_BLAS_PRELOADED"
 
 # Drop-in BLAS builds with the CBLAS interface, as distributions name them.
@@ -25,21 +25,17 @@ def find_blas() -> str | None:
 
     The environment variable GELU_TUI_BLAS names another file, or `off`.
     """
-    if sys.platform != "linux":
-        return None
-    chosen = os.environ.get(BLAS_VARIABLE, "")
-    if chosen == "off":
+    chosen = os.environ.get(_CHOSEN, "")
+    if sys.platform != "linux" or chosen == "off":
         return None
     if chosen:
         return chosen if Path(chosen).is_file() else None
-    for pattern in _BLAS_PATTERNS:
-        if found := sorted(Path("/").glob(pattern)):
-            return str(found[0])
-    return None
+    found = (path for pattern in _BLAS_PATTERNS for path in sorted(Path("/").glob(pattern)))
+    return next(map(str, found), None)
 
 
-def restart_with_blas(module: str) -> None:
-    """Start this process over as `python -m module` with a real BLAS in front of the wheel's own.
+def restart_with_blas() -> None:
+    """Restart the engine's process with a real BLAS in front of the wheel's own.
 
     MLX's Linux wheel carries the reference BLAS, 2 to 10 times slower; the dynamic linker lets a
     preloaded library answer instead. Returns when there is nothing to do.
@@ -48,25 +44,16 @@ def restart_with_blas(module: str) -> None:
     if blas is None or _PRELOADED in os.environ:
         return
     preload = ":".join(filter(None, (blas, os.environ.get("LD_PRELOAD"))))
-    environment = {**os.environ, "LD_PRELOAD": preload, _PRELOADED: blas}
-    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *sys.argv[1:]], environment)
-
-
-def preloaded_blas() -> str | None:
-    """The BLAS library that this process was started with; None for MLX's own."""
-    return os.environ.get(_PRELOADED)
+    command = [sys.executable, "-P", "-m", "gelu_tui.engine", *sys.argv[1:]]
+    os.execve(sys.executable, command, {**os.environ, "LD_PRELOAD": preload, _PRELOADED: blas})
 
 
 def forget_preload() -> None:
     """Keep the preloaded library out of the environment of processes started from here."""
-    blas = os.environ.get(_PRELOADED)
-    if blas is not None:
-        rest = [
-            part for part in os.environ.get("LD_PRELOAD", "").split(":") if part not in ("", blas)
-        ]
-        os.environ["LD_PRELOAD"] = ":".join(rest)
-        if not rest:
-            del os.environ["LD_PRELOAD"]
+    if blas := os.environ.get(_PRELOADED):
+        parts = os.environ.pop("LD_PRELOAD", "").split(":")
+        if rest := ":".join(part for part in parts if part not in ("", blas)):
+            os.environ["LD_PRELOAD"] = rest
 
 
 def on_gpu() -> bool:
@@ -87,21 +74,19 @@ def blas_name() -> str | None:
     """The BLAS in use on a CPU backend, None on a GPU."""
     if on_gpu():
         return None
-    chosen = os.environ.get(BLAS_VARIABLE, "")
-    ignored = f" ({BLAS_VARIABLE} names no file)" if chosen not in ("", "off") else ""
-    return preloaded_blas() or f"bundled with MLX{ignored}"
+    chosen = os.environ.get(_CHOSEN, "")
+    ignored = f" ({_CHOSEN} names no file)" if chosen not in ("", "off") else ""
+    return os.environ.get(_PRELOADED) or f"bundled with MLX{ignored}"
 
 
 def free_memory() -> int:
-    """Bytes that a model may take now."""
+    """Bytes that a model may use now."""
     import mlx.core as mx
     import psutil
 
-    if on_gpu():
-        # Unified memory: what Metal recommends, whatever the file cache holds at the moment.
-        limit = mx.device_info().get("max_recommended_working_set_size")
-        if limit:
-            return int(limit) - mx.get_active_memory()
+    limit = on_gpu() and mx.device_info().get("max_recommended_working_set_size")
+    if limit:  # unified memory: what Metal recommends, whatever the file cache holds now
+        return int(limit) - mx.get_active_memory()
     return int(psutil.virtual_memory().available)
 
 
@@ -113,7 +98,7 @@ def prefill_chunk(dtype: str = "float32") -> int:
     """
     if on_gpu():
         return 2048
-    return 256 if preloaded_blas() and dtype == "float32" else 16
+    return 256 if os.environ.get(_PRELOADED) and dtype == "float32" else 16
 
 
 def prepare() -> None:

@@ -1,41 +1,49 @@
-"""Exceptions of the libraries as sentences for users."""
+"""Exceptions of the libraries as sentences for users, and the cancelling of jobs."""
 
 from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 
 log = logging.getLogger(__name__)
 
+IsCancelled = Callable[[], bool]
+
 _OUT_OF_MEMORY = ("malloc", "allocat", "out of memory", "insufficient memory")
 
 
 class Interrupted(Exception):
-    """A cancel was noticed: what runs ends without a result."""
+    """A job noticed that it was cancelled, and ends without a result."""
 
 
-def explain(error: Exception) -> ErrorInfo:
-    """Say what happened and what to do; the traceback of anything unknown goes to the log."""
+def stop_if(cancelled: bool) -> None:
+    """Raise `Interrupted` if the job was cancelled."""
+    if cancelled:
+        raise Interrupted
+
+
+def error_info(error: Exception) -> ErrorInfo:
+    """Return what happened and what to do; the traceback of an unknown error goes to the log."""
     if isinstance(error, GeluError):
         return error.info
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, MemoryError) or any(word in reason.lower() for word in _OUT_OF_MEMORY):
-        return ErrorInfo(
-            "memory",
-            f"Memory ran out: {reason}.",
-            "Choose fewer activation functions, fewer tokens, or a smaller model.",
-        )
+        hint = "Choose fewer activation functions, fewer tokens, or a smaller model."
+        return ErrorInfo("memory", f"Memory ran out: {reason}.", hint)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ErrorInfo("disk_full", f"The disk is full: {reason}.", "Free some space first.")
     log.error("unknown error", exc_info=error)
     if isinstance(error, ImportError):
-        return ErrorInfo(
-            "install", f"A library cannot be imported: {reason}.", "Install gelu-tui again."
-        )
-    return ErrorInfo(
-        "internal",
-        f"The engine met an error that it does not know: {reason}.",
-        "Its log has the details.",
-    )
+        message = f"A library cannot be imported: {reason}."
+        return ErrorInfo("install", message, "Install gelu-tui again.")
+    message = f"The engine met an error that it does not know: {reason}."
+    return ErrorInfo("internal", message, "Its log has the details.")
+
+
+def not_finite(name: str, where: str) -> GeluError:
+    """The error of a function whose logits hold nan or infinity."""
+    hint = "The function returns nan or infinity for inputs that this model produces."
+    return GeluError("not_finite", f"The logits of '{name}' {where}.", hint)

@@ -1,4 +1,4 @@
-"""Serving one app: protocol on stdin and stdout, everything else in the log."""
+"""Serve one app: protocol on stdin and stdout, everything else in the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gelu_tui import __version__
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.engine import device
-from gelu_tui.engine.session import Inbox, Output, Session
+from gelu_tui.engine.session import Inbox, Session, writer
 
 _LOG_LIMIT = 1_000_000
 
@@ -42,17 +42,10 @@ def _take_stdin() -> BinaryIO:
     try:
         protocol = os.fdopen(os.dup(0), "rb")
     except OSError:
-        os._exit(0)  # it is closed: nobody can ask anything
+        os._exit(0)  # it is closed: nobody can send commands
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return protocol
-
-
-def _take_stdout() -> BinaryIO:
-    """Keep the real stdout for the protocol and point fd 1 at stderr, so no print corrupts it."""
-    protocol = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     return protocol
 
 
@@ -61,33 +54,29 @@ def serve() -> None:
     device.forget_preload()
     stdin = _take_stdin()
     log_file = _open_log()
-    stdout = _take_stdout()
+    # The real stdout is kept for the protocol and fd 1 is stderr, so that no print corrupts it.
+    stdout = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
         format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(name)s: %(message)s",
     )
-    # Ctrl-C in a terminal is the app's to decide, also where the engine shares its session (ssh).
+    # Ctrl-C in a terminal is for the app, also where the engine shares its session (ssh).
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    output = Output(stdout)
-    output.emit(
-        p.Hello(
-            protocol=p.PROTOCOL_VERSION,
-            versions={
-                "gelu_tui": __version__,
-                "mlx": importlib.metadata.version("mlx"),
-                "mlx_lm": importlib.metadata.version("mlx-lm"),
-                "python": platform.python_version(),
-            },
-            pid=os.getpid(),
-            log_file=str(log_file or "not written"),
-        )
-    )
+    emit = writer(stdout)
+    versions = {
+        "gelu_tui": __version__,
+        "mlx": importlib.metadata.version("mlx"),
+        "mlx_lm": importlib.metadata.version("mlx-lm"),
+        "python": platform.python_version(),
+    }
+    emit(p.Hello(p.PROTOCOL_VERSION, versions, os.getpid(), str(log_file or "not written")))
     try:
-        Session(Inbox(stdin, output.emit)).serve()
+        Session(Inbox(stdin, emit)).serve()
     except BaseException:
         logging.getLogger(__name__).exception("the engine ends")
         # Threads of MLX and of the tokenizer may abort an orderly exit.

@@ -7,9 +7,10 @@ import contextlib
 import gc
 import traceback
 from collections.abc import Iterable
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -18,115 +19,119 @@ from textual.binding import Binding
 from textual.driver import Driver
 from textual.screen import Screen
 
+from gelu_tui.client import EngineCommand
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.screen import CompareScreen
-from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
-from gelu_tui.tui.engine_link.session import BUSY
+from gelu_tui.tui.engine_link.session import BUSY, EngineEvent, EngineLost
 from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
-from gelu_tui.tui.options import AppOptions
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.terminal.shutdown import Ending
+from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
 
+if TYPE_CHECKING:
+    from gelu_tui.core.runs.document import ComparisonDocument
+
 
 class GeluApp(App[None]):
-    """Owns the engine session; the screens own what is shown of it."""
+    """Owns the engine link; the screens own what is shown of it.
+
+    `prompt` is run as soon as the model is loaded, `warnings` are the problems of the settings
+    file, and `saved` is a comparison to open with: it needs no model until something is run.
+    `engine_command` replaces the one of the settings where no command starts the engine.
+    """
 
     TITLE = "gelu-tui"
     # Textual reads the style sheets of screens that are pushed; this one is there from the start.
     CSS_PATH = "compare/compare.tcss"
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
-        Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True),
+        Binding("ctrl+l", "redraw", "Redraw the screen", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]
 
-    def __init__(self, options: AppOptions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        prompt: str | None = None,
+        warnings: Iterable[ErrorInfo] = (),
+        saved: ComparisonDocument | None = None,
+        engine_command: EngineCommand = None,
+    ) -> None:
         super().__init__()
-        self.options = options
-        self.services = Services(self, options)
-        self.session = self.services.session
-        settings = options.settings
+        self._prompt = prompt
+        self._saved = saved
+        self.services = Services(self, settings, engine_command or settings.engine_command)
+        self.engine = self.services.engine
         board = Board(settings.scroll, settings.token_style)
-        self.compare = CompareScreen(self.services, settings.of_run(), board)
-        self.go = Navigation(self, self.services, self.compare)
-        self.ending = Ending(self, self.session.kill, self._save_now)
+        self.compare = CompareScreen(self.services, settings.of_run(), board, prompt or "")
+        self.navigation = Navigation(self, self.services, self.compare)
+        self.shutdown = Shutdown(self, self.engine.kill, self._save_now)
         self.animation_level = "none"
-        self._problems = list(options.warnings)
-        self._set_keys()
-        self._set_theme()
-
-    def _set_keys(self) -> None:
-        keys, problems = keymap(self.options.settings.keys, ACTIONS)
-        self._problems += problems
-        self.services.user_keys = keys
-        self.set_keymap(keys)
+        self.services.user_keys, problems = keymap(settings.keys, ACTIONS)
+        self._problems = [*warnings, *problems]
+        self.set_keymap(self.services.user_keys)
         for action in ACTIONS:
-            if not action.keys and action.name in keys:
-                self.bind(keys[action.name], action.call, show=False)
-
-    def _set_theme(self) -> None:
+            if not action.keys and (keys := self.services.user_keys.get(action.name)):
+                self.bind(keys, action.call, show=False)
         for theme in OWN_THEMES:
             self.register_theme(theme)
-        names = offered(no_color=self.no_color)
-        for name in list(self.available_themes):
-            if name not in names:
-                self.unregister_theme(name)
-        system = self.console.color_system
-        self.theme = theme_for(self.options.settings.theme, system, no_color=self.no_color)
+        for name in set(self.available_themes).difference(offered(no_color=self.no_color)):
+            self.unregister_theme(name)
+        colors = self.console.color_system
+        self.theme = theme_for(settings.theme, colors, no_color=self.no_color)
 
     def get_default_screen(self) -> Screen[None]:
-        """The comparison opens first."""
         return self.compare
 
     async def on_mount(self) -> None:
-        """Take the signals; the engine starts after the first frame."""
-        self.ending.begin()
+        self.shutdown.begin()
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         # After `fg` the terminal is empty, and Textual draws only what has changed since.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
         self.call_after_refresh(self._open)
 
     async def _open(self) -> None:
-        # Collecting garbage among what start-up made would be a pause of its own.
+        # Collecting garbage among the objects of start-up would be a pause of its own.
         gc.freeze()
         gc.enable()
-        if self.options.saved is not None:
-            self.session.sleep()
-            await self.compare.show_saved(self.options.saved)
+        if self._saved is not None:
+            self.engine.sleep()
+            await self.compare.show_saved(self._saved)
         else:
             self.services.start_engine()
-            if self.options.prompt is not None:
+            if self._prompt is not None:
                 await self.compare.action_run()
         if self._problems:
-            self.compare.complain(_together(self._problems))
+            first, *more = self._problems
+            listed = f"There are {len(more)} more: `gelu-tui settings --check` lists them."
+            hint = listed if more else first.hint
+            self.compare.notice.show_error(ErrorInfo(first.kind, first.message, hint))
         self.run_worker(self._recall_prompts(), group="history")
 
     async def _recall_prompts(self) -> None:
         if (history := self.services.history) is not None:
-            with contextlib.suppress(GeluError):  # the history screen says what is wrong with it
-                self.compare.recall(await asyncio.to_thread(history.prompts))
+            with contextlib.suppress(GeluError):  # the history screen shows its errors
+                self.compare.prompt.recall(await asyncio.to_thread(history.prompts))
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
-        self.ending.end()
+        self.shutdown.end()
         self._save_now()
-        await self.session.close()
-
-    # --- the engine ---------------------------------------------------------------------------
+        await self.engine.close()
 
     @on(EngineEvent)
     async def _engine_event(self, message: EngineEvent) -> None:
-        if message.client is not self.session.client or not self.is_running:
+        if message.client is not self.engine.client or not self.is_running:
             return
         try:
-            if await self.session.apply(message.event):
+            if await self.engine.apply(message.event):
                 await self.compare.engine_event(message.event)
             else:
                 self._answer_fed_text(message.event)
@@ -142,15 +147,13 @@ class GeluApp(App[None]):
 
     @on(EngineLost)
     def _lose(self, message: EngineLost) -> None:
-        if message.client is self.session.client and self.is_running:
-            self.session.lose()
+        if message.client is self.engine.client and self.is_running:
+            self.engine.lose()
             self.compare.engine_lost(message.error)
             self._answer_fed_text(message.error)
 
-    # --- the terminal -------------------------------------------------------------------------
-
     def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, which no longer relies on how wide the terminal finds a text."""
+        """Textual's driver, which no longer relies on how wide the terminal draws a text."""
         return anchoring(super().get_driver_class())
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
@@ -166,17 +169,17 @@ class GeluApp(App[None]):
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError:
-            self.compare.say("Copied by the terminal, if it lets programs copy.")
+            self.compare.notice.show_message("Copied by the terminal, if it lets programs copy.")
         else:
-            self.compare.say(
-                f"Copied, if the terminal lets programs copy; else see {_short(path)}."
+            home = Path.home()
+            file = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else path
+            self.compare.notice.show_message(
+                f"Copied, if the terminal lets programs copy; else see {file}."
             )
 
-    # --- the end ------------------------------------------------------------------------------
-
     async def action_quit(self) -> None:
-        """Quit, also where the terminal takes nothing more."""
-        self.ending.hurry()
+        """Quit, also where the terminal reads nothing more."""
+        self.shutdown.hurry()
         await super().action_quit()
 
     def _save_now(self) -> None:
@@ -190,7 +193,7 @@ class GeluApp(App[None]):
         where = f"The details are in {log}."
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.touch(mode=0o600)  # an error's message may hold what a prompt says
+            log.touch(mode=0o600)  # an error's message may contain parts of a prompt
             with log.open("a", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
         except OSError as error:
@@ -198,13 +201,11 @@ class GeluApp(App[None]):
         self.panic(Text(f"gelu-tui ended because of a fault of its own. {where}", overflow="fold"))
 
     def action_help_quit(self) -> None:
-        """Ctrl+C with nothing selected: stop what goes on, else tell how to quit."""
-        if self.session.phase in BUSY:
+        """Ctrl+C with nothing selected: stop the load or run, else show how to quit."""
+        if self.engine.phase in BUSY:
             self.call_later(self.compare.action_stop)
         else:
-            self.compare.say("Nothing is running. Ctrl+Q quits.")
-
-    # --- keys, palette, looks -----------------------------------------------------------------
+            self.compare.notice.show_message("Nothing is running. Ctrl+Q quits.")
 
     def action_redraw(self) -> None:
         """Draw everything again, over whatever another program has written."""
@@ -212,13 +213,12 @@ class GeluApp(App[None]):
 
     async def action_open(self, name: str) -> None:
         """Open a screen beside the comparison."""
-        opened = getattr(self.go, name)()
+        opened = getattr(self.navigation, name)()
         if isawaitable(opened):
             await opened
 
     async def action_export(self, kind: str) -> None:
-        """Write the comparison into a file."""
-        await self.go.export(kind)
+        await self.navigation.export(kind)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a comparison is greyed while there is none."""
@@ -235,23 +235,15 @@ class GeluApp(App[None]):
             from gelu_tui.tui.help.texts import own_bindings  # not before the first frame
 
             for node, binding, keys in own_bindings(screen):
-                if not binding.show and binding.id != "help":
-                    continue  # moves of a cursor
-                yield SystemCommand(
-                    binding.description,
-                    f"Here also by {keys}.",
-                    lambda call=binding.action, node=node: self.run_action(call, node),
-                )
+                if binding.show or binding.id == "help":  # not the moves of a cursor
+                    call = partial(self.run_action, binding.action, node)
+                    yield SystemCommand(binding.description, f"Here also by {keys}.", call)
             return
         for actions, node in ((COMPARE_ACTIONS, self.compare), (PANE_ACTIONS, self.compare.board)):
             for action in actions:
                 if action.title:
-                    call = action.call or action.name
-                    yield SystemCommand(
-                        action.title,
-                        action.help,
-                        lambda call=call, node=node: self.run_action(call, node),
-                    )
+                    call = partial(self.run_action, action.call or action.name, node)
+                    yield SystemCommand(action.title, action.help, call)
         yield from self.compare.setting_commands()
 
     def _keep_theme(self, name: str) -> None:
@@ -262,29 +254,19 @@ class GeluApp(App[None]):
         except GeluError as error:
             problem = error.info
         if problem is not None:
-            self.compare.complain(problem)
+            self.compare.notice.show_error(problem)
 
 
-def _together(problems: list[ErrorInfo]) -> ErrorInfo:
-    first, *more = problems
-    if not more:
-        return first
-    hint = f"There are {len(more)} more: `gelu-tui settings --check` lists them."
-    return ErrorInfo(first.kind, first.message, hint)
-
-
-def _short(path: Path) -> str:
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except ValueError:
-        return str(path)
-
-
-def run_app(options: AppOptions) -> int:
-    """Run the app until the user quits; the exit code. Colour is left to NO_COLOR."""
-    app = GeluApp(options)
+def run_app(
+    settings: Settings,
+    prompt: str | None = None,
+    warnings: Iterable[ErrorInfo] = (),
+    saved: ComparisonDocument | None = None,
+) -> int:
+    """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
+    app = GeluApp(settings, prompt, warnings, saved)
     try:
         app.run()
     finally:
-        app.session.kill()
+        app.engine.kill()
     return app.return_code or 0

@@ -1,4 +1,4 @@
-"""The screens beside the comparison: opening them, and taking back what they bring."""
+"""The screens beside the comparison: opening them, and acting on their results."""
 
 from __future__ import annotations
 
@@ -34,10 +34,8 @@ class Navigation:
         self._compare = compare
         self._board = compare.board
 
-    # --- what stands behind the panes ---------------------------------------------------------
-
     def help(self) -> None:
-        """Help for what has the focus."""
+        """Open the help for the part that has the focus."""
         from gelu_tui.tui.help.screen import HelpScreen
         from gelu_tui.tui.help.texts import comparison_help, screen_help
 
@@ -50,50 +48,44 @@ class Navigation:
         self._app.push_screen(HelpScreen(sections))
 
     def fork(self, reference: int | None = None, stream: int | None = None) -> None:
-        """Why the chosen pane's stream leaves the reference."""
+        """Show the fork of a stream; None is the reference on the screen, and the chosen pane."""
         seen, pane = self._board.perspective, self._board.chosen_pane
         if seen is None or pane is None:
             return
         from gelu_tui.tui.fork.screen import ForkScreen
 
-        shown = self._forked(pane.index) if stream is None else stream
+        if stream is None:  # the chosen pane if it has a fork, else the first that has one
+            places = (pane.index, *(other.index for other in self._board.panes))
+            forked = (x for x in places if seen.first_divergent_token(x) is not None)
+            stream = next(forked, pane.index)
         against = seen.reference if reference is None else reference
-        if shown == against:
+        if stream == against:
             others = (x for x in range(len(seen.comparison.streams)) if x != against)
-            shown = next(others, shown)
-        if shown == against:
-            self._compare.say("A fork needs a second stream: F2 chooses more functions.")
+            stream = next(others, stream)
+        if stream == against:
+            message = "A fork needs a second stream: F2 chooses more functions."
+            self._compare.notice.show_message(message)
             return
         ask = self._replay if self._compare.live else None
-        screen = ForkScreen(seen.comparison, against, shown, ask)
-        self._app.push_screen(screen, self._after_fork)
+        self._app.push_screen(ForkScreen(seen.comparison, against, stream, ask), self._after_fork)
 
     async def _replay(self) -> None:
-        """Have the forks of the run that goes on replayed now."""
-        await self._services.session.ask(p.Replay())
-
-    def _forked(self, stream: int) -> int:
-        """The stream itself if it has a fork, else the first that has one."""
-        seen = self._board.perspective
-        if seen is None or seen.first_divergent_token(stream) is not None:
-            return stream
-        others = (pane.index for pane in self._board.panes)
-        return next((x for x in others if seen.first_divergent_token(x) is not None), stream)
+        """Request the replay of the present run's forks now."""
+        await self._services.engine.send(p.Replay())
 
     def _after_fork(self, stream: int | None) -> None:
         for place, pane in enumerate(self._board.panes):
             if pane.index == stream:
-                self._board.choose(place)
+                self._board.action_choose(place)
 
     def matrix(self) -> None:
-        """The first divergent token of every pair."""
+        """Show the first divergent token of every pair."""
         seen = self._board.perspective
         if seen is None:
             return
         from gelu_tui.tui.matrix.screen import MatrixScreen
 
-        screen = MatrixScreen(seen.comparison, seen.reference)
-        self._app.push_screen(screen, self._after_matrix)
+        self._app.push_screen(MatrixScreen(seen.comparison, seen.reference), self._after_matrix)
 
     def _after_matrix(self, choice: MatrixChoice | None) -> None:
         from gelu_tui.tui.matrix.screen import MakeReference, OpenFork
@@ -105,18 +97,15 @@ class Navigation:
                 self._after_fork(stream)
                 self._board.action_reference()
 
-    # --- what the next run is made of ---------------------------------------------------------
-
     async def activations(self) -> None:
         """Choose the functions of the next run."""
         # numpy, for the curves, takes a tenth of a second to import: not on the thread that draws.
         await asyncio.to_thread(import_module, "gelu_tui.tui.functions.curve_views")
         from gelu_tui.tui.functions.screen import ActivationsScreen
 
-        loaded = self._services.session.loaded
+        loaded = self._services.engine.loaded
         native = loaded.model.native_activation if loaded else None
-        screen = ActivationsScreen(self._compare.choices, native)
-        self._app.push_screen(screen, self._chosen)
+        self._app.push_screen(ActivationsScreen(self._compare.choices, native), self._chosen)
 
     async def _chosen(self, choices: RunSettings | None) -> None:
         if choices is None or choices == self._compare.choices:
@@ -125,10 +114,11 @@ class Navigation:
         if self._compare.shown is not None:
             count = len(choices.activations)
             functions = "1 function" if count == 1 else f"{count} functions"
-            self._compare.say(f"{functions}, from the next run on. Ctrl+R runs the prompt.")
+            message = f"{functions}, from the next run on. Ctrl+R runs the prompt."
+            self._compare.notice.show_message(message)
 
     def prompts(self) -> None:
-        """Take a prompt from somewhere."""
+        """Choose a prompt: a recent one, a preset, or a file."""
         from gelu_tui.tui.prompts.screen import PromptsScreen
 
         history = self._services.history
@@ -140,49 +130,46 @@ class Navigation:
             self._compare.take_prompt(text)
 
     async def fed_text(self) -> None:
-        """The exact text that the model is fed for the prompt as it stands."""
-        session = self._services.session
-        if session.phase not in (Phase.READY, Phase.RUNNING, Phase.STOPPING):
-            self._compare.say("The text is known once a model is loaded.")
+        """Show the exact text that the model is fed for the prompt in the field."""
+        engine, compare = self._services.engine, self._compare
+        if engine.phase not in (Phase.READY, Phase.RUNNING, Phase.STOPPING):
+            compare.notice.show_message("The text is known once a model is loaded.")
             return
         from gelu_tui.tui.fed_text.screen import FedTextScreen
 
         try:
-            command = compare_command(self._compare.prompt_text, self._compare.choices)
+            command = compare_command(compare.prompt.prompt, compare.choices)
         except GeluError as error:
-            self._compare.complain(error.info)
+            compare.notice.show_error(error.info)
             return
-        shown = self._compare.shown
-        running = shown.comparison if shown is not None and shown.live else None
+        running = compare.comparison if compare.live else None
         if running is not None and running.prompt == command.prompt:
             # The engine answers after the run, but the run's own prompt is known.
             self._app.push_screen(FedTextScreen(running))
             return
-        question = await session.ask(p.RenderPrompt(command.prompt, command.settings.chat))
+        question = await engine.send(p.RenderPrompt(command.prompt, command.settings.chat))
         self._app.push_screen(FedTextScreen(question=question))
 
     def models(self) -> None:
         """Choose or fetch a model."""
         from gelu_tui.tui.models.screen import ModelsScreen
 
-        session = self._services.session
+        engine = self._services.engine
         screen = ModelsScreen(
-            session.model,
-            session.loaded.weight_bytes if session.loaded else 0,
-            self._services.options.engine_command,
+            engine.model,
+            engine.loaded.weight_bytes if engine.loaded else 0,
+            self._services.engine_command,
         )
         self._app.push_screen(screen, self._model_chosen)
 
     def _model_chosen(self, model: str | None) -> None:
         if model is not None:
-            self._services.session.choose_model(model)
+            self._services.engine.choose_model(model)
             self._compare.choices = replace(self._compare.choices, model=model)
             self._compare.action_reload()
 
-    # --- saved runs and files -----------------------------------------------------------------
-
     def history(self) -> None:
-        """Saved runs."""
+        """Open the saved runs."""
         from gelu_tui.core.runs.history import History
         from gelu_tui.tui.history.screen import HistoryScreen
 
@@ -197,13 +184,13 @@ class Navigation:
                 await self._compare.show_saved(document)
             case CompareRuns(document, runs):
                 against = f"{visible_line(document.reference)} of run {runs[0]}"
-                said = f"Runs {runs[0]} and {runs[1]}, compared with {against}."
-                await self._compare.show_saved(document, said)
+                message = f"Runs {runs[0]} and {runs[1]}, compared with {against}."
+                await self._compare.show_saved(document, message)
             case Rerun(document):
-                await self.rerun(document)
+                await self._rerun(document)
 
-    async def rerun(self, document: ComparisonDocument) -> None:
-        """Run what a saved comparison ran, on the model that is loaded."""
+    async def _rerun(self, document: ComparisonDocument) -> None:
+        """Repeat a saved comparison on the model that is loaded."""
         compare = self._compare
         compare.take_prompt(document.prompt)
         await compare.choose(await asyncio.to_thread(like, compare.choices, document))
@@ -216,7 +203,7 @@ class Navigation:
         shown = self._compare.shown
         if shown is None:
             return
-        self._compare.hide_news()  # it would be in the picture
+        self._compare.notice.clear_news()  # it would be in the picture
         suffix = f".{kind}"
         if kind == "svg":
             text = self._app.export_screenshot()
@@ -225,6 +212,6 @@ class Navigation:
         try:
             path = await asyncio.to_thread(write_new, suffix, text)
         except GeluError as error:
-            self._compare.complain(error.info)
+            self._compare.notice.show_error(error.info)
         else:
-            self._compare.say(f"Written to {path}.")
+            self._compare.notice.show_message(f"Written to {path}.")

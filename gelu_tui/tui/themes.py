@@ -12,8 +12,6 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.validation import suggestion
 
-DARK = "textual-dark"
-
 # The terminal's own colours. Textual's ANSI themes draw in blue, which cannot be read on black.
 _DARK_16 = replace(
     BUILTIN_THEMES["ansi-dark"],
@@ -30,21 +28,17 @@ _LIGHT_16 = replace(
     warning="ansi_red",
 )
 OWN_THEMES: tuple[Theme, ...] = (_DARK_16, _LIGHT_16)
-
 _THEMES = {theme.name: theme for theme in (*BUILTIN_THEMES.values(), *OWN_THEMES)}
 
 
 def offered(*, no_color: bool) -> list[str]:
-    """Names of the themes to choose from; the app registers `OWN_THEMES`.
-
-    Under NO_COLOR Textual's filter turns every colour of an ANSI theme into black, so those are
-    left out.
-    """
+    """The names of the themes to choose from; the app registers `OWN_THEMES`."""
+    # Under NO_COLOR Textual's filter turns every colour of an ANSI theme into black.
     return [name for name, theme in _THEMES.items() if not (theme.ansi and no_color)]
 
 
 def check_theme(name: str | None) -> None:
-    """Raises `UsageError` for a theme that does not exist; None is the terminal's own choice."""
+    """Raise `UsageError` for a theme that does not exist; None is the terminal's own choice."""
     if name is not None and name not in _THEMES:
         raise UsageError(
             f"There is no theme named '{visible_line(name)[:40]}'.",
@@ -60,20 +54,16 @@ def theme_for(
     no_color: bool,
     environ: Mapping[str, str] = os.environ,
 ) -> str:
-    """The theme to open with: the wanted one if it can be shown, else what suits the terminal.
+    """Return the wanted theme if it can be shown, else one that suits the terminal.
 
-    `color_system` is Rich's name of what the terminal can show: truecolor, 256, standard or None.
+    `color_system` is Rich's name of the terminal's colours: truecolor, 256, standard or None.
     """
     if wanted in offered(no_color=no_color):
         return wanted
-    few_colors = color_system not in ("truecolor", "256")
-    if few_colors and not no_color:
-        # An RGB theme in 16 colours loses its shades; these use the terminal's own colours.
-        return (_LIGHT_16 if _light_background(environ) else _DARK_16).name
-    return DARK
-
-
-def _light_background(environ: Mapping[str, str]) -> bool:
-    """Some terminals tell their colours as `foreground;background`; unknown counts as dark."""
+    if color_system in ("truecolor", "256") or no_color:
+        return "textual-dark"
+    # An RGB theme in 16 colours loses its shades; these use the terminal's own colours. Some
+    # terminals export theirs as `foreground;background`; an unknown background is taken as dark.
     background = environ.get("COLORFGBG", "").rpartition(";")[2]
-    return background == "7" or background in {str(number) for number in range(9, 16)}
+    light = background in ("7", "9", "10", "11", "12", "13", "14", "15")
+    return (_LIGHT_16 if light else _DARK_16).name

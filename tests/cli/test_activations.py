@@ -6,10 +6,12 @@ import json
 import re
 import shlex
 
+import click
 import pytest
 from rich.cells import cell_len
 
 from gelu_tui import __version__
+from gelu_tui.cli.app import app_command
 from gelu_tui.cli.tree import tree
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY
 from gelu_tui.core.models.families import FAMILIES
@@ -113,7 +115,7 @@ def test_the_examples_of_the_help_are_commands_that_exist(env: dict[str, str]) -
     for line in lines:
         program, *words = shlex.split(line.partition(">")[0])
         assert program == "gelu-tui"
-        command = tree.commands.get(words[0]) or tree.commands["app"]
+        command = tree.get_command(click.Context(tree), words[0]) or app_command
         known = {name for param in command.params for name in param.opts}
         assert {word for word in words if word.startswith("-")} <= known
 

@@ -236,10 +236,9 @@ def test_a_newer_history_is_refused(three: dict[str, str]) -> None:
 def test_open_hands_the_saved_run_to_the_app(three: dict[str, str], tmp_path: Path) -> None:
     code = (
         "import sys, types\n"
-        "def run_app(options):\n"
-        "    run = options.settings\n"
-        "    print('opened', options.saved.prompt, run.activations, run.reference,\n"
-        "          run.model, run.dtype, options.prompt)\n"
+        "def run_app(run, prompt, warnings, saved):\n"
+        "    print('opened', saved.prompt, run.activations, run.reference,\n"
+        "          run.model, run.dtype, prompt)\n"
         "    return 0\n"
         "sys.modules['gelu_tui.tui.app'] = types.SimpleNamespace(run_app=run_app)\n"
         "from gelu_tui.cli import main\n"

@@ -101,7 +101,7 @@ def test_an_interrupt_prints_what_there_is(
     assert (done.code, done.err) == (130, "")
     assert soon_gone(json.loads(seen.splitlines()[0])["pid"])
     if output == "text":
-        assert done.out.endswith("Interrupted: this is what there was.\n")
+        assert done.out.endswith("Interrupted: these are the tokens until then.\n")
         # A fork that was found before says that the run was stopped before its replay.
         words = " ".join(done.out.split()).replace("the run was stopped", "")
         assert words.count("stopped") == 3

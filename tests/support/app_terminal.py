@@ -16,12 +16,11 @@ _START = """
 import sys
 from gelu_tui.tui.app import run_app
 from gelu_tui.core.settings.user_file import Settings
-from gelu_tui.tui.options import AppOptions
 {before}
-sys.exit(run_app(AppOptions(Settings(
+sys.exit(run_app(Settings(
     activations=("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu"),
     max_tokens={max_tokens}, engine_command={engine!r},
-), {prompt!r})))
+), {prompt!r}))
 """
 
 

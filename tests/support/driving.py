@@ -19,11 +19,11 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from gelu_tui.client import EngineCommand
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.engine_link.session import Phase
-from gelu_tui.tui.options import AppOptions
 from tests.support.in_memory import FakeEngines
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
@@ -193,12 +193,13 @@ class Driven(Driver[GeluApp]):
 
     @property
     def engines(self) -> FakeEngines:
-        assert isinstance(self.app.options.transport, FakeEngines)
-        return self.app.options.transport
+        engines = self.app.services.engine_command
+        assert isinstance(engines, FakeEngines)
+        return engines
 
     @property
     def phase(self) -> Phase:
-        return self.app.session.phase
+        return self.app.engine.phase
 
     @property
     def comparison(self) -> Comparison:
@@ -216,11 +217,11 @@ class Driven(Driver[GeluApp]):
         await self.settle()
 
 
-def app_options(**options: Any) -> AppOptions:
-    """The options of the app, settings and other fields in one."""
-    names = ("prompt", "warnings", "saved", "transport")
+def an_app(engine_command: EngineCommand = None, **options: Any) -> GeluApp:
+    """The app; `options` are settings and its own parameters in one."""
+    names = ("prompt", "warnings", "saved")
     others = {name: options.pop(name) for name in names if name in options}
-    return AppOptions(Settings(**options), **others)
+    return GeluApp(Settings(**options), engine_command=engine_command, **others)
 
 
 @asynccontextmanager
@@ -231,17 +232,15 @@ async def driven(
     step_s: float = 0.005,
     **options: Any,
 ) -> AsyncIterator[Driven]:
-    """The app with a fake engine; `options` are settings and fields of `AppOptions`."""
+    """The app with a fake engine; `options` are settings and parameters of the app."""
     settings: dict[str, Any] = {
-        "transport": FakeEngines(scenario, step_s),
+        "engine_command": FakeEngines(scenario, step_s),
         "activations": FIVE,
         "max_tokens": 40,
         "theme": "textual-dark",
         **options,
     }
-    if "engine_command" in options:
-        del settings["transport"]
-    app = GeluApp(app_options(**settings))
+    app = an_app(**settings)
     async with app.run_test(size=size) as pilot:
         yield Driven(app, pilot)
 

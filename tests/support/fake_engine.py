@@ -18,7 +18,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
@@ -237,16 +239,16 @@ class FakeEngine:
         """A real search of the disk, on a machine where a model may take 10 GB."""
         from gelu_tui.engine.models.search import find_models
 
-        own_demo()
-        found = find_models(command.folders)
+        with own_demo():
+            found = find_models(command.folders)
         self.emit(msgspec.structs.replace(found, memory=MEMORY))
 
     def delete_model(self, command: p.DeleteModel) -> None:
         from gelu_tui.engine.models.search import delete_model
 
-        own_demo()
         try:
-            self.emit(delete_model(command.model, dry_run=command.dry_run))
+            with own_demo():
+                self.emit(delete_model(command.model, dry_run=command.dry_run))
         except GeluError as error:
             self.emit(p.Failed(error.info, "delete_model"))
 
@@ -356,10 +358,17 @@ class FakeEngine:
         self.emit(p.Finished(status, p.Timing(0.1, 0.01, 1.0, 40, 40.0 * streams), 2_000_000_000))
 
 
-def own_demo() -> None:
-    """The demo's place and whether it is installed, from the environment of the test."""
-    demo.folder = lambda: Path(os.environ.get("FAKE_ENGINE_DEMO", "/nowhere"))
-    demo.installed = lambda: os.environ.get("FAKE_ENGINE_DEMO_INSTALLED", "yes") == "yes"
+def own_demo() -> ExitStack:
+    """The demo's place and whether it is installed, from the environment of the test.
+
+    For the time of a `with`: in memory, the fake engine shares its process with other tests.
+    """
+    folder = Path(os.environ.get("FAKE_ENGINE_DEMO", "/nowhere"))
+    installed = os.environ.get("FAKE_ENGINE_DEMO_INSTALLED", "yes") == "yes"
+    stack = ExitStack()
+    stack.enter_context(patch.object(demo, "folder", lambda: folder))
+    stack.enter_context(patch.object(demo, "installed", lambda: installed))
+    return stack
 
 
 def rendered(command: p.RenderPrompt) -> p.PromptRendered:

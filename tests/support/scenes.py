@@ -23,16 +23,14 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
-from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.engine_link import session as session_module
-from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
-from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
 from tests.support import made_up_run as made_up
-from tests.support.driving import Driven, app_options
+from tests.support.driving import Driven, an_app
 from tests.support.saved_runs import run_document
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
@@ -50,7 +48,7 @@ class Scene(Driven):
 
     async def loaded(self) -> None:
         await self.told([made_up.HELLO, made_up.LOADED])
-        after = Phase.READY if self.app.options.prompt is None else Phase.RUNNING
+        after = Phase.READY if self.app._prompt is None else Phase.RUNNING
         await self.until(lambda: self.phase is after, "the model is loaded")
 
     async def ran(
@@ -103,7 +101,7 @@ async def loading(it: Scene) -> None:
     done, total = 110_000_000, 536_000_000
     file = "model.safetensors (2 of 5 files)"
     await it.told([made_up.HELLO, p.Progress("download", file, done, total, "bytes", 12_500_000.0)])
-    await it.until(lambda: it.app.session.progress, "progress")
+    await it.until(lambda: it.app.engine.progress, "progress")
 
 
 @scene
@@ -241,7 +239,7 @@ async def staged(
         "theme": theme,
         "save_runs": False,
     }
-    app = GeluApp(app_options(**options))
+    app = an_app(**options)
     shows_history = name in ("history", "prompts")
     app.services.history = saved_runs(folder / "history.sqlite") if shows_history else None
     async with app.run_test(size=size) as pilot:

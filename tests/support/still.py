@@ -54,7 +54,7 @@ class Still(Driven):
 
     async def go(self, place: int) -> TokenPane:
         """Focus a pane."""
-        self.board.choose(place)
+        self.board.action_choose(place)
         pane = self.panes[place].tokens
         await self.until(lambda: pane.has_focus, f"the focus on pane {place}")
         return pane
@@ -70,7 +70,7 @@ class Still(Driven):
 
     def head(self, place: int) -> str:
         """The numbers of a pane."""
-        head = self.panes[place]._head
+        head = self.panes[place].head
         return "\n".join(head.render_line(y).text for y in range(head.size.height))
 
 

@@ -80,7 +80,7 @@ async def test_a_letter_is_typed_whatever_the_users_keys_are() -> None:
     async with ready(keys={"activations": "d"}) as it:
         await it.until_shown("activations cannot have the key 'd'")
         await it.type("dad")
-        await it.until(lambda: it.app.compare.prompt_text == "dad", "the letters")
+        await it.until(lambda: it.app.compare.prompt.prompt == "dad", "the letters")
 
 
 async def test_warnings_of_the_settings_file_are_shown_and_stay_until_a_run() -> None:
@@ -127,7 +127,7 @@ async def test_a_settings_file_that_cannot_be_written_is_told(home: Path) -> Non
 async def test_the_rate_of_drawing_is_the_users() -> None:
     async with driven("long", prompt="x", refresh=2, step_s=0.01, max_tokens=500) as it:
         made = Still(it.app, it.pilot)
-        assert it.app.services.options.settings.refresh == 2
+        assert it.app.services.settings.refresh == 2
         await it.until(lambda: it.app.compare.comparison is not None, "a run")
         await it.until(lambda: made.panes[0].tokens.tokens > 60, "it is drawn")
         await it.press("ctrl+g")

@@ -6,8 +6,7 @@ import asyncio
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.tui.engine_link.messages import EngineEvent
-from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.engine_link.session import EngineEvent, Phase
 from tests.support.driving import PROMPT, Driven, driven, ready
 
 
@@ -61,14 +60,14 @@ async def test_garbage_is_told_safely_and_the_engine_is_ended() -> None:
 async def test_an_event_about_no_stream_counts_as_garbage() -> None:
     async with driven("bad_stream", prompt=PROMPT) as it:
         await lost(it)
-        await it.until_shown("The engine told of stream 99")
+        await it.until_shown("The engine sent an event about stream 99")
         await it.until(lambda: not it.engines.started[0].running, "the engine is gone")
 
 
 async def test_an_engine_that_hangs_is_ended_by_one_more_key() -> None:
     async with driven("hangs", prompt=PROMPT) as it:
         await it.until_shown("The sky is blue because")
-        await it.until(lambda: it.app.session.silent_s > 0.5, "silence")
+        await it.until(lambda: it.app.engine.silent_s > 0.5, "silence")
         await it.press("ctrl+g")
         assert it.phase is Phase.STOPPING
         await it.until_shown("Ctrl+G once more ends it and starts a new one.")
@@ -123,7 +122,7 @@ async def test_a_load_can_be_stopped_and_done_again() -> None:
 
 async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> None:
     async with ready() as it:
-        client = it.app.session.client
+        client = it.app.engine.client
         assert client is not None
         it.app.post_message(EngineEvent(client, p.Cancelled("compare")))
         await it.until_shown("The run was stopped before it began.")
@@ -133,7 +132,7 @@ async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> 
 async def test_a_late_answer_to_an_older_command_does_not_end_the_run() -> None:
     async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")
-        client = it.app.session.client
+        client = it.app.engine.client
         assert client is not None
         error = ErrorInfo("internal", "An older command failed.")
         for late in (p.Failed(error, "compare", id=1), p.Cancelled("compare", id=1)):
@@ -143,7 +142,7 @@ async def test_a_late_answer_to_an_older_command_does_not_end_the_run() -> None:
         assert it.phase is Phase.RUNNING
         assert it.app.compare.live
         assert "An older command failed" not in it.flat()
-        run = it.app.session._job
+        run = it.app.engine._job
         it.app.post_message(EngineEvent(client, p.Failed(error, "compare", id=run)))
         await it.until_shown("An older command failed")
 

@@ -96,10 +96,10 @@ async def test_another_model_is_loaded_and_what_was_shown_stays(
         await it.press("enter")
         await until_screen(it, "CompareScreen")
         await it.until(
-            lambda: it.app.session.loaded and it.app.session.loaded.model.id == str(folder),
+            lambda: it.app.engine.loaded and it.app.engine.loaded.model.id == str(folder),
             "the other model is loaded",
         )
-        assert it.app.session.model == str(folder)
+        assert it.app.engine.model == str(folder)
         assert it.comparison is before
         await it.press("ctrl+r")
         await it.until(lambda: it.comparison is not before, "a run on it")
@@ -174,7 +174,7 @@ async def test_reopening_while_a_run_goes_on_stops_and_saves_it() -> None:
 async def test_a_saved_run_opens_without_an_engine_and_a_run_starts_one() -> None:
     async with still(FORKS, activations=tuple(FORKS)) as it:
         assert it.phase is Phase.ASLEEP
-        assert it.app.session.client is None
+        assert it.app.engine.client is None
         await it.until_shown("saved run of 2025-11-22")
         await it.press("tab")
         await it.press("ctrl+r")

@@ -1,1 +1,1 @@
-"""A comparison while it grows: streams, forks, where a pair stands, the noise floor."""
+"""A growing comparison: streams, forks, how pairs of streams compare, the noise floor."""

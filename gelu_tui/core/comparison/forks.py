@@ -1,4 +1,4 @@
-"""The fork of any two streams of a comparison, as far as the run kept what it takes."""
+"""The fork of any two streams of a comparison, from the candidates that the run kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.state import Comparison, Stream
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.safe_text import visible_line
 
 _OTHER_SIDE = {"reference": "variant", "variant": "reference", "a": "b", "b": "a"}
@@ -17,30 +17,27 @@ _OTHER_SIDE = {"reference": "variant", "variant": "reference", "a": "b", "b": "a
 def fork_seen_from(
     comparison: Comparison, reference_index: int, stream_index: int
 ) -> p.Fork | None:
-    """The fork of a stream seen from another one, which takes the reference's place in it.
+    """Return the fork of a stream with another stream as its reference.
 
     `margins`, `probabilities` and `ranks` lack the keys of what the run did not keep. None where it
-    kept no candidates of this pair; `why_no_fork` says why.
+    kept no candidates of this pair; `why_no_fork` returns the reason.
     """
     of_run = comparison.reference_index
     reference, stream = comparison.streams[reference_index], comparison.streams[stream_index]
-    if reference is stream:
-        return None
-    if reference_index == of_run:
-        return stream.fork
-    if stream_index == of_run:
+    if of_run in (reference_index, stream_index):
+        if reference_index == of_run:
+            return stream.fork if reference is not stream else None
         return mirrored(reference.fork) if reference.fork else None
-    if reference.fork is None or stream.fork is None:
-        return None
-    # Both still had the run's reference's tokens before this step, hence the same context.
-    same_step = reference.fork.step == stream.fork.step
-    if not same_step or reference.fork.variant_token == stream.fork.variant_token:
-        return None
-    return _between(reference, reference.fork, stream, stream.fork)
+    one, other = reference.fork, stream.fork
+    # At one step both contexts are the tokens of the run's reference, so they are equal.
+    if one and other and one.step == other.step and one.variant_token != other.variant_token:
+        return _between(one, other, reference.name)
+    return None
 
 
 def mirrored(fork: p.Fork) -> p.Fork:
-    """The same fork with the sides exchanged."""
+    """Return the same fork with the sides exchanged."""
+    # A document's fork has more fields.
     fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
     swapped = p.Fork(**_exchanged(fields))
     if fork.replay is None:
@@ -50,7 +47,7 @@ def mirrored(fork: p.Fork) -> p.Fork:
 
 
 def _exchanged(values: dict[str, Any]) -> dict[str, Any]:
-    """The sides exchanged in all names: `reference_a` becomes `variant_b`, and so on."""
+    """Exchange the sides in all names: `reference_a` becomes `variant_b`, and so on."""
     return {
         "_".join(_OTHER_SIDE.get(word, word) for word in name.split("_")): (
             _exchanged(value) if isinstance(value, dict) else value
@@ -60,22 +57,16 @@ def _exchanged(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def replayed(fork: p.Fork) -> p.Fork | None:
-    """The fork with the numbers of its replay in place of the run's; None without a replay."""
+    """Return the fork with the numbers of its replay instead of the run's; None without one."""
     if fork.replay is None:
         return None
-    again = fork.replay
-    return msgspec.structs.replace(
-        fork,
-        reference_top=again.reference_top,
-        variant_top=again.variant_top,
-        margins=again.margins,
-        probabilities=again.probabilities,
-        ranks=again.ranks,
-    )
+    numbers = msgspec.structs.asdict(fork.replay)
+    del numbers["score_margins"]
+    return msgspec.structs.replace(fork, **numbers)
 
 
-def _between(reference: Stream, of_reference: p.Fork, stream: Stream, of_stream: p.Fork) -> p.Fork:
-    """Two forks from one context, put side by side: what is not in a top list is not known."""
+def _between(of_reference: p.Fork, of_stream: p.Fork, reference: str) -> p.Fork:
+    """Join the forks of two streams from one context; what no top list has is unknown."""
     a, b = of_reference.variant_token, of_stream.variant_token
     reference_top, variant_top = of_reference.variant_top, of_stream.variant_top
     reference_a = of_reference.probabilities.get("variant_b")
@@ -83,7 +74,7 @@ def _between(reference: Stream, of_reference: p.Fork, stream: Stream, of_stream:
     reference_b, b_in_reference = _found(reference_top, b)
     variant_a, a_in_variant = _found(variant_top, a)
     ranks = {"b_in_reference": b_in_reference, "a_in_variant": a_in_variant}
-    again = f"run again with {visible_line(reference.name)} as the reference"
+    again = f"run again with {visible_line(reference)} as the reference"
     return p.Fork(
         step=of_stream.step,
         reference_token=a,
@@ -112,22 +103,20 @@ def _known(**values: float | None) -> dict[str, float]:
 
 
 def _found(top: tuple[p.Candidate, ...], token: int) -> tuple[float | None, int | None]:
-    """Probability and rank of a token in a top list."""
-    for rank, candidate in enumerate(top):
-        if candidate.id == token:
-            return candidate.probability, rank
-    return None, None
+    """Return probability and rank of a token in a top list."""
+    found = (
+        (candidate.probability, rank) for rank, candidate in enumerate(top) if candidate.id == token
+    )
+    return next(found, (None, None))
 
 
 def logit_margin(own: float | None, other: float | None) -> float | None:
-    """Logits between two tokens of one distribution, from their probabilities."""
-    if not own or not other:
-        return None
-    return math.log(own) - math.log(other)
+    """Return the logit difference of two tokens of one distribution from their probabilities."""
+    return math.log(own) - math.log(other) if own and other else None
 
 
 def kl_at_fork(comparison: Comparison, reference_index: int, stream_index: int) -> float | None:
-    """KL in nats from the run's own reference at the fork of a pair; None for any other pair."""
+    """Return the KL in nats at a fork with the run's own reference; None for any other pair."""
     of_run = comparison.reference_index
     if of_run not in (reference_index, stream_index):
         return None

@@ -1,8 +1,7 @@
-"""The noise floor of a comparison: how much KL comes from rounding alone.
+"""The noise floor of a comparison: the KL in nats that comes from rounding alone.
 
-It is the KL of the control, which differs from the reference in the order of its operations only
-(`core.controls`). What another variant has above it is the formula's doing; what it has below is
-not. All is in nats, over the steps where the contexts are still equal.
+It is the KL of the control, which differs from the reference only in the order of its operations,
+over the steps where the contexts are still equal. Only KL above it comes from a formula.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.expressions import Call, Node, Variable, parse
 from gelu_tui.core.functions.registry import REGISTRY, names
 
-# Two formulas differ if they do by more than this share of x, or of 1 near 0: that much shows in
-# float32. Where most inputs of a model lie.
+# Formulas differ if somewhere they do by more than this share of max(1, |x|), which float32 shows.
 _DIFFERENCE = 1e-5
-_PROBE = [step / 8 for step in range(-64, 65)]
+_PROBE = [step / 8 for step in range(-64, 65)]  # where most inputs of a model lie
 
 
 class NoiseFloor(msgspec.Struct, frozen=True):
@@ -33,18 +31,16 @@ class NoiseFloor(msgspec.Struct, frozen=True):
 
 
 def noise_floor(comparison: Comparison) -> NoiseFloor | None:
-    """The floor as far as it is known; None without a control, or before its first step."""
+    """Return the floor so far; None without a control, or before its first step."""
     control = _control(comparison)
-    if control is None:
+    steps = compared_steps(comparison, control) if control else 0
+    if control is None or control.kl.largest is None or not steps:
         return None
-    mean, largest = mean_kl(comparison, control), control.kl.largest
-    if mean is None or largest is None:
-        return None
-    return NoiseFloor(control.name, mean, largest, compared_steps(comparison, control))
+    return NoiseFloor(control.name, control.kl_sums[steps - 1] / steps, control.kl.largest, steps)
 
 
 def compared_steps(comparison: Comparison, stream: Stream) -> int:
-    """How many steps, from the first on, have a KL: until the contexts part; 0 of the reference."""
+    """Return the number of leading steps with a KL, up to the fork; 0 for the reference."""
     if stream is comparison.reference:
         return 0
     fork, known = stream.first_divergent_token, len(stream.kl_sums)
@@ -52,14 +48,14 @@ def compared_steps(comparison: Comparison, stream: Stream) -> int:
 
 
 def mean_kl(comparison: Comparison, stream: Stream) -> float | None:
-    """Mean KL over `compared_steps`; None if there are none."""
+    """Return the mean KL over `compared_steps`; None if there are none."""
     return _mean(stream, compared_steps(comparison, stream))
 
 
 def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
-    """A stream's mean KL over the control's, over the steps that both have.
+    """Return a stream's mean KL divided by the control's, over the steps that both have.
 
-    None for reference and control themselves, and where the control's is 0 or not known.
+    None for reference and control themselves, and where the control's is 0 or unknown.
     """
     control = _control(comparison)
     if control is None or stream is control:
@@ -70,23 +66,18 @@ def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
 
 
 def drawn_floor(comparison: Comparison) -> float | None:
-    """The KL up to which a difference means nothing; None if unknown.
-
-    The control's mean if there is a control, else what the self-check allows.
-    """
-    floor = noise_floor(comparison)
-    if floor is not None:
+    """Return the control's mean KL, else the bound from the self-check; None without both."""
+    if floor := noise_floor(comparison):
         return floor.mean_kl
-    if comparison.self_check is None:
-        return None
-    difference = comparison.self_check.max_logit_difference
+    check = comparison.self_check
+    difference = check.max_logit_difference if check else None
     return None if difference is None else largest_kl(difference)
 
 
 def largest_kl(logit_difference: float) -> float:
-    """The largest KL, in nats, of distributions whose logits differ by at most d: d²/2.
+    """Return the largest KL, in nats, of distributions whose logits differ by at most d: d²/2.
 
-    It is ln E[e^δ] − E[δ] with δ from −d to d, which Hoeffding's lemma bounds.
+    The KL is ln E[e^δ] − E[δ] with δ from −d to d, which Hoeffding's lemma bounds.
     """
     return logit_difference**2 / 2
 
@@ -99,11 +90,8 @@ def _mean(stream: Stream, steps: int) -> float | None:
     return stream.kl_sums[steps - 1] / steps if steps else None
 
 
-# --- was it really engaged? -----------------------------------------------------------------------
-
-
 def is_suspicious(comparison: Comparison, stream: Stream) -> bool:
-    """Whether KL is exactly 0 throughout although the formula differs from the reference's."""
+    """Return whether KL is 0 at every step although the formula differs from the reference's."""
     return (
         mean_kl(comparison, stream) == 0
         and not stream.variant.control
@@ -113,7 +101,7 @@ def is_suspicious(comparison: Comparison, stream: Stream) -> bool:
 
 @lru_cache(maxsize=64)
 def formulas_differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
-    """Whether two formulas differ by more than rounding; not if one of them cannot be read."""
+    """Return whether two formulas differ by more than rounding; False if one cannot be parsed."""
     a, b = _node(one), _node(other)
     if a is None or b is None or a == b:
         return False
@@ -128,12 +116,12 @@ def _node(variant: p.VariantInfo) -> Node | None:
         return Call(variant.name, (Variable(),))
     try:
         return parse(variant.formula, names())
-    except UsageError:  # of runs put side by side the formula says more than the formula
+    except UsageError:  # in merged runs `formula` holds more than the formula
         return None
 
 
 def times(multiple: float) -> str:
-    """A multiple with two significant digits: 0.52, 5.3, 5,300, 2.1e+09."""
+    """Return a multiple with two significant digits: 0.52, 5.3, 5,300, 2.1e+09."""
     if multiple >= 1e7 or 0 < multiple < 0.01:
         return f"{multiple:.1e}"
     return f"{float(f'{multiple:.1e}'):,.10g}"

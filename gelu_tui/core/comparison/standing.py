@@ -1,7 +1,4 @@
-"""Where a stream stands against another one, how streams and runs end, and the words for it.
-
-The only tables of these words: panes, matrix, lists and reports all read them.
-"""
+"""How a stream compares with another one, how streams and runs end, and all words for that."""
 
 from __future__ import annotations
 
@@ -11,9 +8,10 @@ from typing import Literal, Protocol
 
 from gelu_tui.core import protocol as p
 
+# identical: both streams ended by themselves after the same tokens; same: equal so far
 Relation = Literal["reference", "diverged", "identical", "same", "uncompared"]
 
-# The long form and the short one; {n} is a number of tokens.
+# The long and the short form; {n} is a number of tokens.
 _RELATIONS: Mapping[Relation, tuple[str, str]] = {
     "reference": ("the reference", "reference"),
     "diverged": ("diverges at {n}", "{n}"),
@@ -22,7 +20,7 @@ _RELATIONS: Mapping[Relation, tuple[str, str]] = {
     "uncompared": ("not compared", "–"),
 }
 
-# The long form and the short one.
+# The long and the short form.
 FINISH: Mapping[p.FinishReason, tuple[str, str]] = {
     "stop": ("end of text", "ended"),
     "length": ("token limit", "limit"),
@@ -30,15 +28,11 @@ FINISH: Mapping[p.FinishReason, tuple[str, str]] = {
     "failed": ("failed", "failed"),
 }
 
-STATUS: Mapping[str, str] = {
-    "completed": "done",
-    "cancelled": "stopped",
-    "failed": "failed",
-}
+STATUS: Mapping[str, str] = {"completed": "done", "cancelled": "stopped", "failed": "failed"}
 
 
 class _Side(Protocol):
-    """A stream that grows, or one of a document."""
+    """A growing stream, or one of a document."""
 
     @property
     def tokens(self) -> Sequence[int]: ...
@@ -48,28 +42,21 @@ class _Side(Protocol):
 
 @dataclass(frozen=True)
 class Standing:
-    """How a stream compares with the reference.
-
-    `identical` means that both streams ended by themselves after the same tokens; `same` that they
-    had the same tokens when one of them was looked at or stopped. `tokens` is the number of equal
-    leading tokens, and so the first divergent token of a stream that diverged; None if unknown.
-    """
+    """How a stream compares with the reference."""
 
     relation: Relation
-    tokens: int | None = 0
+    tokens: int | None = 0  # equal leading tokens, and so the first divergent one; None if unknown
     verdict: p.Verdict = "unverified"
 
     @property
     def first_divergent_token(self) -> int | None:
-        """None where the streams have not diverged."""
         return self.tokens if self.relation == "diverged" else None
 
     @property
     def long(self) -> str:
         """A phrase, e.g. `diverges at 12 · formula` or `identical (40 tokens)`."""
-        phrase = self._words(0)
         known = self.relation == "diverged" and self.verdict != "unverified"
-        return f"{phrase} · {self.verdict}" if known else phrase
+        return self._words(0) + (f" · {self.verdict}" if known else "")
 
     @property
     def short(self) -> str:
@@ -86,12 +73,11 @@ class Standing:
 def standing(
     reference: _Side, stream: _Side, first_divergent_token: int | None, fork: p.Fork | None = None
 ) -> Standing:
-    """The standing of `stream` against `reference`; `fork` is the one of this pair."""
+    """Return how `stream` compares with `reference`; `fork` is the fork of this pair."""
     if stream is reference:
         return Standing("reference")
     if first_divergent_token is not None:
-        verdict: p.Verdict = "unverified" if fork is None else fork.verdict
-        return Standing("diverged", first_divergent_token, verdict)
+        return Standing("diverged", first_divergent_token, fork.verdict if fork else "unverified")
     shared = min(len(stream.tokens), len(reference.tokens))
     if not shared:
         return Standing("uncompared")
@@ -100,5 +86,5 @@ def standing(
 
 
 def count_tokens(count: int) -> str:
-    """`1 token`, `40 tokens`."""
+    """Return `1 token`, `40 tokens`."""
     return "1 token" if count == 1 else f"{count:,} tokens"

@@ -1,8 +1,4 @@
-"""Controls: a function once more, in another order of operations.
-
-In exact arithmetic a control equals its function, so that whatever it changes is rounding: that is
-the noise floor of a comparison (`core.noise`).
-"""
+"""Controls: a function in another order of operations, so that only rounding differs."""
 
 from __future__ import annotations
 
@@ -13,14 +9,14 @@ from gelu_tui.core.functions.expressions import Call, Number, parse
 from gelu_tui.core.functions.registry import REGISTRY, names, registered
 from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS, Variant
 
-# What a formula of the user's own goes through and comes out of unchanged, but for rounding. In
-# float32, float16 and bfloat16 about 38 % of the results differ, as with the registry's controls;
-# nothing on the way is more than three times as large, so that float16 does not overflow.
+# These operations change a user's formula by rounding alone. In float32, float16 and bfloat16 about
+# 38 % of the results differ, as with the registry's controls; no intermediate result is more than
+# three times as large, so that float16 does not overflow.
 _THERE_AND_BACK = (("*", 3.0), ("/", 7.0), ("/", 3.0), ("*", 7.0))
 
 
 def control_of(variant: Variant) -> Variant:
-    """The same function in another order of operations, under the name `control`.
+    """Return the same function in another order of operations, under the name `control`.
 
     Where no other order rounds differently (`relu`, `relu2`, `identity`) it is the function itself.
     """
@@ -34,52 +30,43 @@ def control_of(variant: Variant) -> Variant:
 
 
 def _twin(name: str) -> str | None:
-    """The function of the registry that is this one in another order of operations."""
+    """The function of the registry that is the other order of operations of this one."""
     other = REGISTRY[name].other_order
     return registered(parse(other, names())) if other else None
 
 
 def is_the_function_itself(formula: str) -> bool:
-    """Whether a control's formula is that of a function with only one order of operations."""
+    """Return whether a control's formula is a function with only one order of operations."""
     name = formula.removesuffix("(x)")
     return name in REGISTRY and not REGISTRY[name].other_order
 
 
 def with_control(
-    variants: Sequence[Variant],
-    reference: int,
-    *,
-    wanted: bool,
-    limit: int | None = MAX_VARIANTS,
+    variants: Sequence[Variant], reference: int, *, wanted: bool, room: bool = True
 ) -> tuple[list[Variant], int | None]:
-    """The variants, with the reference's control added if it is wanted and not among them.
+    """Return the variants, with the reference's control if it is wanted, and the control's index.
 
-    Second is the control's index, None if there is none. Raises `UsageError` where there would be
-    more than `limit`.
+    Raises `UsageError` if there would be too many; not if `room` is False.
     """
     chosen = _chosen_control(variants, reference)
     if chosen is not None or not wanted:
         return list(variants), chosen
-    if limit is not None:
-        check_room(variants, [reference], limit)
+    if room:
+        check_room(variants, [reference])
     return [*variants, control_of(variants[reference])], len(variants)
 
 
-def check_room(
-    variants: Sequence[Variant], references: Iterable[int], limit: int = MAX_VARIANTS
-) -> None:
-    """Raise `UsageError` if the control has no room, whichever of `references` it will be."""
+def check_room(variants: Sequence[Variant], references: Iterable[int]) -> None:
+    """Raise `UsageError` if a control has no room, whichever of `references` it belongs to."""
     needed = all(_chosen_control(variants, reference) is None for reference in references)
-    if needed and len(variants) >= limit:
-        raise UsageError(
-            f"With {len(variants)} activation functions there is no room for a control.",
-            f"Choose at most {limit - 1}, or leave out --control.",
-            kind="too_many_variants",
-        )
+    if needed and len(variants) >= MAX_VARIANTS:
+        message = f"With {len(variants)} activation functions there is no room for a control."
+        hint = f"Choose at most {MAX_VARIANTS - 1}, or leave out --control."
+        raise UsageError(message, hint, kind="too_many_variants")
 
 
 def _chosen_control(variants: Sequence[Variant], reference: int) -> int | None:
     """Index of a chosen variant that is a control of the reference."""
-    of = variants[reference]
-    twin = None if of.is_own else _twin(of.name)
+    name = variants[reference].name
+    twin = _twin(name) if name in REGISTRY else None
     return next((i for i, v in enumerate(variants) if v.name == twin), None)

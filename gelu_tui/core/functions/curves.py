@@ -1,4 +1,7 @@
-"""An activation function as a curve: its values, its slope, its error, its properties."""
+"""An activation function as a curve: its values, its slope, its error, its properties.
+
+Every accepted formula is finite for all x that are used here.
+"""
 
 from __future__ import annotations
 
@@ -22,48 +25,30 @@ BETWEEN = GRID[:-1] + _STEP / 2
 
 _NORMAL_GRID = np.linspace(-10, 10, 20 * 64 + 1)
 _SAME = 1e-9  # the same formula in another order of operations differs by about 1e-15
-_KINK = 0.02  # a smaller change of slope is not called one
+_KINK = 0.02  # a smaller change of slope is no kink
 
 
 @dataclass(frozen=True)
 class Curve:
-    """All that is drawn and reported of a function, for x in [−6, 6].
-
-    Attributes:
-        values: The function at `GRID`; float64, as the next two.
-        differences: The function minus exact GELU at `GRID`.
-        slopes: The derivative at `BETWEEN`.
-        error: The largest absolute difference from exact GELU.
-        error_at: The x of `error`, the positive one of two.
-        symmetric: Whether −`error_at` is just as bad, as with every function for which
-            f(x) − f(−x) = x.
-        rms: The root mean square of the difference for x drawn from N(0,1).
-        lowest: The smallest value.
-        lowest_at: The x of `lowest`.
-        monotonic: Whether the function never turns.
-        kink: The x where the slope or the value jumps most, None where the function is smooth.
-    """
+    """What is drawn and reported of a function, for x in [−6, 6]; arrays are float64."""
 
     variant: Variant
-    values: Array = field(repr=False)
-    differences: Array = field(repr=False)
-    slopes: Array = field(repr=False)
-    error: float
-    error_at: float
-    symmetric: bool
-    rms: float
-    lowest: float
+    values: Array = field(repr=False)  # at `GRID`
+    differences: Array = field(repr=False)  # the function minus exact GELU at `GRID`
+    slopes: Array = field(repr=False)  # the derivative at `BETWEEN`
+    error: float  # the largest absolute difference from exact GELU
+    error_at: float  # the x of `error`, the positive one of two
+    symmetric: bool  # −`error_at` has the same error, as wherever f(x) − f(−x) = x
+    rms: float  # root mean square of the difference for x drawn from N(0,1)
+    lowest: float  # the smallest value
     lowest_at: float
     monotonic: bool
-    kink: float | None
+    kink: float | None  # the x where slope or value jumps most, None if the function is smooth
 
 
 @lru_cache(maxsize=64)
 def curve(variant: Variant) -> Curve:
-    """The curve of a function that is finite in [−10, 10], as every accepted formula is.
-
-    A long formula takes a tenth of a second: this is no work for the thread that draws.
-    """
+    """Return the curve of a function; a long formula takes a tenth of a second to compute."""
     ys = values(variant.node, GRID)
     gaps = difference(variant, GRID)
     near_error = _around(float(GRID[np.argmax(np.abs(gaps))]))
@@ -93,51 +78,41 @@ def curve(variant: Variant) -> Curve:
 
 
 def slope(variant: Variant, xs: npt.ArrayLike) -> Array:
-    """The derivative at `xs`, by central differences; at a kink the mean of both sides."""
-    points = np.asarray(xs, dtype=np.float64)
-    h = 1e-5
-    with np.errstate(all="ignore"):
-        return (values(variant.node, points + h) - values(variant.node, points - h)) / (2 * h)
+    """Return the derivative at `xs`, by central differences; at a kink the mean of both sides."""
+    points, h = np.asarray(xs, dtype=np.float64), 1e-5
+    return (values(variant.node, points + h) - values(variant.node, points - h)) / (2 * h)
 
 
 def difference(variant: Variant, xs: npt.ArrayLike) -> Array:
-    """The function minus exact GELU at `xs`."""
-    with np.errstate(all="ignore"):
-        return values(variant.node, xs) - values(EXACT.node, xs)
+    """Return the function minus exact GELU at `xs`."""
+    return values(variant.node, xs) - values(EXACT.node, xs)
 
 
 def same(one: Curve, other: Curve) -> bool:
-    """Whether two curves are of one function, but for rounding: then each controls the other."""
-    with np.errstate(all="ignore"):
-        return bool(np.max(np.abs(one.values - other.values)) <= _SAME)
+    """Return whether two curves differ by rounding alone: then each is the other's control."""
+    return bool(np.max(np.abs(one.values - other.values)) <= _SAME)
 
 
 def is_exact(one: Curve) -> bool:
-    """Whether a function is exact GELU, but for rounding."""
+    """Return whether a function differs from exact GELU by rounding alone."""
     return one.error <= _SAME
 
 
 def _around(x: float) -> Array:
-    """The grid's step around x, on a finer grid."""
+    """A finer grid, one step of `GRID` to both sides of x."""
     return np.clip(np.linspace(x - _STEP, x + _STEP, 65), -LIMIT, LIMIT)
 
 
 def _kink(variant: Variant, ys: Array) -> float | None:
-    """Where the slope jumps most: on a finer grid a jump stays as it is, a curve straightens."""
-    bends = _bends(ys, _STEP)
-    for index in np.argsort(bends)[: -len(bends) - 1 : -1][:4]:
+    """Where the slope jumps most: on a finer grid a jump stays, while a curve's bends shrink."""
+    bends = np.abs(np.diff(ys, 2)) / _STEP
+    for index in np.argsort(bends)[::-1][:4]:
         if bends[index] < _KINK:
             return None
         x = float(GRID[index + 1])
         fine = np.linspace(x - _STEP, x + _STEP, 1025)
-        finer = _bends(values(variant.node, fine), float(fine[1] - fine[0]))
+        finer = np.abs(np.diff(values(variant.node, fine), 2)) / (fine[1] - fine[0])
         at = int(np.argmax(finer))
         if finer[at] > 0.4 * bends[index]:
             return round(float(fine[at + 1]), 4) + 0.0
     return None
-
-
-def _bends(ys: Array, step: float) -> Array:
-    """How much the slope changes at each inner point of an even grid."""
-    changes: Array = np.abs(np.diff(np.diff(ys))) / step
-    return changes

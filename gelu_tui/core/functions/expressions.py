@@ -1,9 +1,8 @@
-"""Own formulas: arithmetic in `x`, read by the standard library's parser and never executed.
+"""The user's formulas: arithmetic in `x`, parsed by the standard library's `ast`, never executed.
 
-A formula is an expression of Python made of numbers, `x`, `pi`, `e`, `+ - * / **`, parentheses and
-calls of known functions. Which token may follow which is checked here, so that the sentence and
-the place of a refusal are the same under every Python; `ast` then builds the tree, as Python
-groups it: `**` binds tighter than a sign before it, and to the right.
+The order of the tokens is checked here, so that sentence and place of a refusal are the same under
+every Python; `ast` then builds the tree with Python's precedence: `-x**2` is −(x²), and `**`
+associates to the right.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gelu_tui.core.errors import UsageError
 
@@ -24,8 +24,7 @@ CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
 # name -> number of arguments
 FUNCTIONS: Mapping[str, int] = {
     **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs", "softplus"), 1),
-    "min": 2,
-    "max": 2,
+    **dict.fromkeys(("min", "max"), 2),
     "where": 3,
 }
 
@@ -67,18 +66,13 @@ class FormulaError(UsageError):
     """A formula that is refused; `position` counts characters from 0."""
 
     def __init__(self, source: str, position: int, reason: str, hint: str = "") -> None:
-        self.source = source
-        self.position = position
-        self.reason = reason
+        self.source, self.position, self.reason = source, position, reason
         shown = source if len(source) <= 60 else source[:57] + "…"
-        super().__init__(
-            f"The formula '{shown}' is not usable: {reason} at character {position + 1}.",
-            hint,
-            kind="formula",
-        )
+        message = f"The formula '{shown}' is not usable: {reason} at character {position + 1}."
+        super().__init__(message, hint, kind="formula")
 
     def pointer(self) -> str:
-        """The formula with a caret under the place, at most 60 characters around it."""
+        """Return at most 60 characters of the formula, with a caret under the place."""
         start = max(0, self.position - 40)
         line = self.source[start : start + 60]
         return f"{line}\n{' ' * (self.position - start)}^"
@@ -90,16 +84,14 @@ _HINT = (
 )
 
 
-def parse(source: str, registry: Mapping[str, str] | None = None) -> Node:
+def parse(source: str, registry: Mapping[str, str] = MappingProxyType({})) -> Node:
     """Parse a formula; `registry` maps the registry's names and aliases to canonical names.
 
-    Raises:
-        FormulaError: it points at the first character that cannot follow those before it.
+    Raises `FormulaError` with the position of the first token that cannot follow those before it.
     """
-    registry = registry or {}
     if len(source) > MAX_LENGTH:
-        reason = f"longer than {MAX_LENGTH} characters"
-        raise FormulaError(source, MAX_LENGTH, reason, "Shorten it.")
+        longer = f"longer than {MAX_LENGTH} characters"
+        raise FormulaError(source, MAX_LENGTH, longer, "Shorten it.")
     tokens = list(_tokens(source))
     _check(source, tokens, {**FUNCTIONS, **dict.fromkeys(registry, 1)})
     # Every number as a float: Python refuses an integer like 007.
@@ -130,7 +122,7 @@ def _tokens(source: str) -> Iterator[_Token]:
 
 @dataclass
 class _Bracket:
-    """An open parenthesis: the depth outside of it, and the call whose arguments it holds."""
+    """An open parenthesis: the depth outside of it, and the function that it belongs to."""
 
     depth: int
     call: _Token | None = None
@@ -160,9 +152,11 @@ def _check(source: str, tokens: Iterable[_Token], arity: Mapping[str, int]) -> N
                 call = None
             elif token.text in arity:
                 call = token
+            elif token.kind == "number" and math.isinf(float(token.text)):
+                raise refusal(token, "a number too large for a float")
+            elif token.kind == "name" and token.text not in ("x", *CONSTANTS):
+                raise refusal(token, f"unknown name '{token.text}'")
             elif token.kind in ("number", "name"):
-                if reason := _unusable(token):
-                    raise refusal(token, reason)
                 is_operand_next = False
             elif token.text not in ("+", "-"):
                 missing = "something is missing"
@@ -182,22 +176,13 @@ def _check(source: str, tokens: Iterable[_Token], arity: Mapping[str, int]) -> N
             raise refusal(token, f"unexpected {token}")
 
 
-def _unusable(token: _Token) -> str:
-    """Why a number or a name is no operand; empty if it is one."""
-    if token.kind == "number":
-        return "a number too large for a float" if math.isinf(float(token.text)) else ""
-    return "" if token.text in ("x", *CONSTANTS) else f"unknown name '{token.text}'"
-
-
 def _tree(node: ast.expr, registry: Mapping[str, str]) -> Node:
-    """Python's tree of a checked formula as ours, with canonical names."""
+    """Convert Python's tree of a checked formula to ours, with canonical names."""
     match node:
         case ast.Constant(value=float(value)):
             return Number(value)
-        case ast.Name("x"):
-            return Variable()
         case ast.Name(name):
-            return Number(CONSTANTS[name])
+            return Variable() if name == "x" else Number(CONSTANTS[name])
         case ast.UnaryOp(ast.UAdd(), operand):
             return _tree(operand, registry)
         case ast.UnaryOp(ast.USub(), operand):

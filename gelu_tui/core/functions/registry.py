@@ -1,4 +1,4 @@
-"""The registry of activation functions: a row says everything about a function."""
+"""The registry of activation functions: one row defines everything about a function."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ DEFAULT_SET = ("gelu", "gelu_approx", "gelu_fast_approx", "keras_gelu_approx")
 
 @dataclass(frozen=True)
 class Activation:
-    """One function of the registry.
+    """One function of the registry; `formula` is for people, `expression` its definition.
 
-    Attributes:
-        formula: The function as people write it.
-        expression: Its definition, in the language of `core.expressions`.
-        aliases: Other names that are accepted.
-        other_order: The same function in another order of operations, for its control; finite
-            wherever the function is. Empty where no other order rounds differently.
-        kernel: The engine's own function for it: one of `mlx.nn`, or of `engine.functions`. Empty
-            where the engine evaluates the expression.
+    `other_order` is the same function in another order of operations, for its control: finite
+    wherever the function is, empty where no other order rounds differently. `kernel` names a
+    function of `mlx.nn` or of `engine.compute.functions`; if empty, the engine evaluates the
+    expression.
     """
 
     name: str
@@ -38,66 +34,56 @@ class Activation:
 
     @cached_property
     def definition(self) -> Node:
-        """`expression`, parsed."""
         return parse(self.expression, names())
 
 
-REGISTRY: dict[str, Activation] = {
-    activation.name: activation
-    for activation in (
-        Activation(
-            "gelu",
-            "x·Φ(x), by erf",
-            "x*(1+erf(x/sqrt(2)))/2",
-            aliases=("gelu_exact", "gelu_erf"),
-            other_order="0.5*x+0.5*x*erf(x/sqrt(2))",
-            kernel="gelu",
-        ),
-        Activation(
-            "gelu_approx",
-            "0.5x(1+tanh(√(2/π)(x+0.044715x³)))",
-            "0.5*x*(1+tanh(sqrt(2/pi)*(x+0.044715*x**3)))",
-            aliases=("gelu_tanh", "gelu_pytorch_tanh", "gelu_new"),
-            other_order="keras_gelu_approx(x)",
-            kernel="gelu_approx",
-        ),
-        Activation(
-            "gelu_fast_approx",
-            "x·σ(1.702x)",
-            "x*sigmoid(1.702*x)",
-            aliases=("quick_gelu", "gelu_sigmoid"),
-            # exp may overflow, and then the quotient is what it tends to
-            other_order="x/(1+exp(-1.702*x))",
-            kernel="gelu_fast_approx",
-        ),
-        Activation(
-            "keras_gelu_approx",
-            "0.5x(1+tanh(√(2/π)·x·(1+0.044715x²)))",
-            "0.5*x*(1+tanh(sqrt(2/pi)*x*(1+0.044715*x*x)))",
-            aliases=("keras",),
-            other_order="gelu_approx(x)",
-            kernel="keras_gelu_approx",
-        ),
-        Activation("relu", "max(0,x)", "max(0,x)", kernel="relu"),
-        Activation(
-            "silu",
-            "x·σ(x)",
-            "x*sigmoid(x)",
-            aliases=("swish",),
-            other_order="x/(1+exp(-x))",
-            kernel="silu",
-        ),
-        Activation("relu2", "max(0,x)²", "max(0,x)**2", kernel="relu2"),
-        Activation(
-            "mish",
-            "x·tanh(ln(1+eˣ))",
-            "x*tanh(softplus(x))",
-            other_order="x/(1+2/(exp(x)*(exp(x)+2)))",
-            kernel="mish",
-        ),
-        Activation("identity", "x", "x"),
-    )
-}
+_ROWS = (
+    Activation(
+        "gelu",
+        "x·Φ(x), by erf",
+        "x*(1+erf(x/sqrt(2)))/2",
+        ("gelu_exact", "gelu_erf"),
+        other_order="0.5*x+0.5*x*erf(x/sqrt(2))",
+        kernel="gelu",
+    ),
+    Activation(
+        "gelu_approx",
+        "0.5x(1+tanh(√(2/π)(x+0.044715x³)))",
+        "0.5*x*(1+tanh(sqrt(2/pi)*(x+0.044715*x**3)))",
+        ("gelu_tanh", "gelu_pytorch_tanh", "gelu_new"),
+        other_order="keras_gelu_approx(x)",
+        kernel="gelu_approx",
+    ),
+    # other_order: exp may overflow, and then the quotient is the limit
+    Activation(
+        "gelu_fast_approx",
+        "x·σ(1.702x)",
+        "x*sigmoid(1.702*x)",
+        ("quick_gelu", "gelu_sigmoid"),
+        other_order="x/(1+exp(-1.702*x))",
+        kernel="gelu_fast_approx",
+    ),
+    Activation(
+        "keras_gelu_approx",
+        "0.5x(1+tanh(√(2/π)·x·(1+0.044715x²)))",
+        "0.5*x*(1+tanh(sqrt(2/pi)*x*(1+0.044715*x*x)))",
+        ("keras",),
+        other_order="gelu_approx(x)",
+        kernel="keras_gelu_approx",
+    ),
+    Activation("relu", "max(0,x)", "max(0,x)", kernel="relu"),
+    Activation("silu", "x·σ(x)", "x*sigmoid(x)", ("swish",), "x/(1+exp(-x))", kernel="silu"),
+    Activation("relu2", "max(0,x)²", "max(0,x)**2", kernel="relu2"),
+    Activation(
+        "mish",
+        "x·tanh(ln(1+eˣ))",
+        "x*tanh(softplus(x))",
+        other_order="x/(1+2/(exp(x)*(exp(x)+2)))",
+        kernel="mish",
+    ),
+    Activation("identity", "x", "x"),
+)
+REGISTRY: dict[str, Activation] = {activation.name: activation for activation in _ROWS}
 
 # what mlx-lm itself computes for each family that is served (Gemma 1 was trained with tanh)
 NATIVE_OF: dict[str, tuple[str, ...]] = {
@@ -107,16 +93,12 @@ NATIVE_OF: dict[str, tuple[str, ...]] = {
 
 
 def names() -> dict[str, str]:
-    """Every accepted name, to the canonical one."""
-    return {
-        name: activation.name
-        for activation in REGISTRY.values()
-        for name in (activation.name, *activation.aliases)
-    }
+    """Return the canonical name of every accepted name."""
+    return {name: row.name for row in REGISTRY.values() for name in (row.name, *row.aliases)}
 
 
 def registered(node: Node) -> str | None:
-    """The function that a formula only calls, as `gelu(x)` does; None for other formulas."""
+    """Return the name of the function if a formula is just its call, like `gelu(x)`, else None."""
     match node:
         case Call(function, (Variable(),)) if function in REGISTRY:
             return function
@@ -124,14 +106,10 @@ def registered(node: Node) -> str | None:
 
 
 def evaluate(node: Node, x: Any, operations: Mapping[str, Callable[..., Any]]) -> Any:
-    """Evaluate a formula over the arrays of one backend.
+    """Evaluate a formula at `x` with a backend's functions.
 
-    Args:
-        node: The formula.
-        x: Its input, an array or a number.
-        operations: The backend's function for every name of a `Call`, and `number`, which returns
-            a constant. A function of the registry that is not among them is evaluated by its
-            definition.
+    `operations` has one for every name of a `Call`, and `number`, which returns a constant; a
+    function of the registry that is missing is evaluated by its definition.
     """
     match node:
         case Number(value):

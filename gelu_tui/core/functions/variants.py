@@ -1,9 +1,10 @@
-"""What the user chose to compare: functions of the registry, and formulas of their own."""
+"""What the user chose to compare: functions of the registry, and the user's own formulas."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,7 +27,7 @@ class Variant:
 
     name: str
     formula: str
-    node: Node = field(hash=False)  # name and formula tell variants apart, and hash faster
+    node: Node = field(hash=False)  # name and formula are unique, and hash faster
 
     @property
     def is_own(self) -> bool:
@@ -35,12 +36,11 @@ class Variant:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other names of a function of the registry."""
         return () if self.is_own else REGISTRY[self.name].aliases
 
     @property
     def spec(self) -> str:
-        """What `parse_variant` takes to return this variant."""
+        """The text from which `parse_variant` returns this variant."""
         return f"{self.name}={self.formula}" if self.is_own else self.name
 
 
@@ -62,18 +62,16 @@ def split_specs(values: Iterable[str]) -> list[str]:
 def parse_variant(spec: str) -> Variant:
     """Resolve a name, an alias or `NAME=EXPRESSION`. Raises `UsageError`.
 
-    A formula takes milliseconds to check, so what was accepted is kept.
+    Cached, because checking a formula takes milliseconds.
     """
     if "=" in spec:
         return _own_formula(spec)
     canonical = names().get(spec)
     if canonical is None:
         shown = spec if len(spec) <= 40 else spec[:37] + "…"
-        raise UsageError(
-            f"There is no activation function named '{shown}'.",
-            f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION.",
-            kind="unknown_activation",
-        )
+        message = f"There is no activation function named '{shown}'."
+        hint = f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION."
+        raise UsageError(message, hint, kind="unknown_activation")
     return Variant(canonical, REGISTRY[canonical].formula, Call(canonical, (Variable(),)))
 
 
@@ -81,21 +79,24 @@ def _own_formula(spec: str) -> Variant:
     name, _, source = spec.partition("=")
     name, source = name.strip(), source.strip()
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"'{name[:40]}' cannot name a formula.",
-            "A name has letters, digits and underscores, at most 32, and starts with a letter.",
-            kind="formula",
-        )
+        hint = "A name has letters, digits and underscores, at most 32, and starts with a letter."
+        raise UsageError(f"'{name[:40]}' cannot name a formula.", hint, kind="formula")
     # Also without --control: in saved runs and reports its name must mean one thing.
-    owners = {
-        CONTROL: "the name of the function that --control adds",
-        **dict.fromkeys(names(), "already the name of a built-in activation function"),
-    }
-    if name in owners:
+    if name == CONTROL or name in names():
+        builtin = "already the name of a built-in activation function"
+        owner = "the name of the function that --control adds" if name == CONTROL else builtin
         hint = "Give your formula a name of its own."
-        raise UsageError(f"'{name}' is {owners[name]}.", hint, kind="formula")
+        raise UsageError(f"'{name}' is {owner}.", hint, kind="formula")
     node = parse(source, names())
-    _refuse_not_finite(source, node)
+    # numpy takes a tenth of a second to import, and most starts of the app need no formula.
+    from gelu_tui.core.functions.numpy_operations import values
+
+    for x, y in zip(_PROBE, values(node, _PROBE).tolist(), strict=True):
+        if not math.isfinite(y):
+            kind = "not a number" if math.isnan(y) else "infinite"
+            message = f"The formula '{source[:60]}' is {kind} at x = {x:g}."
+            hint = "A formula must be finite in float32 for every x from −60 to 60."
+            raise UsageError(message, hint, kind="formula")
     return Variant(name, source, node)
 
 
@@ -107,60 +108,31 @@ def parse_variants(specs: Sequence[str]) -> list[Variant]:
 
 
 def check_variants(variants: Sequence[Variant]) -> None:
-    """Raise `UsageError` unless one comparison can hold these: one to eight of different names."""
+    """Raise `UsageError` unless these are one to eight variants of different names."""
     if not variants:
-        raise UsageError(
-            "No activation function is chosen.", "Choose one to eight with --activations."
-        )
+        hint = "Choose one to eight with --activations."
+        raise UsageError("No activation function is chosen.", hint)
     if len(variants) > MAX_VARIANTS:
-        raise UsageError(
-            f"{len(variants)} activation functions are too many for one comparison.",
-            f"Choose at most {MAX_VARIANTS}.",
-            kind="too_many_variants",
-        )
-    seen: set[str] = set()
-    for variant in variants:
-        if variant.name in seen:
-            raise UsageError(
-                f"'{variant.name}' is chosen twice.",
-                "Give each formula a name of its own."
-                if variant.is_own
-                else f"For a second copy as a control, write again={variant.name}(x).",
-                kind="duplicate_activation",
-            )
-        seen.add(variant.name)
+        message = f"{len(variants)} activation functions are too many for one comparison."
+        hint = f"Choose at most {MAX_VARIANTS}."
+        raise UsageError(message, hint, kind="too_many_variants")
+    name, count = Counter(variant.name for variant in variants).most_common(1)[0]
+    if count > 1:
+        again = f"For a second copy as a control, write again={name}(x)."
+        hint = again if name in REGISTRY else "Give each formula a name of its own."
+        raise UsageError(f"'{name}' is chosen twice.", hint, kind="duplicate_activation")
 
 
 def resolve_reference(
     variants: Sequence[Variant], reference: str | None, native: str | None
 ) -> int:
-    """Index of the reference: the named one, else the native one if chosen, else the first.
-
-    `native` None leaves that to whoever knows the model; then the first stands in.
-    """
+    """Return the index of the reference: the named one, else `native` if chosen, else the first."""
     chosen = [variant.name for variant in variants]
     if reference is not None:
         canonical = names().get(reference, reference)
         if canonical not in chosen:
-            raise UsageError(
-                f"The reference '{reference[:40]}' is not among the chosen activation functions.",
-                f"Chosen are {', '.join(chosen)}.",
-                kind="reference",
-            )
+            named = f"The reference '{reference[:40]}'"
+            message = f"{named} is not among the chosen activation functions."
+            raise UsageError(message, f"Chosen are {', '.join(chosen)}.", kind="reference")
         return chosen.index(canonical)
     return chosen.index(native) if native in chosen else 0
-
-
-def _refuse_not_finite(source: str, node: Node) -> None:
-    # numpy takes a tenth of a second to import, and most starts of the app need no formula.
-    from gelu_tui.core.functions.numpy_operations import values
-
-    found = zip(_PROBE, values(node, _PROBE).tolist(), strict=True)
-    x, value = next(((x, y) for x, y in found if not math.isfinite(y)), (0, 0))
-    if value:
-        kind = "not a number" if math.isnan(value) else "infinite"
-        raise UsageError(
-            f"The formula '{source[:60]}' is {kind} at x = {x:g}.",
-            "A formula must be finite in float32 for every x from −60 to 60.",
-            kind="formula",
-        )

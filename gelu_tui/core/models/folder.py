@@ -1,29 +1,26 @@
-"""A model folder as it lies on the disk: config, weight headers, what the weights take in memory.
+"""A model folder on disk: its config, its weight headers, what the weights take in memory.
 
 Only headers are read, never the weights; not by safetensors' own reader, which is no faster, does
-not report how many bytes are missing, and refuses dtypes that it does not know. Everything here may
-be another program's work, or half of it, or hostile: what is not as it should be is a `GeluError`.
+not report how many bytes are missing, and refuses unknown dtypes. The files may be incomplete or
+hostile: everything unexpected in them raises `GeluError`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 
 Quantization = dict[str, int | str]
 
-# Bytes a value, by the dtype names of the safetensors format.
+# Bytes of a value, by the dtype names of safetensors.
 _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _BYTES = {**_FLOAT_BYTES, "U32": 4, "I32": 4, "U16": 2, "I16": 2, "U8": 1, "I8": 1, "BOOL": 1}
 _DTYPE_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
@@ -33,7 +30,7 @@ _HEADER_LIMIT = 100_000_000
 
 
 def default_dtype(*, on_gpu: bool = sys.platform == "darwin") -> str | None:
-    """The dtype of floating weights when the user names none; None means as stored.
+    """The dtype of floating weights unless the user names one; None means as stored.
 
     MLX's CPU backend is fast with float32 only.
     """
@@ -41,28 +38,23 @@ def default_dtype(*, on_gpu: bool = sys.platform == "darwin") -> str | None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises `GeluError`."""
+    """Read config.json of a model folder. Raises `GeluError`."""
+    hint = "Fetch it again."
     try:
         config = json.loads((folder / "config.json").read_bytes())
+        if isinstance(config, dict):
+            return config
+        message = f"config.json in '{folder}' is not an object."
     except FileNotFoundError:
-        raise GeluError(
-            "not_a_model",
-            f"'{folder}' has no config.json, so it is not a model folder.",
-            "Give the folder that holds config.json, the weights and the tokenizer.",
-        ) from None
+        message = f"'{folder}' has no config.json, so it is not a model folder."
+        hint = "Give the folder that holds config.json, the weights and the tokenizer."
     except (OSError, ValueError, RecursionError) as error:
-        raise GeluError(
-            "not_a_model", f"config.json in '{folder}' cannot be read: {error}.", "Fetch it again."
-        ) from None
-    if not isinstance(config, dict):
-        raise GeluError(
-            "not_a_model", f"config.json in '{folder}' is not an object.", "Fetch it again."
-        )
-    return config
+        message = f"config.json in '{folder}' cannot be read: {error}."
+    raise GeluError("not_a_model", message, hint)
 
 
 def quantization(config: dict[str, Any]) -> Quantization | None:
-    """Group size, bits and mode, None for weights that are not quantized."""
+    """Group size, bits and mode; None if the weights are not quantized."""
     found = config.get("quantization") or config.get("quantization_config")
     if not isinstance(found, dict):
         return None
@@ -70,57 +62,34 @@ def quantization(config: dict[str, Any]) -> Quantization | None:
     return {key: value for key, value in wanted.items() if isinstance(value, int | str)}
 
 
-# --- weights ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor of a header: its dtype as the format names it, and its size."""
+class Tensor(NamedTuple):
+    """One stored tensor: its dtype as safetensors names it, and its bytes."""
 
     dtype: str
     size: int
 
-    @property
-    def elements(self) -> int:
-        """Number of stored values; of a dtype that is not known, its bytes."""
-        return self.size // _BYTES.get(self.dtype, 1)
+
+Weights = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class WeightFile:
-    """A safetensors file and its header."""
-
-    path: Path
-    tensors: dict[str, Tensor]
-
-
-def check_weights(folder: Path) -> list[WeightFile]:
-    """The weight files, each whole by its own header. Raises `GeluError`."""
+def check_weights(folder: Path) -> Weights:
+    """Read the headers of all weight files, which must be complete. Raises `GeluError`."""
     paths = sorted(folder.glob("model*.safetensors"))
-    # mlx-lm needs no index either: where there is none to be read, the headers decide.
+    # mlx-lm needs no index either: without a readable one, the headers decide.
     indexed = _read_index(folder) or set()
     missing = sorted(indexed - {path.name for path in paths if path.is_file()})
     if missing or not paths:
-        other = next(
-            (f.name for f in folder.glob("*") if f.suffix in (".bin", ".gguf", ".pth")), None
-        )
-        what = (
-            f"the weight file {visible_line(missing[0])} is missing"
-            if missing
-            else "there are no weights"
-        )
-        raise GeluError(
-            "weights_missing",
-            f"In '{folder}' {what} (model*.safetensors).",
-            f"{other} is of another format: convert it with `mlx_lm.convert`."
-            if other and not missing
-            else "Fetch the model again, or finish the download.",
-        )
-    return [_read_header(path) for path in paths]
+        what, hint = "there are no weights", "Fetch the model again, or finish the download."
+        if missing:
+            what = f"the weight file {visible_line(missing[0])} is missing"
+        elif other := [f for f in folder.glob("*") if f.suffix in (".bin", ".gguf", ".pth")]:
+            hint = f"{other[0].name} is of another format: convert it with `mlx_lm.convert`."
+        raise GeluError("weights_missing", f"In '{folder}' {what} (model*.safetensors).", hint)
+    return {name: tensor for path in paths for name, tensor in _read_header(path).items()}
 
 
 def _read_index(folder: Path) -> set[str] | None:
-    """The weight files that the index names: none without an index; None if it cannot be read."""
+    """The weight files in the index: empty without an index, None if it cannot be read."""
     try:
         index = json.loads((folder / _INDEX).read_bytes())
         return set(map(str, index["weight_map"].values()))
@@ -131,7 +100,7 @@ def _read_index(folder: Path) -> set[str] | None:
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a download of this model has still to bring, as far as the folder itself can tell."""
+    """The files that are still to be downloaded, as far as the folder itself shows."""
     indexed = _read_index(folder)
     if indexed is None:
         return [_INDEX]
@@ -145,7 +114,7 @@ def missing_files(folder: Path) -> list[str]:
     return missing
 
 
-def _read_header(path: Path) -> WeightFile:
+def _read_header(path: Path) -> Weights:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
@@ -154,8 +123,7 @@ def _read_header(path: Path) -> WeightFile:
                 raise ValueError("it is truncated")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        tensors = {}
-        end = 0
+        tensors, end = {}, 0
         for name, entry in header.items():
             first, last = map(int, entry["data_offsets"])
             if not 0 <= first <= last:
@@ -165,51 +133,44 @@ def _read_header(path: Path) -> WeightFile:
     except (
         OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError
     ) as error:  # fmt: skip
-        raise _damaged(path, str(error)) from None
-    if 8 + length + end > size:
-        raise _damaged(path, f"{8 + length + end - size:,} bytes are missing at its end")
-    return WeightFile(path, tensors)
+        reason = str(error)
+    else:
+        if (missing := 8 + length + end - size) <= 0:
+            return tensors
+        reason = f"{missing:,} bytes are missing at its end"
+    message = f"The weight file '{path}' is not whole: {reason}."
+    raise GeluError("weights_damaged", message, "Fetch it again.")
 
 
-def _damaged(path: Path, reason: str) -> GeluError:
-    return GeluError(
-        "weights_damaged", f"The weight file '{path}' is not whole: {reason}.", "Fetch it again."
+def predicted_bytes(weights: Weights, target: str | None) -> int:
+    """Bytes that the weights will take in memory, floating ones in dtype `target` if given."""
+    if target is None:
+        return sum(size for _, size in weights.values())
+    width = 4 if target == "float32" else 2
+    return sum(
+        size * width // _FLOAT_BYTES[dtype] if dtype in _FLOAT_BYTES else size
+        for dtype, size in weights.values()
     )
 
 
-def predicted_bytes(files: Sequence[WeightFile], target: str | None) -> int:
-    """Bytes the weights will take, floating ones in `target` if given."""
-    width = _WIDTHS.get(target or "")
-    total = 0
-    for file in files:
-        for tensor in file.tensors.values():
-            stored = _FLOAT_BYTES.get(tensor.dtype)
-            total += tensor.size * width // stored if width and stored else tensor.size
-    return total
-
-
-def parameters(files: Sequence[WeightFile], config: dict[str, Any]) -> int:
-    """How many parameters the weights hold; of quantized ones, what they were made from."""
-    tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
+def parameters(weights: Weights, config: dict[str, Any]) -> int:
+    """The number of parameters; of quantized weights, before they were quantized."""
     found = config.get("quantization")
     settings = found if isinstance(found, dict) else {}
     total = 0
-    for name, tensor in tensors.items():
+    for name, tensor in weights.items():
         layer, _, kind = name.rpartition(".")
-        quantized = settings and f"{layer}.scales" in tensors
+        quantized = settings and f"{layer}.scales" in weights
         if quantized and kind == "weight":
             own = settings.get(layer)
             bits = (own if isinstance(own, dict) else settings).get("bits")
             total += tensor.size * 8 // bits if isinstance(bits, int) and bits > 0 else 0
         elif not (quantized and kind in ("scales", "biases")):
-            total += tensor.elements
+            total += tensor.size // _BYTES.get(tensor.dtype, 1)
     return total
 
 
-def stored_dtype(files: Sequence[WeightFile]) -> str:
-    """The dtype of the norms, which are never quantized: what the model was made to compute in."""
-    for file in files:
-        for name, tensor in file.tensors.items():
-            if name.endswith("norm.weight") and tensor.dtype in _DTYPE_NAMES:
-                return _DTYPE_NAMES[tensor.dtype]
-    return "unknown"
+def stored_dtype(weights: Weights) -> str:
+    """The dtype of the norms, which are never quantized: the one the model computes in."""
+    norms = (tensor.dtype for name, tensor in weights.items() if name.endswith("norm.weight"))
+    return next((_DTYPE_NAMES[dtype] for dtype in norms if dtype in _DTYPE_NAMES), "unknown")

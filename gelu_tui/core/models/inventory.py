@@ -1,4 +1,4 @@
-"""What is known of a Gemma model that lies on a disk, and models that can be fetched."""
+"""Gemma models on a disk, and models that can be fetched."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ State = Literal["ready", "unconverted", "absent", "partial", "damaged", "not_ser
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
-USABLE: tuple[State, ...] = ("ready", "unconverted")
-
 
 class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on the engine's machine, or what is left of one.
+    """A model on the engine's machine, whole or in part; None for a fact that is not known.
 
-    `id` is what `--model` takes. `dtype` is as stored, `weight_bytes` what the weights take in
-    memory once they are loaded on that machine. None means that it is not known.
+    `id` is the value for `--model`, `dtype` the stored one, `weight_bytes` the memory that the
+    weights take once they are loaded on that machine.
     """
 
     id: str
@@ -41,16 +39,16 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def usable(self) -> bool:
         """Whether it can be loaded."""
-        return self.state in USABLE
+        return self.state in ("ready", "unconverted")
 
     @property
     def needed_bytes(self) -> int | None:
-        """Memory for the weights and for a comparison beside them."""
+        """Memory for the weights and a comparison."""
         return None if self.weight_bytes is None else self.weight_bytes + ALLOWANCE_BYTES
 
 
 class PublicModel(msgspec.Struct, frozen=True):
-    """A repository on the hub; `gated` ones want their licence accepted first."""
+    """A repository on the hub; the licence of a `gated` one has to be accepted first."""
 
     id: str
     family: str
@@ -58,17 +56,17 @@ class PublicModel(msgspec.Struct, frozen=True):
 
 
 def is_gated(repo_id: str) -> bool:
-    """Whether a repository is known to be gated: Google's own are, copies by others are not."""
+    """Whether a repository is gated: Google's own are, copies by others are not."""
     return repo_id.startswith("google/")
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether `text` could be the id of a repository: OWNER/NAME, and no path."""
+    """Whether `text` could be the id of a repository, OWNER/NAME."""
     return _HUB_ID.fullmatch(text) is not None
 
 
 def named_folder(text: str) -> str | None:
-    """The absolute path of the folder that `text` names, None if there is none. Takes disk time."""
+    """The absolute path of the folder `text`, None if there is none. Reads the disk."""
     try:
         path = Path(text).expanduser().absolute()
         return str(path) if path.is_dir() else None

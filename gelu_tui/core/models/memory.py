@@ -1,4 +1,4 @@
-"""What a model needs in memory, against what this machine has."""
+"""The memory that a model needs, against the memory of this machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ Verdict = Literal["fits", "tight", "too big"]
 # and 0.5 GB for 8 were measured; larger models have larger caches.
 ALLOWANCE_BYTES = 1_000_000_000
 
-# Metal's recommended working set is 2/3 to 3/4 of a Mac's memory; the engine asks Metal itself.
-_METAL_SHARE = 2 / 3
-
 
 class Memory(msgspec.Struct, frozen=True):
-    """Bytes of a machine: in all, free now, and what of them a model may take."""
+    """Bytes of a machine: all, those free now, and those that a model may take."""
 
     total_bytes: int
     free_bytes: int
@@ -26,16 +23,15 @@ class Memory(msgspec.Struct, frozen=True):
     on_metal: bool = False
 
     def plus(self, freed_bytes: int) -> Memory:
-        """The same once a model of this size is unloaded."""
+        """The memory after a model of this size is unloaded."""
         free = min(self.total_bytes, self.free_bytes + freed_bytes)
         usable = self.usable_bytes if self.on_metal else free
         return Memory(self.total_bytes, free, usable, self.on_metal)
 
     def verdict(self, weight_bytes: int) -> Verdict:
-        """Whether weights of this size fit, with what a comparison takes beside them.
+        """Whether weights of this size and a comparison fit.
 
-        `too big` is what the engine refuses to load; `tight` loads, and a long comparison may run
-        out.
+        The engine refuses to load `too big`; `tight` loads, but a long comparison may run out.
         """
         if weight_bytes > self.usable_bytes:
             return "too big"
@@ -47,7 +43,7 @@ def machine_memory() -> Memory:
     import psutil
 
     found = psutil.virtual_memory()
-    # Unified memory: what Metal recommends, whatever the file cache holds at the moment.
+    # Metal recommends a working set of 2/3 to 3/4 of a Mac's memory, however much is free now.
     on_metal = sys.platform == "darwin"
-    usable = round(found.total * _METAL_SHARE) if on_metal else found.available
+    usable = round(found.total * 2 / 3) if on_metal else found.available
     return Memory(found.total, found.available, usable, on_metal)

@@ -1,12 +1,7 @@
-"""The one definition of the messages between the app and the engine; import it as `p`.
+"""The messages between the app and the engine, one JSON object a line; import it as `p`.
 
-Both sides write JSON, one object a line. Commands carry the tag `command`, events the tag `event`.
-Every command that is answered carries an `id`, and its answers carry the same one. Unknown fields
-are ignored, so that either side may be a little newer; an unknown tag is an error. The first event
-is always `Hello`, and its protocol version must match.
-
-A message is named once, where its class is: the decoders are built from the subclasses of `Command`
-and `Event`.
+An answer carries the `id` of its command. Unknown fields are ignored, so that the other side may be
+newer; an unknown tag is an error. The first event is `Hello`: its protocol version must match.
 """
 
 from gelu_tui.core.protocol.commands import *

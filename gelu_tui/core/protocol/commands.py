@@ -1,4 +1,4 @@
-"""What the app asks of the engine."""
+"""Commands: what the app sends to the engine."""
 
 from __future__ import annotations
 
@@ -8,44 +8,35 @@ from gelu_tui.core.settings.run_settings import Chat, RunSettings
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
-    """What the app asks of the engine. `id` is set by the client when it is sent."""
+    """A message to the engine; the client sets `id` when it is sent."""
 
     id: int = 0
 
 
 class Load(Command, frozen=True, tag="load"):
-    """Load a model: `demo`, a folder, or a hub id. Replaces the model that was loaded."""
+    """Load a model (`demo`, a folder, or a hub id) in place of the one that was loaded."""
 
     model: str
     dtype: str | None = None
 
 
 class Fetch(Command, frozen=True, tag="fetch"):
-    """Bring a model onto this machine without loading it: `demo`, or a hub id.
-
-    The model that is loaded stays. Ends with `Fetched`, `Failed` or `Cancelled`.
-    """
+    """Download a model (or convert the demo) without loading it; ends with `Fetched`."""
 
     model: str
 
 
 class ListModels(Command, frozen=True, tag="list_models"):
-    """Look for Gemma models: the demo, the hub's cache, and `folders` (models, or folders of them).
+    """Find Gemma models: the demo, in the hub's cache, in `folders`. Answer: `ModelsFound`."""
 
-    Answered by `ModelsFound`.
-    """
-
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()  # each a model, or a folder of models
 
 
 class DeleteModel(Command, frozen=True, tag="delete_model"):
-    """Delete a model of the hub's cache, or the converted demo. Answered by `ModelDeleted`.
-
-    `dry_run` deletes nothing; the answer is what would be freed.
-    """
+    """Delete a model of the hub's cache, or the converted demo. Answer: `ModelDeleted`."""
 
     model: str
-    dry_run: bool = False
+    dry_run: bool = False  # delete nothing, return what would be freed
 
 
 class Compare(Command, frozen=True, tag="compare"):
@@ -56,10 +47,7 @@ class Compare(Command, frozen=True, tag="compare"):
 
 
 class RenderPrompt(Command, frozen=True, tag="render_prompt"):
-    """Tell what the loaded model would be fed for a prompt, without running it.
-
-    Answered in turn: after a run that is going on.
-    """
+    """Render a prompt as the loaded model would be fed it, after any running job."""
 
     prompt: str
     chat: Chat = "auto"
@@ -75,28 +63,24 @@ class Bench(Command, frozen=True, tag="bench"):
 
 
 class Replay(Command, frozen=True, tag="replay"):
-    """Replay the forks that the running comparison has found so far, between two of its steps.
-
-    With nothing running it does nothing. Answered by `ForkReplayed`.
-    """
+    """Replay the forks that the running comparison has found so far. Answer: `ForkReplayed`."""
 
 
 class Score(Command, frozen=True, tag="score"):
-    """Feed one text to several activation functions and compare what each makes of every token.
+    """Compare the probabilities of every token of one text (or `tokens`) under several functions.
 
-    Either `text`, or `tokens` as a model was fed them; `context` is the length of a window in
-    tokens, None for the usual one. Of the settings those that sample and generate are not used.
+    Settings of sampling and generation are not used.
     """
 
     settings: RunSettings
     text: str = ""
     tokens: tuple[int, ...] = ()
-    context: int | None = None
+    context: int | None = None  # length of a window in tokens; None for the default
 
 
 class Cancel(Command, frozen=True, tag="cancel"):
-    """Stop what is running; with nothing running it does nothing."""
+    """Stop the running job, if there is one."""
 
 
 class Shutdown(Command, frozen=True, tag="shutdown"):
-    """Stop what is running and exit."""
+    """Stop the running job and exit."""

@@ -1,4 +1,4 @@
-"""What the engine reports."""
+"""Events: what the engine sends to the app."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from gelu_tui.core.settings.run_settings import RunSettings
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """What the engine reports. `id` is that of the command it answers, 0 if it answers none."""
+    """A message from the engine; `id` is that of the command it answers, 0 without one."""
 
     id: int = 0
-    last: ClassVar[bool] = False  # whether no other answer to the same command follows
+    last: ClassVar[bool] = False  # whether it is the last answer to its command
 
 
 class Hello(Event, frozen=True, tag="hello"):
@@ -44,14 +44,14 @@ class Hello(Event, frozen=True, tag="hello"):
 
 
 class Progress(Event, frozen=True, tag="progress"):
-    """How far a long step is. `total` 0 means unknown; `rate` is units a second, 0 if unknown."""
+    """Progress of a long step."""
 
     phase: ProgressPhase
     label: str
     done: int
-    total: int
+    total: int  # 0 if unknown
     unit: Literal["bytes", "files", "tokens", "parts"]
-    rate: float = 0.0
+    rate: float = 0.0  # units per second; 0 if unknown
 
 
 class Loaded(Event, frozen=True, tag="loaded"):
@@ -70,7 +70,7 @@ class Loaded(Event, frozen=True, tag="loaded"):
 
 
 class Fetched(Event, frozen=True, tag="fetched"):
-    """A model is on this machine, whole, in `folder`."""
+    """A model is on this machine, complete, in `folder`."""
 
     last = True
     model: str
@@ -78,19 +78,16 @@ class Fetched(Event, frozen=True, tag="fetched"):
 
 
 class ModelsFound(Event, frozen=True, tag="models_found"):
-    """The models on the engine's machine, the usable ones first, and its memory.
-
-    `others` is the number of models of other families.
-    """
+    """The models on the engine's machine, the usable ones first, and its memory."""
 
     last = True
     models: tuple[LocalModel, ...]
-    others: int
+    others: int  # number of models of other families
     memory: Memory
 
 
 class ModelDeleted(Event, frozen=True, tag="model_deleted"):
-    """What was deleted, or would be by a dry run, and how many bytes that frees on the disk."""
+    """A model was deleted, or would be by a dry run; `freed_bytes` on the disk."""
 
     last = True
     model: str
@@ -99,10 +96,7 @@ class ModelDeleted(Event, frozen=True, tag="model_deleted"):
 
 
 class Started(Event, frozen=True, tag="started"):
-    """A comparison begins; `settings` are the command's, resolved (see `RunSettings`).
-
-    `prompt_text` is as in `PromptRendered`.
-    """
+    """A comparison begins; `settings` are resolved, `prompt_text` is as in `PromptRendered`."""
 
     prompt: str
     prompt_text: str
@@ -113,19 +107,14 @@ class Started(Event, frozen=True, tag="started"):
 
 
 class PromptRendered(Event, frozen=True, tag="prompt_rendered"):
-    """The answer to `RenderPrompt`; `prompt` is the command's.
-
-    `prompt_text` is exact, with what the tokenizer puts in front of a raw prompt (BOS). `pieces`
-    are the texts of `prompt_tokens` one by one: a lone byte by its name, so that their join may
-    differ from the text. `special_ids` are those among the tokens that only control the model.
-    """
+    """The answer to `RenderPrompt`."""
 
     last = True
-    prompt: str
-    prompt_text: str
+    prompt: str  # of the command
+    prompt_text: str  # what the model is fed, with BOS
     prompt_tokens: tuple[int, ...]
-    pieces: tuple[str, ...]
-    special_ids: tuple[int, ...]
+    pieces: tuple[str, ...]  # the text of each token; a lone byte by its name
+    special_ids: tuple[int, ...]  # of the tokens that only control the model
     chat: bool
     has_chat_template: bool
     context_length: int
@@ -140,15 +129,12 @@ class Prefilled(Event, frozen=True, tag="prefilled"):
 
 
 class Step(Event, frozen=True, tag="step"):
-    """New tokens, at most one of each stream; `elapsed_s` since the comparison began.
-
-    `memory_bytes` is what MLX holds in arrays, weights and caches included; 0 if not told.
-    """
+    """New tokens, at most one of each stream."""
 
     step: int
-    elapsed_s: float
+    elapsed_s: float  # since the comparison began
     streams: tuple[StreamStep, ...]
-    memory_bytes: int = 0
+    memory_bytes: int = 0  # of MLX's arrays, weights and caches included; 0 if unknown
 
 
 class ForkFound(Event, frozen=True, tag="fork"):
@@ -159,7 +145,7 @@ class ForkFound(Event, frozen=True, tag="fork"):
 
 
 class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
-    """What made the fork of a stream; `reason` says why it is not known (`unverified`)."""
+    """What made the fork of a stream; `reason` is why the verdict is `unverified`."""
 
     stream: int
     verdict: Verdict
@@ -168,7 +154,7 @@ class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
 
 
 class StreamFinished(Event, frozen=True, tag="stream_finished"):
-    """A stream's last word: `tail` is text that was still waiting for bytes."""
+    """A stream ended; `tail` is the text of an incomplete character."""
 
     stream: int
     finish_reason: FinishReason
@@ -183,7 +169,7 @@ class SelfChecked(Event, frozen=True, tag="self_check"):
 
 
 class Finished(Event, frozen=True, tag="finished"):
-    """A comparison ended, one way or another; a peak of 0 means that it is not known."""
+    """A comparison ended; `peak_memory_bytes` is 0 if unknown."""
 
     last = True
     status: Status
@@ -193,40 +179,33 @@ class Finished(Event, frozen=True, tag="finished"):
 
 
 class ScoreStarted(Event, frozen=True, tag="score_started"):
-    """A scoring begins: everything that was resolved from the command.
-
-    `tokens` are those of the text, without BOS; `positions` those of them that will be scored.
-    `context` is the length of a window in tokens, BOS included.
-    """
+    """A scoring begins."""
 
     variants: tuple[VariantInfo, ...]
     reference: int
-    tokens: int
+    tokens: int  # of the text, without BOS
     windows: int
-    positions: int
-    context: int
+    positions: int  # tokens that will be scored
+    context: int  # length of a window in tokens, BOS included
 
 
 class ScoreChunk(Event, frozen=True, tag="score_chunk"):
-    """The next positions of a scoring, of the reference and of every variant that has not failed.
-
-    `top_probability` is the reference's, of its most probable token.
-    """
+    """The next positions of a scoring: of the reference, and in `rows` of each variant."""
 
     logprob: tuple[float, ...]
-    top_probability: tuple[float, ...]
+    top_probability: tuple[float, ...]  # of the reference's most probable token
     rows: tuple[ScoredRow, ...]
 
 
 class ScoreFailed(Event, frozen=True, tag="score_failed"):
-    """One variant cannot be scored any further; the others go on."""
+    """One variant cannot be scored any further; the others continue."""
 
     variant: int
     error: ErrorInfo
 
 
 class ScoreFinished(Event, frozen=True, tag="score_finished"):
-    """A scoring ended, one way or another; `seconds` without the load."""
+    """A scoring ended; `seconds` do not include loading."""
 
     last = True
     status: Status
@@ -236,7 +215,7 @@ class ScoreFinished(Event, frozen=True, tag="score_finished"):
 
 
 class BenchReport(Event, frozen=True, tag="bench_report"):
-    """All measured rows and their ratios, computed pairwise within each round (medians)."""
+    """All measured rows, and the medians of their ratios within each round."""
 
     last = True
     rows: tuple[BenchRow, ...]
@@ -250,7 +229,7 @@ class BenchReport(Event, frozen=True, tag="bench_report"):
 
 
 class Failed(Event, frozen=True, tag="failed"):
-    """A command failed before it had results; the engine goes on."""
+    """A command failed before it had results; the engine continues."""
 
     last = True
     error: ErrorInfo
@@ -258,10 +237,7 @@ class Failed(Event, frozen=True, tag="failed"):
 
 
 class Cancelled(Event, frozen=True, tag="cancelled"):
-    """A load, a fetch or a bench was cancelled, or a command that had not begun.
-
-    A comparison that was cancelled ends with `Finished`, a scoring with `ScoreFinished`.
-    """
+    """A command without a final event of its own, or one that had not begun, was cancelled."""
 
     last = True
     command: str

@@ -1,4 +1,4 @@
-"""Building commands from what a user gave, with every check that needs no model."""
+"""Commands from the user's input, with every check that needs no model."""
 
 from __future__ import annotations
 
@@ -11,37 +11,29 @@ from gelu_tui.core.settings.validation import check
 
 
 def check_prompt(prompt: str) -> None:
-    """Raises `UsageError` for a prompt that no model can continue."""
+    """Raise `UsageError` for a prompt that no model can continue."""
     if not prompt.strip():
         raise UsageError("The prompt is empty.", "Give some text to continue.", kind="empty_prompt")
     if any("\ud800" <= char <= "\udfff" for char in prompt):
-        raise UsageError(
-            "The prompt is not valid UTF-8.", "Convert the text to UTF-8 first.", kind="encoding"
-        )
+        hint = "Convert the text to UTF-8 first."
+        raise UsageError("The prompt is not valid UTF-8.", hint, kind="encoding")
 
 
 def compare_command(prompt: str, settings: RunSettings) -> p.Compare:
-    """The command of a comparison. Raises `UsageError`."""
+    """Return the command of a comparison. Raises `UsageError`."""
     check_prompt(prompt)
     check(settings)
     return p.Compare(prompt, settings)
 
 
 def score_command(
-    settings: RunSettings,
-    *,
-    text: str = "",
-    tokens: Sequence[int] = (),
-    context: int | None = None,
+    settings: RunSettings, *, text: str = "", tokens: Sequence[int] = (), context: int | None = None
 ) -> p.Score:
-    """The command that scores either `text` or `tokens`. Raises `UsageError`."""
+    """Return the command that scores either `text` or `tokens`. Raises `UsageError`."""
     if not tokens and not text.strip():
         raise UsageError("The text is empty.", "Give some text to score.", kind="empty_text")
     if context is not None and context < 2:
-        raise UsageError(
-            f"A window of {context} tokens has no token with another one before it.",
-            "Choose 2 or more.",
-            kind="context",
-        )
+        message = f"A window of {context} tokens has no token with another one before it."
+        raise UsageError(message, "Choose 2 or more.", kind="context")
     check(settings, room=False)
     return p.Score(settings, text, tuple(tokens), context)

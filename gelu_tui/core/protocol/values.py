@@ -1,4 +1,4 @@
-"""What commands and events are made of."""
+"""The values inside commands and events."""
 
 from __future__ import annotations
 
@@ -18,61 +18,45 @@ ProgressPhase = Literal[
 
 
 def bits_in_words(quantization: dict[str, int | str] | None) -> str:
-    """`4-bit`, or `quantized` where the bits are unknown; empty without quantization."""
-    if not quantization:
-        return ""
-    bits = quantization.get("bits")
-    return f"{bits}-bit" if bits else "quantized"
+    """Return `4-bit`, or `quantized` where the bits are unknown; empty without quantization."""
+    bits = (quantization or {}).get("bits")
+    return f"{bits}-bit" if bits else "quantized" if quantization else ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A loaded model, as the engine and the documents name it.
-
-    `sites` counts the places where the activation acts, by the names of `core.families`; empty
-    where that is not told.
-    """
+    """A loaded model."""
 
     id: str
     family: str
     dtype: str
     quantization: dict[str, int | str] | None
     native_activation: str
-    sites: dict[str, int] = {}
+    sites: dict[str, int] = {}  # number of activation sites by kind (`core.models.families`)
 
     @property
     def bits(self) -> str:
-        """As `bits_in_words`."""
         return bits_in_words(self.quantization)
 
 
 class VariantInfo(msgspec.Struct, frozen=True):
-    """One activation function of a comparison; `formula` is text for people.
-
-    `control` marks the one that differs from the reference in the order of its operations only.
-    """
+    """One activation function of a comparison."""
 
     name: str
-    formula: str
+    formula: str  # for people
     precision: Precision
     native: bool = False
-    control: bool = False
+    control: bool = False  # differs from the reference only in the order of operations
 
     @classmethod
     def of(
-        cls,
-        variant: Variant,
-        precision: Precision,
-        native_activation: str,
-        *,
-        control: bool = False,
+        cls, variant: Variant, precision: Precision, native: str, *, control: bool = False
     ) -> VariantInfo:
-        """A variant as the protocol and the documents name it."""
-        native = not variant.is_own and variant.name == native_activation
-        return cls(variant.name, variant.formula, precision, native, control)
+        is_native = not variant.is_own and variant.name == native
+        return cls(variant.name, variant.formula, precision, is_native, control)
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A token that a stream might have taken, with its probability under that stream."""
+    """A token that a stream could have taken, with its probability under that stream."""
 
     id: int
     text: str
@@ -82,38 +66,30 @@ class Candidate(msgspec.Struct, frozen=True):
 class StreamStep(msgspec.Struct, frozen=True, gc=False):
     """One token of one stream.
 
-    `text` is what this token completes: empty while a character still lacks bytes. `logprob` in
-    nats, `margin` in logits, `kl` in nats against the reference (None for the reference itself and
-    after the fork). A statistic that is not a number is None. All are of the model's own
-    distribution, at temperature 1 and over the whole vocabulary, however the token was drawn: so
-    the margin of one that was not the most probable is negative. `decode_s` counts this stream's
-    own decode seconds, its first token included.
+    The statistics are of the model's own distribution, at temperature 1 and over the whole
+    vocabulary, so the margin of a drawn token may be negative; None if not a number.
     """
 
     stream: int
     token: int
-    text: str
-    logprob: float | None
-    margin: float | None
-    kl: float | None
-    decode_s: float
+    text: str  # what this token completes: empty while a character still lacks bytes
+    logprob: float | None  # nats
+    margin: float | None  # logits
+    kl: float | None  # nats against the reference; None for the reference and after the fork
+    decode_s: float  # this stream's own decode seconds so far
 
 
 class SelfCheckReport(msgspec.Struct, frozen=True):
-    """Whether one function on `rows` rows gives bit-identical logits on this machine.
-
-    `max_logit_difference` is the largest absolute difference between two rows, over `steps` steps;
-    None if the function made logits that are not finite.
-    """
+    """Whether one function on `rows` rows returns bit-identical logits over `steps` steps."""
 
     rows: int
     steps: int
     identical: bool
-    max_logit_difference: float | None
+    max_logit_difference: float | None  # absolute; None if logits were not finite
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Seconds of a comparison; `tokens_per_second` is of all streams together, in decode."""
+    """Seconds of a comparison; `tokens_per_second` is of all streams together in decode."""
 
     load_s: float | None
     prefill_s: float | None
@@ -123,11 +99,11 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class ForkReplay(msgspec.Struct, frozen=True):
-    """The numbers of a fork again, from its replay with hidden states in float32.
+    """The numbers of a `Fork` from its replay with hidden states in float32.
 
-    As in `Fork`. `score_margins` are what the verdict is made of: margins of what each side
-    takes the maximum of, in logits too. Greedy, they are the `margins`; under sampling they hold
-    the noise of the step, and are None where one of the tokens cannot be drawn at all.
+    The verdict is decided by `score_margins`: the margins, in logits, of what each side takes the
+    maximum of. Without sampling they are the `margins`; with sampling they include the noise of the
+    step, and are None if one of the tokens cannot be drawn.
     """
 
     margins: dict[str, float]
@@ -139,15 +115,12 @@ class ForkReplay(msgspec.Struct, frozen=True):
 
 
 class Fork(msgspec.Struct, frozen=True):
-    """What happened at a first divergent token, with both sides' candidates.
+    """A first divergent token with both sides' candidates; statistics as in `StreamStep`.
 
     `a` is the reference's token and `b` the variant's. `margins` are logits: `reference` is
     l_r[a] − l_r[b], `variant` is l_v[b] − l_v[a]. `probabilities` are p_r(a), p_r(b), p_v(a) and
-    p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks` (0 is the
-    top): `b_in_reference`, `a_in_variant`, and of the own tokens, which a draw may take from
-    anywhere, `a_in_reference`, `b_in_variant`. All are of the models' own distributions, as in
-    `StreamStep`: where tokens are drawn, a margin may be negative. `reason` states why a verdict
-    is `unverified`.
+    p_v(b) under the keys `reference_a`, `reference_b`, `variant_a`, `variant_b`. `ranks`, from 0,
+    have `a_in_reference`, `b_in_reference`, `a_in_variant` and `b_in_variant`.
     """
 
     step: int
@@ -161,32 +134,25 @@ class Fork(msgspec.Struct, frozen=True):
     probabilities: dict[str, float] = {}
     ranks: dict[str, int] = {}
     verdict: Verdict = "unverified"
-    reason: str = ""
+    reason: str = ""  # why the verdict is `unverified`
     replay: ForkReplay | None = None
 
 
 class ScoredRow(msgspec.Struct, frozen=True, gc=False):
-    """One variant at the positions of a chunk.
-
-    `logprob` is ln p of the text's own token, `kl` nats against the reference, `same_top` whether
-    both hold the same token for the most probable.
-    """
+    """One variant at the positions of a chunk."""
 
     variant: int
-    logprob: tuple[float, ...]
-    kl: tuple[float, ...]
-    same_top: tuple[bool, ...]
+    logprob: tuple[float, ...]  # ln p of the text's own token
+    kl: tuple[float, ...]  # nats against the reference
+    same_top: tuple[bool, ...]  # whether its most probable token is the reference's
 
 
 class BenchRow(msgspec.Struct, frozen=True):
-    """One measured way of decoding; seconds and rates are medians over the rounds.
-
-    `tokens_per_second` counts all rows. `memory_bytes` is MLX's peak over its level before.
-    """
+    """One measured way of decoding; seconds and rates are medians over the rounds."""
 
     name: str
     rows: int
     step_s: float
-    tokens_per_second: float
-    peak_memory_bytes: int
+    tokens_per_second: float  # of all rows
+    peak_memory_bytes: int  # MLX's peak minus its level before
     cache_bytes: int

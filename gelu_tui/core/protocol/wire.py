@@ -23,29 +23,22 @@ def _decoder(base: type[_T]) -> msgspec.json.Decoder[_T]:
     return msgspec.json.Decoder(functools.reduce(operator.or_, base.__subclasses__()))
 
 
-_encoder = msgspec.json.Encoder()
 _command_decoder = _decoder(Command)
 _event_decoder = _decoder(Event)
 
 
 class ProtocolError(GeluError):
-    """A line that is not what the protocol allows."""
+    """A line that the protocol does not allow."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(
-            "protocol",
-            message,
-            "Use the same version of gelu-tui on both sides; see the engine log.",
-        )
+        hint = "Use the same version of gelu-tui on both sides; see the engine log."
+        super().__init__("protocol", message, hint)
 
 
 def encode(message: Command | Event) -> bytes:
-    """Return `message` as one JSON line, newline included.
-
-    What is not valid UTF-8 (a path given on the command line may not be) arrives with `?` in it.
-    """
+    """Return `message` as one JSON line, newline included; invalid UTF-8 in it becomes `?`."""
     try:
-        return _encoder.encode(message) + b"\n"
+        return msgspec.json.encode(message) + b"\n"
     except UnicodeEncodeError:
         text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
         return text.encode("utf-8", "replace") + b"\n"

@@ -1,4 +1,4 @@
-"""A saved comparison as a file of the user's."""
+"""Exporting a comparison to a file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
-
-REPORT, DATA = (".md", ".markdown"), (".json",)
 
 
 def export(document: ComparisonDocument, path: Path, *, overwrite: bool = False) -> None:
@@ -26,7 +25,7 @@ def export(document: ComparisonDocument, path: Path, *, overwrite: bool = False)
 
 
 def write_new(suffix: str, text: str) -> Path:
-    """Write a file of a new name, made of the time, into the working directory; returns its path.
+    """Write a file, named after the time, into the working directory; return its path.
 
     Raises `GeluError`.
     """
@@ -38,7 +37,7 @@ def write_new(suffix: str, text: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file through a temporary one: it is complete or missing."""
     partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.partial")
     try:
         try:
@@ -55,26 +54,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def exported(document: ComparisonDocument, name: str) -> str:
-    """The text of a document in the format that the end of a file's name asks for.
-
-    Raises `GeluError`.
-    """
-    match Path(name).suffix.lower():
-        case suffix if suffix in DATA:
-            return to_json(document, indent=2) + "\n"
-        case suffix if suffix in REPORT:
-            from gelu_tui.core.reports.markdown import markdown_report
-
-            return markdown_report(document)
-        case ".svg":
-            raise GeluError(
-                "export",
-                "A picture is made of the screen, not of a saved run.",
-                "Open the run; then Ctrl+P, Export the screen as SVG.",
-            )
-        case _:
-            raise GeluError(
-                "export",
-                f"'{name}' names no format that can be written.",
-                "Let the name end in .md for a report or in .json for the data.",
-            )
+    """The text of a document in the format of a file's suffix. Raises `GeluError`."""
+    suffix = Path(name).suffix.lower()
+    if suffix == ".json":
+        return to_json(document, indent=2) + "\n"
+    if suffix in (".md", ".markdown"):
+        return markdown_report(document)
+    message = f"'{name}' names no format that can be written."
+    hint = "Let the name end in .md for a report or in .json for the data."
+    if suffix == ".svg":
+        message = "A picture is made of the screen, not of a saved run."
+        hint = "Open the run; then Ctrl+P, Export the screen as SVG."
+    raise GeluError("export", message, hint)

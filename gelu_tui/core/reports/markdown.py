@@ -1,23 +1,25 @@
-"""A comparison as a Markdown report: settings, variants, forks, and the texts themselves.
+"""A comparison as a Markdown report: settings, variants, forks and texts.
 
-Text of models and prompts stands in fences and table cells that it cannot leave.
+Text of models and prompts is put into fences and table cells that it cannot end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_verdict, percent
-from gelu_tui.core.comparison.standing import FINISH, STATUS
+from gelu_tui.core.comparison.standing import STATUS
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.terminal import (
     FORK_LEFT,
     FORK_RIGHT,
     PRECISIONS,
-    marks,
     model_words,
     sites_sentence,
+    stream_cells,
     stream_text,
 )
 from gelu_tui.core.runs.document import ComparisonDocument
@@ -29,20 +31,22 @@ _ACTIVE = re.compile(r"[\\`*_\[\]<>|~&#@!$^]")
 
 
 def markdown_report(document: ComparisonDocument) -> str:
-    """The report of a document, a few screens long, complete with every stream's text."""
+    """The report of a document, with the whole text of every stream."""
     variants = document.variants
+    numbers = ("tokens", "tok/s", "diverges at", "mean KL")
     parts = [
         f"# {len(variants)} activation function{'s' * (len(variants) > 1)}, one prompt",
-        _intro(document),
+        f"{STATUS[document.status].capitalize()}; {escaped(document.created)}. "
+        f"{_error(document.error)}".strip(),
         "## Prompt",
         fence(document.prompt),
         "## Settings",
         _settings(document),
         "## Variants",
-        _variants(document),
-        "The first divergent token is the first step, counted from 0, at which a stream's token "
-        "differs from the reference's. KL (nats, against the reference) is the mean over the steps "
-        "up to and including that one: until there both have read the same text.",
+        _table([stream_cells(document, variant, ("max KL",)) for variant in variants], numbers),
+        "A stream diverges at the first step, counted from 0, at which its token differs from the "
+        "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
+        "that one: until there both have read the same text.",
         *map(escaped, noise_sentences(document)),
         *_forks(document),
         "## Texts",
@@ -50,106 +54,73 @@ def markdown_report(document: ComparisonDocument) -> str:
     ]
     for variant in variants:
         parts += [f"### {escaped(variant.name)}", fence(stream_text(variant).plain)]
-        if variant.error is not None:
-            parts.append(_said(variant.error.message, variant.error.hint))
-    return "\n\n".join(parts) + "\n"
+        parts.append(_error(variant.error))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def escaped(text: str) -> str:
-    """Any text as plain words on one line, in a paragraph, a heading or a table cell."""
+    """Any text as plain words on one line: in a paragraph, a heading or a table cell."""
     return _ACTIVE.sub(r"\\\g<0>", visible_line(text))
 
 
 def fence(text: str) -> str:
-    """Any text as a block that it cannot end: the fence is longer than what it has of its kind."""
+    """Any text as a block that it cannot end: the fence is longer than any run of backticks."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}text\n{visible(text)}\n{ticks}"
 
 
-# --- parts ----------------------------------------------------------------------------------------
-
-
-def _intro(document: ComparisonDocument) -> str:
-    sentence = f"{STATUS[document.status].capitalize()}; {escaped(document.created)}."
-    if document.error is not None:
-        sentence += f" {_said(document.error.message, document.error.hint)}"
-    return sentence
-
-
 def _settings(document: ComparisonDocument) -> str:
     model, settings = document.model, document.settings
     check = document.self_check
-    rows = [
-        ("model", model_words(model)),
-        *([("the function acts in", sites_sentence(model.sites))] if model.sites else []),
-        ("device", document.device),
-        ("reference", document.reference),
-        ("tokens at most", f"{settings.max_tokens} for each stream"),
-        ("schedule", settings.schedule),
-        ("prompt", "chat template" if settings.chat else "raw"),
-        ("prompt tokens", str(len(document.prompt_tokens))),
-        ("functions evaluated in", PRECISIONS[settings.activation_precision]),
-        ("versions", ", ".join(f"{name} {v}" for name, v in document.versions.items())),
-    ]  # fmt: skip
-    if words := sampling_words(settings):
-        rows.append(("tokens drawn with", ", ".join(words)))
+    same = ""
     if check is not None:
         same = "bit-identical logits" if check.identical else "logits that differ: noise floor"
-        rows.append(("one function on several rows", same))
-    return _table(("setting", "value"), rows)
-
-
-def _variants(document: ComparisonDocument) -> str:
-    numbers = ("tokens", "first divergent token", "KL mean", "tok/s")
-    rows = [
-        (
-            variant.name + marks(document, variant),
-            variant.formula,
-            str(len(variant.tokens)),
-            document.standing(variant).short,
-            "–" if variant.mean_kl is None else f"{variant.mean_kl:.3g}",
-            f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
-            FINISH[variant.finish_reason][0],
-        )
-        for variant in document.variants
-    ]
-    return _table(("function", "formula", *numbers, "ended"), rows, numbers)
+    values = {
+        "model": model_words(model),
+        "the function acts in": sites_sentence(model.sites),
+        "device": document.device,
+        "reference": document.reference,
+        "tokens at most": f"{settings.max_tokens} for each stream",
+        "schedule": settings.schedule,
+        "prompt": "chat template" if settings.chat else "raw",
+        "prompt tokens": str(len(document.prompt_tokens)),
+        "functions evaluated in": PRECISIONS[settings.activation_precision],
+        "versions": ", ".join(f"{name} {v}" for name, v in document.versions.items()),
+        "tokens drawn with": ", ".join(sampling_words(settings)),
+        "one function on several rows": same,
+    }
+    return _table([{"setting": name, "value": value} for name, value in values.items() if value])
 
 
 def _forks(document: ComparisonDocument) -> list[str]:
     forked = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
     if not forked:
         return []
-    header = ("function", "step", "reference's token", "its own token", "verdict")
-    rows = []
-    for name, fork in forked:
-        share = fork.probabilities
-        both = (("reference_a", "variant_a"), ("reference_b", "variant_b"))
-        a, b = (
-            f"{quoted(text, 18)} {percent(share[of_reference])} → {percent(share[of_variant])}"
-            for text, (of_reference, of_variant) in zip(
-                (fork.reference_text, fork.variant_text), both, strict=True
-            )
-        )
-        rows.append((name, str(fork.step), a, b, explain_verdict(fork, document.reference, name)))
-    return [
-        "## Forks",
-        _table(header, rows, numbers=("step",)),
-        "Each token with its probability under the reference → under the variant.",
+    rows = [
+        {
+            "function": name,
+            "step": str(fork.step),
+            "reference's token": _token(fork, fork.reference_text, "a"),
+            "its own token": _token(fork, fork.variant_text, "b"),
+            "verdict": explain_verdict(fork, document.reference, name),
+        }
+        for name, fork in forked
     ]
+    note = "Each token with its probability under the reference → under the variant."
+    return ["## Forks", _table(rows, numbers=("step",)), note]
 
 
-# --- Markdown -------------------------------------------------------------------------------------
+def _token(fork: p.Fork, text: str, side: str) -> str:
+    shares = [percent(fork.probabilities[f"{of}_{side}"]) for of in ("reference", "variant")]
+    return f"{quoted(text, 18)} {' → '.join(shares)}"
 
 
-def _said(*sentences: str) -> str:
-    return " ".join(escaped(sentence) for sentence in sentences if sentence)
+def _error(error: ErrorInfo | None) -> str:
+    return escaped(f"{error.message} {error.hint}".strip()) if error else ""
 
 
-def _table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
-) -> str:
-    rules = ("---:" if name in numbers else "---" for name in header)
-    lines = [header, tuple(rules), *(tuple(escaped(cell) for cell in row) for row in rows)]
+def _table(rows: Sequence[Mapping[str, str]], numbers: Collection[str] = ()) -> str:
+    rules = ["---:" if header in numbers else "---" for header in rows[0]]
+    lines = [[*rows[0]], rules, *(map(escaped, row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

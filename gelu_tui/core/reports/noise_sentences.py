@@ -1,4 +1,4 @@
-"""The noise floor of a saved or finished comparison in plain sentences."""
+"""The noise floor of a comparison in sentences."""
 
 from __future__ import annotations
 
@@ -9,20 +9,34 @@ from gelu_tui.core.safe_text import visible_line
 
 
 def noise_sentences(document: ComparisonDocument) -> list[str]:
-    """The floor, every other variant as a multiple of it, and what may not have been engaged."""
+    """The floor, the other variants as multiples of it, and suspicious streams."""
     return [*_floor_sentences(document), *suspicions(document)]
 
 
 def suspicions(document: ComparisonDocument) -> list[str]:
-    """A sentence for each suspicious stream."""
+    """A sentence for each stream whose KL is 0 although its formula differs."""
     reference = document.reference_variant.info
     return [
-        f"KL of {visible_line(variant.name)} is exactly 0 at "
-        f"{_all_steps(variant.compared_steps)} although its formula differs from the "
-        "reference's: was it really engaged?"
+        engagement_question(variant.name, _all_steps(variant.compared_steps))
         for variant in document.variants
         if variant.mean_kl == 0 and not variant.control and formulas_differ(variant.info, reference)
     ]
+
+
+def engagement_question(name: str, where: str) -> str:
+    """The sentence on a function whose KL is 0 although its formula differs."""
+    return (
+        f"KL of {visible_line(name)} is exactly 0 at {where} although its formula differs from the "
+        "reference's: was it really engaged?"
+    )
+
+
+def same_function(reference: str, control: str) -> str:
+    """The sentence on a control that has no other order of operations."""
+    return (
+        f"Noise floor: exactly 0; {visible_line(reference)} has only one order of operations, so "
+        f"{visible_line(control)} is the same function."
+    )
 
 
 def _floor_sentences(document: ComparisonDocument) -> list[str]:
@@ -31,30 +45,27 @@ def _floor_sentences(document: ComparisonDocument) -> list[str]:
     if floor is None or control is None:
         return []
     name = visible_line(floor.control)
+    if floor.max_kl == 0 and is_the_function_itself(control.formula):
+        return [same_function(document.reference, floor.control)]
     if floor.max_kl == 0:
-        why = (
-            f"{visible_line(document.reference)} has only one order of operations, "
-            f"so {name} is the same function."
-            if is_the_function_itself(control.formula)
-            else f"{name} (the reference in another order of operations) has a KL of 0 at "
-            f"{_all_steps(floor.steps)}: rounding inside the functions does not reach the logits."
-        )
-        return [f"Noise floor: exactly 0; {why}"]
-    said = (
+        return [
+            f"Noise floor: exactly 0; {name} (the reference in another order of operations) has a "
+            f"KL of 0 at {_all_steps(floor.steps)}: rounding inside the functions does not reach "
+            "the logits."
+        ]
+    sentences = [
         f"Noise floor: {name} (the reference in another order of operations) has a mean KL of "
         f"{floor.mean_kl:.2g} nats over {_steps(floor.steps)}, at most {floor.max_kl:.2g}."
-    )
+    ]
     others = [
         f"{visible_line(variant.name)} {_multiple(variant, floor)}"
         for variant in document.variants
         if variant is not control and variant.mean_kl is not None
     ]
-    if not others:
-        return [said]
-    return [
-        said,
-        f"Mean KL as a multiple of it, over the steps that both have: {', '.join(others)}.",
-    ]
+    if others:
+        listed = ", ".join(others)
+        sentences.append(f"Mean KL as a multiple of it, over the steps that both have: {listed}.")
+    return sentences
 
 
 def _multiple(variant: VariantDocument, floor: NoiseFloor) -> str:

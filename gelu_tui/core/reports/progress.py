@@ -1,4 +1,4 @@
-"""Progress in words, the same in the app and on the command line."""
+"""Progress in words, in the app and on the command line."""
 
 from __future__ import annotations
 
@@ -17,44 +17,40 @@ _VERBS: dict[p.ProgressPhase, str] = {
 
 
 def progress_title(event: p.Progress) -> str:
-    """What is being done, without how far it is."""
+    """The activity, without its figures."""
     title = f"{_VERBS[event.phase]} {event.label}".strip()
     return title[:1].upper() + title[1:]
 
 
 def progress_sentence(event: p.Progress) -> str:
     """E.g. `Downloading config.json · 512 MB of 1.07 GB · 47 % · 310 MB/s`."""
-    parts = [progress_title(event)]
-    if event.total > 0:
-        parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
-        parts.append(f"{event.done / event.total:.0%}".replace("%", " %"))
-    elif event.done:
-        parts.append(_amount(event.done, event.unit))
-    if event.rate > 0:
-        parts.append(f"{_amount(round(event.rate), event.unit)}/s")
-    return " · ".join(parts)
+    return " · ".join([progress_title(event), *_done(event), *_rate(event)])
 
 
 def transfer_sentence(event: p.Progress) -> str:
-    """A download or a conversion where room is scarce: what matters first, the file's name last.
+    """A download or a conversion in little room: the file's name is last.
 
     E.g. `Downloading 47 % · 512 MB of 1.07 GB · 31.0 MB/s · 18 s left · config.json`.
     """
-    parts = []
-    if event.total > 0:
-        parts.append(f"{min(1.0, event.done / event.total):.0%}".replace("%", " %"))
-        parts.append(f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}")
-    elif event.done:
-        parts.append(_amount(event.done, event.unit))
-    if event.rate > 0:
-        parts.append(f"{_amount(round(event.rate), event.unit)}/s")
-        if event.total > event.done:
-            parts.append(f"{_duration((event.total - event.done) / event.rate)} left")
+    parts = [*reversed(_done(event)), *_rate(event)]
+    if event.rate > 0 and event.total > event.done:
+        parts.append(f"{_duration((event.total - event.done) / event.rate)} left")
     return f"{_VERBS[event.phase]} {' · '.join((*parts, event.label))}".strip()
 
 
+def _done(event: p.Progress) -> list[str]:
+    if event.total <= 0:
+        return [_amount(event.done, event.unit)] if event.done else []
+    amount = f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}"
+    return [amount, f"{100 * min(1.0, event.done / event.total):.0f} %"]
+
+
+def _rate(event: p.Progress) -> list[str]:
+    return [f"{_amount(round(event.rate), event.unit)}/s"] if event.rate > 0 else []
+
+
 def _duration(seconds: float) -> str:
-    """In the coarsest unit that still says something."""
+    """A duration with one or two digits of precision."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -66,7 +62,7 @@ def _amount(count: int, unit: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as downloads are counted."""
+    """Bytes in decimal units, e.g. `512 MB`."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"

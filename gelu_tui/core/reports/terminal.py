@@ -1,164 +1,154 @@
-"""Comparisons, registry and bench as text for a terminal, through Rich.
-
-Everything reads without colour, and nothing is cut off at 80 columns.
-"""
+"""Text reports of a comparison, the functions and a bench, readable at 80 columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.fork_sentences import explain, explain_verdict
+from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdict
 from gelu_tui.core.comparison.noise import largest_kl
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY, Precision
 from gelu_tui.core.functions.variants import CONTROL, parse_variant
 from gelu_tui.core.reports.noise_sentences import noise_sentences
-from gelu_tui.core.reports.tables import plain_table as _table
 from gelu_tui.core.runs.document import BenchDocument, ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
 
-# A shape around the first divergent token, so that it reads without colour too.
-FORK_LEFT, FORK_RIGHT = "►", "◄"
-_FORK_STYLE = "bold black on yellow"
-
-# A name and a formula that are longer together get a line each.
-_TITLE_WIDTH = 58
-
-
-# --- streams ------------------------------------------------------------------------------------
+PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
+FORK_LEFT, FORK_RIGHT = "►", "◄"  # around the first divergent token, visible without colour
+_TITLE_WIDTH = 58  # a name and a formula that are longer together get a line each
 
 
 def stream_text(variant: VariantDocument) -> Text:
-    """A stream's text: the shared prefix quiet, the first divergent token marked.
+    """A stream's text: the shared prefix dim, the first divergent token marked.
 
-    Line feeds at the very start and end show as ↵: they are tokens, but blank lines only a gap.
+    Line feeds at the start and the end show as ↵: they are tokens, but blank lines look like a gap.
     """
     fork = variant.first_divergent_token
     if fork is None:
         text = Text(_mark_first_line_feeds(_mark_last_line_feeds(visible(variant.text))))
     else:
-        text = Text()
         shared = "".join(step.text for step in variant.steps[:fork])
         token = "".join(step.text for step in variant.steps[fork : fork + 1])
-        text.append(_mark_first_line_feeds(visible(shared)), style="dim")
-        text.append(f"{FORK_LEFT}{fork_text(variant, fork)}{FORK_RIGHT}", style=_FORK_STYLE)
-        if token.endswith("\n"):
-            text.append("\n")
         rest = variant.text[len(shared) + len(token) :]
-        text.append(_mark_last_line_feeds(visible(rest)))
+        text = Text.assemble(
+            (_mark_first_line_feeds(visible(shared)), "dim"),
+            (f"{FORK_LEFT}{_fork_text(variant, fork)}{FORK_RIGHT}", "bold black on yellow"),
+            "\n" if token.endswith("\n") else "",
+            _mark_last_line_feeds(visible(rest)),
+        )
     text.highlight_regex(r"\A↵+|↵+\Z", "dim")
     return text or Text("(no text)", style="dim")
 
 
 def _mark_first_line_feeds(text: str) -> str:
-    body = text.lstrip("\n")
-    count = len(text) - len(body)
-    return "↵" * count + "\n" + body if count else body
+    return re.sub(r"\A\n+", lambda match: "↵" * len(match[0]) + "\n", text)
 
 
 def _mark_last_line_feeds(text: str) -> str:
-    body = text.rstrip("\n")
-    return body + "↵" * (len(text) - len(body))
+    return re.sub(r"\n+\Z", lambda match: "↵" * len(match[0]), text)
 
 
-def fork_text(variant: VariantDocument, fork: int) -> str:
-    """The first divergent token, at step `fork`, on one line and visible whatever it is."""
-    if fork >= len(variant.steps):
-        return FINISH[variant.finish_reason][0]  # the reference went on
+def _fork_text(variant: VariantDocument, fork: int) -> str:
+    """The first divergent token, at step `fork`, on one line and always visible."""
+    if fork >= len(variant.steps):  # the reference is longer
+        return FINISH[variant.finish_reason][0]
     shown = variant.steps[fork].text or (variant.fork.variant_text if variant.fork else "")
     return visible_line(shown).replace(" ", "␣") if not shown.strip() else visible_line(shown)
 
 
 def comparison_report(document: ComparisonDocument) -> RenderableType:
-    """Streams one under the other, tables of them and of their forks, and what it was run on."""
-    parts: list[RenderableType] = []
-    for variant in document.variants:
-        parts += [*_heading(document, variant), Padding(stream_text(variant), (0, 0, 0, 2))]
-        if variant.error is not None:
-            said = visible_line(f"{variant.error.message} {variant.error.hint}")
-            parts.append(Padding(Text(said, style="bold"), (0, 0, 0, 2)))
-        parts.append(Text())
-    parts += [_streams_table(document), Text()]
+    """The streams one below the other, their table, their forks, and how they were computed."""
+    parts: list[RenderableType] = [_stream(document, variant) for variant in document.variants]
+    without = ("formula", "mean KL")
+    rows = [stream_cells(document, variant, without) for variant in document.variants]
+    parts.append(plain_table(rows, left=("ended",)))
     if noise := noise_sentences(document):
-        parts += [Text("\n".join(noise)), Text()]
+        parts.append(Text("\n".join(noise)))
     if forks := _forks(document):
-        parts += [*forks, Text()]
-    return Group(*parts, Text("\n".join(_footing(document)), style="dim"))
+        parts.append(Group(*forks))
+    return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
-def _heading(document: ComparisonDocument, variant: VariantDocument) -> list[RenderableType]:
-    """Name and formula at the left, the standing at the right, a rule between them."""
-    title = Text(visible_line(variant.name), style="bold")
+def _stream(document: ComparisonDocument, variant: VariantDocument) -> RenderableType:
+    """Name and formula at the left, the standing at the right, a rule between them; the text."""
+    title, below = Text(visible_line(variant.name), style="bold"), []
     formula = visible_line(variant.formula)
-    together = len(title) + len(formula) <= _TITLE_WIDTH
-    if together:
+    if len(title) + len(formula) <= _TITLE_WIDTH:
         title.append(f"  {formula}", style="not bold")
-    line = Table.grid(padding=(0, 1, 0, 0), expand=True)
-    line.add_column(overflow="fold")
-    line.add_column(ratio=1)
-    line.add_column(justify="right", no_wrap=True)
+    else:
+        below.append(Text(formula))
+    below.append(stream_text(variant))
+    if variant.error is not None:
+        sentence = visible_line(f"{variant.error.message} {variant.error.hint}")
+        below.append(Text(sentence, style="bold"))
+    columns = Column(overflow="fold"), Column(ratio=1), Column(justify="right", no_wrap=True)
+    line = Table.grid(*columns, padding=(0, 1, 0, 0), expand=True)
     standing = Text(document.standing(variant).long, style="italic")
     line.add_row(title, Rule(style="dim"), standing)
-    return [line] if together else [line, Padding(Text(formula), (0, 0, 0, 2))]
+    return Group(line, *(Padding(text, (0, 0, 0, 2)) for text in below))
 
 
-# --- tables of a comparison -----------------------------------------------------------------------
+def spaced(*parts: RenderableType) -> Group:
+    """The parts of a report with an empty line between them."""
+    return Group(*[line for part in parts for line in (part, Text())][:-1])
 
 
-def _streams_table(document: ComparisonDocument) -> Table:
-    numbers = ("tokens", "tok/s", "diverges at", "largest KL")
-    table = _table("activation", *numbers, "ended", numbers=numbers)
-    for variant in document.variants:
-        kls = [step.kl for step in variant.steps if step.kl is not None]
-        table.add_row(
-            Text(visible_line(variant.name) + marks(document, variant)),
-            str(len(variant.tokens)),
-            f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
-            document.standing(variant).short,
-            f"{max(kls):.2g}" if kls else "–",
-            FINISH[variant.finish_reason][0],
-        )
+def plain_table(rows: Sequence[Mapping[str, str | Text]], left: Collection[str] = ()) -> Table:
+    """A table without lines, whose headers are the keys of each row; at least one row.
+
+    The first column and those in `left` are aligned left, all others right.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column, header in enumerate(rows[0]):
+        is_left = not column or header in left
+        table.add_column(header, justify="left" if is_left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(c if isinstance(c, Text) else Text(visible_line(c)) for c in row.values()))
     return table
 
 
-def marks(document: ComparisonDocument, variant: VariantDocument) -> str:
-    """What a function is in this comparison, in brackets behind its name."""
+def stream_cells(
+    document: ComparisonDocument, variant: VariantDocument, without: Collection[str]
+) -> dict[str, str]:
+    """The cells of a stream in the table of a report, by their headers."""
+    kls = [step.kl for step in variant.steps if step.kl is not None]
     is_control = variant.control and variant.name != CONTROL
-    found = ["native"] * document.is_native(variant) + ["control"] * is_control
-    return f" ({', '.join(found)})" if found else ""
-
-
-PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
+    roles = ", ".join(["native"] * document.is_native(variant) + ["control"] * is_control)
+    cells = {
+        "function": f"{variant.name} ({roles})" if roles else variant.name,
+        "formula": variant.formula,
+        "tokens": str(len(variant.tokens)),
+        "tok/s": f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
+        "diverges at": document.standing(variant).short,
+        "mean KL": "–" if variant.mean_kl is None else f"{variant.mean_kl:.3g}",
+        "max KL": f"{max(kls):.2g}" if kls else "–",
+        "ended": FINISH[variant.finish_reason][0],
+    }
+    return {header: cell for header, cell in cells.items() if header not in without}
 
 
 def _forks(document: ComparisonDocument) -> list[RenderableType]:
-    """Each fork in plain sentences; the verdict only once where it is the same for all."""
+    """Each fork in sentences; the verdict only once if it is the same for all."""
     forks = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
     reference = document.reference
     verdicts = [explain_verdict(fork, reference, name) for name, fork in forks]
     same = len(set(verdicts)) == 1
     parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
     for (name, fork), verdict in zip(forks, verdicts, strict=True):
-        said = explain(fork, reference, name)
-        parts.append(_hanging(said if same else f"{said} {verdict}"))
+        sentence = explain_fork(fork, reference, name)
+        bullet = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 1, 0, 0))
+        bullet.add_row("·", Text(sentence if same else f"{sentence} {verdict}"))
+        parts.append(bullet)
     return [*parts, Text(verdicts[0], style="dim")] if same else parts
-
-
-def _hanging(sentence: str) -> RenderableType:
-    """A paragraph behind a bullet."""
-    line = Table.grid(padding=(0, 1, 0, 0))
-    line.add_column(no_wrap=True)
-    line.add_column(overflow="fold")
-    line.add_row("·", Text(sentence))
-    return line
 
 
 def _footing(document: ComparisonDocument) -> list[str]:
@@ -176,7 +166,7 @@ def _footing(document: ComparisonDocument) -> list[str]:
     if document.self_check is not None:
         lines.append(self_check_sentence(document.self_check))
     if document.status == "cancelled":
-        lines.append("Interrupted: this is what there was.")
+        lines.append("Interrupted: these are the tokens until then.")
     return lines
 
 
@@ -192,7 +182,7 @@ def model_words(model: p.ModelInfo) -> str:
 
 
 def model_lines(model: p.ModelInfo, device: str) -> list[str]:
-    """What was computed, on what, and where the function acted."""
+    """The model, the device, and the places where the function acted."""
     sites = [f"The function acts in {sites_sentence(model.sites)}."] if model.sites else []
     return [f"{model_words(model)} · {visible_line(device)}", *sites]
 
@@ -211,48 +201,47 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
     )
 
 
-# --- registry and bench -----------------------------------------------------------------------
-
-
 def activations_table() -> RenderableType:
-    """The registry, with the largest error against exact GELU for x in [−6, 6]."""
+    """The registered functions, with the largest error against exact GELU for x in [−6, 6]."""
     from gelu_tui.core.functions.curves import curve
 
-    functions = _table("name", "formula", "max |f−gelu|", "at x", numbers=("max |f−gelu|", "at x"))
-    aliases = _table("name", "aliases")
-    for activation in REGISTRY.values():
-        of = curve(parse_variant(activation.name))
-        place = f"{of.error_at:.2f}".replace("-", "−") if of.error else ""
-        functions.add_row(activation.name, activation.formula, f"{of.error:.6f}", place)
-        if activation.aliases:
-            aliases.add_row(activation.name, ", ".join(activation.aliases))
+    curves = [(function, curve(parse_variant(function.name))) for function in REGISTRY.values()]
+    functions = [
+        {
+            "name": function.name,
+            "formula": function.formula,
+            "max |f−gelu|": f"{of.error:.6f}",
+            "at x": f"{of.error_at:.2f}".replace("-", "−") if of.error else "",
+        }
+        for function, of in curves
+    ]
+    aliases = [{"name": f.name, "aliases": ", ".join(f.aliases)} for f, _ in curves if f.aliases]
     native = "; ".join(f"{name} in {', '.join(of)}" for name, of in NATIVE_OF.items())
     notes = (
         f"Native, what mlx-lm itself computes: {native}.\n"
         "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
     )
-    return Group(functions, Text(), aliases, Text(), Text(notes, style="dim"))
+    tables = (plain_table(rows, left=("formula", "aliases")) for rows in (functions, aliases))
+    return spaced(*tables, Text(notes, style="dim"))
 
 
 def bench_report(bench: BenchDocument) -> RenderableType:
     """Measured ways of decoding, and their ratios."""
     report, start_up = bench.report, bench.start_up
-    numbers = ("ms a step", "tok/s, all rows", "peak memory", "caches")
-    ways = _table("way", *numbers, numbers=numbers)
-    for row in report.rows:
-        ways.add_row(
-            Text(visible_line(row.name)),
-            f"{row.step_s * 1e3:.1f}",
-            f"{row.tokens_per_second:.2f}",
-            f"{row.peak_memory_bytes / 1e6:,.0f} MB",
-            f"{row.cache_bytes / 1e6:,.0f} MB" if row.cache_bytes else "",
-        )
-    ratios = _table("ratio", "median", numbers=("median",))
-    for name, value in report.ratios.items():
-        ratios.add_row(Text(visible_line(name)), f"{value:.3f}")
-    ratios.add_row("statistics ÷ decode time, most rows", f"{report.statistics_share:.3f}")
+    ways = [
+        {
+            "way": row.name,
+            "ms a step": f"{row.step_s * 1e3:.1f}",
+            "tok/s, all rows": f"{row.tokens_per_second:.2f}",
+            "peak memory": f"{row.peak_memory_bytes / 1e6:,.0f} MB",
+            "caches": f"{row.cache_bytes / 1e6:,.0f} MB" if row.cache_bytes else "",
+        }
+        for row in report.rows
+    ]
+    figures = report.ratios | {"statistics ÷ decode time, most rows": report.statistics_share}
     if start_up is not None:
-        ratios.add_row("command to first token ÷ plain mlx-lm script", f"{start_up.ratio:.3f}")
+        figures["command to first token ÷ plain mlx-lm script"] = start_up.ratio
+    ratios = [{"ratio": name, "median": f"{value:.3f}"} for name, value in figures.items()]
     notes = [
         *map(visible_line, bench.machine),
         f"{report.tokens} tokens after {report.prompt_tokens} of prompt, rounds: {report.rounds}",
@@ -263,11 +252,12 @@ def bench_report(bench: BenchDocument) -> RenderableType:
             f"Command to first token {start_up.gelu_tui_s:.2f} s, "
             f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
         )
-    return Group(ways, Text(), ratios, Text(), Text("\n".join(notes), style="dim"))
+    notes_text = Text("\n".join(notes), style="dim")
+    return spaced(plain_table(ways), plain_table(ratios), notes_text)
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:
-    """An error for stderr: the sentence, the place in the text if there is one, what to do."""
+    """An error for stderr: what happened, the place in a formula (`pointer`), what to do."""
     lines = [f"gelu-tui: {visible_line(message)}"]
     lines += [f"  {visible(line)}" for line in pointer.splitlines()]
     return [*lines, f"  {visible_line(hint)}"] if hint else lines

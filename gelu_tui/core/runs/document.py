@@ -23,13 +23,13 @@ BENCH_SCHEMA = "gelu-tui.bench/1"
 
 
 class ForkDocument(p.Fork, frozen=True):
-    """A fork; `explanation` states in a sentence what made it, as in every report and screen."""
+    """A fork; `explanation` says in a sentence what caused it, as every report and screen does."""
 
     explanation: str = ""
 
 
 class VariantDocument(msgspec.Struct, frozen=True):
-    """One stream; `mean_kl` and `times_noise_floor` as in `core.noise`."""
+    """One stream; `mean_kl` and `times_noise_floor` as in `core.comparison.noise`."""
 
     name: str
     formula: str
@@ -50,12 +50,11 @@ class VariantDocument(msgspec.Struct, frozen=True):
 
     @property
     def info(self) -> p.VariantInfo:
-        """The function alone, without what only the model knows of it."""
         return p.VariantInfo(self.name, self.formula, self.precision, control=self.control)
 
     @property
     def compared_steps(self) -> int:
-        """How many steps, from the first on, have a KL before the contexts part."""
+        """The number of steps, from the first on, with a KL: until the contexts differ."""
         known = next((i for i, s in enumerate(self.steps) if s.kl is None), len(self.steps))
         fork = self.first_divergent_token
         return known if fork is None else min(known, fork + 1)
@@ -84,21 +83,19 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
 
     @property
     def reference_variant(self) -> VariantDocument:
-        """The stream that the others are compared with."""
         return next(variant for variant in self.variants if variant.name == self.reference)
 
     def is_native(self, variant: VariantDocument) -> bool:
-        """Whether mlx-lm itself computes this function; a user's own cannot have its name."""
+        """Whether mlx-lm itself uses this function; a user's own cannot have its name."""
         return variant.name == self.model.native_activation
 
     def standing(self, variant: VariantDocument) -> Standing:
-        """How a stream compares with the reference."""
         at = variant.first_divergent_token
         return standing(self.reference_variant, variant, at, variant.fork)
 
 
 class StartUp(msgspec.Struct, frozen=True):
-    """Median seconds from command to first token, and the median of the ratios of each round."""
+    """Median seconds from command to first token, and the median ratio of the two in a round."""
 
     gelu_tui_s: float
     mlx_lm_s: float
@@ -124,10 +121,23 @@ def document(
     error: ErrorInfo | None = None,
     created: datetime | None = None,
 ) -> ComparisonDocument:
-    """The document of a comparison as it stands.
+    """The document of a comparison as it is now.
 
-    `status` and `error` replace those of an engine that could not report them itself.
+    `status` and `error` are those of an engine that could not report them itself.
     """
+    streams = comparison.streams
+    timing = comparison.timing
+    if timing is None:  # the run has not ended
+        prefills = [s.prefill_s for s in streams if s.prefill_s is not None]
+        own = [s.steps[-1].decode_s for s in streams if s.steps]
+        together = max if comparison.settings.schedule == "lockstep" else sum
+        timing = p.Timing(
+            load_s=loaded.load_s,
+            prefill_s=sum(prefills) if prefills else None,
+            decode_s=together(own) if own else None,
+            decode_steps=max(len(s.tokens) for s in streams),
+            tokens_per_second=comparison.tokens_per_second,
+        )
     return ComparisonDocument(
         schema=SCHEMA,
         created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
@@ -140,31 +150,21 @@ def document(
         reference=comparison.reference.name,
         status=status or comparison.status or "cancelled",
         error=error or comparison.error,
-        timing=comparison.timing or _timing_so_far(comparison, loaded),
+        timing=timing,
         self_check=comparison.self_check,
         peak_memory_bytes=comparison.peak_memory_bytes or None,
-        variants=[_variant(comparison, stream, status) for stream in comparison.streams],
+        variants=[_variant(comparison, stream, status) for stream in streams],
         prompt_text=comparison.prompt_text,
         noise_floor=noise_floor(comparison),
     )
 
 
-def _timing_so_far(comparison: Comparison, loaded: p.Loaded) -> p.Timing:
-    prefills = [s.prefill_s for s in comparison.streams if s.prefill_s is not None]
-    own = [s.steps[-1].decode_s for s in comparison.streams if s.steps]
-    together = max if comparison.settings.schedule == "lockstep" else sum
-    decode_s = together(own) if own else None
-    return p.Timing(
-        load_s=loaded.load_s,
-        prefill_s=sum(prefills) if prefills else None,
-        decode_s=decode_s,
-        decode_steps=max(len(s.tokens) for s in comparison.streams),
-        tokens_per_second=comparison.tokens_per_second,
-    )
-
-
 def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) -> VariantDocument:
     unfinished: p.FinishReason = "failed" if status == "failed" else "cancelled"
+    fork = None
+    if stream.fork is not None:
+        sentence = explain_verdict(stream.fork, comparison.reference.name, stream.name)
+        fork = ForkDocument(**msgspec.structs.asdict(stream.fork) | {"explanation": sentence})
     return VariantDocument(
         name=stream.name,
         formula=stream.variant.formula,
@@ -178,30 +178,18 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         generation_tps=stream.generation_tps,
         first_divergent_token=stream.first_divergent_token,
         steps=stream.steps,
-        fork=_fork(comparison, stream),
+        fork=fork,
         control=stream.variant.control,
         mean_kl=mean_kl(comparison, stream),
         times_noise_floor=times_noise_floor(comparison, stream),
     )
 
 
-def _fork(comparison: Comparison, stream: Stream) -> ForkDocument | None:
-    fork = stream.fork
-    if fork is None:
-        return None
-    fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
-    said = explain_verdict(fork, comparison.reference.name, stream.name)
-    return ForkDocument(**fields, explanation=said)
-
-
 def to_json(value: Any, *, indent: int = 0) -> str:
-    """Any of the documents or events as JSON that is safe to print on a terminal.
-
-    A path need not be valid UTF-8: such bytes become lone surrogates, as Python has them.
-    """
+    """Encode a document or event as JSON that is safe to print on a terminal."""
     try:
         encoded = msgspec.json.encode(value)
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # bytes of a path that are not UTF-8 are lone surrogates in Python
         return json.dumps(msgspec.to_builtins(value), indent=indent or None)
     if indent:
         encoded = msgspec.json.format(encoded, indent=indent)

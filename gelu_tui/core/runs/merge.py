@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.state import TokenStep
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.variants import MAX_VARIANTS
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
@@ -20,28 +17,41 @@ _SAME_NATS = 1e-3  # one function in batches of other sizes differs by less, oth
 def merged(
     one: ComparisonDocument, other: ComparisonDocument, ids: tuple[int, int]
 ) -> ComparisonDocument:
-    """The streams of both runs in one document; model, settings and reference are those of `one`.
+    """Merge the streams of two runs; model, settings and reference are those of `one`.
 
-    A stream of `other` is `NAME #ID` where `one` has its name too, followed by what its run did in
-    another way (`gelu #12 bfloat16`). It has KL and fork, and may be the control, only if its run's
-    reference is the same stream as this one's: else they were measured against something that is
-    not there. A stream that reached its own run's lower limit of tokens counts as stopped, not as
-    ended: it would have gone on. Only if there are too many streams, those of `other` that `one`
-    has token by token are left out; `same in #ID` before the formula of each that stays tells of
-    it. Times are those of both runs together.
+    A stream of `other` is named `NAME #ID` where `one` has that name too, followed by what its run
+    did differently (`gelu #12 bfloat16`). It keeps its KL, its fork and its role as control only if
+    both runs have the same reference stream: else they were measured against a stream that is not
+    in the document. A stream that reached the lower limit of tokens of its run becomes stopped:
+    it would have gone on. Only if there are too many streams, those of `other` that are identical
+    in `one` are left out, and `same in #ID` is added to the formula of those that remain.
 
-    Raises `GeluError` where the model was fed different prompts, or where more than `MAX_VARIANTS`
-    streams remain. `ids` name the runs in what is said.
+    Raises `GeluError` if the prompts differ, or if more than `MAX_VARIANTS` streams remain. `ids`
+    are the ids of both runs.
     """
-    _refuse_other_prompt(one, other, ids)
+    if one.prompt_tokens != other.prompt_tokens:
+        if one.prompt == other.prompt:
+            message = (
+                f"Runs {ids[0]} and {ids[1]} fed the same prompt to the model as other tokens."
+            )
+            hint = "Compare runs that are both raw or both chat, on models of one tokenizer."
+        else:
+            message = f"Runs {ids[0]} and {ids[1]} have different prompts."
+            hint = "Compare two runs of one prompt."
+        raise GeluError("other_prompt", message, hint)
     count = len(one.variants) + len(other.variants)
     twins = _twins(one, other) if count > MAX_VARIANTS else set()
-    _refuse_too_many(count, len(twins), ids)
+    if (left := count - len(twins)) > MAX_VARIANTS:
+        without = f", {left} without those that are identical in both" if twins else ""
+        raise GeluError(
+            "too_many_variants",
+            f"Runs {ids[0]} and {ids[1]} have {count} streams together{without}; "
+            f"the limit of one comparison is {MAX_VARIANTS}.",
+            "Run one of them again with fewer functions.",
+        )
     limit = max(one.settings.max_tokens, other.settings.max_tokens)
-    variants = [
-        *(_noted(v, f"same in #{ids[1]}") if v.name in twins else v for v in _uncut(one, limit)),
-        *_named_apart([v for v in _uncut(other, limit) if v.name not in twins], one, other, ids[1]),
-    ]
+    kept = [_noted(v, f"same in #{ids[1]}") if v.name in twins else v for v in _uncut(one, limit)]
+    added = [v for v in _uncut(other, limit) if v.name not in twins]
     peaks = [x.peak_memory_bytes for x in (one, other) if x.peak_memory_bytes is not None]
     both = replace(
         one,
@@ -50,98 +60,63 @@ def merged(
         error=one.error or other.error,
         timing=_together(one.timing, other.timing),
         peak_memory_bytes=max(peaks, default=None),
-        variants=variants,
+        variants=kept + _renamed(added, one, other, ids[1]),
     )
     return with_statistics(both)
 
 
-def _refuse_other_prompt(
-    one: ComparisonDocument, other: ComparisonDocument, ids: tuple[int, int]
-) -> None:
-    if one.prompt_tokens == other.prompt_tokens:
-        return
-    if one.prompt == other.prompt:
-        message = f"Runs {ids[0]} and {ids[1]} fed the same prompt to the model as other tokens."
-        hint = "Compare runs that are both raw or both chat, on models of one tokenizer."
-    else:
-        message = f"Runs {ids[0]} and {ids[1]} have different prompts."
-        hint = "Compare two runs of one prompt."
-    raise GeluError("other_prompt", message, hint)
-
-
-def _refuse_too_many(streams: int, twins: int, ids: tuple[int, int]) -> None:
-    if streams - twins <= MAX_VARIANTS:
-        return
-    without = f", {streams - twins} without those that are identical in both" if twins else ""
-    raise GeluError(
-        "too_many_variants",
-        f"Runs {ids[0]} and {ids[1]} have {streams} streams together{without}; "
-        f"the limit of one comparison is {MAX_VARIANTS}.",
-        "Run one of them again with fewer functions.",
-    )
-
-
 def _twins(one: ComparisonDocument, other: ComparisonDocument) -> set[str]:
-    """The names of the streams that are in both runs: function, model and every token."""
-    mine = {variant.name: variant for variant in one.variants}
+    """The names of the streams that both runs have: same function, model, tokens and end."""
     if one.model != other.model:
         return set()
+    mine = {variant.name: variant for variant in one.variants}
     return {
-        variant.name
-        for variant in other.variants
-        if variant.name in mine
-        and _is_same_stream(mine[variant.name], variant)
-        and mine[variant.name].finish_reason == variant.finish_reason
+        its.name
+        for its in other.variants
+        if (same := mine.get(its.name)) is not None
+        and _is_same_stream(same, its)
+        and same.finish_reason == its.finish_reason
     }
 
 
 def _is_same_stream(one: VariantDocument, other: VariantDocument) -> bool:
-    def identity(variant: VariantDocument) -> Sequence[object]:
-        return (variant.name, variant.formula, variant.precision, variant.tokens)
-
-    return identity(one) == identity(other)
+    fields = ("name", "formula", "precision", "tokens")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
-def _named_apart(
-    variants: Iterable[VariantDocument],
-    one: ComparisonDocument,
-    other: ComparisonDocument,
-    run: int,
+def _renamed(
+    variants: list[VariantDocument], one: ComparisonDocument, other: ComparisonDocument, run: int
 ) -> list[VariantDocument]:
-    """Streams of `other` as they stand beside those of `one`."""
+    """Streams of `other` with the names and statistics that they have beside those of `one`."""
     differences = _differences(one, other)
+    if differences or not _is_same_reference(one.reference_variant, other.reference_variant):
+        variants = [
+            replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
+            for v in variants
+        ]
     taken = {variant.name for variant in one.variants}
-    placed = [
+    return [
         replace(variant, name=" ".join([variant.name, f"#{run}", *differences]))
         if differences or variant.name in taken
         else variant
         for variant in variants
     ]
-    if not differences and _is_same_reference(one.reference_variant, other.reference_variant):
-        return placed
-    return [
-        replace(v, steps=[replace(s, kl=None) for s in v.steps], fork=None, control=False)
-        for v in placed
-    ]
 
 
 def _is_same_reference(one: VariantDocument, other: VariantDocument) -> bool:
     """Whether both are one stream of one model; equal tokens alone may come from other weights."""
-
-    def near(mine: TokenStep, its: TokenStep) -> bool:
-        if mine.logprob is None or its.logprob is None:
-            return mine.logprob is its.logprob
-        return abs(mine.logprob - its.logprob) < _SAME_NATS
-
-    return _is_same_stream(one, other) and all(map(near, one.steps, other.steps))
+    pairs = [(a.logprob, b.logprob) for a, b in zip(one.steps, other.steps, strict=False)]
+    return _is_same_stream(one, other) and all(
+        a is b if a is None or b is None else abs(a - b) < _SAME_NATS for a, b in pairs
+    )
 
 
 def _differences(one: ComparisonDocument, other: ComparisonDocument) -> list[str]:
-    """What the second run did in another way than the first, in a word or two each."""
+    """What the second run did differently from the first, in a word or two each."""
     words = [its for mine, its in zip(_how(one), _how(other), strict=True) if mine != its]
     if one.model.id == other.model.id:
         return words
-    # Of a hub id the owner is the part that says least.
+    # The owner is the least important part of a hub id.
     mine, its = (x.model.id.rstrip("/").rpartition("/")[2] for x in (one, other))
     return [other.model.id if mine == its else its, *words]
 
@@ -159,7 +134,7 @@ def _how(document: ComparisonDocument) -> tuple[str, ...]:
 
 
 def _uncut(document: ComparisonDocument, limit: int) -> list[VariantDocument]:
-    """A run's streams; what only its own limit ended has not ended where more were allowed."""
+    """A run's streams; those that only its own, lower limit ended become stopped."""
     own = document.settings.max_tokens
     return [
         replace(_noted(variant, f"limit {own}"), finish_reason="cancelled")
@@ -174,7 +149,7 @@ def _noted(variant: VariantDocument, note: str) -> VariantDocument:
 
 
 def _together(one: p.Timing, other: p.Timing) -> p.Timing:
-    """The times of one run after the other; what one of them lacks is not known."""
+    """The times of both runs one after the other; None where one of them has none."""
     decode_s = _sum(one.decode_s, other.decode_s)
     tokens = _sum(*((x.tokens_per_second or 0) * (x.decode_s or 0) or None for x in (one, other)))
     return p.Timing(

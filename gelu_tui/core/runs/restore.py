@@ -9,84 +9,66 @@ from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.noise import mean_kl, noise_floor, times_noise_floor
-from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
+from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
 from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
 from gelu_tui.core.settings.run_settings import known_dtype
 
-_NAME, _, _VERSION = SCHEMA.partition("/")
-_MARGINS = {"reference", "variant"}
-_PROBABILITIES = {"reference_a", "reference_b", "variant_a", "variant_b"}
-_RANKS = {"b_in_reference", "a_in_variant"}
+_FORK_KEYS = {
+    "margins": {"reference", "variant"},
+    "probabilities": {"reference_a", "reference_b", "variant_a", "variant_b"},
+    "ranks": {"b_in_reference", "a_in_variant"},
+}
 
-_decoder = msgspec.json.Decoder(ComparisonDocument)
 
-
-class _Schema(msgspec.Struct):
+class _Head(msgspec.Struct):
     schema: str = ""
     settings: Any = None
 
 
-_schema_decoder = msgspec.json.Decoder(_Schema)
-
-
-class NotADocument(GeluError):
-    """What was read is not a comparison that gelu-tui saved."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            "not_a_document",
-            f"This is not a saved comparison: {why}.",
-            "Give a file that `gelu-tui run --format json` or an export wrote.",
-        )
+def _not_a_document(why: str) -> GeluError:
+    hint = "Give a file that `gelu-tui run --format json` or an export wrote."
+    return GeluError("not_a_document", f"This is not a saved comparison: {why}.", hint)
 
 
 def read_document(data: bytes) -> ComparisonDocument:
     """Parse and check a document, so that `restore` and the reports can rely on it.
 
-    Raises `GeluError` for what is no document, does not fit together, or is of a newer version.
+    Raises `GeluError` if it is not a document, contradicts itself, or is of a newer version.
     """
     try:
-        head = _schema_decoder.decode(data)
+        head = msgspec.json.decode(data, type=_Head)
         schema = head.schema
-        name, _, version = schema.partition("/")
-        if name == _NAME and version.isdecimal() and int(version) > int(_VERSION):
-            raise GeluError(
-                "too_new",
-                f"This comparison was saved by a newer gelu-tui ({schema[:60]}).",
-                "Update gelu-tui to read it.",
-            )
+        (name, _, version), (own, _, ours) = schema.partition("/"), SCHEMA.partition("/")
+        if name == own and version.isdecimal() and int(version) > int(ours):
+            message = f"This comparison was saved by a newer gelu-tui ({schema[:60]})."
+            raise GeluError("too_new", message, "Update gelu-tui to read it.")
         if schema != SCHEMA:
-            raise NotADocument(f"its schema is not {SCHEMA}")
-        document = _decoder.decode(data)
+            raise _not_a_document(f"its schema is not {SCHEMA}")
+        document = msgspec.json.decode(data, type=ComparisonDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise NotADocument(str(error)[:200]) from None
+        raise _not_a_document(str(error)[:200]) from None
     _check(document)
-    if "activations" not in head.settings:
-        document = _completed(document)
+    if "activations" not in head.settings:  # older versions did not write these settings
+        settings = replace(
+            document.settings,
+            model=document.model.id,
+            dtype=known_dtype(document.model.dtype),
+            activations=tuple(
+                v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
+                for v in document.variants
+                if not (v.control and v.name == CONTROL)  # the setting `control` adds it
+            ),
+            reference=document.reference,
+        )
+        document = replace(document, settings=settings)
     return with_statistics(document)
 
 
-def _completed(document: ComparisonDocument) -> ComparisonDocument:
-    """The document with the settings that older versions did not write into it."""
-    settings = replace(
-        document.settings,
-        model=document.model.id,
-        dtype=known_dtype(document.model.dtype),
-        activations=tuple(
-            v.name if v.name in REGISTRY else f"{v.name}={v.formula}"
-            for v in document.variants
-            if not (v.control and v.name == CONTROL)  # the setting `control` adds it
-        ),
-        reference=document.reference,
-    )
-    return replace(document, settings=settings)
-
-
 def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
-    """The document with everything that follows from its streams computed from them."""
+    """The document with its statistics computed from its streams."""
     comparison = restore(document)
     return replace(
         document,
@@ -118,7 +100,7 @@ def restore(document: ComparisonDocument) -> Comparison:
         error=document.error,
         timing=timing,
         peak_memory_bytes=document.peak_memory_bytes or 0,
-        # Nearly what the run's own clock had last: self-check and pauses are not in it.
+        # Nearly the run's own last value, which has the self-check and pauses in it too.
         elapsed_s=(timing.prefill_s or 0.0) + (timing.decode_s or 0.0),
     )
     comparison.update_divergence()
@@ -126,7 +108,7 @@ def restore(document: ComparisonDocument) -> Comparison:
 
 
 def _stream(saved: VariantDocument, native: bool) -> Stream:
-    """One stream; text that the steps lack (the first version stored none) is in `tail`."""
+    """One stream; `tail` is the text that the steps lack (the first version stored none)."""
     info = p.VariantInfo(saved.name, saved.formula, saved.precision, native, saved.control)
     stream = Stream(
         info,
@@ -137,47 +119,37 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
         prompt_tps=saved.prompt_tps,
         fork=saved.fork,
     )
-    for token, step in zip(saved.tokens, _timed(saved), strict=True):
+    steps, rate = saved.steps, saved.generation_tps
+    if rate and steps and steps[-1].decode_s <= 0:  # the first version stored no times either
+        steps = [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
+    for token, step in zip(saved.tokens, steps, strict=True):
         stream.add(token, step)
     return stream
 
 
-def _timed(saved: VariantDocument) -> list[TokenStep]:
-    """The steps; where a document lacks their times, by the mean rate."""
-    steps, rate = saved.steps, saved.generation_tps
-    if rate and steps and steps[-1].decode_s <= 0:
-        return [replace(step, decode_s=count / rate) for count, step in enumerate(steps, 1)]
-    return steps
-
-
-# --- what a type cannot say -----------------------------------------------------------------------
-
-
 def _check(document: ComparisonDocument) -> None:
-    """Raises `NotADocument` where the parts contradict each other."""
+    """Raise `GeluError` where the parts contradict each other."""
     names = [variant.name for variant in document.variants]
     if not 1 <= len(names) <= MAX_VARIANTS or len(set(names)) < len(names):
-        raise NotADocument(f"it needs 1 to {MAX_VARIANTS} variants of different names")
+        raise _not_a_document(f"it needs 1 to {MAX_VARIANTS} variants of different names")
     if document.reference not in names:
-        raise NotADocument("its reference is none of its variants")
+        raise _not_a_document("its reference is none of its variants")
     reference = document.reference_variant
     for index, variant in enumerate(document.variants):
         if len(variant.steps) != len(variant.tokens):
-            raise NotADocument(f"variant {index} has not one step for each token")
+            raise _not_a_document(f"variant {index} has not one step for each token")
         if not variant.text.startswith("".join(step.text for step in variant.steps)):
-            raise NotADocument(f"the text of variant {index} is not that of its steps")
-        if variant.fork is not None and not _fits(variant.fork, variant, reference):
-            raise NotADocument(f"the fork of variant {index} is not where its tokens differ")
+            raise _not_a_document(f"the text of variant {index} is not that of its steps")
+        fork = variant.fork
+        if fork is not None and not _is_at_difference(fork, variant.tokens, reference.tokens):
+            raise _not_a_document(f"the fork of variant {index} is not where its tokens differ")
 
 
-def _fits(fork: ForkDocument, variant: VariantDocument, reference: VariantDocument) -> bool:
-    step = fork.step
+def _is_at_difference(fork: ForkDocument, tokens: list[int], reference: list[int]) -> bool:
     return (
-        0 <= step < min(len(variant.tokens), len(reference.tokens))
-        and variant.tokens[:step] == reference.tokens[:step]
-        and variant.tokens[step] == fork.variant_token != fork.reference_token
-        and reference.tokens[step] == fork.reference_token
-        and fork.margins.keys() >= _MARGINS
-        and fork.probabilities.keys() >= _PROBABILITIES
-        and fork.ranks.keys() >= _RANKS
+        0 <= fork.step < min(len(tokens), len(reference))
+        and tokens[: fork.step] == reference[: fork.step]
+        and tokens[fork.step] == fork.variant_token != fork.reference_token
+        and reference[fork.step] == fork.reference_token
+        and all(getattr(fork, name).keys() >= keys for name, keys in _FORK_KEYS.items())
     )

@@ -12,9 +12,6 @@ from gelu_tui.core.functions.registry import Precision
 
 SCORE_SCHEMA = "gelu-tui.score/1"
 
-# The reference's top probability parts the positions into buckets; the last has no upper bound.
-BUCKETS_BELOW = (0.25, 0.5, 0.75, 0.95, None)
-
 
 class KlStatistics(msgspec.Struct, frozen=True):
     """KL against the reference over all positions, nats; `se` is the standard error of the mean.
@@ -33,7 +30,7 @@ class KlStatistics(msgspec.Struct, frozen=True):
 
 
 class KlBucket(msgspec.Struct, frozen=True):
-    """Mean KL where the reference's top probability is under `below` and in no bucket before."""
+    """Mean KL where the reference's top probability is between the last `below` and this one."""
 
     below: float | None
     positions: int
@@ -48,13 +45,13 @@ class DeltaP(msgspec.Struct, frozen=True):
 
 
 class ScoredVariant(p.VariantInfo, frozen=True):
-    """One function over the text. What compares it with the reference is None for the reference.
+    """Statistics of one function over the text; those against the reference are None for itself.
 
-    Standard errors take the positions for independent; None for a single position. Perplexities are
-    None where they overflow. `ln_ppl_ratio` is ln(PPL_v / PPL_r), its standard error paired: of the
-    mean of the differences at each position. `same_top_1` in per cent. `times_noise_floor` is the
-    mean KL as a multiple of the control's; None without a control, or where the control's is 0.
-    `error` says why nothing is there.
+    Standard errors assume independent positions; they are None for a single position. Perplexities
+    are None where they overflow. `ln_ppl_ratio` is ln(PPL_v / PPL_r), its standard error is that of
+    the mean difference at a position (paired). `same_top_1` is in per cent. `times_noise_floor` is
+    the mean KL as a multiple of the control's; None without a control, or where the control's is 0.
+    `error` is why there are no statistics.
     """
 
     perplexity: float | None = None
@@ -71,14 +68,14 @@ class ScoredVariant(p.VariantInfo, frozen=True):
 
 
 class ScoreSource(msgspec.Struct, frozen=True):
-    """Where the tokens are from: a text, or the reference's stream of a saved run."""
+    """The source of the tokens: a text, or the reference's stream of a saved run."""
 
     kind: Literal["text", "run"]
     name: str
 
 
 class ScoreSettings(msgspec.Struct, frozen=True):
-    """What was asked for; `context` is the length of a window in tokens, BOS included."""
+    """Settings of a scoring; `context` is the length of a window in tokens, BOS included."""
 
     activation_precision: Precision
     control: bool
@@ -86,7 +83,7 @@ class ScoreSettings(msgspec.Struct, frozen=True):
 
 
 class ScoreTiming(msgspec.Struct, frozen=True):
-    """Seconds; a token counts once for all functions together."""
+    """Seconds, and tokens a second through all functions together."""
 
     load_s: float
     score_s: float | None
@@ -94,7 +91,7 @@ class ScoreTiming(msgspec.Struct, frozen=True):
 
 
 class ScoreDocument(msgspec.Struct, frozen=True):
-    """A whole scoring. `tokens` and `windows` are the text's; `positions` those that were scored.
+    """A scoring. `tokens` and `windows` are those of the text, `positions` how many were scored.
 
     Every token of the text is scored that has one before it in its window, BOS included.
     """

@@ -1,7 +1,7 @@
-"""From the numbers of each position to the statistics of a text.
+"""Statistics of a text from the numbers of each position.
 
 Percentiles interpolate linearly between the two nearest positions (numpy's default). Standard
-errors take the positions for independent, as llama.cpp's do.
+errors assume independent positions, as llama.cpp's do.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from array import array
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict, replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.scoring.document import (
-    BUCKETS_BELOW,
     SCORE_SCHEMA,
     DeltaP,
     KlBucket,
@@ -31,9 +30,12 @@ from gelu_tui.core.scoring.document import (
 
 Numbers = npt.NDArray[np.float64]  # one for each position
 
+# Upper bounds of the reference's top probability in each bucket of positions.
+_BUCKETS_BELOW = (0.25, 0.5, 0.75, 0.95, None)
+
 
 class _Row:
-    """What is kept of one function: three numbers a position."""
+    """The numbers of one function: one in each column for each position."""
 
     def __init__(self) -> None:
         self.logprob = array("d")
@@ -43,9 +45,9 @@ class _Row:
 
 
 class Scoring:
-    """A text while it is scored: `apply` every event; `document` gives what there is at any time.
+    """A text while it is scored: `apply` every event; `document` works at any time.
 
-    Raises `ProtocolError` for what does not fit together.
+    Raises `ProtocolError` for events that contradict each other.
     """
 
     def __init__(self, started: p.ScoreStarted) -> None:
@@ -58,11 +60,10 @@ class Scoring:
 
     @property
     def positions(self) -> int:
-        """How many are scored so far."""
         return len(self._top_probability)
 
     def apply(self, event: p.Event) -> None:
-        """Take an event in; those of other commands do nothing. Raises `ProtocolError`."""
+        """Apply an event; those of other commands are ignored. Raises `ProtocolError`."""
         match event:
             case p.ScoreChunk():
                 self._check(event)
@@ -79,7 +80,7 @@ class Scoring:
                 self.finished = event
 
     def _check(self, chunk: p.ScoreChunk) -> None:
-        """Every function that has not failed has every number at every position."""
+        """Check that every function that has not failed has every number at every position."""
         going = {index for index, row in enumerate(self._rows) if row.error is None}
         columns = [chunk.logprob, chunk.top_probability]
         for row in chunk.rows:
@@ -96,68 +97,49 @@ class Scoring:
         *,
         status: p.Status,
         error: ErrorInfo | None = None,
-        created: datetime | None = None,
     ) -> ScoreDocument:
         """The document of what is scored so far."""
         started, finished = self.started, self.finished
+        seconds = finished.seconds if finished else None
+        reference = started.variants[started.reference]
+        has_control = any(variant.control for variant in started.variants)
         return ScoreDocument(
             schema=SCORE_SCHEMA,
-            created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=loaded.versions,
             device=loaded.device,
             model=loaded.model,
-            settings=ScoreSettings(
-                activation_precision=started.variants[started.reference].precision,
-                control=any(variant.control for variant in started.variants),
-                context=started.context,
-            ),
+            settings=ScoreSettings(reference.precision, has_control, started.context),
             source=source,
             tokens=started.tokens,
             windows=started.windows,
             positions=self.positions,
-            reference=started.variants[started.reference].name,
+            reference=reference.name,
             status=status,
             error=error,
-            timing=ScoreTiming(
-                load_s=loaded.load_s,
-                score_s=finished.seconds if finished else None,
-                tokens_per_second=self.positions / finished.seconds if finished else None,
-            ),
+            timing=ScoreTiming(loaded.load_s, seconds, seconds and self.positions / seconds),
             peak_memory_bytes=finished.peak_memory_bytes if finished else None,
             variants=self._variants(),
         )
 
     def _variants(self) -> list[ScoredVariant]:
         scored = [self._variant(index) for index in range(len(self._rows))]
-        floors = [variant.kl.mean for variant in scored if variant.control and variant.kl]
-        if not floors or not floors[0]:
-            return scored
+        floor = next((v.kl.mean for v in scored if v.control and v.kl), 0.0)
         return [
-            msgspec.structs.replace(variant, times_noise_floor=variant.kl.mean / floors[0])
-            if variant.kl
-            else variant
-            for variant in scored
+            replace(v, times_noise_floor=v.kl.mean / floor) if v.kl and floor else v for v in scored
         ]
 
     def _variant(self, index: int) -> ScoredVariant:
         row, reference = self._rows[index], self._rows[self.started.reference]
-        info = msgspec.structs.asdict(self.started.variants[index])
+        fields = asdict(self.started.variants[index])
         if row.error is not None or not self.positions:
-            return ScoredVariant(**info, error=row.error)
+            return ScoredVariant(**fields, error=row.error)
         logprob = np.array(row.logprob)
-        if row is reference:
-            return ScoredVariant(**info, **_perplexity(logprob))
-        return ScoredVariant(
-            **info,
-            **_perplexity(logprob),
-            **against_reference(
-                logprob,
-                np.array(reference.logprob),
-                np.array(row.kl),
-                np.array(row.same_top),
-                np.array(self._top_probability),
-            ),
-        )
+        fields |= _perplexity(logprob)
+        if row is not reference:
+            columns = (reference.logprob, row.kl, row.same_top, self._top_probability)
+            fields |= against_reference(logprob, *map(np.array, columns))
+        return ScoredVariant(**fields)
 
 
 def mean_and_error(values: Numbers) -> tuple[float, float | None]:
@@ -173,10 +155,8 @@ def _perplexity(logprob: Numbers) -> dict[str, Any]:
         perplexity = float(np.exp(mean))
     if not np.isfinite(perplexity):
         return {}
-    return {
-        "perplexity": perplexity,
-        "perplexity_se": None if error is None else perplexity * error,
-    }
+    se = None if error is None else perplexity * error
+    return {"perplexity": perplexity, "perplexity_se": se}
 
 
 def against_reference(
@@ -186,9 +166,9 @@ def against_reference(
     same_top: Numbers,
     top_probability: Numbers,
 ) -> dict[str, Any]:
-    """All statistics of a variant against the reference, by the fields of `ScoredVariant`.
+    """All statistics against the reference, by the fields of `ScoredVariant`.
 
-    All arrays have shape (positions,); at least one position.
+    All arrays have shape (positions,), with at least one position.
     """
     ratio, ratio_error = mean_and_error(reference_logprob - logprob)
     same, same_error = mean_and_error(100 * same_top)
@@ -212,11 +192,10 @@ def kl_statistics(kl: Numbers) -> KlStatistics:
 
 
 def kl_buckets(kl: Numbers, top_probability: Numbers) -> tuple[KlBucket, ...]:
-    """Count and mean KL by the reference's top probability; both of shape (positions,)."""
-    bounds = [bound for bound in BUCKETS_BELOW if bound is not None]
-    bucket = np.digitize(top_probability, bounds)
-    parts = [kl[bucket == index] for index in range(len(BUCKETS_BELOW))]
+    """Positions and mean KL by the reference's top probability; arrays of shape (positions,)."""
+    bucket = np.digitize(top_probability, [b for b in _BUCKETS_BELOW if b is not None])
+    parts = [kl[bucket == index] for index in range(len(_BUCKETS_BELOW))]
     return tuple(
         KlBucket(below, len(part), float(part.mean()) if len(part) else None)
-        for below, part in zip(BUCKETS_BELOW, parts, strict=True)
+        for below, part in zip(_BUCKETS_BELOW, parts, strict=True)
     )

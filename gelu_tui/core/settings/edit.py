@@ -1,4 +1,4 @@
-"""Changing one setting in the user's file: comments and order stay, and nothing is ever lost."""
+"""Changing one setting in the user's file; comments, order and broken files are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 import tomllib
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -22,83 +21,76 @@ from gelu_tui.core.settings.validation import convert
 
 
 def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo | None:
-    """Write one setting; None takes it out, and `keys.NAME` is the key of an action.
+    """Write one setting; None removes it, and `keys.NAME` is the key of an action.
 
-    A file that cannot be read as TOML is set aside under another name, and the sentence that is
-    returned says so. Raises `GeluError` if nothing could be saved, `UsageError` for a value that
-    is not allowed.
+    A file that is not valid TOML is renamed, and that is reported by the returned error. Raises
+    `GeluError` if nothing could be saved, `UsageError` for a value that is not allowed.
     """
     path = settings_path() if path is None else path
     if value is not None and "." not in name:
         value = convert(fields_of(Settings)[name], value)
-    # A link, into a folder of dotfiles for instance, stays a link.
-    target = path.resolve()
-    broken: ErrorInfo | None = None
+    target = path.resolve()  # a link, into a folder of dotfiles for instance, stays a link
     if target.exists() and not target.is_file():
         raise _not_saved(path, "it is not a file")  # /dev/null must not be replaced
+    text, broken = "", None
     try:
         text = read_text(target)
         tomllib.loads(text)
     except FileNotFoundError:
-        text = ""
+        pass
     except OSError as error:
         raise _not_saved(path, error.strerror) from None
     except (ValueError, RecursionError) as error:
         text, broken = "", unreadable(path, error)
     changed = _with(text, name, value, path)
     try:
-        aside = _write(target, changed, set_aside=broken is not None)
+        aside = _free_name(target) if broken else None
+        _write(target, changed, aside)
     except OSError as error:
         raise _not_saved(path, error.strerror) from None
-    if broken is None or aside is None:
-        return None
-    return ErrorInfo("settings", broken.message, f"It was kept as {aside}; a new one was begun.")
+    hint = f"It was kept as {aside}; a new one was begun."
+    return ErrorInfo("settings", broken.message, hint) if broken else None
 
 
 def _with(text: str, name: str, value: Any, path: Path) -> str:
-    """The document with one value changed, checked by Python's own reader."""
+    """Return the document with one value changed, checked by Python's own reader."""
     *tables, key = name.split(".", 1)
+    value = list(value) if isinstance(value, tuple) else value
     try:
-        document = tomlkit.parse(text)
-        table: MutableMapping[str, Any] = document
-        for table_name in tables:
-            if table_name not in table:
-                table[table_name] = tomlkit.table()
-            table = table[table_name]
+        table: Any = (document := tomlkit.parse(text))
+        for part in tables:
+            table = table.setdefault(part, tomlkit.table())
         if value is None:
             table.pop(key, None)
         else:
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = value
         changed = tomlkit.dumps(document)
         found: Any = tomllib.loads(changed)
         for part in (*tables, key):
             found = found.get(part)
     except (TOMLKitError, ValueError, TypeError, AttributeError) as error:
         raise _not_saved(path, visible_line(str(error))) from None
-    if found != (list(value) if isinstance(value, tuple) else value):
+    if found != value:
         raise _not_saved(path, "its layout is too unusual")
     return changed
 
 
-def _write(target: Path, text: str, *, set_aside: bool) -> Path | None:
-    """Replace the file in one step, readable by its owner only; the old one's new name, if any."""
+def _write(target: Path, text: str, aside: Path | None) -> None:
+    """Replace the file in one step, readable by its owner only; `aside` is the old one's name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    aside: Path | None = None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        if set_aside:
-            aside = _free_name(target)
+        if aside:
             target.rename(aside)
         Path(name).replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
-    return aside
 
 
 def _free_name(target: Path) -> Path:
@@ -108,8 +100,5 @@ def _free_name(target: Path) -> Path:
 
 
 def _not_saved(path: Path, why: str | None) -> GeluError:
-    return GeluError(
-        "settings",
-        f"The settings cannot be saved in {visible_line(str(path))}: {why}.",
-        "GELU_TUI_CONFIG may name another file.",
-    )
+    message = f"The settings cannot be saved in {visible_line(str(path))}: {why}."
+    return GeluError("settings", message, "GELU_TUI_CONFIG may name another file.")

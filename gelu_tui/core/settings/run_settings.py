@@ -1,9 +1,4 @@
-"""The one list of run settings.
-
-The commands, the events, the documents and the app's choices hold a `RunSettings`; options and
-their help, environment variables, the commented settings file, validation and the entries of the
-palette are made from its fields. Adding a run setting is adding a field here.
-"""
+"""The one list of run settings: everything that reads, shows or stores them uses its fields."""
 
 from __future__ import annotations
 
@@ -23,11 +18,11 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is asked to do besides its prompt; `activations` are specs.
+    """The settings of a run besides its prompt; `activations` are specs.
 
     In `Started` and in documents they are resolved: `max_tokens` fits the context, `seed` is set
     if tokens are sampled, `chat` is a bool, `reference` is a name, and `model` and `dtype` are
-    those of the loaded model (`dtype` None: none of those that can be asked for).
+    those of the loaded model (`dtype` None if it is not one of `Dtype`).
     """
 
     model: Annotated[
@@ -165,16 +160,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known_dtype(name: str) -> Dtype | None:
-    """The dtype of that name if a model can be loaded with it."""
+    """Return the dtype of that name if a model can be loaded with it."""
     return cast(Dtype, name) if name in get_args(Dtype) else None
 
 
 def sampling_words(settings: RunSettings) -> list[str]:
-    """`temperature 0.7`, `seed 42` and the limits that are on; empty at temperature 0."""
+    """Return `temperature 0.7`, `seed 42` and the limits that are on; empty at temperature 0."""
     if not settings.temperature:
         return []
-    words = [f"temperature {settings.temperature:.12g}"]
-    words.append("new seed" if settings.seed is None else f"seed {settings.seed}")
+    seed = "new seed" if settings.seed is None else f"seed {settings.seed}"
+    words = [f"temperature {settings.temperature:.12g}", seed]
     for field in fields_of(type(settings)).values():
         value = getattr(settings, field.name)
         if field.needs == "temperature" and field.name != "seed" and value != field.default:
@@ -183,5 +178,5 @@ def sampling_words(settings: RunSettings) -> list[str]:
 
 
 def short_sampling(settings: RunSettings) -> str:
-    """The same for a screen: `T 0.7 seed 42`; empty at temperature 0."""
+    """Return the same for a screen, like `T 0.7 seed 42`; empty at temperature 0."""
     return " ".join(sampling_words(settings)).replace("temperature", "T", 1)

@@ -1,6 +1,6 @@
-"""The user's settings: a TOML file and the environment, read with tolerance.
+"""The user's settings: a TOML file and the environment.
 
-Whatever is wrong in them is reported in a sentence and the default is used; the rest is kept.
+For each wrong setting a problem is reported and the default is used; the others are kept.
 """
 
 from __future__ import annotations
@@ -25,18 +25,13 @@ from gelu_tui.core.settings.run_settings import RunSettings, Text
 from gelu_tui.core.settings.validation import convert, quoted, shown, suggestion
 
 TokenStyle = Literal["plain", "kl", "logprob", "margin"]
-Scroll = Literal["together", "free"]
-Color = Literal["auto", "always", "never"]
 
 PREFIX = "GELU_TUI_"  # of a setting's environment variable
 _SIZE_LIMIT = 1024 * 1024
 
 
 class Settings(RunSettings, frozen=True, kw_only=True):
-    """All settings: those of a run, and those of the program itself.
-
-    TOML has no null: where the default is None, leaving the setting out is the only way to it.
-    """
+    """All settings: of a run, and of the program. TOML has no null: leave out what is None."""
 
     engine_command: Annotated[
         Text | None,
@@ -47,9 +42,10 @@ class Settings(RunSettings, frozen=True, kw_only=True):
             metavar="COMMAND",
         ),
     ] = None
-    color: Annotated[Color, about("Colour on the terminal; with auto, NO_COLOR is respected.")] = (
-        "auto"
-    )
+    color: Annotated[
+        Literal["auto", "always", "never"],
+        about("Colour on the terminal; with auto, NO_COLOR is respected."),
+    ] = "auto"
     theme: Annotated[
         Text | None,
         about(
@@ -69,7 +65,8 @@ class Settings(RunSettings, frozen=True, kw_only=True):
         ),
     ] = "plain"
     scroll: Annotated[
-        Scroll, about("Whether the panes scroll together, token by token, or each by itself.")
+        Literal["together", "free"],
+        about("Whether the panes scroll together, token by token, or each by itself."),
     ] = "together"
     save_runs: Annotated[
         bool, about("Keep runs in the history.", options=("--save/--no-save",))
@@ -83,26 +80,22 @@ class Settings(RunSettings, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
 
     def of_run(self) -> RunSettings:
-        """The run settings alone."""
         return RunSettings(**{name: getattr(self, name) for name in RunSettings.__struct_fields__})
 
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """The settings that the file and the environment decide.
-
-    `decided` are the names that one of them sets, `environment` those that the environment sets.
-    """
+    """The settings, with the names of those that come from file or environment."""
 
     path: Path
     settings: Settings
-    decided: frozenset[str] = frozenset()
-    environment: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()  # by the file or the environment
+    environment: frozenset[str] = frozenset()  # by the environment
     problems: tuple[ErrorInfo, ...] = ()
 
 
 def settings_path() -> Path:
-    """The file that GELU_TUI_CONFIG names, else `config.toml` in the user's settings folder."""
+    """Return the file that GELU_TUI_CONFIG names, else the user's `config.toml`."""
     named = os.environ.get("GELU_TUI_CONFIG")
     return Path(named).expanduser() if named else paths.config_dir() / "config.toml"
 
@@ -115,10 +108,19 @@ def load_settings(path: Path | None = None, schema: type[Settings] = Settings) -
     try:
         values, problems = validated(path, tomllib.loads(read_text(path)), schema)
     except FileNotFoundError:
-        problems += _missing(path)
+        if os.environ.get("GELU_TUI_CONFIG") and path == settings_path():
+            sentence = f"There is no settings file {shown(path)}, which GELU_TUI_CONFIG names."
+            problems.append(_problem(sentence, "The defaults are used."))
     except (OSError, ValueError, RecursionError) as error:
         problems.append(unreadable(path, error))
-    own = _from_environment(schema, problems)
+    own = {}
+    for name, field in fields_of(schema).items():
+        variable = f"{PREFIX}{name.upper()}"
+        if text := os.environ.get(variable):  # an empty variable is treated as not set
+            try:
+                own[name] = _value(field, text, variable)
+            except UsageError as error:
+                problems.append(_problem(error.info.message, error.info.hint))
     values |= own
     if own and (wrong := reference_error(schema(**values))):
         del values["reference"]
@@ -128,7 +130,7 @@ def load_settings(path: Path | None = None, schema: type[Settings] = Settings) -
 
 
 def read_text(path: Path) -> str:
-    """The text of a settings file. Raises `OSError` and `ValueError`."""
+    """Return the text of a settings file. Raises `OSError` and `ValueError`."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(0, "it is a folder")
@@ -142,7 +144,7 @@ def read_text(path: Path) -> str:
 
 
 def unreadable(path: Path, error: Exception) -> ErrorInfo:
-    """Why nothing of a settings file is used."""
+    """Return the reason why nothing of a settings file is used."""
     match error:
         case UnicodeDecodeError():
             why = f"is not valid UTF-8 (byte {error.start})"
@@ -150,38 +152,29 @@ def unreadable(path: Path, error: Exception) -> ErrorInfo:
             why = f"is not valid TOML: {visible_line(str(error))}"
         case RecursionError():
             why = "is not valid TOML: it is nested too deep"
-        case OSError():
-            why = f"cannot be read: {error.strerror}"
         case _:
-            why = f"cannot be read: {visible_line(str(error))}"
+            why = f"cannot be read: {getattr(error, 'strerror', '') or visible_line(str(error))}"
     return _problem(f"The settings file {shown(path)} {why}.", "The defaults are used.")
-
-
-def _missing(path: Path) -> list[ErrorInfo]:
-    if not os.environ.get("GELU_TUI_CONFIG") or path != settings_path():
-        return []
-    sentence = f"There is no settings file {shown(path)}, which GELU_TUI_CONFIG names."
-    return [_problem(sentence, "The defaults are used.")]
 
 
 def validated(
     path: Path, entries: Mapping[str, Any], schema: type[Settings] = Settings
 ) -> tuple[dict[str, Any], list[ErrorInfo]]:
-    """The usable values among a file's entries, and what is wrong with the others."""
+    """Return the usable values among a file's entries, and what is wrong with the others."""
     fields = fields_of(schema)
     where = f"In {shown(path)}"
     values: dict[str, Any] = {}
     problems: list[ErrorInfo] = []
     for name, value in entries.items():
         if name not in fields:
-            problems.append(
-                _problem(
-                    f"{where} there is no setting named '{shown(name)}'.",
-                    suggestion(name, fields) or "`gelu-tui settings --defaults` lists all.",
-                )
-            )
-        elif name == "keys" and isinstance(value, dict):
-            values["keys"] = _texts(where, value, problems)
+            hint = suggestion(name, fields) or "`gelu-tui settings --defaults` lists all."
+            problems.append(_problem(f"{where} there is no setting named '{shown(name)}'.", hint))
+        elif name == "keys" and isinstance(value, dict):  # one wrong key leaves the others
+            values["keys"] = {key: text for key, text in value.items() if isinstance(text, str)}
+            for key in [key for key in value if key not in values["keys"]]:
+                must = f"must be text such as 'ctrl+r,f4', not {quoted(value[key])}."
+                hint = "The action's own keys are used."
+                problems.append(_problem(f"{where}, keys.{shown(key)} {must}", hint))
         else:
             try:
                 values[name] = _value(fields[name], value)
@@ -193,40 +186,11 @@ def validated(
     return values, problems
 
 
-def _texts(where: str, keys: dict[str, Any], problems: list[ErrorInfo]) -> dict[str, str]:
-    """The usable keys: one wrong key leaves the others."""
-    problems += (
-        _problem(
-            f"{where}, keys.{shown(name)} must be text such as 'ctrl+r,f4', not {quoted(key)}.",
-            "The action's own keys are used.",
-        )
-        for name, key in keys.items()
-        if not isinstance(key, str)
-    )
-    return {name: key for name, key in keys.items() if isinstance(key, str)}
-
-
-def _from_environment(schema: type[Settings], problems: list[ErrorInfo]) -> dict[str, Any]:
-    """The usable values of the environment; an empty variable is one that is not set."""
-    values = {}
-    for name, field in fields_of(schema).items():
-        variable = f"{PREFIX}{name.upper()}"
-        if text := os.environ.get(variable):
-            try:
-                values[name] = _value(field, text, variable)
-            except UsageError as error:
-                problems.append(_problem(error.info.message, error.info.hint))
-    return values
-
-
 def _value(field: Field, value: object, variable: str = "") -> Any:
-    """One value, with what is used instead of a wrong one as the hint. Raises `UsageError`."""
-    if variable:
-        instead = "The variable is ignored."
-    elif field.default is None:
-        instead = "It is treated as left out."
-    else:
-        instead = f"{shown(field.default)} is used instead."
+    """Return one value. Raises `UsageError`, whose hint is what is used instead."""
+    left_out = "It is treated as left out."
+    instead = left_out if field.default is None else f"{shown(field.default)} is used instead."
+    instead = "The variable is ignored." if variable else instead
     try:
         found = convert(field, value, variable, text=bool(variable))
     except UsageError as error:
@@ -241,7 +205,7 @@ def _value(field: Field, value: object, variable: str = "") -> Any:
 
 
 def reference_error(settings: RunSettings) -> UsageError | None:
-    """What is wrong where the reference is not among the functions."""
+    """Return the error of a reference that is not among the functions."""
     if settings.reference is None:
         return None
     try:

@@ -1,7 +1,8 @@
-"""The one check of settings: from the file, the environment, the command line and the app."""
+"""The check of settings from the file, the environment, the command line and the app."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,20 +19,13 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 
-_SHOWN = 40  # characters of a wrong value
-
 
 def convert(field: Field, value: object, name: str = "", *, text: bool = False) -> Any:
-    """The value of one setting, of its type and within its limits.
+    """Return the value of one setting, of its type and within its limits.
 
-    Args:
-        field: The setting.
-        value: The value from outside; a list of texts may be one comma-separated text.
-        name: What the user calls the setting; its own name if empty.
-        text: Whether numbers and the like are written as text, as in the environment.
-
-    Raises:
-        UsageError: What is allowed; its kind is the setting's name.
+    `name` is what the user calls the setting, if it has another name. With `text`, numbers and the
+    like are written as text, as in the environment. A list of texts may be one comma-separated
+    text. Raises `UsageError`, whose kind is the setting's name.
     """
     original = value
     match field.info:
@@ -39,34 +33,19 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
             texts = [value] if isinstance(value, str) else value
             value = split_specs(texts) if all(isinstance(one, str) for one in texts) else value
         case inspect.DictType() if text and isinstance(value, str):
-            value = _from_json(value)
-    try:
+            with contextlib.suppress(msgspec.DecodeError):
+                value = msgspec.json.decode(value)
+    with contextlib.suppress(msgspec.ValidationError):
         found = msgspec.convert(value, field.type, strict=not text)
-    except msgspec.ValidationError:
-        pass
-    else:
         if found is not None and found == found:  # nan passes every limit
             return found
     wrong = shown(original) if text and original != "" else quoted(original)
-    raise UsageError(
-        f"{name or field.name} must be {allowed(field)}, not {wrong}.",
-        field.description,
-        kind=field.name,
-    )
-
-
-def _from_json(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
+    must = f"{name or field.name} must be {allowed(field.info)}, not {wrong}."
+    raise UsageError(must, field.description, kind=field.name)
 
 
 def check(settings: RunSettings, *, room: bool = True) -> None:
-    """Check all that needs no model; `room`: also that a control is not one function too many.
-
-    Raises `UsageError`.
-    """
+    """Raise `UsageError` for what is wrong without a model; `room`: also for a control too many."""
     for field in fields_of(type(settings)).values():
         value = getattr(settings, field.name)
         if value is not None or field.default is not None:
@@ -78,12 +57,8 @@ def check(settings: RunSettings, *, room: bool = True) -> None:
         check_room(variants, references)
 
 
-def allowed(field: Field) -> str:
-    """What a setting can be, in words."""
-    return _words(field.info)
-
-
-def _words(info: inspect.Type) -> str:
+def allowed(info: inspect.Type) -> str:
+    """Return in words what values a type has."""
     match info:
         case inspect.BoolType():
             return "true or false"
@@ -98,22 +73,22 @@ def _words(info: inspect.Type) -> str:
         case inspect.DictType():
             return "a table"
         case inspect.UnionType(types=types):
-            return " or ".join(_words(one) for one in types)
+            return " or ".join(map(allowed, types))
     return "text"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A question about the nearest known name; empty if none is near."""
+    """Return a question about the nearest known name; empty if none is near."""
     near = difflib.get_close_matches(name.lower(), list(known), n=1)
     return f"Did you mean '{near[0]}'?" if near else ""
 
 
 def quoted(value: object) -> str:
-    """A value as the file writes it: "9" is not 9."""
+    """Return a value as the file writes it: "9" is not 9."""
     return f'"{shown(value)}"' if isinstance(value, str) else shown(value)
 
 
 def shown(value: object) -> str:
-    """A value or a path on one line, safe to print; a long value is cut."""
+    """Return a value or a path on one line, safe to print; a long value is cut."""
     line = visible_line(str(value).lower() if isinstance(value, bool) else str(value))
-    return line if isinstance(value, Path) or len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    return line if isinstance(value, Path) or len(line) <= 40 else f"{line[:40]}…"

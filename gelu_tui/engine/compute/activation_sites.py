@@ -1,14 +1,15 @@
-"""Where a Gemma applies its activation, and how every batch row gets one of its own there.
+"""Where a Gemma applies its activation, and how every batch row has its own function there.
 
-mlx-lm writes the function by name into the code of its modules. While a comparison runs, these
-modules get a subclass whose `__call__` is mlx-lm's own code in which that name means something
-else: function i on batch row i. Modules, weights, classes and module globals stay what they are,
-and afterwards each module gets its class back.
+mlx-lm's modules call the function by its name. While a comparison runs, these modules have a
+subclass whose `__call__` is mlx-lm's own code in which that name means something else: function i
+on batch row i. Modules, weights, classes and module globals stay what they are, and afterwards each
+module has its class back.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, SimpleNamespace
@@ -20,8 +21,8 @@ import mlx.nn as nn
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.compute.functions import Function
 
-# Modules whose code names the function, by mlx-lm's file and class, with the name of the site as
-# `core.families` has it. The names that are given another meaning are those of `_meanings`.
+# Modules whose code names the function, by mlx-lm's file and class, with the name of the site as in
+# `core.models.families`. `_meanings` lists the names that are replaced.
 SITES = {
     "gemma.MLP": "feed-forward",
     "gemma2.MLP": "feed-forward",
@@ -35,7 +36,7 @@ SITES = {
     "recurrent_gemma.RecurrentBlock": "recurrent block",
 }
 
-# Sorts tokens by expert, so that inside of it there are no rows: it is called row by row.
+# Sorts tokens by expert, so that there are no rows inside: it is called row by row.
 _ROW_BY_ROW = "gemma4_text.Experts"
 
 
@@ -58,7 +59,7 @@ class RowFunctions:
     def __call__(self, x: mx.array) -> mx.array:
         """Apply function i to row i of (rows, …); shape and dtype stay.
 
-        Raises ValueError when the batch has another number of rows: a row that silently took its
+        Raises ValueError when the batch has another number of rows: a row that silently used its
         neighbour's function would be a wrong result.
         """
         if self._within is not None:
@@ -66,13 +67,11 @@ class RowFunctions:
         self._check(x)
         if len(self.rows) == 1:
             return self.rows[0](x)
-        parts = mx.split(x, len(self.rows), axis=0)
-        return mx.concatenate(
-            [function(part) for function, part in zip(self.rows, parts, strict=True)], axis=0
-        )
+        parts = zip(self.rows, mx.split(x, len(self.rows), axis=0), strict=True)
+        return mx.concatenate([function(part) for function, part in parts], axis=0)
 
     def row_by_row(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
-        """Call something that has no rows inside with one row of each array after the other."""
+        """Call what has no rows inside with one row of each array after the other."""
         self._check(batch[0])
         results = []
         try:
@@ -89,13 +88,13 @@ class RowFunctions:
 
 
 def _meanings(functions: RowFunctions) -> dict[str, Any]:
-    """What names in mlx-lm's code mean while row functions are installed."""
+    """The replacements of names in mlx-lm's code while row functions are installed."""
 
     def geglu(gate: mx.array, x: mx.array) -> mx.array:
         return functions(gate) * x
 
     def gelu_topk(inputs: mx.array, std_multiplier: mx.array) -> mx.array:
-        # Gemma 3n's sparse layers: what is not far above the mean is cut off first.
+        # Gemma 3n's sparse layers: inputs that are not far above the mean become 0 first.
         mean = mx.mean(inputs, axis=-1, keepdims=True)
         std = mx.std(inputs, axis=-1, keepdims=True)
         cutoff = mean + std * std_multiplier.astype(std.dtype)
@@ -109,22 +108,14 @@ def _meanings(functions: RowFunctions) -> dict[str, Any]:
 
 
 def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
-    """A subclass whose `__call__` is the base's own code with other meanings of some names."""
+    """A subclass whose `__call__` is the base's own code with some names replaced."""
     call = base.__call__
     names = {name: meanings[name] for name in call.__code__.co_names if name in meanings}
     if not names:
-        raise GeluError(
-            "mlx_lm",
-            f"This version of mlx-lm applies the activation of {base.__name__} in another way.",
-            "Install the version of mlx-lm that gelu-tui asks for.",
-        )
-    own = FunctionType(
-        call.__code__,
-        {**call.__globals__, **names},
-        call.__name__,
-        call.__defaults__,
-        call.__closure__,
-    )
+        message = f"This version of mlx-lm applies {base.__name__}'s activation in another way."
+        raise GeluError("mlx_lm", message, "Install the version of mlx-lm that gelu-tui requires.")
+    namespace = {**call.__globals__, **names}
+    own = FunctionType(call.__code__, namespace, call.__name__, call.__defaults__, call.__closure__)
     return type(base.__name__, (base,), {"__call__": own})
 
 
@@ -142,23 +133,21 @@ def _key(module: Any) -> str:
 
 
 def sites_of(model: Any) -> dict[str, int]:
-    """How many places of each kind a loaded model has, by the names of `core.families`."""
-    found: dict[str, int] = {}
+    """How many sites of each kind a loaded model has, by the names of `core.models.families`."""
+    found: Counter[str] = Counter()
     for _, module in model.named_modules():
         site = SITES.get(_key(module))
         if site == "per-layer gate" and module.per_layer_input_gate is None:
             continue  # Gemma 4 has it in its small models only
         if site is not None:
             sparse = getattr(module, "activation_sparsity", 0) > 0
-            name = f"sparse {site}" if sparse else site
-            found[name] = found.get(name, 0) + 1
-    return found
+            found[f"sparse {site}" if sparse else site] += 1
+    return dict(found)
 
 
 @contextmanager
 def rowwise(model: Any) -> Iterator[RowFunctions]:
-    """Within this context every site of the model applies row functions; afterwards the model is
-    exactly as it was.
+    """Apply row functions at every site; afterwards the model is exactly as it was.
 
     Raises `GeluError` where the model has no site or mlx-lm's code is not as expected.
     """
@@ -168,15 +157,13 @@ def rowwise(model: Any) -> Iterator[RowFunctions]:
     changed: list[tuple[Any, type]] = []
     try:
         for _, module in model.named_modules():
-            kind = type(module)
-            if kind not in subclasses:
-                key = _key(module)
-                if key in SITES:
-                    subclasses[kind] = _with_meanings(kind, meanings)
-                elif key == _ROW_BY_ROW:
-                    subclasses[kind] = _row_by_row(kind, functions)
-                else:
-                    continue
+            kind, key = type(module), _key(module)
+            if key in SITES:
+                subclasses[kind] = subclasses.get(kind) or _with_meanings(kind, meanings)
+            elif key == _ROW_BY_ROW:
+                subclasses[kind] = subclasses.get(kind) or _row_by_row(kind, functions)
+            else:
+                continue
             changed.append((module, kind))
             module.__class__ = subclasses[kind]
         if not changed:

@@ -14,9 +14,9 @@ from mlx_lm.models.cache import make_prompt_cache
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.statistics import Logits
 from gelu_tui.engine.compute.token_selection import Chooser
-from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.failures import IsCancelled, stop_if
 
-# As mlx-lm does it: give freed buffers back now and then, not at every step.
+# As mlx-lm does it: release freed buffers now and then, not at every step.
 _CLEAR_CACHE_EVERY = 256
 
 
@@ -25,17 +25,16 @@ def prefill(
     tokens: list[int],
     chunk: int,
     progress: Callable[[int], None],
-    cancelled: Callable[[], bool],
+    cancelled: IsCancelled,
 ) -> list[Any]:
     """A batch-1 prompt cache of all tokens but the last, which is the first decode step's input.
 
-    `progress` gets the tokens done after each chunk. Raises `Interrupted`.
+    `progress` receives the tokens done after each chunk. Raises `Interrupted`.
     """
     cache = make_prompt_cache(model)
     end = len(tokens) - 1
     for start in range(0, end, chunk):
-        if cancelled():
-            raise Interrupted
+        stop_if(cancelled())
         model(mx.array([tokens[start : min(start + chunk, end)]]), cache=cache)
         mx.eval(caches.arrays(cache))
         progress(min(start + chunk, end))
@@ -63,11 +62,11 @@ def decode(
     ahead: bool,
     choose: Chooser | None = None,
 ) -> Iterator[Decoded]:
-    """Yield decode steps without end; every row continues with its own token, greedy if not told.
+    """Yield decode steps without end; every row continues with its own token, greedy by default.
 
     `ahead` starts the next step before waiting for the present one: on a GPU this hides the time
-    that Python takes to describe a step. On a CPU starting a step blocks until it is done, so there
-    the present tokens are handed out first.
+    that Python takes to describe a step. On a CPU starting a step blocks until it is done, so the
+    present tokens are yielded first.
     """
     choose = choose or Chooser()
 

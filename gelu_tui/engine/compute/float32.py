@@ -1,8 +1,8 @@
 """A model whose hidden states are float32 whatever its weights are, without a copy of them.
 
-MLX computes in float32 as soon as one operand is. So the embeddings give float32, and each matrix
+MLX computes in float32 as soon as one operand is. So the embeddings return float32, and each matrix
 is widened for its own multiplication only, the output head in slices. Vectors are small, and some
-are computed with among themselves (Gemma's norms take 1 + weight): they are widened beforehand.
+are used without hidden states (Gemma's norms compute 1 + weight): they are widened beforehand.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _SLICE = 64 * 1024 * 1024
 @contextmanager
 def in_float32(model: Any) -> Iterator[None]:
     """Within this context the model computes in float32; afterwards it is exactly as it was."""
-    changed: list[tuple[Any, type]] = []
-    vectors: list[tuple[Any, str, mx.array]] = []
+    modules = [module for _, module in model.named_modules()]
+    changed = [(module, type(module)) for module in modules if type(module) in _WIDENED]
+    vectors: list[tuple[Any, str, mx.array]] = [
+        (module, name, value)
+        for module in modules
+        for name, value in module.items()
+        if isinstance(value, mx.array) and value.ndim < 2 and _wide(value) is not value
+    ]
     try:
-        for _, module in model.named_modules():
-            kind = type(module)
-            for name, value in module.items():
-                if isinstance(value, mx.array) and value.ndim < 2 and _wide(value) is not value:
-                    vectors.append((module, name, value))
-            if kind in _WIDENED:
-                changed.append((module, kind))
-                module.__class__ = _WIDENED[kind]
+        for module, kind in changed:
+            module.__class__ = _WIDENED[kind]
         for module, name, value in vectors:
             module[name] = _wide(value)
         yield

@@ -26,6 +26,7 @@ def _keras_gelu_approx(x: mx.array) -> mx.array:
 
 
 _KERNELS: Mapping[str, Function] = {"keras_gelu_approx": _keras_gelu_approx}
+_SAME_NAME = ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "abs")
 
 
 @cache
@@ -39,13 +40,7 @@ def _operations(dtype: mx.Dtype) -> Mapping[str, Callable[..., mx.array]]:
         "*": mx.multiply,
         "/": mx.divide,
         "**": mx.power,
-        "exp": mx.exp,
-        "log": mx.log,
-        "tanh": mx.tanh,
-        "sigmoid": mx.sigmoid,
-        "erf": mx.erf,
-        "sqrt": mx.sqrt,
-        "abs": mx.abs,
+        **{name: getattr(mx, name) for name in _SAME_NAME},
         "softplus": lambda x: mx.logaddexp(x, mx.array(0, x.dtype)),
         "min": mx.minimum,
         "max": mx.maximum,
@@ -59,9 +54,9 @@ def _operations(dtype: mx.Dtype) -> Mapping[str, Callable[..., mx.array]]:
 
 
 def function_of(variant: Variant, precision: Precision) -> Function:
-    """The variant as a function of an array of any shape, which it keeps, as it keeps the dtype.
+    """The variant as a function of an array of any shape; shape and dtype stay.
 
-    `float32` evaluates in float32 and casts once; `model` evaluates in the dtype given.
+    `float32` evaluates in float32 and casts once; `model` evaluates in the array's dtype.
     """
 
     def evaluated(x: mx.array) -> mx.array:
@@ -69,14 +64,9 @@ def function_of(variant: Variant, precision: Precision) -> Function:
         # A formula without x is a constant; broadcast_to would fix the shape when it is compiled.
         return y if y.shape == x.shape else y + mx.zeros_like(x)
 
-    function: Function = evaluated
-    if precision == "float32":
-        function = _in_float32(function)
-    if mx.default_device() == mx.gpu:
-        # One fused kernel a function; on the CPU compiling would call a C++ compiler at run time.
-        function = mx.compile(function, shapeless=True)
-    return function
+    def in_float32(x: mx.array) -> mx.array:
+        return evaluated(x.astype(mx.float32)).astype(x.dtype)
 
-
-def _in_float32(function: Function) -> Function:
-    return lambda x: function(x.astype(mx.float32)).astype(x.dtype)
+    function: Function = in_float32 if precision == "float32" else evaluated
+    # One fused kernel a function; on the CPU compiling would call a C++ compiler at run time.
+    return mx.compile(function, shapeless=True) if mx.default_device() == mx.gpu else function

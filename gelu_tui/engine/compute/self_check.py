@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from gelu_tui.core.protocol import SelfCheckReport
+from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.decode import decode, prefill
 from gelu_tui.engine.compute.functions import Function
+from gelu_tui.engine.failures import IsCancelled
 
-STEPS = 3
-PROMPT_TOKENS = 8
+_STEPS = 3
+_PROMPT_TOKENS = 8
 
 
 def self_check(
     model: Any,
-    functions: RowFunctions,
+    sites: RowFunctions,
     function: Function,
     prompt: list[int],
     rows: int,
-    chunk: int,
-    cancelled: Callable[[], bool],
+    cancelled: IsCancelled,
 ) -> SelfCheckReport:
     """Decode a few steps with the same function on every row and compare the logits bit by bit.
 
     The prompt is prefilled twice and its caches alternate between the rows, so a prefill that does
-    not repeat itself shows too. `functions` belong to an installed row-wise model. Raises
+    not repeat itself shows too. `sites` belong to an installed row-wise model. The difference of a
+    step is the largest absolute one of any row from the first, infinite for nan. Raises
     `Interrupted`.
     """
-    head = prompt[:PROMPT_TOKENS]
-    with functions.use(function):
+    head, chunk = prompt[:_PROMPT_TOKENS], device.prefill_chunk()
+    with sites.use(function):
         prefilled = [prefill(model, head, chunk, lambda _: None, cancelled) for _ in range(2)]
     cache = caches.join([prefilled[row % 2] for row in range(rows)])
-    with functions.use(*[function] * rows):
-        steps = decode(model, cache, head[-1], rows, ahead=False)
-        differences = list(_differences(islice(steps, STEPS)))
-    return SelfCheckReport(rows, STEPS, not any(differences), max(differences))
-
-
-def _differences(steps: Iterator[Any]) -> Iterator[float]:
-    """Per step, the largest absolute difference of any row from the first; nan counts as inf."""
-    for step in steps:
-        difference = np.abs(step.logits - step.logits[:1]).max()
-        yield float(np.nan_to_num(difference, nan=np.inf))
+    differences = []
+    with sites.use(*[function] * rows):
+        for step in islice(decode(model, cache, head[-1], rows, ahead=False), _STEPS):
+            difference = np.abs(step.logits - step.logits[:1]).max()
+            differences.append(float(np.nan_to_num(difference, nan=np.inf)))
+    return SelfCheckReport(rows, _STEPS, not any(differences), max(differences))

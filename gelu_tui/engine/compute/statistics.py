@@ -1,8 +1,7 @@
 """Statistics of next-token distributions, from float32 logits; natural logarithms, nats.
 
 The arrays have one entry a token of the vocabulary, 262,144 for Gemma 3, and every decode step pays
-for each pass over them: so the passes are few and in float32, and the formulas are chosen so that
-float32 is enough.
+for each pass over them. So the passes are few, and the formulas are exact enough in float32.
 """
 
 from __future__ import annotations
@@ -12,19 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gelu_tui.core.errors import GeluError
-
 Logits = npt.NDArray[np.float32]
 
 # Above this the definition itself is accurate in float32; below it its terms cancel.
 _SMALL_KL = 0.01
 
 
-class NotANumber(GeluError):
+class NotANumber(ArithmeticError):
     """A model's logits hold nan, or inf where a finite maximum is needed."""
-
-    def __init__(self) -> None:
-        super().__init__("not_finite", "The logits are not numbers.")
 
 
 @dataclass(frozen=True)
@@ -45,11 +39,9 @@ class Distribution:
         return cls(logits, float(top) + float(np.log(scaled.sum(dtype=np.float64))))
 
     def logprob(self, token: int) -> float:
-        """ln p(token)."""
         return float(self.logits[token]) - self.log_normaliser
 
     def probability(self, token: int) -> float:
-        """p(token)."""
         return float(np.exp(self.logprob(token)))
 
     def probabilities(self) -> Logits:
@@ -83,13 +75,13 @@ def kl_divergence(
 ) -> float:
     """Σ p_r (ln p_r − ln p_v) in nats; exactly 0 for equal logits.
 
-    `probabilities` are the reference's, if the caller has them already. Where the distributions are
-    close the definition loses all its digits in float32, so there the equal form
+    `probabilities` are the reference's, if they are known. Where the distributions are close the
+    definition loses all its digits in float32, so there the equal form
     ln(1 + Σ p_r (e^(−u) − 1 + u)), u = δ − Σ p_r δ, δ = l_r − l_v, is used: no term is negative.
     """
     p = reference.probabilities() if probabilities is None else probabilities
     difference = reference.logits - variant.logits
-    # What all logits have moved by goes first: the sum over p would keep 1e-5 of it.
+    # The shift that all logits share goes first: the sum over p would keep 1e-5 of it.
     moved = np.float32(reference.log_normaliser - variant.log_normaliser)
     difference -= moved
     mean = float(np.dot(p, difference))

@@ -1,10 +1,10 @@
-"""Which token each row takes: one rule for every row, both schedules and every device.
+"""Which token each row chooses: one rule for every row, both schedules and every device.
 
 Greedy, it is mlx-lm's own (`generate_step`): the highest of logits − logsumexp(logits) in the
-model's dtype, the lowest id among equals. The subtraction rounds, in bfloat16 often, and may so
-make equal what the logits tell apart.
+model's dtype, the lowest id among equals. The subtraction rounds, in bfloat16 often, so that
+different logits may become equal.
 
-With a temperature T, it is the highest of x + T·g (the Gumbel-max trick: so drawn, a token has the
+With a temperature T, it is the highest of x + T·g (the Gumbel-max trick: a token is drawn with the
 probability softmax(x/T)). x are the logits after mlx-lm's own transforms, in its own order, in
 float32. The noise g has one number a token of the vocabulary, the same for all rows, and depends on
 seed and step only: rows that agree draw alike, whatever their number, order and schedule.
@@ -27,18 +27,18 @@ _GREEDY = RunSettings()
 
 
 def seeded(settings: RunSettings) -> RunSettings:
-    """The same with a seed, if anything is drawn and none was asked for."""
+    """The settings, with a random seed if tokens are drawn and there is no seed."""
     if not settings.temperature or settings.seed is not None:
         return settings
     return msgspec.structs.replace(settings, seed=secrets.randbelow(2**31))
 
 
 class Chooser:
-    """The rule of one comparison; of a seed that is None the noise is that of seed 0."""
+    """The rule of one comparison; without a seed the noise is that of seed 0."""
 
     def __init__(self, settings: RunSettings = _GREEDY) -> None:
         self._settings = settings
-        # What float32 takes for 0 draws nothing either.
+        # A temperature that is 0 in float32 draws nothing either.
         self._draws = settings.temperature >= np.finfo(np.float32).tiny
 
     def __call__(self, logits: mx.array, step: int) -> mx.array:
@@ -55,20 +55,21 @@ class Chooser:
     def scores(self, logits: mx.array, step: int) -> mx.array:
         """What the tokens of `step` compete with: (rows, vocabulary) to float32 of that shape.
 
-        At temperature 0 the logits themselves, else x + T·g, −inf where a transform forbids a
-        token. Either way a difference of two scores is in logits, that is in nats.
+        At temperature 0 the logits themselves, else x + T·g, −inf where a transform excludes a
+        token. A difference of two scores is in logits, that is in nats.
         """
         logits = logits.astype(mx.float32)
         if not self._draws:
             return logits
-        return self._transformed(logits) + self._settings.temperature * self._noise(
-            logits.shape[-1], step
-        )
+        # Standard Gumbel noise of shape (vocabulary,).
+        seeds = np.random.SeedSequence(self._settings.seed or 0, spawn_key=(step,))
+        noise = mx.random.gumbel(logits.shape[-1:], key=mx.array(seeds.generate_state(2)))
+        return self._transformed(logits) + self._settings.temperature * noise
 
     def _transformed(self, logits: mx.array) -> mx.array:
-        """As `mlx_lm.sample_utils.make_sampler` does it, order and conditions included.
+        """As in `mlx_lm.sample_utils.make_sampler`, order and conditions included.
 
-        Its transforms look at differences and at shares of the whole only: logits less their
+        Its transforms use differences and shares of the whole only, so that logits less their
         maximum serve as well as log-probabilities, and cost less.
         """
         top_p, top_k, min_p = self._settings.top_p, self._settings.top_k, self._settings.min_p
@@ -81,11 +82,6 @@ class Chooser:
             x = apply_top_k(x, top_k)
         return x
 
-    def _noise(self, vocabulary: int, step: int) -> mx.array:
-        """Standard Gumbel noise, shape (vocabulary,)."""
-        seeds = np.random.SeedSequence(self._settings.seed or 0, spawn_key=(step,))
-        return mx.random.gumbel((vocabulary,), key=mx.array(seeds.generate_state(2)))
-
 
 def _most_probable(logits: mx.array) -> mx.array:
     """The greedy rule as it is defined."""
@@ -96,10 +92,15 @@ def _most_probable_without_logsumexp(logits: mx.array) -> mx.array:
     """The greedy rule for float32 on a CPU, where logsumexp would take a tenth of a decode step.
 
     Subtraction rounds but keeps the order, so the argmax of the logits wins unless another logit
-    becomes equal to it. Only where one is near enough for that the rule itself is worked out.
+    becomes equal to it. Only where one is near enough for that the rule itself is computed.
+
+    How near: the highest log-probability v lies in [−ln(vocabulary), 0], give or take the error of
+    logsumexp, which is far less than 1. Numbers that round to one v are no further apart than the
+    spacing of floats there. That `values[token] - reach` is rounded itself does no harm: a float
+    that is not below the exact difference is not below the rounded one.
     """
     mx.eval(logits)
-    reach = _merging_distance(logits.shape[-1])
+    reach = np.spacing(np.float32(math.log(logits.shape[-1]) + 1))
     tokens = []
     for row, values in enumerate(np.array(logits, copy=False)):
         token = int(values.argmax())
@@ -107,14 +108,3 @@ def _most_probable_without_logsumexp(logits: mx.array) -> mx.array:
             token = int(np.array(_most_probable(logits[row : row + 1]))[0])
         tokens.append(token)
     return mx.array(tokens, dtype=mx.uint32)
-
-
-def _merging_distance(vocabulary: int) -> np.float32:
-    """How far below the highest float32 logit one may lie and still be equal to it afterwards.
-
-    The highest log-probability v lies in [−ln(vocabulary), 0], give or take the error of logsumexp,
-    which is far less than 1. Numbers that round to one v are no further apart than the spacing of
-    floats there. That `top − distance` is rounded itself does no harm: a float that is not below
-    the exact difference is not below the rounded one.
-    """
-    return np.spacing(np.float32(math.log(vocabulary) + 1))

@@ -24,7 +24,7 @@ _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 
 
 def pieces(metadata: dict[str, Any]) -> tuple[list[str], list[float], list[int]]:
-    """Google's own vocabulary: pieces, scores and types (SentencePiece's numbers), by id.
+    """Return Google's own vocabulary: pieces, scores and types (SentencePiece's numbers), by id.
 
     The conversion to GGUF turned the `▁` of user-defined runs of spaces into spaces, and gave
     control and user-defined pieces the score −1000 where SentencePiece has 0.
@@ -32,19 +32,16 @@ def pieces(metadata: dict[str, Any]) -> tuple[list[str], list[float], list[int]]
     tokens, scores, types = (
         metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "scores", "token_type")
     )
-    own = (_CONTROL, _USER_DEFINED)
+    rows = list(zip(tokens, scores, types, strict=True))
     return (
-        [
-            t.replace(" ", _SPACE) if k == _USER_DEFINED else t
-            for t, k in zip(tokens, types, strict=True)
-        ],
-        [0.0 if kind in own else score for score, kind in zip(scores, types, strict=True)],
+        [t.replace(" ", _SPACE) if kind == _USER_DEFINED else t for t, _, kind in rows],
+        [0.0 if kind in (_CONTROL, _USER_DEFINED) else score for _, score, kind in rows],
         list(types),
     )
 
 
 def merges(tokens: Sequence[str], scores: Sequence[float], tick: Tick) -> list[str]:
-    """Every way to make a piece out of two pieces, as "LEFT RIGHT", in the order of merging.
+    """Return every way to join two pieces into a piece, as "LEFT RIGHT", in the order of merging.
 
     Best score first, as SentencePiece does; of equal scores the longest left part first. No piece
     holds a space, and one string loads a fifth faster than a pair.
@@ -67,7 +64,7 @@ def merges(tokens: Sequence[str], scores: Sequence[float], tick: Tick) -> list[s
 
 
 def tokenizer_json(metadata: dict[str, Any], tick: Tick) -> dict[str, object]:
-    """The content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
+    """Return the content of tokenizer.json: BPE with byte fallback, `<bos>` put first."""
     tokens, scores, types = pieces(metadata)
     bos_id = metadata["tokenizer.ggml.bos_token_id"]
     bos = tokens[bos_id]
@@ -90,7 +87,7 @@ def tokenizer_json(metadata: dict[str, Any], tick: Tick) -> dict[str, object]:
     )
     tokenizer.add_tokens(
         [
-            # user-defined runs of spaces are sought in the text after ` ` became `▁`
+            # user-defined runs of spaces are searched in the text after ` ` became `▁`
             AddedToken(token, normalized=kind == _USER_DEFINED, special=kind != _USER_DEFINED)
             for token, kind in zip(tokens, types, strict=True)
             if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
@@ -102,17 +99,15 @@ def tokenizer_json(metadata: dict[str, Any], tick: Tick) -> dict[str, object]:
 
 
 def tokenizer_config(metadata: dict[str, Any]) -> dict[str, object]:
-    """The content of tokenizer_config.json; no chat template, as this is a base model."""
+    """Return the content of tokenizer_config.json; no chat template, as this is a base model."""
     tokens, _, _ = pieces(metadata)
     roles = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
+    ids = {name: metadata[f"tokenizer.ggml.{role}_token_id"] for name, role in roles.items()}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": metadata["gemma3.context_length"],
         "add_bos_token": True,
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
-        **{
-            f"{name}_token": tokens[metadata[f"tokenizer.ggml.{role}_token_id"]]
-            for name, role in roles.items()
-        },
+        **{f"{name}_token": tokens[token] for name, token in ids.items()},
     }

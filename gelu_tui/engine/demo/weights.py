@@ -1,4 +1,8 @@
-"""The demo's weights: read from a GGUF file and written as float32 safetensors."""
+"""The demo's weights: read from a GGUF file and written as float32 safetensors.
+
+Q8_0, Q6_K and the like need up to 19 bits of mantissa, which float32 holds exactly, unlike
+bfloat16 and float16.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from gelu_tui.engine.demo.source import Tick
-
-# Q8_0, Q6_K and their kind need up to 19 bits of mantissa: float32 holds them exactly, bfloat16
-# and float16 do not.
-DTYPE = "float32"
-_ITEM = 4
 
 # The embedding alone, then the rest: what is in memory at once is at most the embedding.
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -49,7 +48,7 @@ _BLOCK_NAMES = {
 
 
 class _Reader(GGUFReader):
-    """gguf's reader, which makes numpy views of every item of an array.
+    """gguf's reader, which creates numpy views of every item of an array.
 
     For a vocabulary of 262,144 that takes 9 s and 600 MB; one view of each array takes 0.2 s.
     """
@@ -72,30 +71,29 @@ class _Reader(GGUFReader):
 
 
 def read_gguf(path: Path) -> tuple[dict[str, Any], list[ReaderTensor]]:
-    """The metadata of a GGUF file by key, and its tensors, which stay on the disk."""
+    """Return the metadata of a GGUF file by key, and its tensors, which stay on the disk."""
     reader = _Reader(path)
     return {key: field.contents() for key, field in reader.fields.items()}, reader.tensors
 
 
 def mlx_name(name: str) -> str:
-    """mlx-lm's name for a GGUF tensor of Gemma 3. Raises `KeyError` for an unknown one."""
-    match = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.weight", name)
-    if match is None:
-        raise KeyError(name)
-    block, part = match.groups()
-    if block is None:
-        return f"model.{_NAMES[part]}.weight"
-    return f"model.layers.{block}.{_BLOCK_NAMES[part]}.weight"
+    """Return mlx-lm's name for a GGUF tensor of Gemma 3. Raises `KeyError` for an unknown one."""
+    match name.split("."):
+        case ["blk", block, part, "weight"]:
+            return f"model.layers.{block}.{_BLOCK_NAMES[part]}.weight"
+        case [part, "weight"]:
+            return f"model.{_NAMES[part]}.weight"
+    raise KeyError(name)
 
 
 def config(metadata: dict[str, Any]) -> dict[str, object]:
-    """config.json for mlx-lm's gemma3_text."""
+    """Return config.json for mlx-lm's gemma3_text."""
     number = {key.removeprefix("gemma3."): value for key, value in metadata.items()}
     head_dim = number["attention.key_length"]
     return {
         "architectures": ["Gemma3ForCausalLM"],
         "model_type": "gemma3_text",
-        "torch_dtype": DTYPE,
+        "torch_dtype": "float32",
         "hidden_size": number["embedding_length"],
         "intermediate_size": number["feed_forward_length"],
         "num_hidden_layers": number["block_count"],
@@ -117,20 +115,15 @@ def config(metadata: dict[str, Any]) -> dict[str, object]:
 
 
 def end_ids(metadata: dict[str, Any]) -> dict[str, object]:
-    """The special ids that config.json and generation_config.json share."""
-    return {
-        "bos_token_id": metadata["tokenizer.ggml.bos_token_id"],
-        "eos_token_id": [
-            metadata["tokenizer.ggml.eos_token_id"],
-            metadata["tokenizer.ggml.tokens"].index("<end_of_turn>"),
-        ],
-        "pad_token_id": metadata["tokenizer.ggml.padding_token_id"],
-    }
+    """Return the special ids that config.json and generation_config.json share."""
+    bos, eos, pad = (metadata[f"tokenizer.ggml.{x}_token_id"] for x in ("bos", "eos", "padding"))
+    end_of_turn = metadata["tokenizer.ggml.tokens"].index("<end_of_turn>")
+    return {"bos_token_id": bos, "eos_token_id": [eos, end_of_turn], "pad_token_id": pad}
 
 
 def result_bytes(tensors: Sequence[ReaderTensor]) -> int:
-    """Bytes of all tensors once written."""
-    return sum(int(tensor.n_elements) for tensor in tensors) * _ITEM
+    """Return the bytes of all tensors in float32."""
+    return 4 * sum(int(tensor.n_elements) for tensor in tensors)
 
 
 def write_weights(tensors: Sequence[ReaderTensor], folder: Path, tick: Tick) -> None:
@@ -150,7 +143,7 @@ def write_weights(tensors: Sequence[ReaderTensor], folder: Path, tick: Tick) -> 
         arrays = _dequantized([t for t in tensors if (t.name == _EMBEDDING) is embedding], progress)
         _save(arrays, folder / shard)
         index |= dict.fromkeys(arrays, shard)
-        del arrays  # before the next ones are made
+        del arrays  # before the next ones are allocated
     document = {"metadata": {"total_size": total}, "weight_map": index}
     (folder / INDEX).write_bytes(msgspec.json.encode(document))
 
@@ -158,7 +151,7 @@ def write_weights(tensors: Sequence[ReaderTensor], folder: Path, tick: Tick) -> 
 def _dequantized(
     tensors: Sequence[ReaderTensor], progress: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """The tensors in float32, rows first, by mlx-lm's names; two threads take some rows each."""
+    """The tensors in float32, rows first, by mlx-lm's names; two threads share the rows."""
     arrays = {mlx_name(t.name): np.empty(t.shape[::-1].tolist(), np.float32) for t in tensors}
     with ThreadPoolExecutor(_THREADS) as pool:
         futures = []

@@ -1,7 +1,7 @@
 """Speed and memory as ratios, measured in one process run.
 
-In every round each way of decoding is measured once, in turn, and the ratios are taken within the
-round: so a machine whose speed drifts does not favour one of them.
+Every round measures each way of decoding once, in turn, and the ratios are computed within the
+round, so that a machine whose speed drifts does not favour one of them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -25,12 +25,12 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.decode import prefill
-from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.compare import Run, SelfChecks, resolve
+from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.models.mlx_lm_import import complete_tokenizers
 
-Cancelled = Callable[[], bool]
 _WARM_UP_TOKENS = 3
 
 
@@ -48,7 +48,7 @@ Way = Callable[[int], _Sample]
 
 
 def bench(
-    loaded: LoadedModel, command: p.Bench, emit: Callable[[p.Event], None], cancelled: Cancelled
+    loaded: LoadedModel, command: p.Bench, emit: Emit, cancelled: IsCancelled
 ) -> p.BenchReport:
     """Measure plain mlx-lm, one variant, and lockstep against raw batched passes.
 
@@ -67,41 +67,37 @@ def bench(
     # No end ids: every way decodes the same number of tokens.
     endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
     checks: SelfChecks = {}
-    names = _names(loaded.info.native_activation)
+    native = loaded.info.native_activation
+    names = (native, *(name for name in REGISTRY if name != native))
 
     def lockstep(rows: int) -> Way:
-        return lambda count: _lockstep(
-            endless, command.prompt, names[:rows], count, checks, cancelled
-        )
+        return partial(_lockstep, endless, command.prompt, names[:rows], checks, cancelled)
 
     ways: dict[str, tuple[int, Way]] = {
         "mlx-lm": (1, _plain(loaded, tokens)),
         "one variant": (1, lockstep(1)),
     }
     for rows in command.rows:
-        ways[f"raw ×{rows}"] = (rows, _raw(loaded, tokens, rows, cancelled))
+        ways[f"raw ×{rows}"] = (rows, partial(_raw, loaded, tokens, rows, cancelled))
         ways[f"lockstep ×{rows}"] = (rows, lockstep(rows))
 
     samples: dict[str, list[_Sample]] = {name: [] for name in ways}
     total = (command.rounds + 1) * len(ways)
-    for round_number in range(command.rounds + 1):
-        for index, (name, (_, way)) in enumerate(ways.items()):
-            if cancelled():
-                raise Interrupted
-            done = round_number * len(ways) + index
-            emit(p.Progress("bench", name, done, total, "parts"))
-            mx.clear_cache()
-            mx.reset_peak_memory()
-            if round_number == 0:
-                way(_WARM_UP_TOKENS)
-            else:
-                samples[name].append(way(command.tokens))
+    for done in range(total):
+        stop_if(cancelled())
+        name, (_, way) = list(ways.items())[done % len(ways)]
+        emit(p.Progress("bench", name, done, total, "parts"))
+        mx.clear_cache()
+        mx.reset_peak_memory()
+        if done < len(ways):  # the first round warms up
+            way(_WARM_UP_TOKENS)
+        else:
+            samples[name].append(way(command.tokens))
+    most = samples[f"lockstep ×{command.rows[-1]}"]
     return p.BenchReport(
         rows=tuple(_row(name, ways[name][0], found) for name, found in samples.items()),
         ratios=_ratios(samples, command.rows),
-        statistics_share=_median(
-            s.statistics_share for s in samples[f"lockstep ×{command.rows[-1]}"]
-        ),
+        statistics_share=_median(sample.statistics_share for sample in most),
         self_checks=tuple(checks[rows] for rows in sorted(checks)),
         weight_bytes=loaded.weight_bytes,
         prompt_tokens=len(tokens),
@@ -110,21 +106,7 @@ def bench(
     )
 
 
-def _names(native: str) -> list[str]:
-    return [native, *(name for name in REGISTRY if name != native)]
-
-
 # --- the ways ---------------------------------------------------------------------------------
-
-
-@contextmanager
-def _as_mlx_lm_runs() -> Iterator[None]:
-    """mlx-lm by itself compiles its small functions, also on a CPU where there is a compiler."""
-    mx.enable_compile()
-    try:
-        yield
-    finally:
-        device.prepare()
 
 
 def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
@@ -133,68 +115,68 @@ def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
     tokenizer.eos_token_ids = set()
 
     def way(count: int) -> _Sample:
-        with _as_mlx_lm_runs():
+        # mlx-lm by itself compiles its small functions, also on a CPU where there is a compiler.
+        mx.enable_compile()
+        try:
             responses = stream_generate(loaded.model, tokenizer, tokens, max_tokens=count)
             times = [time.perf_counter() for _ in responses]
             mx.synchronize()  # mlx-lm has started one step too many
+        finally:
+            device.prepare()
         return _Sample(_step_seconds(times), mx.get_peak_memory())
 
     return way
 
 
-def _raw(loaded: LoadedModel, tokens: list[int], rows: int, cancelled: Cancelled) -> Way:
+def _raw(
+    loaded: LoadedModel, tokens: list[int], rows: int, cancelled: IsCancelled, count: int
+) -> _Sample:
     """Forward passes of the model as it is, `rows` equal rows, nothing but argmax after them."""
-
-    def way(count: int) -> _Sample:
-        model: Any = loaded.model
-        one = prefill(model, tokens, device.prefill_chunk(), lambda _: None, cancelled)
-        cache = caches.join([one] * rows)
-        del one
-        y = mx.full((rows, 1), tokens[-1], dtype=mx.int32)
-        times = []
-        for _ in range(count):
-            y = mx.argmax(model(y, cache=cache)[:, -1, :], axis=-1)[:, None]
-            mx.eval(y)
-            times.append(time.perf_counter())
-        return _Sample(_step_seconds(times), mx.get_peak_memory(), caches.nbytes(cache))
-
-    return way
+    model: Any = loaded.model
+    one = prefill(model, tokens, device.prefill_chunk(), lambda _: None, cancelled)
+    cache = caches.join([one] * rows)
+    del one
+    y = mx.full((rows, 1), tokens[-1], dtype=mx.int32)
+    times = []
+    for _ in range(count):
+        y = mx.argmax(model(y, cache=cache)[:, -1, :], axis=-1)[:, None]
+        mx.eval(y)
+        times.append(time.perf_counter())
+    cache_bytes = sum(array.nbytes for array in caches.arrays(cache))
+    return _Sample(_step_seconds(times), mx.get_peak_memory(), cache_bytes)
 
 
 def _lockstep(
     loaded: LoadedModel,
     prompt: str,
-    names: list[str],
-    count: int,
+    names: tuple[str, ...],
     checks: SelfChecks,
-    cancelled: Cancelled,
+    cancelled: IsCancelled,
+    count: int,
 ) -> _Sample:
     """A comparison as the app runs it, statistics, text and encoded events included."""
-    seconds: list[float] = []
-    finished: list[p.Finished] = []
+    events: list[p.Event] = []
 
     def sink(event: p.Event) -> None:
         p.encode(event)
-        match event:
-            case p.Step():
-                seconds.append(event.streams[0].decode_s)
-            case p.Finished():
-                finished.append(event)
+        if isinstance(event, p.Step | p.Finished):
+            events.append(event)
 
-    command = p.Compare(prompt, RunSettings(activations=tuple(names), max_tokens=count, chat=False))
+    command = p.Compare(prompt, RunSettings(activations=names, max_tokens=count, chat=False))
     run = Run(loaded, resolve(loaded, command), sink, cancelled, 0.0)
     run.run(checks)
-    end = finished[0]
-    if end.status == "cancelled":
-        raise Interrupted
+    end = events.pop()
+    assert isinstance(end, p.Finished)
+    stop_if(end.status == "cancelled")
     if end.error is not None:
         raise GeluError(end.error.kind, end.error.message, end.error.hint)
     share = run.statistics_s / end.timing.decode_s if end.timing.decode_s else 0.0
-    return _Sample(_step_seconds(seconds), end.peak_memory_bytes, statistics_share=share)
+    times = [event.streams[0].decode_s for event in events if isinstance(event, p.Step)]
+    return _Sample(_step_seconds(times), end.peak_memory_bytes, statistics_share=share)
 
 
 def _step_seconds(times: list[float]) -> float:
-    """Median seconds of a decode step; the first step warms up and is not counted."""
+    """Median seconds of a decode step, without the first, which warms up."""
     return _median(later - earlier for earlier, later in itertools.pairwise(times))
 
 
@@ -207,14 +189,8 @@ def _median(values: Any) -> float:
 
 def _row(name: str, rows: int, samples: list[_Sample]) -> p.BenchRow:
     step_s = _median(sample.step_s for sample in samples)
-    return p.BenchRow(
-        name,
-        rows,
-        step_s,
-        rows / step_s,
-        max(sample.memory for sample in samples),
-        max(sample.cache for sample in samples),
-    )
+    memory, cache = max(s.memory for s in samples), max(s.cache for s in samples)
+    return p.BenchRow(name, rows, step_s, rows / step_s, memory, cache)
 
 
 def _ratios(samples: dict[str, list[_Sample]], rows: tuple[int, ...]) -> dict[str, float]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from gelu_tui.core.functions.variants import (
     parse_variants,
     resolve_reference,
 )
-from gelu_tui.core.settings.run_settings import known_dtype
+from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
@@ -27,35 +26,44 @@ from gelu_tui.engine.compute.decode import decode, prefill
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.self_check import self_check
 from gelu_tui.engine.compute.token_selection import Chooser, seeded
-from gelu_tui.engine.failures import Interrupted, explain
-from gelu_tui.engine.jobs.observer import Emit, Observer, Row
+from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.jobs.observer import Emit, Observer, RowStep
 from gelu_tui.engine.jobs.prompt import feed
 from gelu_tui.engine.jobs.replay import WHY_NOT, Replayer
 from gelu_tui.engine.models.loading import LoadedModel
 
-Cancelled = Callable[[], bool]
 SelfChecks = dict[int, p.SelfCheckReport]
 
-# Tokens of a replay on a CPU between two looks at whether it was cancelled: well under a second.
-_REPLAY_CHUNK = 32
+
+def resolve_variants(
+    loaded: LoadedModel, settings: RunSettings, *, room: bool = True
+) -> tuple[list[Variant], tuple[p.VariantInfo, ...], int]:
+    """The chosen functions, the control included, their descriptions, and the reference's index.
+
+    Raises `GeluError`; also for too many variants, unless `room` is False.
+    """
+    variants = parse_variants(settings.activations)
+    native, precision = loaded.info.native_activation, settings.activation_precision
+    reference = resolve_reference(variants, settings.reference, native)
+    variants, control = with_control(variants, reference, wanted=settings.control, room=room)
+    infos = (
+        p.VariantInfo.of(variant, precision, native, control=index == control)
+        for index, variant in enumerate(variants)
+    )
+    return variants, tuple(infos), reference
 
 
-@dataclass(frozen=True)
-class _Request:
-    """A command with everything resolved."""
+class Request(NamedTuple):
+    """A command with names, reference, chat and prompt tokens resolved."""
 
     variants: list[Variant]
-    reference: int
     started: p.Started
 
 
-def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
-    """Resolve names, reference, chat and prompt tokens. Raises `GeluError`."""
+def resolve(loaded: LoadedModel, command: p.Compare) -> Request:
+    """Resolve a command against the loaded model. Raises `GeluError`."""
     asked = command.settings
-    variants = parse_variants(asked.activations)
-    native = loaded.info.native_activation
-    reference = resolve_reference(variants, asked.reference, native)
-    variants, control = with_control(variants, reference, wanted=asked.control)
+    variants, infos, reference = resolve_variants(loaded, asked)
     text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat)
     room = loaded.context_length - len(tokens)
     if room < 1:
@@ -65,25 +73,16 @@ def resolve(loaded: LoadedModel, command: p.Compare) -> _Request:
             f"{loaded.context_length} with what it generates.",
             "Shorten the prompt.",
         )
-    started = p.Started(
-        prompt=command.prompt,
-        prompt_text=text,
-        prompt_tokens=tuple(tokens),
-        variants=tuple(
-            p.VariantInfo.of(v, asked.activation_precision, native, control=index == control)
-            for index, v in enumerate(variants)
-        ),
-        reference=reference,
-        settings=replace(
-            seeded(asked),
-            model=loaded.info.id,
-            dtype=known_dtype(loaded.info.dtype),
-            reference=variants[reference].name,
-            max_tokens=min(asked.max_tokens, room),
-            chat=chat,
-        ),
+    settings = replace(
+        seeded(asked),
+        model=loaded.info.id,
+        dtype=known_dtype(loaded.info.dtype),
+        reference=variants[reference].name,
+        max_tokens=min(asked.max_tokens, room),
+        chat=chat,
     )
-    return _Request(variants, reference, started)
+    started = p.Started(command.prompt, text, tuple(tokens), infos, reference, settings)
+    return Request(variants, started)
 
 
 class Run:
@@ -92,79 +91,68 @@ class Run:
     def __init__(
         self,
         loaded: LoadedModel,
-        request: _Request,
+        request: Request,
         emit: Emit,
-        cancelled: Cancelled,
+        cancelled: IsCancelled,
         load_s: float,
         replay_asked: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._loaded = loaded
-        self._started = request.started
-        self._emit = emit
-        self._cancelled = cancelled
+        self._loaded, self._model = loaded, loaded.model
+        self._variants, self._started = request
+        self._settings = self._started.settings
+        self._emit, self._cancelled, self._replay_asked = emit, cancelled, replay_asked
         self._load_s = load_s
-        self._replay_asked = replay_asked
-        self._tokens = list(request.started.prompt_tokens)
-        self._functions = [
-            function_of(v, request.started.settings.activation_precision) for v in request.variants
-        ]
-        self._in_float32 = [function_of(v, "float32") for v in request.variants]
-        self._replayer: Replayer | None = None
+        self._tokens = list(self._started.prompt_tokens)
+        precision = self._settings.activation_precision
+        self._functions = [function_of(variant, precision) for variant in self._variants]
+        self._choose = Chooser(self._settings)
+        self._observer = Observer(emit, loaded.tokenizer, self._started)
+        self._replayer = Replayer(
+            loaded, self._variants, self._started, self._choose, emit, cancelled
+        )
         self._self_checks: SelfChecks = {}
         self._noise: float | None = None  # None until it is checked
-        self._choose = Chooser(request.started.settings)
         self._prefill_s: float | None = None
         self._decode_s: float | None = None
         self._decode_steps = 0
-        self._peak_memory = 0
         self.statistics_s = 0.0
         self._began = time.perf_counter()
 
     def run(self, self_checks: SelfChecks) -> None:
-        """Decode, and say all that happens; ends with `Finished`, whatever happens.
+        """Decode and emit all events; always ends with `Finished`.
 
-        `self_checks` holds this model's reports by number of rows and gets what is measured here.
-        Afterwards `statistics_s` is the time that statistics and text took beside the decode loop.
+        `self_checks` holds this model's reports by number of rows; a new one is added. Afterwards
+        `statistics_s` is the time that statistics and text took beside the decode loop.
         """
         mx.reset_peak_memory()
         self._self_checks = self_checks
         self._emit(self._started)
-        observer = Observer(
-            self._emit,
-            self._loaded.tokenizer,
-            [variant.name for variant in self._started.variants],
-            self._started.reference,
-            self._started.settings.max_tokens,
-        )
+        observer = self._observer
+        peak_memory = 0
         status: p.Status = "completed"
         error: ErrorInfo | None = None
         try:
-            with rowwise(self._loaded.model) as functions:
-                self._replayer = self._replayer_of(functions)
-                prefilled = self._prefill_rows(functions)
-                if self._started.settings.schedule == "lockstep":
-                    self._lockstep(functions, caches.join(prefilled), observer, prefilled)
-                else:
-                    self._solo(functions, prefilled, observer)
+            with rowwise(self._model) as sites:
+                self._decode(sites)
                 observer.drain()
-                self._peak_memory = mx.get_peak_memory()
+                peak_memory = mx.get_peak_memory()
                 self.statistics_s = observer.seconds
-                status, error = observer.verdict()
-                self._self_check(functions)
-                if self._started.settings.replay:
-                    self._replay(functions, observer)
+                error = observer.reference_error()
+                status = "failed" if error else "completed"
+                self._self_check(sites)
+                if self._settings.replay:
+                    self._replay(sites)
         except Interrupted:
             status = "cancelled"
         except Exception as failure:
-            status, error = "failed", explain(failure)
+            status, error = "failed", error_info(failure)
         observer.close("failed" if status == "failed" else "cancelled", error)
-        self._give_up_replays(observer, status)
-        peak = self._peak_memory or mx.get_peak_memory()
-        self._emit(p.Finished(status, self._timing(observer), peak, error))
+        self._replayer.give_up(observer.forks, WHY_NOT[status])
+        rate = observer.token_count() / self._decode_s if self._decode_s else None
+        timing = p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)
+        self._emit(p.Finished(status, timing, peak_memory or mx.get_peak_memory(), error))
 
-    # --- the two schedules ---------------------------------------------------------------------
-
-    def _prefill_rows(self, functions: RowFunctions) -> list[list[Any]]:
+    def _prefill(self, sites: RowFunctions) -> list[list[Any]]:
         """A batch-1 cache a row: joined they give bit-identical rows; a batched prefill may not."""
         began = time.perf_counter()
         rows, total = len(self._functions), len(self._tokens) - 1
@@ -172,163 +160,89 @@ class Run:
         for row, function in enumerate(self._functions):
 
             def progress(done: int, row: int = row) -> None:
-                self._emit(
-                    p.Progress(
-                        "prefill",
-                        self._started.variants[row].name,
-                        row * total + done,
-                        rows * total,
-                        "tokens",
-                    )
-                )
+                name, done = self._started.variants[row].name, row * total + done
+                self._emit(p.Progress("prefill", name, done, rows * total, "tokens"))
 
-            start = time.perf_counter()
-            with functions.use(function):
-                cache = prefill(
-                    self._loaded.model,
-                    self._tokens,
-                    device.prefill_chunk(),
-                    progress,
-                    self._cancelled,
-                )
+            start, chunk = time.perf_counter(), device.prefill_chunk()
+            with sites.use(function):
+                cache = prefill(self._model, self._tokens, chunk, progress, self._cancelled)
             seconds = time.perf_counter() - start
             self._emit(p.Prefilled(row, seconds, total / seconds))
             result.append(cache)
         self._prefill_s = time.perf_counter() - began
         return result
 
-    def _lockstep(
-        self,
-        functions: RowFunctions,
-        cache: list[Any],
-        observer: Observer,
-        prefilled: list[list[Any]],
-    ) -> None:
-        prefilled.clear()  # the joined cache is the only one from here on
-        rows = len(self._functions)
+    def _decode(self, sites: RowFunctions) -> None:
+        """Decode until all streams have ended. Raises `Interrupted`.
+
+        Lockstep is one batch of all rows. Solo is a batch of each row, the reference first: they
+        take turns step by step, and each is timed by itself.
+        """
+        rows, observer = range(len(self._functions)), self._observer
+        lockstep = self._settings.schedule == "lockstep"
+        cached = self._prefill(sites)
+        if lockstep:
+            batches = [list(rows)]
+            cached = [caches.join(cached)]
+        else:
+            batches = [[r] for r in sorted(rows, key=lambda row: row != self._started.reference)]
+            cached = [cached[row] for (row,) in batches]
+        # With several batches, work started ahead would be timed as another one's.
+        ahead = device.on_gpu() and len(batches) == 1
+        last = self._tokens[-1]
+        streams = [
+            decode(self._model, cache, last, len(batch), ahead=ahead, choose=self._choose)
+            for batch, cache in zip(batches, cached, strict=True)
+        ]
+        del cached
+        seconds = [0.0] * len(batches)
         began = time.perf_counter()
-        with functions.use(*self._functions):
-            steps = decode(
-                self._loaded.model,
-                cache,
-                self._tokens[-1],
-                rows,
-                ahead=device.on_gpu(),
-                choose=self._choose,
-            )
-            for step, decoded in enumerate(steps):
+        for step in range(self._settings.max_tokens):
+            for index, batch in enumerate(batches):
+                if observer.ended.issuperset(batch):
+                    continue
+                if not lockstep:
+                    began = time.perf_counter()
+                with sites.use(*(self._functions[row] for row in batch)):
+                    decoded = next(streams[index])
                 now = time.perf_counter()
-                self._decode_s, self._decode_steps = now - began, step + 1
+                seconds[index] += now - began
+                began = now
+                self._decode_s, self._decode_steps = sum(seconds), step + 1
                 observed = [
-                    Row(row, token, decoded.logits[row], now - began)
-                    for row, token in enumerate(decoded.tokens)
+                    RowStep(row, decoded.tokens[at], decoded.logits[at], seconds[index])
+                    for at, row in enumerate(batch)
                     if row not in observer.ended
                 ]
                 observer.observe(step, now - self._began, observed, mx.get_active_memory())
                 # Rows that have ended stay in the batch: the kernels' shapes must not change.
-                if len(observer.ended) == rows:
+                if observer.ended.issuperset(rows):
                     return
-                if self._cancelled():
-                    raise Interrupted
-                began += self._replay_if_asked(functions, observer)
+                stop_if(self._cancelled())
+            if self._replay_asked():
+                asked = time.perf_counter()
+                self._replay(sites)
+                began += time.perf_counter() - asked  # a replay is no decode time
 
-    def _solo(
-        self, functions: RowFunctions, prefilled: list[list[Any]], observer: Observer
-    ) -> None:
-        """Streams interleaved step by step, the reference first, each timed by itself."""
-        order = sorted(range(len(prefilled)), key=lambda row: row != self._started.reference)
-        streams = {
-            row: decode(
-                self._loaded.model,
-                prefilled[row],
-                self._tokens[-1],
-                1,
-                # With several streams, work started ahead would be timed as another stream's.
-                ahead=device.on_gpu() and len(order) == 1,
-                choose=self._choose,
-            )
-            for row in order
-        }
-        own_seconds = dict.fromkeys(order, 0.0)
-        for step in range(self._started.settings.max_tokens):
-            for row in order:
-                if row in observer.ended:
-                    continue
-                began = time.perf_counter()
-                with functions.use(self._functions[row]):
-                    decoded = next(streams[row])
-                now = time.perf_counter()
-                own_seconds[row] += now - began
-                self._decode_s, self._decode_steps = sum(own_seconds.values()), step + 1
-                observer.observe(
-                    step,
-                    now - self._began,
-                    [Row(row, decoded.tokens[0], decoded.logits[0], own_seconds[row])],
-                    mx.get_active_memory(),
-                )
-                if self._cancelled():
-                    raise Interrupted
-            self._replay_if_asked(functions, observer)
-            if len(observer.ended) == len(order):
-                return
+    def _replay(self, sites: RowFunctions) -> None:
+        # A verdict must not depend on when it was asked for.
+        self._self_check(sites)
+        forks, tokens = self._observer.forks, self._observer.reference_tokens()
+        self._replayer.replay(sites, forks, tokens, self._noise or 0.0)
 
-    # --- around them ----------------------------------------------------------------------------
-
-    def _self_check(self, functions: RowFunctions) -> None:
+    def _self_check(self, sites: RowFunctions) -> None:
         rows, known = len(self._functions), self._self_checks
-        if rows == 1 or self._started.settings.schedule == "solo" or self._noise is not None:
+        if rows == 1 or self._settings.schedule == "solo" or self._noise is not None:
             return
         if rows not in known:
             self._emit(p.Progress("self_check", f"{rows} equal rows", 0, 0, "parts"))
+            # Of the machine's kernels, not of a formula that may not be finite.
+            function = function_of(parse_variant(self._loaded.info.native_activation), "model")
             try:
                 known[rows] = self_check(
-                    self._loaded.model,
-                    functions,
-                    # Of the machine's kernels, not of a formula that may not be finite.
-                    function_of(parse_variant(self._loaded.info.native_activation), "model"),
-                    self._tokens,
-                    rows,
-                    device.prefill_chunk(),
-                    self._cancelled,
+                    self._model, sites, function, self._tokens, rows, self._cancelled
                 )
             except Interrupted:
                 return  # the comparison itself is complete
         self._noise = known[rows].max_logit_difference or 0.0
         self._emit(p.SelfChecked(known[rows]))
-
-    def _replayer_of(self, sites: RowFunctions) -> Replayer:
-        return Replayer(
-            self._loaded.model,
-            sites,
-            self._in_float32,
-            self._started.reference,
-            self._tokens,
-            self._loaded.tokenizer,
-            device.prefill_chunk() if device.on_gpu() else _REPLAY_CHUNK,
-            self._emit,
-            self._cancelled,
-            self._choose,
-        )
-
-    def _replay(self, functions: RowFunctions, observer: Observer) -> None:
-        # A verdict must not depend on when it was asked for.
-        self._self_check(functions)
-        if self._replayer is not None:
-            tokens = observer.reference_tokens()
-            self._replayer.replay(observer.forks, tokens, self._noise or 0.0)
-
-    def _replay_if_asked(self, functions: RowFunctions, observer: Observer) -> float:
-        """Seconds that the streams stood still for it."""
-        began = time.perf_counter()
-        if self._replay_asked():
-            self._replay(functions, observer)
-        return time.perf_counter() - began
-
-    def _give_up_replays(self, observer: Observer, status: p.Status) -> None:
-        """No fork is left without a verdict or the reason why it has none."""
-        if self._replayer is not None:
-            self._replayer.give_up(observer.forks, WHY_NOT[status])
-
-    def _timing(self, observer: Observer) -> p.Timing:
-        rate = observer.tokens / self._decode_s if self._decode_s else None
-        return p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)

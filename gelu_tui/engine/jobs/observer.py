@@ -1,7 +1,7 @@
-"""What each decode step says: text, statistics, forks; beside the decode loop, on its own thread.
+"""Events of each decode step (text, statistics, forks), computed on a thread of their own.
 
 The decode loop owns MLX and the main thread; it hands over tokens and a view of the logits and goes
-on. numpy leaves the interpreter lock while it works, so the next step does not wait.
+on. numpy releases the interpreter lock while it works, so the next step does not wait.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
-from gelu_tui.engine.jobs.fork_numbers import candidates, fork_numbers
+from gelu_tui.engine.failures import not_finite
+from gelu_tui.engine.jobs.fork_numbers import fork_numbers
 from gelu_tui.engine.models.tokenizer import Detokenizer, Tokenizer
 
 Emit = Callable[[p.Event], None]
-
-NOT_REPLAYED = "there is no replay of it in float32 so far"
 
 # A reader that stalls must not let a gigabyte of logits pile up.
 _QUEUE_LIMIT = 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One stream's share of a decode step; `logits` has shape (vocabulary,)."""
+class RowStep:
+    """One stream's part of a decode step; `logits` has shape (vocabulary,)."""
 
     stream: int
     token: int
@@ -50,70 +49,61 @@ class _StreamState:
 class Observer:
     """Turns decode steps into events. `observe` from the decode loop, then `drain`, then `close`.
 
-    Streams that ended (end id, length, not a number) stand in `ended`, and the forks found so far
-    in `forks`; the loop may read both.
+    The decode loop may read `ended` (streams with an end token, the last step, or logits that are
+    not finite) and `forks` (those found so far). `seconds` is the time that the thread computed.
     """
 
-    def __init__(
-        self,
-        emit: Emit,
-        tokenizer: Tokenizer,
-        names: Sequence[str],
-        reference: int,
-        max_tokens: int,
-    ) -> None:
+    def __init__(self, emit: Emit, tokenizer: Tokenizer, started: p.Started) -> None:
         self._emit = emit
         self._tokenizer = tokenizer
-        self._reference = reference
-        self._max_tokens = max_tokens
-        self._streams = [_StreamState(name, tokenizer.detokenizer()) for name in names]
-        self._reference_steps: dict[int, tuple[int, Distribution, Logits | None]] = {}
-        self._queue: queue.Queue[tuple[int, float, list[Row], int] | None] = queue.Queue(
-            _QUEUE_LIMIT
-        )
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._reference = started.reference
+        self._last_step = started.settings.max_tokens - 1
+        self._streams = [_StreamState(v.name, Detokenizer(tokenizer)) for v in started.variants]
+        # The reference's last step: its number, token, distribution and, if needed, probabilities.
+        self._reference_step: tuple[int, int, Distribution, Logits | None] | None = None
+        self._queue: queue.Queue[tuple[int, float, list[RowStep], int] | None]
+        self._queue = queue.Queue(_QUEUE_LIMIT)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
         self.forks: list[p.ForkFound] = []
         self.seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
 
-    def observe(self, step: int, elapsed_s: float, rows: list[Row], memory_bytes: int = 0) -> None:
-        """Hand over one step; of solo streams the reference first. Raises what the thread met."""
+    def observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory_bytes: int) -> None:
+        """Hand over one step; of solo streams the reference first. Raises the thread's error."""
         if self._failure is not None:
             raise self._failure
         for row in rows:
-            if row.token in self._tokenizer.end_ids or step + 1 >= self._max_tokens:
+            if row.token in self._tokenizer.end_ids or step >= self._last_step:
                 self.ended.add(row.stream)
         self._queue.put((step, elapsed_s, rows, memory_bytes))
 
     def drain(self) -> None:
-        """Wait until all is said. Raises what the thread met."""
+        """Wait until all steps are emitted. Raises the thread's error."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
         if self._failure is not None:
             raise self._failure
 
-    def close(self, reason: p.FinishReason, error: ErrorInfo | None = None) -> None:
-        """Let streams that have not ended do so with `reason`. Raises nothing."""
-        with contextlib.suppress(Exception):  # what drain raises, the caller has seen
+    def close(self, reason: p.FinishReason, error: ErrorInfo | None) -> None:
+        """Finish streams that have not ended with `reason`. Raises nothing."""
+        with contextlib.suppress(Exception):  # the caller has seen what drain raises
             self.drain()
         for index in range(len(self._streams)):
             self._finish(index, reason, error)
 
-    def verdict(self) -> tuple[p.Status, ErrorInfo | None]:
-        """Without a reference nothing is compared; any other stream's failure is its own."""
-        error = self._streams[self._reference].error
-        return ("completed", None) if error is None else ("failed", error)
+    def reference_error(self) -> ErrorInfo | None:
+        """The reference's error, which fails the run; another stream's error is its own."""
+        return self._streams[self._reference].error
 
     def reference_tokens(self) -> list[int]:
         """The reference's stream so far."""
         return list(self._streams[self._reference].tokens)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all streams so far."""
+    def token_count(self) -> int:
+        """How many tokens all streams have so far."""
         return sum(len(stream.tokens) for stream in self._streams)
 
     def _run(self) -> None:
@@ -122,108 +112,77 @@ class Observer:
                 began = time.perf_counter()
                 try:
                     self._observe(*item)
-                except BaseException as error:  # handed to the decode loop
+                except BaseException as error:  # raised again in the decode loop
                     self._failure = error
                 self.seconds += time.perf_counter() - began
             del item  # the logits go back to MLX now, not after the next step
 
-    def _observe(self, step: int, elapsed_s: float, rows: list[Row], memory: int) -> None:
-        # The reference first: the others are measured against it.
-        rows = sorted(rows, key=lambda row: row.stream != self._reference)
-        said: list[p.StreamStep] = []
+    def _observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory: int) -> None:
+        steps: list[p.StreamStep] = []
         forks: list[p.ForkFound] = []
         finished: list[tuple[int, p.FinishReason, ErrorInfo | None]] = []
-        for row in rows:
-            if self._streams[row.stream].finished:
+        # The reference first: the others are measured against it.
+        for row in sorted(rows, key=lambda row: row.stream != self._reference):
+            state = self._streams[row.stream]
+            if state.finished:
                 continue
             try:
                 distribution = Distribution.of(row.logits)
             except NotANumber:
                 self.ended.add(row.stream)
-                finished.append((row.stream, "failed", self._not_a_number(row.stream, step)))
+                error = not_finite(state.name, f"stopped being numbers at step {step}").info
+                finished.append((row.stream, "failed", error))
                 continue
             kl, fork = self._against_reference(step, row, distribution)
-            said.append(self._step(row, distribution, kl))
             if fork is not None:
-                forks.append(fork)
-            if row.token in self._tokenizer.end_ids:
-                finished.append((row.stream, "stop", None))
-            elif step + 1 >= self._max_tokens:
-                finished.append((row.stream, "length", None))
-        if said:
-            ordered = tuple(sorted(said, key=lambda s: s.stream))
+                forks.append(p.ForkFound(row.stream, fork))
+            state.tokens.append(row.token)
+            # The end token is a token of the stream, but no text.
+            is_end = row.token in self._tokenizer.end_ids
+            text = "" if is_end else state.detokenizer.add(row.token)
+            logprob, margin = distribution.logprob(row.token), distribution.margin(row.token)
+            steps.append(
+                p.StreamStep(row.stream, row.token, text, logprob, margin, kl, row.decode_s)
+            )
+            if is_end or step >= self._last_step:
+                finished.append((row.stream, "stop" if is_end else "length", None))
+        if steps:
+            ordered = tuple(sorted(steps, key=lambda s: s.stream))
             self._emit(p.Step(step, elapsed_s, ordered, memory))
-        for fork in forks:
-            self._emit(fork)
+        for found in forks:
+            self._emit(found)
         self.forks.extend(forks)
-        for stream, reason, error in finished:
-            self._finish(stream, reason, error)
-
-    def _step(self, row: Row, distribution: Distribution, kl: float | None) -> p.StreamStep:
-        state = self._streams[row.stream]
-        state.tokens.append(row.token)
-        # The end token is a token of the stream, but no text.
-        text = "" if row.token in self._tokenizer.end_ids else state.detokenizer.add(row.token)
-        return p.StreamStep(
-            stream=row.stream,
-            token=row.token,
-            text=text,
-            logprob=distribution.logprob(row.token),
-            margin=distribution.margin(row.token),
-            kl=kl,
-            decode_s=row.decode_s,
-        )
+        for ending in finished:
+            self._finish(*ending)
 
     def _against_reference(
-        self, step: int, row: Row, distribution: Distribution
-    ) -> tuple[float | None, p.ForkFound | None]:
-        """KL while the contexts are equal, and the fork where they part."""
-        state = self._streams[row.stream]
+        self, step: int, row: RowStep, v: Distribution
+    ) -> tuple[float | None, p.Fork | None]:
+        """KL while the contexts are equal, and the fork at the first divergent token."""
         if row.stream == self._reference:
             unforked = len(self._streams) - 1 - sum(s.forked for s in self._streams)
-            probabilities = distribution.probabilities() if unforked else None
-            self._reference_steps = {step: (row.token, distribution, probabilities)}
+            self._reference_step = (step, row.token, v, v.probabilities() if unforked else None)
             return None, None
-        reference = self._reference_steps.get(step)
-        if state.forked or reference is None:
+        state, reference = self._streams[row.stream], self._reference_step
+        if state.forked or reference is None or reference[0] != step:
             return None, None
-        token, reference_distribution, probabilities = reference
-        kl = kl_divergence(reference_distribution, distribution, probabilities)
-        if token == row.token:
+        _, a, r, probabilities = reference
+        kl, b = kl_divergence(r, v, probabilities), row.token
+        if a == b:
             return kl, None
         state.forked = True
-        return kl, self._fork(step, row, token, reference_distribution, distribution)
-
-    def _fork(self, step: int, row: Row, a: int, r: Distribution, v: Distribution) -> p.ForkFound:
-        b = row.token
-        margins, probabilities, ranks = fork_numbers(r, v, a, b)
-        return p.ForkFound(
-            row.stream,
-            p.Fork(
-                step=step,
-                reference_token=a,
-                variant_token=b,
-                reference_text=self._tokenizer.piece(a),
-                variant_text=self._tokenizer.piece(b),
-                reference_top=candidates(self._tokenizer, r),
-                variant_top=candidates(self._tokenizer, v),
-                margins=margins,
-                probabilities=probabilities,
-                ranks=ranks,
-                reason=NOT_REPLAYED,
-            ),
+        return kl, p.Fork(
+            step=step,
+            reference_token=a,
+            variant_token=b,
+            reference_text=self._tokenizer.piece(a),
+            variant_text=self._tokenizer.piece(b),
+            reason="there is no replay of it in float32 so far",
+            **fork_numbers(self._tokenizer, r, v, a, b),
         )
 
     def _finish(self, stream: int, reason: p.FinishReason, error: ErrorInfo | None) -> None:
         state = self._streams[stream]
         if not state.finished:
-            state.finished = True
-            state.error = error
+            state.finished, state.error = True, error
             self._emit(p.StreamFinished(stream, reason, state.detokenizer.finish(), error))
-
-    def _not_a_number(self, stream: int, step: int) -> ErrorInfo:
-        return ErrorInfo(
-            "not_finite",
-            f"The logits of '{self._streams[stream].name}' stopped being numbers at step {step}.",
-            "The function gives nan or infinity for inputs that this model produces.",
-        )

@@ -1,4 +1,4 @@
-"""Replaying forks in float32, to tell what made them.
+"""Replays of forks in float32, which show what caused them.
 
 The shared prefix goes once through the reference and once through each forked variant, alone at
 batch 1, with hidden states and activations in float32. The output head runs at forks only.
@@ -7,28 +7,31 @@ batch 1, with hidden states and activations in float32. The output head runs at 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.functions.variants import Variant
+from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.float32 import in_float32
-from gelu_tui.engine.compute.functions import Function
+from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.compute.verdict import verdict
-from gelu_tui.engine.failures import Interrupted, explain
-from gelu_tui.engine.jobs.fork_numbers import candidates, fork_numbers, margin
+from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.jobs.fork_numbers import fork_numbers, margin
 from gelu_tui.engine.jobs.observer import Emit
-from gelu_tui.engine.models.tokenizer import Tokenizer
+from gelu_tui.engine.models.loading import LoadedModel
 
-# Why forks are still open when a run has ended like this.
+# Tokens of a replay on a CPU between two looks at whether it was cancelled: well under a second.
+_CHUNK = 32
+
+# Why forks have no verdict after a run that ended like this.
 WHY_NOT: dict[p.Status, str] = {
     "completed": "the replay was switched off",
     "cancelled": "the run was stopped before its replay was done",
@@ -36,120 +39,104 @@ WHY_NOT: dict[p.Status, str] = {
 }
 
 
-@dataclass
 class Replayer:
-    """Replays the forks of one run, each once.
+    """Replays the forks of one run, each once."""
 
-    `functions` are those of the streams, evaluated in float32, and `sites` belong to an installed
-    row-wise model. `chunk` is in tokens.
-    """
-
-    model: Any
-    sites: RowFunctions
-    functions: Sequence[Function]
-    reference: int
-    prompt: Sequence[int]
-    tokenizer: Tokenizer
-    chunk: int
-    emit: Emit
-    cancelled: Callable[[], bool]
-    choose: Chooser
-    _told: set[int] = field(default_factory=set)
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        variants: Sequence[Variant],
+        started: p.Started,
+        choose: Chooser,
+        emit: Emit,
+        cancelled: IsCancelled,
+    ) -> None:
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
+        self._functions = [function_of(variant, "float32") for variant in variants]
+        self._prompt, self._reference = started.prompt_tokens, started.reference
+        self._choose, self._emit, self._cancelled = choose, emit, cancelled
+        self._chunk = device.prefill_chunk() if device.on_gpu() else _CHUNK
+        self._judged: set[int] = set()
+        self._done = self._total = 0  # tokens
 
     def replay(
-        self, forks: Sequence[p.ForkFound], reference_tokens: Sequence[int], noise: float
+        self,
+        sites: RowFunctions,
+        forks: Sequence[p.ForkFound],
+        reference_tokens: Sequence[int],
+        noise: float,
     ) -> None:
-        """Replay those forks that have no verdict yet, and tell it; raises nothing.
+        """Replay those forks that have no verdict yet and emit it; raises nothing.
 
-        `reference_tokens` is the reference's stream, `noise` what `core.verdict` takes, in nats.
+        `sites` belong to an installed row-wise model, `reference_tokens` is the reference's stream,
+        and `noise` is that of `verdict`, in nats.
         """
         forks = self._open(forks)
+        if not forks:
+            return
+        tokens = [*self._prompt, *reference_tokens]
+        steps = sorted({found.fork.step for found in forks})
+        lengths = (steps[-1], *(found.fork.step for found in forks))
+        self._done, self._total = 0, sum(len(self._prompt) + length for length in lengths)
         try:
-            for fork, r, v in self._replayed(forks, [*self.prompt, *reference_tokens]):
-                self._tell(self._judged(fork, r, v, noise))
+            with in_float32(self._model):
+                own = self._logits_at(sites, self._reference, tokens, steps)
+                for found in forks:
+                    step = found.fork.step
+                    theirs = self._logits_at(sites, found.stream, tokens, [step])
+                    self._report(self._judge(found, own[step], theirs[step], noise))
         except Interrupted:
             self.give_up(forks, WHY_NOT["cancelled"])
         except Exception as failure:
-            self.give_up(forks, f"the replay failed: {explain(failure).message.rstrip('.')}")
+            self.give_up(forks, f"the replay failed: {error_info(failure).message.rstrip('.')}")
 
     def give_up(self, forks: Sequence[p.ForkFound], reason: str) -> None:
-        """Tell why those that have no verdict yet get none."""
+        """Report those that have no verdict yet as unverified, with the reason."""
         for fork in self._open(forks):
-            self._tell(p.ForkReplayed(fork.stream, "unverified", reason))
+            self._report(p.ForkReplayed(fork.stream, "unverified", reason))
 
     def _open(self, forks: Sequence[p.ForkFound]) -> list[p.ForkFound]:
-        return [fork for fork in forks if fork.stream not in self._told]
+        return [fork for fork in forks if fork.stream not in self._judged]
 
-    def _tell(self, replayed: p.ForkReplayed) -> None:
-        self._told.add(replayed.stream)
-        self.emit(replayed)
+    def _report(self, replayed: p.ForkReplayed) -> None:
+        self._judged.add(replayed.stream)
+        self._emit(replayed)
 
-    def _replayed(
-        self, forks: Sequence[p.ForkFound], tokens: list[int]
-    ) -> Iterator[tuple[p.ForkFound, Logits, Logits]]:
-        """Each fork with the logits of the reference and of its variant."""
-        if not forks:
-            return
-        steps = sorted({found.fork.step for found in forks})
-        lengths = (steps[-1], *(found.fork.step for found in forks))
-        progress = _Progress(self.emit, sum(len(self.prompt) + length for length in lengths))
-        with in_float32(self.model):
-            own = self._logits_at(self.reference, tokens, steps, progress)
-            for found in forks:
-                step = found.fork.step
-                theirs = self._logits_at(found.stream, tokens, [step], progress)
-                yield found, own[step], theirs[step]
-
-    def _judged(self, found: p.ForkFound, r: Logits, v: Logits, noise: float) -> p.ForkReplayed:
+    def _judge(self, found: p.ForkFound, r: Logits, v: Logits, noise: float) -> p.ForkReplayed:
         fork = found.fork
         a, b = fork.reference_token, fork.variant_token
-        sides = Distribution.of(r), Distribution.of(v)
-        margins, probabilities, ranks = fork_numbers(*sides, a, b)
-        scores = np.array(self.choose.scores(mx.array(np.stack((r, v))), fork.step))
-        of_reference, of_variant = margin(scores[0], a, b), margin(scores[1], b, a)
-        replay = p.ForkReplay(
-            margins,
-            {"reference": _finite(of_reference), "variant": _finite(of_variant)},
-            probabilities,
-            ranks,
-            *(candidates(self.tokenizer, side) for side in sides),
-        )
-        return p.ForkReplayed(found.stream, verdict(of_reference, of_variant, noise), replay=replay)
+        numbers = fork_numbers(self._tokenizer, Distribution.of(r), Distribution.of(v), a, b)
+        scores = np.array(self._choose.scores(mx.array(np.stack((r, v))), fork.step))
+        reference, variant = margin(scores[0], a, b), margin(scores[1], b, a)
+        margins = {"reference": reference, "variant": variant}
+        finite = {side: m if math.isfinite(m) else None for side, m in margins.items()}
+        replay = p.ForkReplay(score_margins=finite, **numbers)
+        judged = verdict(reference, variant, noise)
+        return p.ForkReplayed(found.stream, judged, replay=replay)
 
     def _logits_at(
-        self, stream: int, tokens: list[int], steps: Sequence[int], progress: _Progress
+        self, sites: RowFunctions, stream: int, tokens: list[int], steps: Sequence[int]
     ) -> dict[int, Logits]:
-        """The logits, of shape (vocabulary,), from which a stream's function takes these steps."""
-        cache, found, at = make_prompt_cache(self.model), {}, 0
-        with self.sites.use(self.functions[stream]):
+        """The logits, of shape (vocabulary,), from which a stream's function chooses at `steps`."""
+        cache, found, at = make_prompt_cache(self._model), {}, 0
+        with sites.use(self._functions[stream]):
             for step in steps:
-                last = len(self.prompt) - 1 + step
-                for start in range(at, last, self.chunk):
-                    if self.cancelled():
-                        raise Interrupted
-                    part = tokens[start : min(start + self.chunk, last)]
+                last = len(self._prompt) - 1 + step
+                for start in range(at, last, self._chunk):
+                    stop_if(self._cancelled())
+                    part = tokens[start : min(start + self._chunk, last)]
                     # Only the cache is evaluated, so that the output head does not run.
-                    self.model(mx.array([part]), cache=cache)
+                    self._model(mx.array([part]), cache=cache)
                     mx.eval(caches.arrays(cache))
                     mx.clear_cache()
-                    progress.advance(len(part))
-                if self.cancelled():
-                    raise Interrupted
-                logits = self.model(mx.array([tokens[last : last + 1]]), cache=cache)
+                    self._progress(len(part))
+                stop_if(self._cancelled())
+                logits = self._model(mx.array([tokens[last : last + 1]]), cache=cache)
                 found[step] = np.array(logits[0, -1].astype(mx.float32))
-                progress.advance(1)
+                self._progress(1)
                 at = last + 1
         return found
 
-
-def _finite(margin: float) -> float | None:
-    return margin if math.isfinite(margin) else None
-
-
-class _Progress:
-    def __init__(self, emit: Emit, total: int) -> None:
-        self._emit, self._done, self._total = emit, 0, total
-
-    def advance(self, tokens: int) -> None:
+    def _progress(self, tokens: int) -> None:
         self._done += tokens
         self._emit(p.Progress("replay", "forks in float32", self._done, self._total, "tokens"))

@@ -1,7 +1,7 @@
-"""Fetching a model from the hub: huggingface_hub downloads it, in a process that a cancel can end.
+"""Fetching a model from the hub: huggingface_hub downloads it, in a process that a cancel kills.
 
-huggingface_hub cannot be interrupted while the network is silent, hence the process. It keeps whole
-files only: the next fetch downloads those that are missing.
+huggingface_hub cannot be interrupted while the network is silent. It keeps whole files only: the
+next fetch downloads those that are missing.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import missing_files, read_config
 from gelu_tui.engine.failures import Interrupted
-from gelu_tui.engine.models.hub_errors import NotWholeError, explain
-from gelu_tui.engine.models.locate import Cancelled, Report
+from gelu_tui.engine.models.hub_errors import NotWholeError, hub_error
+from gelu_tui.engine.models.locate import IsCancelled, Report
 
 # What mlx-lm reads, without *.py: a model repo never runs code here.
-_ALLOW = ["*.json", "model*.safetensors", "tokenizer.model", "*.jinja"]
-_IGNORE = ["*/*"]
+_PATTERNS: dict[str, Any] = {
+    "allow_patterns": ["*.json", "model*.safetensors", "tokenizer.model", "*.jinja"],
+    "ignore_patterns": ["*/*"],
+}
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _POLL_S = 0.1
@@ -45,7 +47,7 @@ _TIMEOUT_S = 10.0
 _LOCK_WAIT_S = 0.01
 
 
-def fetch_model(repo_id: str, report: Report, cancelled: Cancelled) -> Path:
+def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
     """Return the folder of a hub model in the hub's own cache, downloading what is missing.
 
     A model that is in the cache whole needs no network and no process. Raises `GeluError` and
@@ -54,7 +56,7 @@ def fetch_model(repo_id: str, report: Report, cancelled: Cancelled) -> Path:
     try:
         folder, whole = cached_snapshot(repo_id)
     except (OSError, ValueError) as error:
-        raise explain(error, repo_id, partly=False) from error
+        raise hub_error(error, repo_id) from error
     if folder is not None and whole:
         return folder
     spawn = multiprocessing.get_context("spawn")
@@ -75,11 +77,9 @@ def fetch_model(repo_id: str, report: Report, cancelled: Cancelled) -> Path:
                     return Path(path)
         raise Interrupted
     except EOFError:
-        raise GeluError(
-            "hub",
-            f"The process that downloads {repo_id} ended early.",
-            "If memory ran out, close other programs; the engine's log has the details.",
-        ) from None
+        message = f"The process that downloads {repo_id} ended early."
+        hint = "If memory ran out, close other programs; the engine's log has the details."
+        raise GeluError("hub", message, hint) from None
     finally:
         process.kill()
         process.join()
@@ -87,24 +87,19 @@ def fetch_model(repo_id: str, report: Report, cancelled: Cancelled) -> Path:
 
 
 def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
-    """Return the folder of a model's main branch in the hub's cache, and whether it is whole.
+    """Return the folder of a model's main branch in the hub's cache, if any; and if it is whole.
 
-    None: there is no such folder. Raises `OSError` and `ValueError` for a cache that cannot be
-    read, and `ValueError` for what cannot be an id.
+    Raises `OSError` and `ValueError` for a cache that cannot be read, and `ValueError` for what
+    cannot be an id.
     """
     try:
-        folder = _snapshot(repo_id, local_files_only=True)
+        folder = Path(snapshot_download(repo_id, local_files_only=True, **_PATTERNS))
     except IncompleteSnapshotError as error:
         return Path(error.snapshot_path), False
     except LocalEntryNotFoundError:
         return None, False
-    # A program that fetched some of its files only leaves no listing to compare with.
+    # The library cannot compare with a listing if another program fetched only some files.
     return folder, not missing_files(folder)
-
-
-def _snapshot(repo_id: str, **options: Any) -> Path:
-    folder = snapshot_download(repo_id, allow_patterns=_ALLOW, ignore_patterns=_IGNORE, **options)
-    return Path(folder)
 
 
 def storage_folder(repo_id: str) -> Path:
@@ -114,11 +109,11 @@ def storage_folder(repo_id: str) -> Path:
 
 
 def remove_unfinished(repo_id: str) -> None:
-    """Delete the partial files of downloads that were killed: no later one can go on with them."""
+    """Delete the partial files of downloads that were killed; no later download continues them."""
     storage = storage_folder(repo_id)
     for partial in storage.glob("blobs/*.incomplete"):
         lock = storage.parent / ".locks" / storage.name / f"{partial.name.partition('.')[0]}.lock"
-        # A file that another process is downloading at the moment is locked.
+        # A file that another process is downloading is locked.
         with (
             contextlib.suppress(filelock.Timeout, OSError),
             WeakFileLock(lock, timeout=_LOCK_WAIT_S),
@@ -126,16 +121,15 @@ def remove_unfinished(repo_id: str) -> None:
             partial.unlink()
 
 
-# --- in the process of its own ------------------------------------------------------------------
+# --- in the download's own process ---------------------------------------------------------------
 
 
 def _download_and_send(repo_id: str, sender: Connection) -> None:
-    """Download, and send progress, then the folder or an `ErrorInfo`; end with the parent."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    """Download, and send progress, then the folder or an `ErrorInfo`; exit with the parent."""
 
     def end_with_parent() -> None:
-        wait([parent.sentinel])
+        if (parent := multiprocessing.parent_process()) is not None:
+            wait([parent.sentinel])
         os._exit(0)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
@@ -148,47 +142,56 @@ def _download_and_send(repo_id: str, sender: Connection) -> None:
 def download(repo_id: str, report: Report) -> Path:
     """Download what is missing of a model and return its folder. Raises `GeluError`.
 
-    Its config.json comes first and has to name a family that is served.
+    Its config.json is downloaded first and must name a family that is served.
     """
+    blobs: Path | None = None
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaks
     report(p.Progress("download", "asking the hub", 0, 0, "bytes"))
     try:
+        blobs = storage_folder(repo_id) / "blobs"
         files = _listing(repo_id)
         remove_unfinished(repo_id)
-        _check_config(repo_id)
-        blobs = storage_folder(repo_id) / "blobs"
+        folder = Path(hf_hub_download(repo_id, "config.json")).parent
+        try:
+            config = read_config(folder)
+        except GeluError as error:
+            message = f"config.json of {repo_id} cannot be read."
+            raise GeluError("not_a_model", message, "Choose another repository.") from error
+        family_of(config)
         missing = [file for file in files if not (blobs / _hash(file)).exists()]
         total = sum(file.size or 0 for file in missing)
-        _refuse_full_disk(repo_id, total)
+        cache = blobs.parent.parent
+        free = shutil.disk_usage(cache).free
+        if total > free:
+            raise GeluError(
+                "disk_full",
+                f"{repo_id} needs {total / 1e9:.2f} GB more in {cache}, "
+                f"and {free / 1e9:.2f} GB are free.",
+                "Free some space, or set HF_HOME to a folder on another disk.",
+            )
         bars = _reporting_bars(report, len(files), total)
-        folder = _snapshot(repo_id, tqdm_class=bars)
+        folder = Path(snapshot_download(repo_id, tqdm_class=bars, **_PATTERNS))
         for file in missing:
             _verify(file, folder)
     except (
         OSError, ValueError, LookupError, TypeError, AssertionError,
         httpx2.HTTPError, NotWholeError,
     ) as error:  # fmt: skip
-        raise explain(error, repo_id, partly=_partly_cached(repo_id)) from error
+        raise hub_error(error, repo_id, partly=bool(blobs and any(blobs.glob("*")))) from error
     return folder
 
 
 def _listing(repo_id: str) -> list[RepoSibling]:
     """The files of a repository that a model needs, each with its size and its hash."""
     siblings = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT_S).siblings or []
-    files = list(
-        filter_repo_objects(
-            siblings, allow_patterns=_ALLOW, ignore_patterns=_IGNORE, key=lambda x: x.rfilename
-        )
-    )
+    files = list(filter_repo_objects(siblings, key=lambda file: file.rfilename, **_PATTERNS))
     names = {file.rfilename for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise GeluError(
-            "weights_missing",
-            f"The hub repository {repo_id} has no config.json with weights in safetensors.",
-            "Choose one in the format of MLX or transformers, such as those of mlx-community.",
-        )
+        message = f"The hub repository {repo_id} has no config.json with weights in safetensors."
+        hint = "Choose one in the format of MLX or transformers, such as those of mlx-community."
+        raise GeluError("weights_missing", message, hint)
     if not all(isinstance(file.size, int) and _HASH.fullmatch(_hash(file)) for file in files):
-        raise NotWholeError("it does not say what its files are")
+        raise NotWholeError("it lists files without a size or a hash")
     return files
 
 
@@ -200,7 +203,7 @@ def _hash(file: RepoSibling) -> str:
 def _verify(file: RepoSibling, folder: Path) -> None:
     """Delete a large file and raise `NotWholeError` if its content has another hash.
 
-    Of a download by plain HTTP the library checks nothing but the size.
+    The library checks only the size of a download by plain HTTP.
     """
     path = folder / file.rfilename
     with path.open("rb") as content:
@@ -211,64 +214,30 @@ def _verify(file: RepoSibling, folder: Path) -> None:
     raise NotWholeError(f"{file.rfilename} arrived damaged")
 
 
-def _check_config(repo_id: str) -> None:
-    path = Path(hf_hub_download(repo_id, "config.json"))
-    try:
-        config = read_config(path.parent)
-    except GeluError as error:
-        raise GeluError(
-            "not_a_model",
-            f"config.json of {repo_id} cannot be read.",
-            "Choose another repository.",
-        ) from error
-    family_of(config)
-
-
-def _refuse_full_disk(repo_id: str, needed: int) -> None:
-    cache = storage_folder(repo_id).parent
-    free = shutil.disk_usage(cache).free
-    if needed > free:
-        raise GeluError(
-            "disk_full",
-            f"{repo_id} needs {needed / 1e9:.2f} GB more in {cache}, "
-            f"and {free / 1e9:.2f} GB are free.",
-            "Free some space, or set HF_HOME to a folder on another disk.",
-        )
-
-
-def _partly_cached(repo_id: str) -> bool:
-    try:
-        return any((storage_folder(repo_id) / "blobs").iterdir())
-    except (OSError, ValueError):  # not there, or not an id that could be
-        return False
-
-
 def _reporting_bars(report: Report, files: int, total: int) -> type[tqdm]:
     """Return a class of progress bars that report instead of drawing themselves.
 
-    `snapshot_download` makes one for bytes received, one for bytes written, one for files.
+    `snapshot_download` opens one for bytes received, one for bytes written, one for files.
     """
-    done: float = 0
-    rate: float = 0
-    label = f"0 of {files} files"
+    done, rate, label = 0, 0.0, f"0 of {files} files"
 
     class ReportingBar(tqdm):
-        monitor_interval = 0  # no thread that looks after bars which stand still
+        monitor_interval = 0  # no thread that watches for bars without updates
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            mine: dict[str, Any] = {"file": io.StringIO(), "leave": False}
+            kwargs |= {"file": io.StringIO(), "leave": False}
             if kwargs.get("unit") != "B":
-                mine["mininterval"] = 0  # files are few: show each
-            super().__init__(*args, **{**kwargs, **mine})
+                kwargs["mininterval"] = 0  # files are few: show each
+            super().__init__(*args, **kwargs)
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             """Report; tqdm calls this under its lock; bytes at most ten times a second."""
             nonlocal done, rate, label
             if self.unit == "B":
-                done = max(done, min(self.n, total))
-                rate = self.format_dict["rate"] or 0
+                done = max(done, min(int(self.n), total))
+                rate = self.format_dict["rate"] or 0.0
             else:
                 label = f"{self.n} of {files} files"
-            report(p.Progress("download", label, int(done), total, "bytes", rate))
+            report(p.Progress("download", label, done, total, "bytes", rate))
 
     return ReportingBar

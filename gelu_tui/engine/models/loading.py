@@ -1,4 +1,4 @@
-"""From a name to a model in memory: whether it can be served, and its weights."""
+"""Checking a model and loading it into memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gelu_tui.core.models.folder import (
 )
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted
-from gelu_tui.engine.models.locate import Cancelled, Report, locate
+from gelu_tui.engine.models.locate import IsCancelled, Report, locate
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.models.tokenizer import Tokenizer
 
@@ -31,7 +31,7 @@ _DEFAULT_CONTEXT = 8192
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to decode, and what is to be said of it."""
+    """A model ready to decode, and its facts."""
 
     model: Any
     tokenizer: Tokenizer
@@ -43,13 +43,13 @@ class LoadedModel:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of this package, MLX, mlx-lm and Python."""
     names = {"gelu_tui": "gelu-tui", "mlx": "mlx", "mlx_lm": "mlx-lm"}
     found = {key: importlib.metadata.version(name) for key, name in names.items()}
     return {**found, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
-def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> LoadedModel:
+def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -> LoadedModel:
     """Find, check and load a model: `demo`, a folder, or a hub id.
 
     Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `Interrupted`.
@@ -62,38 +62,35 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: Cancelled) -> 
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
     files = check_weights(folder)
     target = dtype or default_dtype(on_gpu=device.on_gpu())
-    _refuse_too_large(predicted_bytes(files, target))
-    if cancelled():
-        raise Interrupted
-    model, config, tokenizer = _load_files(folder, target)
-    from gelu_tui.engine.compute.activation_sites import sites_of
-
-    if cancelled():
-        raise Interrupted
-    info = p.ModelInfo(
-        id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
-        family=family.name,
-        dtype=_dtype_name(model),
-        quantization=quantization(config),
-        native_activation=family.native_activation,
-        sites=sites_of(model),
-    )
-    return LoadedModel(
-        model, tokenizer, family, info, folder, _context_length(config), _nbytes(model)
-    )
-
-
-def _refuse_too_large(needed: int) -> None:
-    free = device.free_memory()
+    needed, free = predicted_bytes(files, target), device.free_memory()
     if needed > free:
         raise GeluError(
             "memory",
             f"This model needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
             "Choose a smaller or a quantized model, or close other programs.",
         )
+    if cancelled():
+        raise Interrupted
+    model, config, tokenizer = _load_files(folder, target)
+    from mlx.utils import tree_flatten
 
+    from gelu_tui.engine.compute.activation_sites import sites_of
 
-# --- weights ------------------------------------------------------------------------------------
+    if cancelled():
+        raise Interrupted
+    weights = tree_flatten(model.parameters())
+    inner = config.get("text_config") or {}
+    length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
+    info = p.ModelInfo(
+        id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
+        family=family.name,
+        dtype=_dtype_name(weights),
+        quantization=quantization(config),
+        native_activation=family.native_activation,
+        sites=sites_of(model),
+    )
+    context, size = int(length or _DEFAULT_CONTEXT), sum(value.nbytes for _, value in weights)
+    return LoadedModel(model, tokenizer, family, info, folder, context, size)
 
 
 def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], Tokenizer]:
@@ -108,46 +105,28 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
             model.set_dtype(getattr(mx, target))
         weights = model.parameters()
         with ThreadPoolExecutor(1) as beside:
-            # Reading the tokenizer holds the interpreter lock and evaluating does not: so the two
-            # can be done at once, and nothing else of a load can.
+            # Reading the tokenizer holds the interpreter lock and evaluating does not, so only
+            # these two parts of a load can run at once.
             tokenizer = beside.submit(Tokenizer.load, folder)
             mx.eval(weights)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise _load_failure(folder, error) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "alloc" in reason.lower() or "memory" in reason.lower():
+            message = f"Memory ran out while loading: {reason}."
+            raise GeluError("memory", message, "Choose a smaller model.") from error
+        raise GeluError(
+            "weights_damaged",
+            f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
+            "Fetch the model again, or check that config.json belongs to these weights.",
+        ) from error
     return model, config, tokenizer.result()
 
 
-def _load_failure(folder: Path, error: Exception) -> GeluError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    if "alloc" in reason.lower() or "memory" in reason.lower():
-        return GeluError(
-            "memory", f"Memory ran out while loading: {reason}.", "Choose a smaller model."
-        )
-    return GeluError(
-        "weights_damaged",
-        f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
-        "Fetch the model again, or check that config.json belongs to these weights.",
-    )
-
-
-def _dtype_name(model: Any) -> str:
+def _dtype_name(weights: Any) -> str:
     """The dtype that the model computes in: that of its norms, which are never quantized."""
     import mlx.core as mx
-    from mlx.utils import tree_flatten
 
-    for name, value in tree_flatten(model.parameters()):
+    for name, value in weights:
         if name.endswith("norm.weight") and mx.issubdtype(value.dtype, mx.floating):
             return str(value.dtype).removeprefix("mlx.core.")
     return "unknown"
-
-
-def _nbytes(model: Any) -> int:
-    from mlx.utils import tree_flatten
-
-    return sum(value.nbytes for _, value in tree_flatten(model.parameters()))
-
-
-def _context_length(config: dict[str, Any]) -> int:
-    inner = config.get("text_config") or {}
-    length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
-    return int(length) if length else _DEFAULT_CONTEXT

@@ -1,4 +1,4 @@
-"""From a name to a folder: `demo`, a folder, or a hub id; converted or downloaded if need be."""
+"""From a name to a folder: `demo`, a folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from pathlib import Path
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.failures import Interrupted
 
 Report = Callable[[p.Progress], None]
-Cancelled = Callable[[], bool]
+IsCancelled = Callable[[], bool]
 
 
-def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
-    """The folder of a model, converted or downloaded if need be.
+def locate(spec: str, report: Report, cancelled: IsCancelled) -> Path:
+    """Return the folder of a model, which is converted or downloaded if needed.
 
     Raises `GeluError` and `Interrupted`.
     """
     if spec == "demo":
-        return _demo(report, cancelled)
+        from gelu_tui.engine.demo.convert import ensure_demo
+
+        return ensure_demo(report, cancelled)
     if not spec:
         raise GeluError("model_not_found", "The model has no name.", "Give a folder or a hub id.")
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise GeluError(
-            "model_not_found",
-            f"'{spec}' is a file, not a model folder.",
-            "Give the folder it is in.",
-        )
+        message = f"'{spec}' is a file, not a model folder."
+        raise GeluError("model_not_found", message, "Give the folder it is in.")
     if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise GeluError(
             "model_not_found",
@@ -41,15 +39,3 @@ def locate(spec: str, report: Report, cancelled: Cancelled) -> Path:
     from gelu_tui.engine.models.hub import fetch_model
 
     return fetch_model(spec, report, cancelled)
-
-
-def _demo(report: Report, cancelled: Cancelled) -> Path:
-    from gelu_tui.engine.demo import convert as demo
-
-    def progress(label: str, done: int, total: int) -> None:
-        report(p.Progress("convert", label, done, total, "bytes"))
-
-    try:
-        return demo.ensure_demo(progress, cancelled)
-    except demo.ConversionCancelled:
-        raise Interrupted from None

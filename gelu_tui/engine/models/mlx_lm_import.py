@@ -1,10 +1,10 @@
 """Importing mlx-lm without transformers.
 
-mlx-lm imports transformers for its own tokenizers; the engine reads tokenizers by itself
-(`tokenizer.py`). Without that import a command reaches its first token in 0.46 of the time of a
-plain mlx-lm script, with it in 0.75. So while mlx-lm is imported, empty classes replace the four
-classes that it takes from transformers. A version of mlx-lm that asks for anything else gets the
-real transformers, and a test compares `TAKEN` with mlx-lm's source.
+mlx-lm imports transformers for tokenizers that the engine does not use (`tokenizer.py`). Without
+that import a command reaches its first token in 0.46 of the time of a plain mlx-lm script, with it
+in 0.75. So while mlx-lm is imported, empty classes replace the four that it imports from
+transformers. A version of mlx-lm that needs any other name gets the real transformers, and a test
+compares `TAKEN` with mlx-lm's source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from gelu_tui.engine import device
 
-# The classes that mlx-lm takes from transformers, by module.
+# The classes that mlx-lm imports from transformers, by module.
 TAKEN = {
     "transformers": ("AutoTokenizer", "PreTrainedTokenizer", "PreTrainedTokenizerFast"),
     "transformers.tokenization_utils_base": ("PreTrainedTokenizerBase",),
@@ -41,7 +41,7 @@ class _Placeholder(ModuleType):
 
 
 def import_mlx_lm() -> None:
-    """Import `mlx_lm.utils` and prepare MLX; nothing is done a second time."""
+    """Import `mlx_lm.utils` and prepare MLX, once."""
     if "mlx_lm.utils" not in sys.modules:
         with _lenient_file_limit():
             if "transformers" in sys.modules or not _import_with_placeholders():
@@ -78,7 +78,7 @@ def _import_with_placeholders() -> bool:
 
 @contextlib.contextmanager
 def _lenient_file_limit() -> Iterator[None]:
-    """mlx_lm raises the limit of open files when imported, and fails where it must not."""
+    """mlx_lm raises the limit of open files when imported, and fails where that is forbidden."""
     original = resource.setrlimit
 
     def lenient(*arguments: Any) -> None:

@@ -1,14 +1,13 @@
-"""Gemma models on this machine: found in the demo's place, the hub's cache and folders; deleted.
+"""Gemma models on this machine: the demo, the hub's cache, folders; finding and deleting them.
 
-A search reads configs and weight headers only. It raises nothing for what it finds: what cannot be
-used is listed with the reason.
+A search reads configs and weight headers only. What cannot be used is listed with the reason.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,12 @@ _STATE_OF: dict[str, State] = {
 
 def find_models(folders: Sequence[str | Path] = ()) -> p.ModelsFound:
     """Search this machine; `folders` are models or folders of models."""
-    cached, others = _cached_models()
-    in_folders, more = _models_in(folders, {str(Path(m.folder).resolve()) for m in cached})
-    models = [*cached, *in_folders]
+    cached = list(_cached_models())
+    seen = {str(Path(model.folder).resolve()) for model in cached if model is not None}
+    found = [*cached, *_models_in(folders, seen)]
+    models = [model for model in found if model is not None]
     models.sort(key=lambda model: (not model.usable, model.source == "folder", model.id))
-    return p.ModelsFound((_demo(), *models), others + more, machine_memory())
-
-
-# --- the demo -----------------------------------------------------------------------------------
+    return p.ModelsFound((_demo(), *models), found.count(None), machine_memory())
 
 
 def _demo() -> LocalModel:
@@ -51,6 +48,7 @@ def _demo() -> LocalModel:
         source="demo",
         folder=str(folder),
         state="unconverted",
+        reason="It is installed, and is converted when it is first loaded.",
         family=family.name,
         native_activation=family.native_activation,
         dtype="float32",
@@ -60,61 +58,47 @@ def _demo() -> LocalModel:
     if demo.converted():
         return _inspected(found, folder)
     if demo.installed():
-        return msgspec.structs.replace(
-            found, reason="It is installed, and is converted when it is first loaded."
-        )
+        return found
     reason = f"The demo model is not installed. {demo.INSTALL_HINT}"
     return msgspec.structs.replace(found, state="absent", reason=reason)
 
 
-# --- the hub's cache ----------------------------------------------------------------------------
-
-
-def _cached_models() -> tuple[list[LocalModel], int]:
-    """Models of the hub's cache, whole or not, and the number of those that are no Gemmas.
-
-    Not by `scan_cache_dir`, which leaves out what is not whole.
-    """
-    models = []
-    others = 0
-    cache = Path(constants.HF_HUB_CACHE)
-    try:
-        storages = sorted(cache.iterdir()) if cache.is_dir() else []
-    except OSError as error:
-        return [_unreadable("hub", cache, error)], 0
-    for storage in storages:
-        kind, _, name = storage.name.partition("--")
-        repo_id = name.replace("--", "/")
-        # An id without an organization is none of a Gemma, and no `--model` takes it.
-        if kind != "models" or not is_hub_id(repo_id):
-            continue
-        try:
-            model = _cached_model(repo_id, storage)
-        except OSError as error:
-            model = _unreadable("hub", storage, error)
-        if model is None:
-            others += 1
-        else:
-            models.append(model)
-    return models, others
+def _listed(source: Source, place: Path, state: State, reason: str = "") -> LocalModel:
+    return LocalModel(id=str(place), source=source, folder=str(place), state=state, reason=reason)
 
 
 def _unreadable(source: Source, place: Path, error: Exception) -> LocalModel:
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return LocalModel(
-        id=str(place),
-        source=source,
-        folder=str(place),
-        state="damaged",
-        reason=f"It cannot be read: {reason}.",
-    )
+    return _listed(source, place, "damaged", f"It cannot be read: {reason}.")
+
+
+def _cached_models() -> Iterator[LocalModel | None]:
+    """Yield the models of the hub's cache, whole or not, and None for each that is no Gemma.
+
+    Not by `scan_cache_dir`, which leaves out what is not whole.
+    """
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        storages = sorted(cache.iterdir()) if cache.is_dir() else []
+    except OSError as error:
+        yield _unreadable("hub", cache, error)
+        return
+    for storage in storages:
+        kind, _, name = storage.name.partition("--")
+        repo_id = name.replace("--", "/")
+        # No Gemma has an id without an organization, and `--model` takes no such id.
+        if kind == "models" and is_hub_id(repo_id):
+            try:
+                yield _cached_model(repo_id, storage)
+            except OSError as error:
+                yield _unreadable("hub", storage, error)
 
 
 def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
-    """The model of a repository, None if it is no Gemma."""
+    """The model of a repository; None if it is no Gemma."""
     try:
         snapshot, whole = cached_snapshot(repo_id)
-    except ValueError:  # what should name the snapshot is no text
+    except ValueError:  # the file that names the snapshot is no text
         snapshot, whole = None, False
     if not _may_be_gemma(snapshot, repo_id):
         return None
@@ -139,74 +123,53 @@ def _may_be_gemma(folder: Path | None, name: str) -> bool:
         try:
             return "gemma" in str(checkpoint.read_config(folder).get("model_type")).lower()
         except GeluError:
-            pass  # it is listed with this error if its name says that it is one
+            pass  # listed with this error if its name contains `gemma`
     return "gemma" in name.lower()
 
 
 def _file_sizes(folder: Path) -> dict[Path, int]:
-    """Bytes of every file in a folder, by its real path: what links lead to is there once."""
+    """Bytes of every file in a folder, by its real path: the target of links appears once."""
     files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
     return {path: path.stat().st_size for path in files}
 
 
-# --- folders ------------------------------------------------------------------------------------
-
-
-def _models_in(folders: Iterable[str | Path], known: set[str]) -> tuple[list[LocalModel], int]:
-    seen = set(known)
-    models = []
-    others = 0
+def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalModel | None]:
+    """Yield the models in the folders that are not in `seen`; None for each that is no Gemma."""
     for given in folders:
         try:
             root = Path(given).expanduser().absolute()
-            found = [(folder, str(folder.resolve())) for folder in _model_folders(root)]
+            found = {str(folder.resolve()): folder for folder in reversed(_model_folders(root))}
             if not found:
-                models.append(_empty(root))
-            for folder, real in found:
-                if real in seen:
-                    continue
-                seen.add(real)
-                if folder == root or _may_be_gemma(folder, folder.name):
-                    models.append(_in_folder(folder))
-                else:
-                    others += 1
-        except (OSError, RuntimeError) as error:  # not ours to look at; a user that is not there
-            models.append(_unreadable("folder", Path(given), error))
-    return models, others
+                yield _empty(root)
+            new = found.keys() - seen
+            seen |= new
+            for folder in map(found.__getitem__, new):
+                wanted = folder == root or _may_be_gemma(folder, folder.name)
+                yield _inspected(_listed("folder", folder, "ready"), folder) if wanted else None
+        except (OSError, RuntimeError) as error:  # no permission; an unknown user after `~`
+            yield _unreadable("folder", Path(given), error)
 
 
-def _in_folder(folder: Path) -> LocalModel:
-    found = LocalModel(id=str(folder), source="folder", folder=str(folder), state="ready")
-    return _inspected(found, folder)
+def _model_folders(root: Path) -> list[Path]:
+    """`root`, or the models in it and one level deeper (MAKER/NAME, as some tools store them).
 
-
-def _model_folders(root: Path) -> Iterator[Path]:
-    """`root`, or the models in it, or those one level deeper (MAKER/NAME, as some tools keep them).
-
-    Folders that cannot be read are passed over.
+    Folders that cannot be read are skipped.
     """
     if (root / "config.json").is_file():
-        yield root
-        return
-    for pattern in ("*/config.json", "*/*/config.json"):
-        for file in sorted(root.glob(pattern)):
-            yield file.parent
+        return [root]
+    patterns = ("*/config.json", "*/*/config.json")
+    return [file.parent for pattern in patterns for file in sorted(root.glob(pattern))]
 
 
 def _empty(root: Path) -> LocalModel:
     reason = "There is no such folder."
     if root.exists():
         reason = "It holds no model: no config.json." if root.is_dir() else "It is no folder."
-    return LocalModel(
-        id=str(root), source="folder", folder=str(root), state="absent", reason=reason
-    )
-
-
-# --- one folder ---------------------------------------------------------------------------------
+    return _listed("folder", root, "absent", reason)
 
 
 def _inspected(found: LocalModel, folder: Path) -> LocalModel:
-    """What config and weight headers say; the first thing that is wrong becomes the reason."""
+    """Add what config and weight headers say; the first problem becomes the reason."""
     facts: dict[str, Any] = {"state": "ready", "reason": ""}
     problems: list[GeluError] = []
     if not found.disk_bytes:
@@ -222,13 +185,13 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
     except GeluError as error:
         problems.append(error)
     try:
-        files = checkpoint.check_weights(folder)
+        weights = checkpoint.check_weights(folder)
     except GeluError as error:
         problems.append(error)
     else:
-        facts["dtype"] = checkpoint.stored_dtype(files)
-        facts["parameters"] = checkpoint.parameters(files, config)
-        facts["weight_bytes"] = checkpoint.predicted_bytes(files, checkpoint.default_dtype())
+        facts["dtype"] = checkpoint.stored_dtype(weights)
+        facts["parameters"] = checkpoint.parameters(weights, config)
+        facts["weight_bytes"] = checkpoint.predicted_bytes(weights, checkpoint.default_dtype())
     if problems:
         facts |= _problem(problems[0])
     elif missing := checkpoint.missing_files(folder):
@@ -241,13 +204,10 @@ def _problem(error: GeluError) -> dict[str, str]:
     return {"state": state, "reason": f"{error.info.message} {error.info.hint}".strip()}
 
 
-# --- deleting -----------------------------------------------------------------------------------
-
-
 def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
-    """Delete a model of the hub's cache, or the converted demo, and return what that has freed.
+    """Delete a model of the hub's cache, or the converted demo; return how many bytes are freed.
 
-    Raises `GeluError` for anything else, and if something of it stays.
+    Raises `GeluError` for any other model, and if it cannot be deleted whole.
     """
     if model != "demo" and not is_hub_id(model):
         raise GeluError(
@@ -258,39 +218,34 @@ def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
         )
     folder = demo.folder() if model == "demo" else storage_folder(model)
     if not folder.is_dir():
-        raise GeluError(
-            "model_not_found",
-            f"There is nothing to delete: {model} is not in {folder.parent}.",
-            "`gelu-tui models` lists what is on this machine.",
-        )
+        message = f"There is nothing to delete: {model} is not in {folder.parent}."
+        hint = "`gelu-tui models` lists what is on this machine."
+        raise GeluError("model_not_found", message, hint)
     try:
         sizes = _file_sizes(folder)
         if not dry_run:
             _delete(folder)
     except OSError as error:
-        raise GeluError(
-            "not_deleted",
-            f"{folder} cannot be deleted whole: {error.strerror}.",
-            "Its files may belong to another user: check their permissions.",
-        ) from error
-    # What other repositories of the cache share stays.
+        message = f"{folder} cannot be deleted whole: {error.strerror}."
+        hint = "Its files may belong to another user: check their permissions."
+        raise GeluError("not_deleted", message, hint) from error
+    # What other repositories of the cache share is not deleted.
     freed = sum(size for path, size in sizes.items() if dry_run or not path.exists())
     return p.ModelDeleted(model, str(folder), freed)
 
 
 def _delete(folder: Path) -> None:
+    (folder / demo.MANIFEST).unlink(missing_ok=True)  # a demo without it is not used
     nothing: frozenset[Path] = frozenset()
     # By the repository's folder and not by revisions: one that is not whole has none in a scan, and
     # copies of a repository have the same commits.
-    strategy = DeleteCacheStrategy(
+    DeleteCacheStrategy(
         expected_freed_size=0,
         blobs=nothing,
         refs=nothing,
         repos=frozenset({folder}),
         snapshots=nothing,
         cache_dir=folder.parent,
-    )
-    (folder / demo.MANIFEST).unlink(missing_ok=True)  # a demo without it is not used
-    strategy.execute()
+    ).execute()
     if folder.exists():  # the library only logs what it may not delete
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -26,17 +26,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise GeluError(
-            "tokenizer", f"{path.name} of this model cannot be read: {error}.", "Fetch it again."
-        ) from None
+        raise _unreadable(path, error) from None
     return content if isinstance(content, dict) else {}
 
 
-def _token_text(value: object) -> str | None:
-    """A special token stands in tokenizer_config.json as text or as an object with `content`."""
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else None
+def _unreadable(path: Path, error: Exception) -> GeluError:
+    message = f"{path.name} of this model cannot be read: {error}."
+    return GeluError("tokenizer", message, "Fetch it again.")
 
 
 @dataclass(frozen=True)
@@ -55,11 +51,12 @@ class Tokenizer:
         """Read the tokenizer of a model folder. Raises `GeluError`."""
         config = _read_json(folder / "tokenizer_config.json")
         backend = _backend(folder)
-        special = {
-            name: text
-            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
-            if (text := _token_text(config.get(name))) is not None
-        }
+        special = {}
+        for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+            value = config.get(name)  # text, or an object with `content`
+            text = value.get("content") if isinstance(value, dict) else value
+            if isinstance(text, str):
+                special[name] = text
         return cls(
             backend,
             bos_token=special.get("bos_token"),
@@ -70,7 +67,7 @@ class Tokenizer:
         )
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a raw prompt, with BOS as mlx-lm adds it: unless the text begins with it."""
+        """Return the token ids of a raw prompt; BOS is added unless the text begins with it."""
         if self.bos_token and text.startswith(self.bos_token):
             return self.backend.encode(text, add_special_tokens=False).ids
         ids = self.backend.encode(text, add_special_tokens=True).ids
@@ -80,7 +77,7 @@ class Tokenizer:
         return ids
 
     def chat(self, prompt: str) -> tuple[str, list[int]]:
-        """The prompt as one user turn: the text that the template makes of it, and its ids.
+        """Return the prompt as one user turn: the text that the template renders, and its ids.
 
         Raises `GeluError` if the template fails.
         """
@@ -94,16 +91,14 @@ class Tokenizer:
                 **self.special_tokens,
             )
         except Exception as error:  # a template is a program of its own
-            raise GeluError(
-                "chat_template",
-                f"The chat template of this model fails: {error}.",
-                "Use --raw to feed the prompt as it is.",
-            ) from None
+            message = f"The chat template of this model fails: {error}."
+            hint = "Use --raw to feed the prompt as it is."
+            raise GeluError("chat_template", message, hint) from None
         # The template writes BOS itself; encoding with special tokens would double it.
         return rendered[0], self.backend.encode(rendered[0], add_special_tokens=False).ids
 
     def piece(self, token: int) -> str:
-        """The text of one token by itself, special tokens and lone bytes by their names."""
+        """Return the text of one token; special tokens and lone bytes by their names."""
         piece = self.backend.id_to_token(token)
         return f"<unknown id {token}>" if piece is None else piece.replace("▁", " ")
 
@@ -112,10 +107,6 @@ class Tokenizer:
         """The tokens that control the model instead of being text: BOS, turns, images."""
         added = self.backend.get_added_tokens_decoder()
         return frozenset(token for token, properties in added.items() if properties.special)
-
-    def detokenizer(self) -> Detokenizer:
-        """A fresh incremental detokenizer."""
-        return Detokenizer(self)
 
 
 class Detokenizer:
@@ -130,14 +121,14 @@ class Detokenizer:
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, token: int) -> str:
-        """Take a token in and return the text that it completes."""
+        """Append a token and return the text that it completes."""
         piece = self._tokenizer.backend.id_to_token(token)
         if piece is not None and (match := _BYTE_PIECE.fullmatch(piece)):
             return self._bytes.decode(bytes([int(match.group(1), 16)]))
         return self.finish() + self._tokenizer.piece(token)
 
     def finish(self) -> str:
-        """Text that still waited for bytes."""
+        """Return the text of a character whose bytes are incomplete."""
         tail = self._bytes.decode(b"", final=True)
         self._bytes.reset()
         return tail
@@ -145,43 +136,31 @@ class Detokenizer:
 
 def _backend(folder: Path) -> tokenizers.Tokenizer:
     file = folder / "tokenizer.json"
-    if not file.exists():
-        return _converted_backend(folder)
-    try:
-        return tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises plain Exception
-        raise GeluError(
-            "tokenizer", f"tokenizer.json of this model cannot be read: {error}.", "Fetch it again."
-        ) from None
-
-
-def _converted_backend(folder: Path) -> tokenizers.Tokenizer:
-    """A repo with only SentencePiece's tokenizer.model: transformers converts it."""
+    if file.exists():
+        try:
+            return tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception
+            raise _unreadable(file, error) from None
+    # A repo with only SentencePiece's tokenizer.model: transformers converts it.
     if not (folder / "tokenizer.model").exists():
-        raise GeluError(
-            "tokenizer",
-            "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model).",
-            "Copy the tokenizer files of the original model beside the weights.",
-        )
+        message = "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model)."
+        hint = "Copy the tokenizer files of the original model beside the weights."
+        raise GeluError("tokenizer", message, hint)
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer
-    except Exception as error:  # whatever a conversion runs into
-        raise GeluError(
-            "tokenizer",
-            f"tokenizer.model of this model cannot be converted: {error}.",
-            "Copy a tokenizer.json beside the weights.",
-        ) from None
+    except Exception as error:  # any error of the conversion
+        message = f"tokenizer.model of this model cannot be converted: {error}."
+        raise GeluError("tokenizer", message, "Copy a tokenizer.json beside the weights.") from None
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.exists():
         return file.read_text(encoding="utf-8", errors="replace")
-    template = config.get("chat_template") or _read_json(folder / "chat_template.json").get(
-        "chat_template"
-    )
+    key = "chat_template"
+    template = config.get(key) or _read_json(folder / "chat_template.json").get(key)
     if isinstance(template, list):  # several named templates
         named = {entry.get("name"): entry.get("template") for entry in template}
         template = named.get("default")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.variants import Variant, parse_variants
-from gelu_tui.core.settings.field import Field, fields_of
+from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 
 if TYPE_CHECKING:
@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 
 def like(choices: RunSettings, saved: ComparisonDocument) -> RunSettings:
-    """A saved comparison's settings on the chosen model; `choices` if it cannot be run again."""
-    try:
-        parse_variants(saved.settings.activations)
-    except UsageError:
+    """Return a saved comparison's settings on the chosen model, or `choices` if they cannot run."""
+    if not chosen_variants(saved.settings):
         return choices
     return replace(saved.settings, model=choices.model, dtype=choices.dtype)
 
 
 def chosen_variants(choices: RunSettings) -> list[Variant]:
-    """The chosen functions, none if the choice cannot be run."""
+    """Return the chosen functions, none if the choice cannot be run."""
     try:
         return parse_variants(choices.activations)
     except UsageError:
@@ -36,7 +34,7 @@ def chosen_variants(choices: RunSettings) -> list[Variant]:
 def setting_variations(
     choices: RunSettings, shown: RunSettings | None = None
 ) -> Iterator[tuple[str, str, RunSettings]]:
-    """What the palette can change about the next run: title, explanation, result.
+    """Yield title, explanation and result of every change that the palette offers.
 
     `shown` are the settings of the run on the screen, whose seed can be used again.
     """
@@ -44,15 +42,13 @@ def setting_variations(
         now = getattr(choices, field.name)
         if not field.palette or (field.needs and not getattr(choices, field.needs)):
             continue
-        for value in _offered(field):
+        values = field.presets or field.values()
+        if field.unset and field.default not in values:
+            values = (*values, field.default)
+        for value in values:
             if value != now:
                 title = f"{field.palette}: {field.word(value)}"
                 yield title, field.description, replace(choices, **{field.name: value})
         if field.name == "seed" and shown is not None and shown.seed not in (None, now):
             title = f"{field.palette}: {shown.seed}, as shown"
             yield title, field.description, replace(choices, seed=shown.seed)
-
-
-def _offered(field: Field) -> tuple[object, ...]:
-    values = field.presets or field.values()
-    return values if field.default in values or not field.unset else (*values, field.default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -19,21 +20,17 @@ from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 _BETWEEN = " · "
 
 
-class Told(KeptLines, Static):
-    """What the line says, as many parts as there is room for."""
+class InfoText(KeptLines, Static):
+    """As many parts as there is room for; the first one matters most."""
 
     _parts: Sequence[str] = ()
 
-    def tell(self, parts: Sequence[str]) -> None:
-        """The first part matters most."""
+    def show(self, parts: Sequence[str]) -> None:
+        """Draw other parts."""
         self._parts = parts
-        self._write()
+        self.on_resize()
 
     def on_resize(self) -> None:
-        """Another width has room for other parts."""
-        self._write()
-
-    def _write(self) -> None:
         count = len(self._parts)
         while count > 1 and cell_len(_BETWEEN.join(self._parts[:count])) > self.size.width:
             count -= 1
@@ -46,7 +43,6 @@ class SearchField(Input, KeysInTurn):
     BINDINGS: ClassVar = [Binding("escape", "leave", "Leave", show=False)]
 
     def action_leave(self) -> None:
-        """Search for nothing."""
         self.value = ""
         self.post_message(self.Submitted(self, ""))
 
@@ -54,71 +50,51 @@ class SearchField(Input, KeysInTurn):
 class InfoLine(KeptLines, Horizontal):
     """Shows what matters at the moment; nothing else on the screen moves for it."""
 
-    DEFAULT_CSS = """
-    InfoLine {
-        height: 1;
-        padding: 0 1 0 2;
-        Static { width: 1fr; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
-        Static.-token { color: $foreground; }
-        #search-label, Input, #search-count { display: none; }
-        &.-search {
-            #info { display: none; }
-            #search-label, Input, #search-count { display: block; }
-        }
-        #search-label { width: 8; }
-        #search-count { width: 20; }
-        Input { width: 1fr; }
-    }
-    """
-
+    @dataclass
     class Searched(Message):
         """The text to search for; `done` when Enter or Escape ended the typing."""
 
-        def __init__(self, text: str, *, done: bool) -> None:
-            super().__init__()
-            self.text = text
-            self.done = done
+        text: str
+        done: bool
 
     def __init__(self) -> None:
         super().__init__()
         self._settings: list[str] = []
         self._token: list[str] | None = None
+        self._text = InfoText(id="info", markup=False)
+        self._field = SearchField(compact=True)
+        self._count = Static(id="search-count", markup=False)
 
     def compose(self) -> ComposeResult:
-        """The text, and the field that may take its place."""
-        yield Told(id="info", markup=False)
+        yield self._text
         yield Static("Search:", id="search-label")
-        yield SearchField(compact=True)
-        yield Static(id="search-count", markup=False)
+        yield self._field
+        yield self._count
 
-    def settle(self, settings: list[str]) -> None:
-        """What the line says when nothing else matters more."""
+    def show_settings(self, settings: list[str]) -> None:
+        """Show the settings whenever no token is pointed at."""
         self._settings = settings
         self._write()
 
-    def tell(self, token: list[str] | None) -> None:
-        """Tell of a token, or no more."""
+    def show_token(self, token: list[str] | None) -> None:
+        """Show what is known of a token, or the settings again."""
         if token != self._token:
             self._token = token
             self._write()
 
     def _write(self) -> None:
-        if self.is_mounted:
-            info = self.query_one(Told)
-            info.set_class(self._token is not None, "-token")
-            info.tell(self._settings if self._token is None else self._token)
+        self._text.set_class(self._token is not None, "-token")
+        self._text.show(self._settings if self._token is None else self._token)
 
-    def ask(self, text: str) -> None:
-        """Let the user type what to search for."""
+    def open_search(self, text: str) -> None:
+        """Open the field for the text to search for."""
         self.add_class("-search")
-        field = self.query_one(SearchField)
-        field.value = text
-        field.focus()
+        self._field.value = text
+        self._field.focus()
 
-    def count(self, found: int) -> None:
-        """Say how many places there are."""
-        said = "" if not self.query_one(SearchField).value else f"{found} found · Enter"
-        self.query_one("#search-count", Static).update(said)
+    def show_count(self, found: int) -> None:
+        """Show the number of matches."""
+        self._count.update(f"{found} found · Enter" if self._field.value else "")
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:

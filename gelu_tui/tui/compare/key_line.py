@@ -1,7 +1,7 @@
 """The few keys that matter, for the part of the screen that has the focus.
 
-Not Textual's Footer: that one is a widget for each key, made anew whenever the focus moves, which
-takes a hundred milliseconds while eight panes stream.
+Not Textual's Footer: that one is a widget for each key, created again whenever the focus moves,
+which takes a hundred milliseconds while eight panes stream.
 """
 
 from __future__ import annotations
@@ -20,44 +20,32 @@ from gelu_tui.tui.widgets.kept_lines import KeptLines
 class KeyLine(KeptLines, Static):
     """Keys with their labels; those that do not fit are left out, and a click is the key."""
 
-    DEFAULT_CSS = """
-    KeyLine {
-        height: 1;
-        padding: 0 1;
-        background: $panel;
-        text-wrap: nowrap;
-    }
-    """
-
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._shown: tuple[object, ...] = ()
         self._ends: list[tuple[int, str]] = []
 
     def show(self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str]) -> None:
-        """Write the keys of `actions`, in their order of weight; names in `off` are left out."""
+        """Draw the keys of `actions`, the most important first; names in `off` are left out."""
         chosen = tuple(action for action in actions if action.name not in off)
         now = (chosen, self.size.width)
         if now == self._shown:
             return
         self._shown = now
-        room = self.size.width - 2
         parts: list[tuple[str, str]] = []
         self._ends = []
         used = 0
         for action in chosen:
             pressed = keymap.get(action.name, action.keys).split(",")[0]
-            key = shown_key(pressed)
-            width = cell_len(key) + 1 + cell_len(action.label) + 2
-            if used + width - 2 > room:
+            key, label = shown_key(pressed), f" {action.label}  "
+            used += cell_len(key + label)
+            if used > self.size.width:
                 break
-            used += width
-            parts += [(key, "bold $text-accent"), (f" {action.label}  ", "")]
+            parts += [(key, "bold $text-accent"), (label, "")]
             self._ends.append((used, pressed))
         self.update(Content.assemble(*parts), layout=False)
 
     def on_click(self, event: Click) -> None:
-        """Do what the key would."""
         for end, key in self._ends:
             if event.x - 1 < end:
                 self.app.simulate_key(key)

@@ -7,9 +7,7 @@ from math import ceil
 from typing import Literal
 
 MIN_COLUMNS, MIN_ROWS = 40, 12
-
 MIN_PANE_ROWS = 5
-
 _HEAD_ROWS = 3  # rule with the name, state, numbers
 _GUTTER = 1
 _COMFORTABLE_WIDTH = 30
@@ -28,26 +26,20 @@ class Arrangement:
 
 
 def arrangement(panes: int, width: int, height: int, layout: Layout = "auto") -> Arrangement:
-    """How to show `panes` panes: side by side or as a grid where they fit, else as tabs."""
+    """Arrange `panes` panes: side by side or as a grid where they fit, else as tabs."""
     if panes <= 1:
         return Arrangement(1)
-    match layout:
-        case "tabs":
-            return Arrangement(1, tabs=True)
-        case "columns":
-            return Arrangement(panes)
-        case "grid":
-            return Arrangement(ceil(panes**0.5))
-        case _:
-            columns = pane_columns(panes, width, height)
-            return Arrangement(columns or 1, tabs=columns is None)
+    if layout == "auto":
+        columns = pane_columns(panes, width, height)
+    else:
+        columns = {"columns": panes, "grid": ceil(panes**0.5)}.get(layout)
+    return Arrangement(columns or 1, tabs=columns is None)
 
 
 def pane_columns(panes: int, width: int, height: int) -> int | None:
-    """The number of columns in which `panes` panes show the most readable text.
+    """The number of columns with the largest text area, or None where the panes do not all fit.
 
-    What counts is the text area of a pane; lines shorter than a comfortable width count much less.
-    None where the panes do not all fit.
+    The area of lines shorter than a comfortable width has much less weight.
     """
 
     def readable_cells(columns: int) -> float:
@@ -56,17 +48,10 @@ def pane_columns(panes: int, width: int, height: int) -> int | None:
         comfort = min(1.0, pane_width / _COMFORTABLE_WIDTH) ** 2
         return pane_width * text_rows * comfort
 
-    fitting = [
+    fitting = (
         columns
-        for columns in range(1, max(1, panes) + 1)
+        for columns in range(1, panes + 1)
         if height // ceil(panes / columns) >= MIN_PANE_ROWS
         and width // columns >= min(width, _MIN_WIDTH)
-    ]
+    )
     return max(fitting, key=readable_cells, default=None)
-
-
-def head_rows(pane_rows: int) -> int:
-    """How many rows of numbers a pane of that height has above its text."""
-    if pane_rows < 7:
-        return 1
-    return 2 if pane_rows < 12 else 3

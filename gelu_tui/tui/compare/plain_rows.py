@@ -15,23 +15,21 @@ Part = tuple[str, str]  # text, and its style by name or ""
 
 
 class PlainRows(KeptLines, Widget):
-    """Rows that are already cut to the widget's width: of parts that are safe to show."""
+    """Rows that are already cut to the widget's width, of parts that are safe to show."""
 
     _parts: Sequence[Sequence[Part]] = ()
 
     def write(self, rows: Sequence[Sequence[Part]]) -> None:
-        """Show other rows."""
+        """Draw other rows."""
         if rows != self._parts:
             self._parts = rows
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One row."""
         base, styles = self.visual_style, token_styles(self.app)
-        parts = self._parts[y] if y < len(self._parts) else ()
         row = [
             Segment(text, (base + styles[name] if name else base).rich_style)
-            for text, name in parts
+            for text, name in (self._parts[y] if y < len(self._parts) else ())
             if text
         ]
         return Strip(row).adjust_cell_length(self.content_size.width, base.rich_style)

@@ -18,7 +18,7 @@ _LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred
 
 
 class Prompt(KeptLines, TextArea, KeysInTurn):
-    """One to three rows; a TextArea whose Enter submits."""
+    """One to three rows; a text area whose Enter submits."""
 
     class Submitted(Message):
         """The user pressed Enter."""
@@ -27,30 +27,26 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         super().__init__(
             text,
             id="prompt",
-            soft_wrap=True,
-            tab_behavior="focus",
             highlight_cursor_line=False,
             placeholder="Type a prompt. Enter runs it, Ctrl+N breaks the line.",
             compact=True,
         )
-
-        # What was run before, the newest last, and where in it the field is.
-        self.recent: list[str] = []
-        self._at: int | None = None
+        self.recent: list[str] = []  # prompts that were run, the newest last
+        self._at: int | None = None  # place in `recent` of the prompt in the field
         self._draft = ""
         self._long: dict[str, str] = {}
 
     @property
     def prompt(self) -> str:
-        """The whole prompt, with what stands in it by name only."""
+        """The whole prompt, with the long texts in place of their names."""
         if not self._long:
             return self.text
-        # In one pass: what a long text says of another one is its own.
+        # In one pass: the name of a long text inside another one is part of that one.
         names = "|".join(map(re.escape, self._long))
         return re.sub(names, lambda found: self._long[found[0]], self.text)
 
     def remember(self) -> None:
-        """The prompt is run: Up brings it back later."""
+        """Add the prompt, which is run, to those that Up brings back."""
         prompt = self.prompt
         if prompt in self.recent:
             self.recent.remove(prompt)
@@ -58,7 +54,7 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         self._at = None
 
     def recall(self, earlier: list[str]) -> None:
-        """Take prompts of earlier sessions, the newest first, for the Up key."""
+        """Add prompts of earlier sessions, the newest first, for the Up key."""
         new = [prompt for prompt in reversed(earlier) if prompt not in self.recent]
         self.recent[:0] = new
         if self._at is not None:
@@ -70,13 +66,11 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         self.move_cursor(self.document.end)
 
     def _by_name(self, text: str) -> str:
-        """The text, or a name for it if it is so long that the field would take seconds for it."""
+        """The text, or a name for it if the field would take seconds to show it."""
         if len(text) <= _LONG:
             return text
-        for name, long in self._long.items():
-            if long == text:
-                return name
-        name = f"[text {len(self._long) + 1}: {len(text):,} characters]"
+        known = (name for name, long in self._long.items() if long == text)
+        name = next(known, f"[text {len(self._long) + 1}: {len(text):,} characters]")
         self._long[name] = text
         return name
 
@@ -87,29 +81,22 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         self.replace(self._by_name(event.text), *self.selection)
         self.move_cursor(self.selection.end)
 
-    @property
-    def _row(self) -> int:
-        """The row of the cursor, soft wraps counted."""
-        return self.wrapped_document.location_to_offset(self.cursor_location).y
-
     def _step(self, by: int) -> bool:
-        """Go to the prompt before or after; whether there is one."""
-        at = (len(self.recent) if self._at is None else self._at) + by
-        while 0 <= at < len(self.recent) and self.recent[at] == self.prompt:
-            at += by  # it stands there already
-        if not 0 <= at <= len(self.recent):
+        """Show the previous or the next prompt; return whether there is one."""
+        newest = len(self.recent)
+        at = (newest if self._at is None else self._at) + by
+        while 0 <= at < newest and self.recent[at] == self.prompt:
+            at += by  # it is in the field already
+        if not 0 <= at <= newest:
             return False
         if self._at is None:
             self._draft = self.prompt
-        self._at = at
-        if self._at == len(self.recent):
-            self._at = None
+        self._at = at if at < newest else None
         self.take(self._draft if self._at is None else self.recent[self._at])
         return True
 
     def on_mount(self) -> None:
-        """Go on where the text ends, with a steady cursor: a blinking one costs a slow line."""
-        self.cursor_blink = False
+        self.cursor_blink = False  # redrawing a blinking cursor costs a slow line
         self.move_cursor(self.document.end)
 
     def get_line(self, line_index: int) -> Text:
@@ -120,19 +107,17 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         return Text(line, end="", no_wrap=True)
 
     def on_key(self, event: Key) -> None:
-        """Run or break the line.
-
-        Not as bindings: those run in the app's turn, and could overtake letters that were typed
-        before and still wait in this widget's queue.
-        """
+        # Not as bindings: those run in the app's turn, and could overtake letters that were typed
+        # before and are still in this widget's queue.
+        row = self.wrapped_document.location_to_offset(self.cursor_location).y
         match event.key:
             case "enter":
                 self.post_message(self.Submitted())
             case "ctrl+n" | "shift+enter":
                 self.replace("\n", *self.selection)
-            case "up" if self._row == 0 and self._step(-1):
+            case "up" if row == 0 and self._step(-1):
                 pass
-            case "down" if self._row == self.wrapped_document.height - 1 and self._step(1):
+            case "down" if row == self.wrapped_document.height - 1 and self._step(1):
                 pass
             case _:
                 return

@@ -11,7 +11,6 @@ from gelu_tui.core.comparison.state import Perspective
 from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.compare import labels
-from gelu_tui.tui.compare.layout import head_rows
 from gelu_tui.tui.compare.pane_head import PaneHead
 from gelu_tui.tui.text_view.pane import TokenPane
 from gelu_tui.tui.widgets.kept_lines import KeptLines
@@ -37,36 +36,29 @@ class StreamPane(KeptLines, Vertical):
     def __init__(self) -> None:
         super().__init__()
         self.index = 0
-        self.variant_name = ""
         self._variant: p.VariantInfo | None = None
-        self._head = PaneHead()
+        self.head = PaneHead()
         self.tokens = TokenPane()
 
     def compose(self) -> ComposeResult:
-        """Head and text."""
-        yield self._head
+        yield self.head
         yield self.tokens
 
-    def announce(self, index: int, variant: p.VariantInfo, hint: str = "") -> None:
-        """Show a variant that has no stream yet, and what to do about that."""
-        self._begin(index, variant)
-        self._head.display = False
-        self.tokens.restart(hint)
+    @property
+    def variant_name(self) -> str:
+        """The variant's name as the user wrote it, empty before there is one."""
+        return self._variant.name if self._variant is not None else ""
 
-    def begin(self, index: int, variant: p.VariantInfo) -> None:
-        """Show a stream that begins."""
-        self._begin(index, variant)
-        self._head.display = True
-        self.tokens.restart()
-
-    def _begin(self, index: int, variant: p.VariantInfo) -> None:
+    def begin(self, index: int, variant: p.VariantInfo, hint: str | None = None) -> None:
+        """Show a stream that begins, or with a `hint`, a variant that has no stream yet."""
         self.index = index
-        self.variant_name = variant.name
         self._variant = variant
         self.number(index)
+        self.head.display = hint is None
+        self.tokens.restart(hint or "")
 
     def number(self, place: int) -> None:
-        """Write the title with the number of a place, which is the key that goes there."""
+        """Draw the title with the number of a place, which is the key that chooses it."""
         variant = self._variant
         if variant is None:
             return
@@ -80,14 +72,10 @@ class StreamPane(KeptLines, Vertical):
         )
 
     def on_resize(self) -> None:
-        """Give the head as many rows as there is room for."""
-        self._head.set_rows(head_rows(self.outer_size.height))
+        rows = self.outer_size.height
+        self.head.styles.height = 1 if rows < 7 else 2 if rows < 12 else 3
 
     def show(self, perspective: Perspective) -> None:
-        """Show the tokens that the stream has come to; cheap if nothing changed."""
+        """Draw new tokens of the stream; cheap if there are none."""
         stream = perspective.comparison.streams[self.index]
         self.tokens.show(stream, perspective.standing(self.index))
-
-    def show_numbers(self, perspective: Perspective, *, running: bool) -> None:
-        """Bring the head up to date."""
-        self._head.show(perspective, self.index, running=running)

@@ -1,18 +1,41 @@
-"""The app's engine, as a state machine: what it is doing, and what it shall do next."""
+"""The app's engine as a state machine, and requests to an engine process of their own."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeVar
 
 import msgspec
+from textual.message import Message
 
 from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
-from gelu_tui.tui.engine_link.messages import EngineEvent, EngineLost
+from gelu_tui.core.errors import ErrorInfo, GeluError
+
+_Answer = TypeVar("_Answer", bound=p.Event)
+
+_CANCEL_GRACE_S = 2.0
+
+
+@dataclass
+class EngineEvent(Message):
+    """One event; `client` distinguishes a replaced engine's late events from the present one's."""
+
+    client: EngineClient
+    event: p.Event
+
+
+@dataclass
+class EngineLost(Message):
+    """An engine died, could not be started, or broke the protocol."""
+
+    client: EngineClient
+    error: ErrorInfo
 
 
 class Phase(Enum):
@@ -31,7 +54,7 @@ class Phase(Enum):
 BUSY = frozenset({Phase.STARTING, Phase.LOADING, Phase.RUNNING, Phase.STOPPING})
 
 
-class Session:
+class EngineLink:
     """One engine at a time and one run at a time.
 
     `follow` is the body of a worker and touches nothing but its own client; everything else is
@@ -46,7 +69,7 @@ class Session:
         self.loaded: p.Loaded | None = None
         self.progress: p.Progress | None = None
         self.pending: p.Compare | None = None
-        self._job = 0  # the id of the load or run that goes on, or went on last
+        self._job = 0  # the id of the present or the last load or run
         self._phase_since = self._heard_at = time.monotonic()
 
     @property
@@ -56,7 +79,7 @@ class Session:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the engine last said anything, or since the phase began."""
+        """Seconds since the last event of the engine, or since the phase began."""
         return time.monotonic() - max(self._heard_at, self._phase_since)
 
     @property
@@ -64,10 +87,8 @@ class Session:
         """Seconds that the present phase has lasted."""
         return time.monotonic() - self._phase_since
 
-    # --- the worker ---------------------------------------------------------------------------
-
     def renew(self) -> EngineClient:
-        """Replace the engine: the old one, if any, is killed. `follow` then starts the new one."""
+        """Kill the engine, if any, and return a new client; `follow` then starts its engine."""
         self.kill()
         self.client = EngineClient(self._engine_command)
         self.loaded = None
@@ -92,11 +113,11 @@ class Session:
             await client.close()
 
     def sleep(self) -> None:
-        """Wait with the engine until something is run."""
+        """Start no engine until something is run."""
         self._enter(Phase.ASLEEP)
 
     def choose_model(self, model: str) -> None:
-        """The model that the next load takes."""
+        """Set the model of the next load."""
         self._load = msgspec.structs.replace(self._load, model=model)
 
     def kill(self) -> None:
@@ -105,52 +126,38 @@ class Session:
             self.client.kill()
 
     async def close(self) -> None:
-        """End the engine. Never raises."""
+        """End the engine. Raises nothing."""
         if self.client is not None:
             await self.client.close()
-
-    # --- what the user asks -------------------------------------------------------------------
 
     async def run(self, command: p.Compare) -> bool:
         """Run `command` now or as soon as possible; False means that a new engine is needed."""
         self.pending = command
+        if self.phase in (Phase.LOST, Phase.ASLEEP):
+            return False
         match self.phase:
             case Phase.READY:
-                await self._run_pending()
+                await self._become_ready()
             case Phase.RUNNING:
                 await self.stop()
             case Phase.NO_MODEL:
-                await self.load()
-            case Phase.LOST | Phase.ASLEEP:
-                return False
-            case _:
-                pass
+                self._enter(Phase.LOADING)
+                self._job = await self.send(self._load)
         return True
 
     def withdraw(self) -> bool:
-        """Forget the run that waits; False if none does."""
+        """Drop the queued run; return whether there was one."""
         waited, self.pending = self.pending is not None, None
         return waited
 
-    async def load(self) -> None:
-        """Load the model again, in the engine that is there."""
-        self._enter(Phase.LOADING)
-        self._job = await self._send(self._load)
-
-    async def ask(self, command: p.RenderPrompt | p.Replay) -> int:
-        """Send what takes no time; return the id of the event that answers it."""
-        return await self._send(command)
-
     async def stop(self) -> None:
-        """Cancel the load or the run that is going on."""
+        """Cancel the present load or run."""
         if self.phase in (Phase.LOADING, Phase.RUNNING):
             self._enter(Phase.STOPPING)
-            await self._send(p.Cancel())
-
-    # --- what the engine says -----------------------------------------------------------------
+            await self.send(p.Cancel())
 
     async def apply(self, event: p.Event) -> bool:
-        """Take one event in; return whether it is about the load or run that goes on."""
+        """Update the state by an event; return whether it is about the present load or run."""
         self._heard_at = time.monotonic()
         if event.id not in (0, self._job):
             return False
@@ -162,39 +169,29 @@ class Session:
             case p.Loaded():
                 self.loaded = event
                 await self._become_ready()
-            case p.Finished():
+            case p.Failed() | p.Cancelled() if self.loaded is None:
+                self.pending = None
+                self._enter(Phase.NO_MODEL)
+            case p.Finished() | p.Failed() | p.Cancelled():
                 await self._become_ready()
-            case p.Failed() | p.Cancelled():
-                if self.loaded is None:
-                    self.pending = None
-                    self._enter(Phase.NO_MODEL)
-                else:
-                    await self._become_ready()
             case p.Step() | p.Started():
                 self.progress = None
-            case _:
-                pass
         return True
 
     def lose(self) -> None:
-        """The engine is gone, or has to go; what it may still have said does not count."""
+        """End the engine; events of it that are still queued are ignored from now on."""
         self.kill()
-        self.client = None
-        self.pending = self.loaded = None
+        self.client = self.pending = self.loaded = None
         self._enter(Phase.LOST)
 
     async def _become_ready(self) -> None:
         self._enter(Phase.READY)
-        if self.pending is not None:
-            await self._run_pending()
-
-    async def _run_pending(self) -> None:
         command, self.pending = self.pending, None
         if command is not None:
             self._enter(Phase.RUNNING)
-            self._job = await self._send(command)
+            self._job = await self.send(command)
 
-    async def _send(self, command: p.Command) -> int:
+    async def send(self, command: p.Command) -> int:
         """Send a command; return its id, or 0 if the engine is gone."""
         # A death is reported once, by the worker that reads the events.
         if self.client is not None:
@@ -206,3 +203,35 @@ class Session:
         self.phase = phase
         self.progress = None
         self._phase_since = time.monotonic()
+
+
+async def ask(
+    command: p.Command,
+    kind: type[_Answer],
+    engine_command: EngineCommand = None,
+    on_progress: Callable[[p.Progress], None] = lambda _: None,
+) -> _Answer:
+    """Return the answer of an engine of its own, which ends after it, and if this is cancelled.
+
+    Raises `GeluError` if the command or the engine fails.
+    """
+    async with EngineClient(engine_command) as client:
+        try:
+            async for event in client.ask(command):
+                match event:
+                    case p.Progress():
+                        on_progress(event)
+                    case p.Failed(error):
+                        raise GeluError(error.kind, error.message, error.hint)
+                    case _ if isinstance(event, kind):
+                        return event
+        except asyncio.CancelledError:
+            # The engine tidies up before it ends: a fetch removes incomplete files.
+            with contextlib.suppress(GeluError, TimeoutError):
+                async with asyncio.timeout(_CANCEL_GRACE_S):
+                    await client.send(p.Cancel())
+                    async for event in client.events():
+                        if not isinstance(event, p.Progress):
+                            break
+            raise
+    raise EngineDied("The engine ended without an answer.")

@@ -1,4 +1,4 @@
-"""The exact text that the model is fed for a prompt, and the tokens that it is cut into."""
+"""The exact text that the model is fed for a prompt, and the tokens of that text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.standing import count_tokens
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.fed_text.content import Fed, as_ids, as_text, as_tokens, has_template
+from gelu_tui.tui.fed_text.content import Fed, as_ids, as_text, as_tokens
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
@@ -44,7 +45,6 @@ class FedTextScreen(Screen[None]):
         self._view = 0
 
     def compose(self) -> ComposeResult:
-        """Title, how it is fed, the text, keys."""
         yield Static(id="title", markup=False)
         yield Static(id="how", markup=False)
         with VerticalScroll(id="body"):
@@ -52,7 +52,6 @@ class FedTextScreen(Screen[None]):
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is."""
         self.query_one("#body").focus()
         self._draw()
 
@@ -76,77 +75,61 @@ class FedTextScreen(Screen[None]):
             self._draw()
 
     def action_view(self, view: int) -> None:
-        """The text as one, cut into tokens, or as ids."""
         self._view = view
         self._draw()
 
     def action_next_view(self) -> None:
-        """The next of the three."""
         self.action_view((self._view + 1) % len(_VIEWS))
 
     def _draw(self) -> None:
         fed, error = self._fed, self._error
-        if error is not None or fed is None:
-            self.query_one("#title", Static).update("What the model is fed")
-            self.query_one("#how", Static).update(
-                _WAITING if error is None else _sentence(error.message, error.hint)
-            )
-            self.query_one("#fed", Static).update("")
-            return
-        count = f"{len(fed.prompt_tokens):,} token{'' if len(fed.prompt_tokens) == 1 else 's'}"
-        chat = "chat template" if has_template(fed) else "raw text"
-        title = f"What the model is fed · {chat} · {count} · {_VIEWS[self._view]}"
-        self.query_one("#title", Static).update(title)
-        self.query_one("#how", Static).update(how(fed, self._view))
-        self.query_one("#fed", Static).update(self._content(fed))
-        self.query_one("#body").scroll_home(animate=False)
-
-    def _content(self, fed: Fed) -> Content:
-        match self._view:
-            case 0:
-                return as_text(fed)
-            case 1 if isinstance(fed, p.PromptRendered):
-                return as_tokens(fed)
-            case 1:
-                return as_text(fed)
-        return as_ids(fed)
+        title, content = "What the model is fed", Content()
+        if error is not None:
+            how = _error(error.message, error.hint)
+        elif fed is None:
+            how = Content(_WAITING)
+        else:
+            form = "chat template" if fed.chat else "raw text"
+            tokens = count_tokens(len(fed.prompt_tokens))
+            title = f"{title} · {form} · {tokens} · {_VIEWS[self._view]}"
+            legend, content = _shown(fed, self._view)
+            how = _how(fed, legend)
+            self.query_one("#body").scroll_home(animate=False)
+        for name, part in (("#title", title), ("#how", how), ("#fed", content)):
+            self.query_one(name, Static).update(part)
 
 
-def how(fed: Fed, view: int) -> Content:
-    """In plain words: what was made of the prompt, and how to read the view."""
+def _shown(fed: Fed, view: int) -> tuple[str, Content]:
+    """How to read a view, and its content."""
+    if _VIEWS[view] == "ids":
+        return "", as_ids(fed)
+    if _VIEWS[view] == "text":
+        return "· is a blank, ↵ a line break, → a tab.", as_text(fed)
+    if isinstance(fed, p.PromptRendered):
+        return "Every second token is underlined.", as_tokens(fed)
+    return "Of a run that is shown only the ids are known, not the boundaries.", as_text(fed)
+
+
+def _how(fed: Fed, legend: str) -> Content:
+    """How the prompt became this text, and how to read the view."""
     if isinstance(fed, p.PromptRendered) and len(fed.prompt_tokens) >= fed.context_length:
-        return _sentence(
+        return _error(
             f"It has {len(fed.prompt_tokens):,} tokens, and the model's context holds "
             f"{fed.context_length:,} with what it generates.",
             "Shorten the prompt.",
         )
-    return Content(f"{_origin(fed)} {_legend(fed, view)}".rstrip())
-
-
-def _origin(fed: Fed) -> str:
-    if has_template(fed):
-        return "The model's chat template made this of your prompt."
-    said = "Your prompt as it is."
+    if fed.chat:
+        return Content(f"The model's chat template made this of your prompt. {legend}".rstrip())
+    origin = "Your prompt as it is."
     if fed.prompt_text != fed.prompt:
         added = visible_line(fed.prompt_text.removesuffix(fed.prompt))
-        said = f"Your prompt as it is, with {added} in front, as the tokenizer does."
+        origin = f"Your prompt as it is, with {added} in front, as the tokenizer does."
     if isinstance(fed, p.PromptRendered) and fed.has_chat_template:
-        said += " The model's chat template is not used."
-    return said
+        origin += " The model's chat template is not used."
+    return Content(f"{origin} {legend}".rstrip())
 
 
-def _legend(fed: Fed, view: int) -> str:
-    match view:
-        case 0:
-            return "· is a blank, ↵ a line break, → a tab."
-        case 1 if isinstance(fed, p.PromptRendered):
-            return "Every second token is underlined."
-        case 1:
-            return "Of a run that is shown only the ids are known, not the boundaries."
-    return ""
-
-
-def _sentence(message: str, hint: str) -> Content:
+def _error(message: str, hint: str) -> Content:
     return Content.assemble(
         (f"✗ {visible_line(message)}", "bold $text-error"), f" {visible_line(hint)}"
     )

@@ -1,13 +1,13 @@
 """Alignment of two streams after their fork, by token ids.
 
-From the fork on, the nearest place where `REJOIN_LENGTH` tokens in a row agree again is looked for:
-nearest in the sum of the tokens that are skipped on both sides. From there the streams are followed
-as long as they agree, and the search goes on behind. What lies between two such places is aligned
-in the same way by runs of `SHORTEST_STRETCH`.
+From the fork on, the search is for the nearest place where `REJOIN_LENGTH` tokens in a row agree
+again: nearest in the sum of the tokens that are skipped on both sides. From there the streams are
+followed as long as they agree, and the search continues behind. The gaps between such places are
+aligned in the same way by runs of `SHORTEST_STRETCH`.
 
-Cost: every search reads no more tokens than its find skips, so that all of them together read
-each token a fixed number of times, whatever the streams repeat: O(n log n) time for n tokens of
-both streams (the logarithm is a binary search among the places of one run), O(n) memory.
+Cost: a search reads no more tokens than its result skips, so all searches together read each token
+a fixed number of times, whatever the streams repeat: O(n log n) time for n tokens of both streams
+(the logarithm is a binary search among the places of one run), O(n) memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 REJOIN_LENGTH = 8  # tokens in a row that are more than chance
 SHORTEST_STRETCH = 3  # below that, any two texts share punctuation and small words
 
-_Run = tuple[int, ...]
+# Where each run of tokens begins, in ascending order.
+_Places = defaultdict[tuple[int, ...], list[int]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Stretch:
 
     @property
     def is_long(self) -> bool:
-        """Whether the streams agree here for more than chance would have it."""
+        """Whether the streams agree here for longer than by chance."""
         return self.length >= REJOIN_LENGTH
 
 
@@ -50,7 +51,6 @@ class Alignment:
 
     @property
     def aligned(self) -> int:
-        """Tokens in all stretches."""
         return sum(stretch.length for stretch in self.stretches)
 
 
@@ -67,17 +67,13 @@ class _Area:
 def align(reference: Sequence[int], variant: Sequence[int], fork: int) -> Alignment:
     """Align two token lists from step `fork` on; the stretches are in steps of the lists.
 
-    The lists may be those of streams that still grow, as long as they do not grow meanwhile: a
-    later call may then find a nearer place than this one did.
+    Of streams that still grow, a later call may find a nearer place.
     """
     whole = _Area(fork, fork, len(reference), len(variant))
     stretches: list[Stretch] = []
     for gap, long in _followed(reference, variant, whole, REJOIN_LENGTH):
-        stretches += [
-            short for _, short in _followed(reference, variant, gap, SHORTEST_STRETCH) if short
-        ]
-        if long is not None:
-            stretches.append(long)
+        in_gap = (short for _, short in _followed(reference, variant, gap, SHORTEST_STRETCH))
+        stretches += [found for found in (*in_gap, long) if found]
     return Alignment(tuple(stretches))
 
 
@@ -85,7 +81,9 @@ def _followed(
     reference: Sequence[int], variant: Sequence[int], area: _Area, run: int
 ) -> Iterator[tuple[_Area, Stretch | None]]:
     """Each gap with the stretch of at least `run` tokens behind it; the last gap has none."""
-    places = _places(variant, area, run)
+    places: _Places = defaultdict(list)
+    for start in range(area.variant, area.variant_end - run + 1):
+        places[tuple(variant[start : start + run])].append(start)
     i, j = area.reference, area.variant
     while (found := _nearest(reference, places, i, j, area.reference_end, run)) is not None:
         at, there = found
@@ -101,16 +99,8 @@ def _followed(
     yield _Area(i, j, area.reference_end, area.variant_end), None
 
 
-def _places(tokens: Sequence[int], area: _Area, run: int) -> dict[_Run, list[int]]:
-    """Where each run of tokens begins, in ascending order."""
-    places: defaultdict[_Run, list[int]] = defaultdict(list)
-    for start in range(area.variant, area.variant_end - run + 1):
-        places[tuple(tokens[start : start + run])].append(start)
-    return places
-
-
 def _nearest(
-    reference: Sequence[int], places: dict[_Run, list[int]], i: int, j: int, end: int, run: int
+    reference: Sequence[int], places: _Places, i: int, j: int, end: int, run: int
 ) -> tuple[int, int] | None:
     """The pair of equal runs from (i, j) on that skips the fewest tokens on both sides."""
     best: tuple[int, int] | None = None

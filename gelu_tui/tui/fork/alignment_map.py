@@ -1,4 +1,4 @@
-"""Two streams after their fork: what was shared, where they agree again, as styled text."""
+"""Two streams after their fork: what they share, where they agree again, as styled text."""
 
 from __future__ import annotations
 
@@ -22,24 +22,19 @@ _LISTED = 8
 Labelled = list[tuple[str, Stretch]]
 
 
-def rejoin_sentence(
-    alignment: Alignment, reference: Stream, stream: Stream, fork: int, *, running: bool
-) -> str:
+def rejoin_sentence(alignment: Alignment, reference: Stream, stream: Stream, fork: int) -> str:
     """Whether and where the streams agree again, in plain words."""
     after = min(len(reference.tokens), len(stream.tokens)) - fork - 1
     if after <= 0:
         return "Nothing to align: one of the streams has no token after the fork."
-    one, other = visible_line(reference.name), visible_line(stream.name)
-    rejoin = alignment.rejoin
-    if rejoin is not None:
+    if (rejoin := alignment.rejoin) is not None:
+        one, other = visible_line(reference.name), visible_line(stream.name)
         return (
             f"After the fork they rejoin: from token {rejoin.reference} of {one} and token "
             f"{rejoin.variant} of {other} on, {count_tokens(rejoin.length)} in a row agree again."
         )
-    so_far = "So far they" if running else "They"
-    return (
-        f"{so_far} do not rejoin: after the fork, no {REJOIN_LENGTH} tokens in a row agree again."
-    )
+    they = "So far they" if None in (reference.finish_reason, stream.finish_reason) else "They"
+    return f"{they} do not rejoin: after the fork, no {REJOIN_LENGTH} tokens in a row agree again."
 
 
 def labelled(alignment: Alignment) -> Labelled:
@@ -78,14 +73,14 @@ def _style(mark: str) -> str:
 
 
 def _legend(letters: Labelled, scale: int) -> Content:
-    said = [f"{_SHARED} shared", f"{FORK_MARK} fork", f"{_DIFFERS} differs"]
+    parts = [f"{_SHARED} shared", f"{FORK_MARK} fork", f"{_DIFFERS} differs"]
     if any(stretch.is_long for _, stretch in letters):
-        said.append(f"A B C… aligned for {REJOIN_LENGTH} tokens or more")
+        parts.append(f"A B C… aligned for {REJOIN_LENGTH} tokens or more")
     if any(not stretch.is_long for _, stretch in letters):
-        said.append(f"a b c… for {SHORTEST_STRETCH} to {REJOIN_LENGTH - 1} tokens")
+        parts.append(f"a b c… for {SHORTEST_STRETCH} to {REJOIN_LENGTH - 1} tokens")
     if scale > 1:
-        said.append(f"1 cell = {scale} tokens")
-    return Content.styled("  ".join(said), "dim")
+        parts.append(f"1 cell = {scale} tokens")
+    return Content.styled("  ".join(parts), "dim")
 
 
 def _strip(length: int, fork: int, stretches: Sequence[tuple[str, int, int]]) -> list[str]:
@@ -99,14 +94,12 @@ def _strip(length: int, fork: int, stretches: Sequence[tuple[str, int, int]]) ->
 
 
 def _scaled(marks: list[str], scale: int) -> list[str]:
-    """A mark for each cell of `scale` tokens: that which says most."""
-    return [max(marks[i : i + scale], key=_weight) for i in range(0, len(marks), scale)]
+    """A mark for each cell of `scale` tokens: the fork, else the longest stretch."""
 
+    def weight(mark: str) -> tuple[bool, bool, bool]:
+        return mark == FORK_MARK, mark.isupper(), mark.islower()
 
-def _weight(mark: str) -> int:
-    if mark == FORK_MARK:
-        return 3
-    return 2 if mark.isupper() else 1 if mark.islower() else 0
+    return [max(marks[i : i + scale], key=weight) for i in range(0, len(marks), scale)]
 
 
 def stretch_list(alignment: Alignment, stream: Stream, width: int) -> Content:
@@ -116,18 +109,16 @@ def stretch_list(alignment: Alignment, stream: Stream, width: int) -> Content:
     if not chosen:
         by_length = sorted(letters, key=lambda pair: -pair[1].length)[:3]
         chosen = [pair for pair in letters if pair in by_length]
-    lines = [_listed(letter, stretch, stream, width) for letter, stretch in chosen[:_LISTED]]
+    lines = []
+    for letter, stretch in chosen[:_LISTED]:
+        text = "".join(stream.segments[stretch.variant : stretch.variant + stretch.length])
+        line = Content.assemble(
+            (f"{letter} ", _style(letter)),
+            f"{f'{stretch.reference} ↔ {stretch.variant}':<13} ",
+            (f"{count_tokens(stretch.length):>10}  ", "dim"),
+            visible_line(text),
+        )
+        lines.append(line.truncate(width, ellipsis=True))
     if len(chosen) > _LISTED:
         lines.append(Content.styled(f"   and {len(chosen) - _LISTED} more", "dim"))
     return Content("\n").join(lines)
-
-
-def _listed(letter: str, stretch: Stretch, stream: Stream, width: int) -> Content:
-    text = "".join(stream.segments[stretch.variant : stretch.variant + stretch.length])
-    where = f"{stretch.reference} ↔ {stretch.variant}"
-    return Content.assemble(
-        (f"{letter} ", _style(letter)),
-        f"{where:<13} ",
-        (f"{count_tokens(stretch.length):>10}  ", "dim"),
-        visible_line(text),
-    ).truncate(width, ellipsis=True)

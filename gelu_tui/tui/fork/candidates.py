@@ -1,4 +1,4 @@
-"""What a stream might have taken at a fork: a list of tokens with bars, as styled text."""
+"""The candidates of one side of a fork: a list of tokens with bars, as styled text."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ LEGEND = f"{TAKEN_MARK} taken here  {OTHERS_MARK} by the other  #n its place the
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
-# Place, mark, percent and place in the other list, with the blanks between them.
-_FIXED_CELLS = 19
+_FIXED_CELLS = 19  # place, mark, percent and place in the other list, with the blanks between
 _TOKEN_CELLS = (10, 22)
 _BAR_CELLS = 60
 
 
 @dataclass(frozen=True)
 class CandidateList:
-    """One side of `fork`, which is seen from this side: the reference's token is its own.
+    """One side of a fork, with this side as the fork's reference.
 
     `scale` is the probability of a full bar, the same on both sides.
     """
@@ -36,7 +35,7 @@ class CandidateList:
 
     @property
     def summary(self) -> str:
-        """How far the other's token is behind, in one short line."""
+        """How far the other side's token is behind, in one short line."""
         rank, margin = self.fork.ranks.get("b_in_reference"), self.fork.margins.get("reference")
         where = "" if rank is None else f"other's #{rank + 1:,}"
         if margin is None:
@@ -55,7 +54,7 @@ def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateLis
 def candidates(side: CandidateList, width: int, rows: int) -> Content:
     """The list in `rows` rows, then its summary; the two tokens taken are always in it.
 
-    Where there is room for all of the list, a token that is not in it stands below, in a row more.
+    A token that is not among the side's best follows them, in an extra row if they all fit.
     """
     lines = [Content.styled(visible_line(side.name), "bold").truncate(width, ellipsis=True)]
     fork, top = side.fork, side.fork.reference_top
@@ -69,8 +68,8 @@ def candidates(side: CandidateList, width: int, rows: int) -> Content:
     room = rows if rows >= len(top) else max(1, rows - len(below))
     first = [place for place in range(len(top)) if place not in listed]
     places = sorted((*listed, *first[: max(0, room - len(listed))]))
-    lines += [_row(side, place, top[place], width) for place in places]
-    lines += [_row(side, rank, token, width) for token, rank in below]
+    shown = [*((top[place], place) for place in places), *below]
+    lines += [_row(side, place, token, width) for token, place in shown]
     lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
     return Content("\n").join(lines)
 
@@ -87,12 +86,11 @@ def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: 
     number = "?" if place is None else str(place + 1) if place < 999 else "…"
     places = (rank for rank, listed in enumerate(fork.variant_top) if listed.id == candidate.id)
     there = next(places, None)
+    token = Content.styled(visible_token(candidate.text, candidate.id), style)
     return Content.assemble(
         (f"{number:>3} ", "dim"),
         (f"{TAKEN_MARK if taken else OTHERS_MARK if others else ' '} ", style),
-        Content.styled(visible_token(candidate.text, candidate.id), style).truncate(
-            token_cells, ellipsis=True, pad=True
-        ),
+        token.truncate(token_cells, ellipsis=True, pad=True),
         (f"{percent(candidate.probability) if known else '?':>8}", style),
         (f"{'–' if there is None else f'#{there + 1}':>4} ", "dim"),
         (_bar(candidate.probability / side.scale if known else 0.0, bar_cells), bar_style),
@@ -100,9 +98,9 @@ def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: 
 
 
 def _bar(share: float, cells: int) -> str:
-    """A bar in eighths of a cell; what is not 0 is seen."""
+    """A bar in eighths of a cell; at least one for a share above 0."""
     eighths = round(min(1.0, max(0.0, share)) * cells * 8)
     if share > 0 and cells:
         eighths = max(1, eighths)
     full, rest = divmod(eighths, 8)
-    return "█" * full + (_EIGHTHS[rest] if rest else "")
+    return "█" * full + _EIGHTHS[rest].strip()

@@ -1,4 +1,4 @@
-"""The last words before a fork and how each side goes on, as styled text."""
+"""The text before a fork and how each side continues, as styled text."""
 
 from __future__ import annotations
 
@@ -14,33 +14,29 @@ _LOOK_AHEAD = 100  # tokens; more do not fit into a row
 
 
 def fork_context(comparison: Comparison, sides: tuple[int, int], step: int, width: int) -> Content:
-    """One row of what both sides share, then a row for each side from the fork on."""
+    """One row of the shared text before the fork, then a row for each side from the fork on."""
     names = [visible_line(comparison.streams[index].name) for index in sides]
     name_cells = min(max(map(cell_len, names)), max(4, width // 4))
-    stream = comparison.streams[sides[0]]
-    before = "".join(stream.segments[max(0, step - _LOOK_AHEAD) : step])
+    segments = comparison.streams[sides[0]].segments
+    before = "".join(segments[max(0, step - _LOOK_AHEAD) : step])
     if step < _LOOK_AHEAD:
         before = comparison.prompt_text[-4 * width :] + before
     lines = [Content.styled(_tail(visible_line(before), width), "dim")]
     for index, name in zip(sides, names, strict=True):
-        lines.append(
-            Content.assemble(
-                "  ",
-                Content(name).truncate(name_cells, ellipsis=True, pad=True),
-                "  ",
-                *_continuation(comparison, index, step),
-            ).truncate(width, ellipsis=True)
+        stream = comparison.streams[index]
+        token, rest = "(ended)", ""
+        if step < len(stream.tokens):
+            token = visible_token(token_text(comparison, index, step), stream.tokens[step])
+            rest = "".join(stream.segments[step + 1 : step + 1 + _LOOK_AHEAD])
+        line = Content.assemble(
+            "  ",
+            Content(name).truncate(name_cells, ellipsis=True, pad=True),
+            "  ",
+            (f"{TAKEN_MARK} {token}", "bold $text-warning"),
+            visible_line(rest),
         )
+        lines.append(line.truncate(width, ellipsis=True))
     return Content("\n").join(lines)
-
-
-def _continuation(comparison: Comparison, index: int, step: int) -> list[tuple[str, str]]:
-    stream = comparison.streams[index]
-    if step >= len(stream.tokens):
-        return [(f"{TAKEN_MARK} (ended)", "bold $text-warning")]
-    token = visible_token(token_text(comparison, index, step), stream.tokens[step])
-    rest = "".join(stream.segments[step + 1 : step + 1 + _LOOK_AHEAD])
-    return [(f"{TAKEN_MARK} {token}", "bold $text-warning"), (visible_line(rest), "")]
 
 
 def _tail(text: str, width: int) -> str:

@@ -1,24 +1,21 @@
-"""The fork of one stream: what both sides might have taken, how close it was, what came after."""
+"""The fork of one stream: the candidates of both sides, how close it was, what came after."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.fork_sentences import explain, explain_verdict, why_no_fork
+from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdict, why_no_fork
 from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.comparison.state import Agreement, Comparison, Stream
 from gelu_tui.core.safe_text import visible_line
@@ -35,16 +32,17 @@ _KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scrol
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
-_STACKED_BELOW = 60  # columns; narrower than that the lists stand one under the other
+_STACKED_BELOW = 60  # columns; narrower than that one list is below the other
+_AFTER = ("rejoin", "map", "stretches")  # the parts that show what came after the fork
 _MARGIN = 2  # columns at either side of the text, the scroll bar's included
 _GUTTER = 2
 _SHORT_BELOW = 30  # rows; shorter than that blank rows are left out
-_OTHER_ROWS = 21  # what stands around the lists where the terminal is 80 columns wide
+_OTHER_ROWS = 21  # around the lists, where the terminal is 80 columns wide
 _LIST_ROWS = (5, 10)
 
 
 class ForkScreen(Screen[int]):
-    """Shows the fork of a stream seen from another one, and grows with the comparison.
+    """Shows the fork of a stream seen from another one, while the comparison grows too.
 
     Dismissed with the index of the stream that was shown last.
     """
@@ -57,13 +55,6 @@ class ForkScreen(Screen[int]):
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
         HELP,
     ]
-
-    @dataclass
-    class Aligned(Message):
-        """An alignment of the pair as it stood."""
-
-        pair: tuple[int, int]
-        alignment: Alignment
 
     def __init__(
         self,
@@ -84,7 +75,6 @@ class ForkScreen(Screen[int]):
         self._aligning = False
         self._seen: tuple[object, ...] = ()
         self._aligned_at: tuple[object, ...] = ()
-        self._shown: dict[str, Content] = {}
 
     @property
     def _reference(self) -> Stream:
@@ -103,35 +93,37 @@ class ForkScreen(Screen[int]):
         return fork_seen_from(self.comparison, *self._pair)
 
     @property
+    def _names(self) -> tuple[str, str]:
+        return self._reference.name, self._stream.name
+
+    @property
+    def _others(self) -> list[int]:
+        return [i for i in range(len(self.comparison.streams)) if i != self.reference_index]
+
+    @property
     def _can_ask(self) -> bool:
-        """Whether the run still goes on, and replays forks of this pair."""
+        """Whether the run still goes on, and can replay the fork of this pair."""
         of_run = self.comparison.reference_index in self._pair
         return of_run and self._ask_for_replay is not None and self.comparison.status is None
 
     def compose(self) -> ComposeResult:
-        """Title, what happened, both sides' candidates, what made it, what came after, keys."""
-        yield Static(id="title", markup=False)
+        def texts(*names: str) -> ComposeResult:
+            return (Static(id=name, markup=False) for name in names)
+
+        yield from texts("title")
         with VerticalScroll(id="body"):
-            yield Static(id="sentence", markup=False)
-            yield Static(id="context", markup=False)
+            yield from texts("sentence", "context")
             with Horizontal(id="lists"):
-                yield Static(id="reference-list", markup=False)
-                yield Static(id="variant-list", markup=False)
-            yield Static(id="legend", markup=False)
-            yield Static(id="verdict", markup=False)
-            yield Static(id="rejoin", markup=False)
-            yield Static(id="map", markup=False)
-            yield Static(id="stretches", markup=False)
+                yield from texts("reference-list", "variant-list")
+            yield from texts("legend", "verdict", *_AFTER)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show the pair, and look for news from time to time."""
         self.query_one("#body").focus()
         self._update()
         self.set_interval(_POLL_S, self._update)
 
     def on_resize(self, event: Resize) -> None:
-        """Lay the lists out for the new size."""
         self.set_class(event.size.width < _STACKED_BELOW, "-stacked")
         self.set_class(event.size.height < _SHORT_BELOW, "-short")
         self._draw()
@@ -139,8 +131,7 @@ class ForkScreen(Screen[int]):
     # --- the keys -----------------------------------------------------------------------------
 
     def action_turn(self, by: int) -> None:
-        """Show the next or previous stream, the one that is seen from left out."""
-        others = [i for i in range(len(self.comparison.streams)) if i != self.reference_index]
+        others = self._others
         if not others:
             return
         at = others.index(self.stream_index) if self.stream_index in others else -1
@@ -151,56 +142,48 @@ class ForkScreen(Screen[int]):
         self._update()
 
     async def action_replay(self) -> None:
-        """Replay the fork now if that is still to be done, else change what the lists show."""
+        """Replay the fork now if it has no replay yet, else change what the lists show."""
         fork = self._fork
         if fork is not None and fork.replay is not None:
             self._show_replay = not self._show_replay
-            self._draw()
         else:
             self._asked.add(self._pair)
             if self._ask_for_replay is not None and self._can_ask:
                 await self._ask_for_replay()
-            self._draw()
+        self._draw()
 
     def action_back(self) -> None:
-        """Return to where it was opened."""
         self.dismiss(self.stream_index)
 
     # --- following the comparison -------------------------------------------------------------
 
     def _update(self) -> None:
-        """Take in what is new; costs nothing while there is nothing new."""
-        now = self._state()
+        """Show what is new; cheap while nothing is."""
+        pair = (self._reference, self._stream)
+        lengths = [(len(s.tokens), s.finish_reason, id(s.fork)) for s in pair]
+        now = (*self._pair, *lengths, self.comparison.status)
         if now != self._seen:
             self._seen = now
             self._agreement.update()
             self._draw()
         self._align()
 
-    def _state(self) -> tuple[object, ...]:
-        pair = (self._reference, self._stream)
-        counts = [(len(s.tokens), s.finish_reason, id(s.fork)) for s in pair]
-        return (*self._pair, *counts, self.comparison.status)
-
     def _align(self) -> None:
         """Align in a thread, one at a time: a long stream takes longer than a frame."""
         step = self._agreement.first_divergent_token
         if step is None or self._aligning or self._aligned_at == self._seen:
             return
-        self._aligning = True
-        self._aligned_at = self._seen
+        self._aligning, self._aligned_at = True, self._seen
         self.run_worker(self._align_pair(self._pair, step), group="align")
 
     async def _align_pair(self, pair: tuple[int, int], step: int) -> None:
         reference, variant = (tuple(self.comparison.streams[index].tokens) for index in pair)
         alignment = await asyncio.to_thread(align, reference, variant, step)
-        self.post_message(self.Aligned(pair, alignment))
-
-    @on(Aligned)
-    def _take_alignment(self, message: Aligned) -> None:
         self._aligning = False
-        if message.pair == self._pair:
-            self._alignment = message.alignment
+        if not self.is_attached:
+            return
+        if pair == self._pair:
+            self._alignment = alignment
             self._draw_after(self.size.width - 2 * _MARGIN)
         self._align()
 
@@ -211,86 +194,82 @@ class ForkScreen(Screen[int]):
         if width <= 0 or not self._seen:
             return
         fork, step = self._fork, self._agreement.first_divergent_token
-        said = explain(fork, *self._names) if fork else why_no_fork(self.comparison, *self._pair)
+        said = (
+            explain_fork(fork, *self._names) if fork else why_no_fork(self.comparison, *self._pair)
+        )
         with self.app.batch_update():
             self._put("title", self._title(step))
             self._put("sentence", Content(said if step is not None else f"{said} {_NO_FORK}"))
-            context = Content()
-            if step is not None:
-                context = fork_context(self.comparison, self._pair, step, width)
+            context = (
+                fork_context(self.comparison, self._pair, step, width)
+                if step is not None
+                else Content()
+            )
             self._put("context", context)
             self._draw_lists(fork, width)
             self._put("verdict", self._verdict(fork) if fork else Content())
             self._draw_after(width)
 
-    @property
-    def _names(self) -> tuple[str, str]:
-        return self._reference.name, self._stream.name
-
     def _title(self, step: int | None) -> Content:
-        others = [i for i in range(len(self.comparison.streams)) if i != self.reference_index]
+        others = self._others
         number = others.index(self.stream_index) + 1 if self.stream_index in others else 0
         one, other = map(visible_line, self._names)
+        found = [(f"{FORK_MARK} Fork", "bold $text-warning"), (f" at token {step}", "bold")]
         return Content.assemble(
-            (f"{FORK_MARK} Fork", "bold $text-warning")
-            if step is not None
-            else ("= No fork", "bold"),
-            (f" at token {step}" if step is not None else "", "bold"),
+            *(found if step is not None else [("= No fork", "bold")]),
             f"   {other} seen from {one}",
             (f"   {number} of {len(others)}", "dim"),
         )
 
     def _draw_lists(self, fork: p.Fork | None, width: int) -> None:
-        stacked = width + 2 * _MARGIN < _STACKED_BELOW
-        each = width if stacked else (width - _GUTTER) // 2
-        fewest, most = _LIST_ROWS
-        rows = max(fewest, min(most, self.size.height - _OTHER_ROWS))
         self.query_one("#lists").display = fork is not None
         if fork is None:
             self._put("legend", Content())
             return
+        stacked = width + 2 * _MARGIN < _STACKED_BELOW
+        each = width if stacked else (width - _GUTTER) // 2
+        fewest, most = _LIST_ROWS
+        rows = max(fewest, min(most, self.size.height - _OTHER_ROWS))
         again = replayed(fork) if self._show_replay else None
         sides = both_lists(again or fork, *self._names)
-        for name, side in zip(("reference", "variant"), sides, strict=True):
-            self._put(f"{name}-list", candidates(side, each, rows))
-        legend = f"{LEGEND}   replayed in float32" if again else self._legend()
-        self._put("legend", Content.styled(legend, "dim"))
+        for name, side in zip(("reference-list", "variant-list"), sides, strict=True):
+            self._put(name, candidates(side, each, rows))
+        source = "   replayed in float32" if again else self._kl()
+        self._put("legend", Content.styled(LEGEND + source, "dim"))
 
     def _verdict(self, fork: p.Fork) -> Content:
-        said = explain_verdict(fork, *self._names)
+        text = explain_verdict(fork, *self._names)
         asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
             at_the_end = "It is replayed at the end; " if self.comparison.settings.replay else ""
-            said += " It is being replayed." if asked else f" {at_the_end}r does it now."
+            text += " It is being replayed." if asked else f" {at_the_end}r does it now."
         elif fork.replay is None and asked:
-            said += " There is no replay to show."
-        return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), said)
+            text += " There is no replay to show."
+        return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), text)
 
-    def _legend(self) -> str:
-        """What the marks mean, and the KL, which the run has in its own direction only."""
+    def _kl(self) -> str:
+        """The KL divergence, which is known only from the run's own reference."""
         of_run = self.comparison.reference
         kl = kl_at_fork(self.comparison, *self._pair)
         whose = "" if of_run is self._reference else f" from {visible_line(of_run.name)}"
-        return LEGEND if kl is None else f"{LEGEND}   KL{whose} {kl:.3g} nats"
+        return "" if kl is None else f"   KL{whose} {kl:.3g} nats"
 
     def _draw_after(self, width: int) -> None:
         step, alignment = self._agreement.first_divergent_token, self._alignment
-        if step is None or alignment is None:
-            for name in ("rejoin", "map", "stretches"):
-                self._put(name, Content())
-            return
-        pair = self._reference, self._stream
-        running = any(stream.finish_reason is None for stream in pair)
-        said = rejoin_sentence(alignment, *pair, step, running=running)
-        self._put("rejoin", Content(said))
-        self._put("map", alignment_map(alignment, *pair, step, width))
-        self._put("stretches", stretch_list(alignment, self._stream, width))
+        parts = [Content()] * len(_AFTER)
+        if step is not None and alignment is not None:
+            pair = self._reference, self._stream
+            parts = [
+                Content(rejoin_sentence(alignment, *pair, step)),
+                alignment_map(alignment, *pair, step, width),
+                stretch_list(alignment, self._stream, width),
+            ]
+        for name, part in zip(_AFTER, parts, strict=True):
+            self._put(name, part)
 
     def _put(self, name: str, content: Content) -> None:
-        """Write a part of the screen if it differs from what stands there."""
-        shown = self._shown.get(name)
-        if shown is None or not shown.is_same(content):
-            self._shown[name] = content
-            part = self.query_one(f"#{name}", Static)
+        """Update a part of the screen if its content has changed."""
+        part = self.query_one(f"#{name}", Static)
+        if not (isinstance(part.content, Content) and part.content.is_same(content)):
             part.display = bool(content)
             part.update(content)

@@ -28,7 +28,6 @@ class HelpScreen(ModalScreen[None]):
         self._sections = sections
 
     def compose(self) -> ComposeResult:
-        """Titles and tables of keys, in a box that scrolls where the terminal is small."""
         with VerticalScroll() as box:
             box.border_title = "Keys"
             box.border_subtitle = "↑ ↓ scroll · q, Esc back"

@@ -1,4 +1,4 @@
-"""What help says: sections of keys and what they do."""
+"""The sections of the help page: keys and what they do."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from gelu_tui.tui.keys.actions import (
 )
 from gelu_tui.tui.text_view.pieces import FORK_MARK
 
-Rows = Sequence[tuple[str, str]]
-Section = tuple[str, Rows]
+Section = tuple[str, Sequence[tuple[str, str]]]
 
 _SIGNS = (
     (FORK_MARK, "The first divergent token: here a stream leaves the reference."),
@@ -43,39 +42,33 @@ def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Sectio
 
 
 def screen_help(screen: Screen[object]) -> list[Section]:
-    """The keys of another screen, as its own bindings tell them."""
+    """The keys of another screen, from its own bindings."""
     rows = [(keys, f"{binding.description}.") for _, binding, keys in own_bindings(screen)]
-    # What a field takes itself, so that it keeps its turn among letters, is no binding.
+    # A key that a field handles itself, to keep its turn among letters, is no binding.
     rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
     return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
 
 
 def own_bindings(screen: Screen[object]) -> list[tuple[DOMNode, Binding, str]]:
-    """What can be done on a screen as it stands: where, the binding, and all its keys."""
-    found: dict[str, tuple[DOMNode, Binding]] = {}
-    keys: dict[str, list[str]] = {}
+    """The actions that a screen offers at present: the node, the binding, and all its keys."""
+    found: dict[str, tuple[DOMNode, Binding, list[str]]] = {}
     for active in screen.active_bindings.values():
         node, binding = active.node, active.binding
-        if node is not screen.app and _is(binding) in _own_actions(type(node)):
-            found.setdefault(binding.description, (node, binding))
-            keys.setdefault(binding.description, []).append(shown_key(binding.key))
-    return [(*found[text], ", ".join(keys[text])) for text in found]
+        action = binding.action, binding.description
+        if node is not screen.app and action in _own_actions(type(node)):
+            row = found.setdefault(binding.description, (node, binding, []))
+            row[2].append(shown_key(binding.key))
+    return [(node, binding, ", ".join(keys)) for node, binding, keys in found.values()]
 
 
 def _own_actions(node: type) -> set[tuple[str, str]]:
-    """What our own classes bind, without what Textual's widgets below them do."""
+    """Actions and descriptions bound by our own classes, not by the Textual classes they extend.
+
+    Textual binds some of the same actions with other descriptions, to keys few terminals send.
+    """
     own = (cls for cls in node.__mro__ if cls.__module__.startswith("gelu_tui.tui."))
-    return {
-        _is(binding)
-        for cls in own
-        for binding in Binding.make_bindings(vars(cls).get("BINDINGS", ()))
-        if binding.description
-    }
-
-
-def _is(binding: Binding) -> tuple[str, str]:
-    # Textual binds some of the same actions by other words, to keys that few terminals send.
-    return binding.action, binding.description
+    tables = (Binding.make_bindings(vars(cls).get("BINDINGS", ())) for cls in own)
+    return {(b.action, b.description) for table in tables for b in table if b.description}
 
 
 def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:

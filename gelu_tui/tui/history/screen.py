@@ -22,7 +22,7 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.core.runs.merge import merged
 from gelu_tui.core.safe_text import quoted
-from gelu_tui.tui.engine_link.messages import RunSaved
+from gelu_tui.tui.engine_link.shown_run import RunSaved
 from gelu_tui.tui.history.preview import preview
 from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP

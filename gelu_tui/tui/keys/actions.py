@@ -10,10 +10,9 @@ from textual.keys import format_key
 
 @dataclass(frozen=True)
 class Action:
-    """`label` stands in the footer and `title` in the palette; empty means not there.
+    """`label` is shown in the footer and `title` in the palette; if empty, the action is not.
 
-    `call` is the action with its parameters where several rows share one; the name is what the
-    settings file uses.
+    `call` is the action with its parameters; the name is what the settings file uses.
     """
 
     name: str
@@ -24,15 +23,12 @@ class Action:
     call: str = ""
 
     def binding(self) -> Binding:
-        """The key binding; its id is what a keymap of the user's own addresses."""
+        """The key binding; the user's keymap refers to it by its id."""
+        text = self.label or self.title or self.help
         return Binding(
-            self.keys,
-            self.call or self.name,
-            self.label or self.title or self.help,
-            show=False,
-            priority=self.before_typing,
-            id=self.name,
-        )
+            self.keys, self.call or self.name, text,
+            show=False, priority=self.before_typing, id=self.name,
+        )  # fmt: skip
 
     @property
     def before_typing(self) -> bool:
@@ -40,15 +36,8 @@ class Action:
         return all(_is_function_key(key) for key in self.keys.split(","))
 
 
-_NAMES = {
-    "escape": "Esc",
-    "left": "←",
-    "right": "→",
-    "up": "↑",
-    "down": "↓",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-}
+_NAMES = {"escape": "Esc", "left": "←", "right": "→", "up": "↑", "down": "↓"}
+_NAMES |= {"pageup": "PgUp", "pagedown": "PgDn"}
 
 
 def shown_key(key: str) -> str:
@@ -69,201 +58,92 @@ def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
+# name, keys, footer, palette, help, call
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
-
-_HELP = Action(
-    "help",
-    "f1,question_mark",
-    "Help",
-    "Help",
-    "Help for what has the focus.",
-    call="app.open('help')",
-)
+# fmt: off
+_HELP = Action("help", "f1,question_mark", "Help", "Help",
+               "Help for what has the focus.", "app.open('help')")
 
 COMPARE_ACTIONS = (
     Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
-    Action(
-        "stop",
-        "ctrl+g,escape",
-        "Stop",
-        "Stop",
-        "Stop the run or the load; once more ends an engine that does not answer.",
-    ),
+    Action("stop", "ctrl+g,escape", "Stop", "Stop",
+           "Stop the run or the load; once more ends an engine that does not answer."),
     _HELP,
-    Action(
-        "activations",
-        "f2",
-        "Functions",
-        "Activation functions",
-        "Choose and order the activation functions, write your own, choose the reference.",
-        call="app.open('activations')",
-    ),
-    Action(
-        "prompts",
-        "f3",
-        "Prompts",
-        "Prompts: recent, presets, from a file",
-        "Take a recent prompt, a preset, or the text of a file.",
-        call="app.open('prompts')",
-    ),
-    Action(
-        "models",
-        "f4",
-        "Models",
-        "Models",
-        "Choose another model: what is on this machine, what it needs, what can be fetched.",
-        call="app.open('models')",
-    ),
-    Action(
-        "history",
-        "f6",
-        "History",
-        "History",
-        "Saved runs: search, reopen without the model, run again, export, delete.",
-        call="app.open('history')",
-    ),
-    Action(
-        "fork",
-        "f7",
-        "Fork",
-        "Fork of this pane",
-        "Why a stream leaves the reference: the candidates of both sides, and what follows.",
-        call="app.open('fork')",
-    ),
-    Action(
-        "matrix",
-        "f8",
-        "",
-        "Matrix of first divergent tokens",
-        "The first divergent token of every pair of streams.",
-        call="app.open('matrix')",
-    ),
-    Action(
-        "fed_text",
-        "f9",
-        "",
-        "Text fed to the model",
-        "The exact text and tokens that the model is fed: chat template or raw.",
-        call="app.open('fed_text')",
-    ),
-    Action(
-        "reload",
-        "f5",
-        "",
-        "Reload the model",
-        "Start the engine anew and load the model again.",
-    ),
-    Action(
-        "export_json",
-        "",
-        "",
-        "Export as JSON",
-        "Write this comparison as JSON.",
-        call="app.export('json')",
-    ),
-    Action(
-        "export_markdown",
-        "",
-        "",
-        "Export as Markdown",
-        "Write a Markdown report of it.",
-        call="app.export('md')",
-    ),
-    Action(
-        "export_svg",
-        "",
-        "",
-        "Export the screen as SVG",
-        "Write a picture of the screen.",
-        call="app.export('svg')",
-    ),
+    Action("activations", "f2", "Functions", "Activation functions",
+           "Choose and order the activation functions, write your own, choose the reference.",
+           "app.open('activations')"),
+    Action("prompts", "f3", "Prompts", "Prompts: recent, presets, from a file",
+           "Take a recent prompt, a preset, or the text of a file.", "app.open('prompts')"),
+    Action("models", "f4", "Models", "Models",
+           "Choose another model: what is on this machine, what it needs, what can be fetched.",
+           "app.open('models')"),
+    Action("history", "f6", "History", "History",
+           "Saved runs: search, reopen without the model, run again, export, delete.",
+           "app.open('history')"),
+    Action("fork", "f7", "Fork", "Fork of this pane",
+           "Why a stream leaves the reference: the candidates of both sides, and what follows.",
+           "app.open('fork')"),
+    Action("matrix", "f8", "", "Matrix of first divergent tokens",
+           "The first divergent token of every pair of streams.", "app.open('matrix')"),
+    Action("fed_text", "f9", "", "Text fed to the model",
+           "The exact text and tokens that the model is fed: chat template or raw.",
+           "app.open('fed_text')"),
+    Action("reload", "f5", "", "Reload the model", "Restart the engine and load the model again."),
+    Action("export_json", "", "", "Export as JSON",
+           "Write this comparison as JSON.", "app.export('json')"),
+    Action("export_markdown", "", "", "Export as Markdown",
+           "Write a Markdown report of it.", "app.export('md')"),
+    Action("export_svg", "", "", "Export the screen as SVG",
+           "Write a picture of the screen.", "app.export('svg')"),
 )
 
 PANE_ACTIONS = (
     Action("to_fork", "f", "To fork", "", "Put the cursor on the first divergent token."),
-    Action(
-        "next_fork",
-        "full_stop",
-        "Next fork",
-        "",
-        "The next fork, in whichever pane it is.",
-        "fork_step(1)",
-    ),
-    Action("previous_fork", "comma", "", "", "The fork before.", "fork_step(-1)"),
+    Action("next_fork", "full_stop", "Next fork", "",
+           "The next fork, in whichever pane it is.", "fork_step(1)"),
+    Action("previous_fork", "comma", "", "", "The previous fork.", "fork_step(-1)"),
     Action("search", "slash", "Search", "Search in all panes", "Search in all panes."),
-    Action("next_match", "n", "", "", "The next place found.", "match_step(1)"),
-    Action("previous_match", "N", "", "", "The place before.", "match_step(-1)"),
-    Action(
-        "reference",
-        "r",
-        "Reference",
-        "Reference: this pane",
-        "Compare the others with this pane, at once and in the next run.",
-    ),
-    Action(
-        "zoom", "z", "Zoom", "Maximise or restore this pane", "Maximise the pane, or restore it."
-    ),
-    Action(
-        "move_back",
-        "less_than_sign",
-        "",
-        "",
-        "Move the pane towards the front.",
-        "move_pane(-1)",
-    ),
-    Action(
-        "move_on",
-        "greater_than_sign",
-        "",
-        "",
-        "Move the pane towards the end.",
-        "move_pane(1)",
-    ),
-    Action(
-        "layout",
-        "g",
-        "Layout",
-        "Layout: columns, grid, tabs",
-        "Next layout: by the room there is, columns, grid, tabs.",
-    ),
-    Action(
-        "together",
-        "t",
-        "Together",
-        "Scroll together or free",
-        "Scroll and point in all panes together, token by token, or in each by itself.",
-    ),
-    Action(
-        "colours",
-        "c",
-        "Colours",
-        "Token colours: plain, KL, probability, margin",
-        "What the tokens' colours tell: nothing, KL, probability, margin.",
-    ),
+    Action("next_match", "n", "", "", "The next match.", "match_step(1)"),
+    Action("previous_match", "N", "", "", "The previous match.", "match_step(-1)"),
+    Action("reference", "r", "Reference", "Reference: this pane",
+           "Compare the others with this pane, at once and in the next run."),
+    Action("zoom", "z", "Zoom", "Maximise or restore this pane",
+           "Maximise the pane, or restore it."),
+    Action("move_back", "less_than_sign", "", "",
+           "Move the pane towards the front.", "move_pane(-1)"),
+    Action("move_on", "greater_than_sign", "", "",
+           "Move the pane towards the end.", "move_pane(1)"),
+    Action("layout", "g", "Layout", "Layout: columns, grid, tabs",
+           "Next layout: by the available room, columns, grid, tabs."),
+    Action("together", "t", "Together", "Scroll together or free",
+           "Scroll and point in all panes together, token by token, or in each by itself."),
+    Action("colours", "c", "Colours", "Token colours: plain, KL, probability, margin",
+           "What the tokens' colours show: nothing, KL, probability, margin."),
     Action("copy_stream", "y", "", "Copy the text of this pane", "Copy the text of the pane."),
-    Action("clear", "escape", "", "", "Take the cursor and the search away."),
+    Action("clear", "escape", "", "", "Remove the cursor and the search."),
 )
+# fmt: on
 
 # Keys that widgets and Textual bring themselves, for the help page.
 PROMPT_KEYS = (
     ("Enter", "Run."),
     ("^n", "New line. Pasted line breaks are kept."),
-    ("↑, ↓", "In the first and the last line: the prompt before, the one after."),
+    ("↑, ↓", "In the first and the last line: the previous prompt, the next one."),
     ("Tab, Shift+Tab", "To the panes and back."),
 )
 MOVING_KEYS = (
     ("Tab", "From the prompt to the panes."),
-    ("←, →", "Move the token cursor; it begins at the fork. The line above tells of it."),
+    ("←, →", "Move the token cursor; it begins at the fork. The line above describes the token."),
     ("↑, ↓", "Scroll; with a cursor, move it by rows."),
     ("PgUp, PgDn", "Scroll by pages."),
     ("Home, End", "The start; the end, which is then followed. A cursor goes with it."),
     ("Enter", "The fork of this pane."),
-    ("1 to 8", "The pane of that number."),
+    ("1 to 8", "The pane with that number."),
 )
 OTHER_KEYS = (
     ("^c", "Copy what is selected; with nothing selected, stop the run."),
     ("^q, ^z", "Quit; the engine ends too. Suspend: `fg` comes back."),
-    ("^l", "Draw the screen anew."),
+    ("^l", "Redraw the screen."),
     ("^p", "Command palette: every action, schedule, chat or raw, tokens, theme."),
 )
 
@@ -272,20 +152,15 @@ ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)
 # For the screens beside the comparison; a modal one hides the bindings of the app.
 HELP = _HELP.binding()
 
-_QUIT = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
-_BY_NAME = {action.name: action for action in (*ACTIONS, _QUIT)}
+_BY_NAME = {action.name: action for action in ACTIONS}
+_BY_NAME["quit"] = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
 
-# In the order of their weight: what does not fit a narrow terminal is left out.
-PROMPT_LINE = tuple(
-    _BY_NAME[name]
-    for name in (
-        *("help", "activations", "prompts", "models", "history", "stop", "quit", "run", "fork"),
-    )
-)
-PANE_LINE = tuple(
-    _BY_NAME[name]
-    for name in (
-        *("help", "fork", "next_fork", "search", "stop", "quit", "reference", "zoom", "colours"),
-        *("together", "layout", "activations", "history"),
+# Most important first: what does not fit a narrow terminal is left out.
+PROMPT_LINE, PANE_LINE = (
+    tuple(_BY_NAME[name] for name in names.split())
+    for names in (
+        "help activations prompts models history stop quit run fork",
+        "help fork next_fork search stop quit reference zoom colours together layout activations"
+        " history",
     )
 )

@@ -49,29 +49,28 @@ MatrixChoice = OpenFork | MakeReference
 
 def identical_groups(perspectives: Sequence[Perspective]) -> list[tuple[list[int], Standing]]:
     """Streams that are pairwise equal, two or more, and the standing that all of them share."""
+
+    def equal(group: list[int], stream: int) -> bool:
+        found = (perspectives[member].standing(stream).relation for member in group)
+        return all(relation in ("identical", "same") for relation in found)
+
+    def shared(group: list[int]) -> Standing:
+        """The weakest standing of any two: the fewest tokens, and identical only if all are."""
+        pairs = [perspectives[a].standing(b) for a in group for b in group if a < b]
+        return min(pairs, key=lambda pair: (pair.tokens or 0, pair.relation == "identical"))
+
     groups: list[list[int]] = []
     for stream in range(len(perspectives)):
-        for group in groups:
-            if all(_equal(perspectives[member], stream) for member in group):
-                group.append(stream)
-                break
-        else:
+        group = next((group for group in groups if equal(group, stream)), None)
+        if group is None:
             groups.append([stream])
-    return [(group, _shared(perspectives, group)) for group in groups if len(group) > 1]
-
-
-def _equal(perspective: Perspective, stream: int) -> bool:
-    return perspective.standing(stream).relation in ("identical", "same")
-
-
-def _shared(perspectives: Sequence[Perspective], group: list[int]) -> Standing:
-    """The weakest standing of any two: over the fewest tokens, and identical only if all are."""
-    pairs = [perspectives[a].standing(b) for a in group for b in group if a < b]
-    return min(pairs, key=lambda pair: (pair.tokens or 0, pair.relation == "identical"))
+        else:
+            group.append(stream)
+    return [(group, shared(group)) for group in groups if len(group) > 1]
 
 
 class MatrixScreen(ModalScreen[MatrixChoice | None]):
-    """Returns the fork to open or the stream to make the reference, or None."""
+    """Dismissed with the fork to open, the stream to make the reference, or None."""
 
     CSS_PATH = "matrix.tcss"
     BINDINGS: ClassVar = [
@@ -88,7 +87,6 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """The matrix, the pair under the cursor in a sentence, groups, keys."""
         with Vertical(id="box") as box:
             box.border_title = "First divergent token of every pair"
             box.border_subtitle = "R reference · = the same for so many tokens"
@@ -99,25 +97,22 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
             yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is, and look for news from time to time."""
         self._matrix.focus()
         self._update()
         self.set_interval(_POLL_S, self._update)
 
     def on_resize(self, event: Resize) -> None:
-        """Keep the sentence in view where the matrix has to scroll."""
         self.set_class(event.size.width < _NARROW_BELOW, "-narrow")
         self.query_one("#view").styles.max_height = max(1, event.size.height - _OTHER_ROWS)
 
     def action_open(self) -> None:
-        """Leave for the fork of the pair under the cursor."""
-        if self._matrix.row == self._matrix.column:
-            self._say("A stream has no fork with itself: choose another column.")
-            return
-        self.dismiss(OpenFork(self._matrix.row, self._matrix.column))
+        row, column = self._matrix.row, self._matrix.column
+        if row == column:
+            self._show("A stream has no fork with itself: choose another column.")
+        else:
+            self.dismiss(OpenFork(row, column))
 
     def action_reference(self) -> None:
-        """Leave with the stream of the cursor's row as the reference."""
         self.dismiss(MakeReference(self._matrix.row))
 
     @on(MatrixView.Opened)
@@ -127,7 +122,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
     @on(MatrixView.Moved)
     def _describe(self) -> None:
         self.query_one("#view").scroll_to_region(self._matrix.cursor_region, animate=False)
-        self._say(explain_pair(self.comparison, self._matrix.row, self._matrix.column))
+        self._show(explain_pair(self.comparison, self._matrix.row, self._matrix.column))
 
     def _update(self) -> None:
         streams = self.comparison.streams
@@ -135,16 +130,15 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
         if now == self._seen:
             return
         self._seen = now
-        self._matrix.update_streams()
+        self._matrix.draw()
         self._describe()
-        groups = identical_groups(self._matrix.perspectives)
-        said = self.query_one("#groups", Static)
-        said.update("\n".join(self._group(*group) for group in groups))
-        said.display = bool(groups)
+        lines = []
+        for members, standing in identical_groups(self._matrix.perspectives):
+            *names, last = (visible_line(streams[index].name) for index in members)
+            lines.append(f"{', '.join(names)} and {last}: {standing.long}.")
+        groups = self.query_one("#groups", Static)
+        groups.update("\n".join(lines))
+        groups.display = bool(lines)
 
-    def _group(self, members: list[int], standing: Standing) -> str:
-        *names, last = (visible_line(self.comparison.streams[index].name) for index in members)
-        return f"{', '.join(names)} and {last}: {standing.long}."
-
-    def _say(self, sentence: str) -> None:
+    def _show(self, sentence: str) -> None:
         self.query_one("#pair", Static).update(sentence)

@@ -1,8 +1,9 @@
-"""A matrix of first divergent tokens with a cursor: rows are seen from, columns are looked at."""
+"""A matrix of first divergent tokens with a cursor: each row has one stream as the reference."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -16,15 +17,13 @@ from textual.widgets import Static
 from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.core.safe_text import visible_line
 
-_REFERENCE = "R"
 _CELL = (4, 10)  # cells of a column, the gap included
 _NAME = (3, 28)
-_PARTS = 3
 _SPELLED_FROM = 6  # cells in which a part of a name can be read
 
 
 class MatrixView(Static, can_focus=True):
-    """The matrix itself, as wide as there is room; names are spelled down the columns."""
+    """The matrix, as wide as there is room; names are written downwards in the column heads."""
 
     BINDINGS: ClassVar = [
         Binding("up", "move(-1, 0)", "Up", show=False),
@@ -49,14 +48,14 @@ class MatrixView(Static, can_focus=True):
         self.perspectives = [Perspective(comparison, i) for i in range(len(comparison.streams))]
         others = [i for i in range(len(comparison.streams)) if i != reference]
         self.row, self.column = reference, others[0] if others else reference
-        self._parts = [_split(visible_line(stream.name)) for stream in comparison.streams]
+        names = (_split(visible_line(stream.name)) for stream in comparison.streams)
+        self._words = list(zip_longest(*names, fillvalue=""))  # of the heads, row by row
 
     def action_move(self, down: int, right: int) -> None:
-        """Move the cursor, as far as there are cells."""
         self.move_to(self.row + down, self.column + right)
 
     def move_to(self, row: int, column: int) -> None:
-        """Put the cursor on the cell that is nearest to this place."""
+        """Put the cursor on the cell nearest to this place."""
         last = len(self.perspectives) - 1
         self.row, self.column = max(0, min(row, last)), max(0, min(column, last))
         self.draw()
@@ -64,37 +63,31 @@ class MatrixView(Static, can_focus=True):
 
     @property
     def cursor_region(self) -> Region:
-        """The row of the cursor, with the head above the first one."""
-        head = self._head_rows
-        if self.row == 0:
-            return Region(0, 0, self.size.width, head + 1)
-        return Region(0, head + self.row, self.size.width, 1)
-
-    def update_streams(self) -> None:
-        """Take in what the streams have come to."""
-        self.draw()
+        """The row of the cursor; the first one with the head above it."""
+        y = self._head_rows + self.row
+        return (
+            Region(0, y, self.size.width, 1) if self.row else Region(0, 0, self.size.width, y + 1)
+        )
 
     def on_resize(self, event: Resize) -> None:
-        """Abbreviate for the new width."""
         self.draw()
 
     def on_click(self, event: Click) -> None:
-        """Put the cursor there; a click on the cursor opens the fork."""
         name_cells, cell = self._widths
         row, column = event.y - self._head_rows, (event.x - name_cells) // cell
         last = len(self.perspectives) - 1
         if not (0 <= row <= last and 0 <= column <= last):
             return
-        again = (row, column) == (self.row, self.column)
+        opened = (row, column) == (self.row, self.column)
         self.move_to(row, column)
-        if again:
+        if opened:
             self.post_message(self.Opened())
 
     # --- measures -----------------------------------------------------------------------------
 
     @property
     def _widths(self) -> tuple[int, int]:
-        """Cells of the names at the left, and of each column."""
+        """Cells of the names on the left, and of each column."""
         count = len(self.perspectives)
         names = max(cell_len(visible_line(s.name)) for s in self.comparison.streams) + 4
         name = min(names, _NAME[1], max(_NAME[0], self.size.width // 4))
@@ -103,33 +96,34 @@ class MatrixView(Static, can_focus=True):
 
     @property
     def _head_rows(self) -> int:
-        spelled = self._widths[1] >= _SPELLED_FROM
-        return 1 + max(map(len, self._parts)) if spelled else 1
+        return 1 + len(self._words) if self._widths[1] >= _SPELLED_FROM else 1
 
     # --- drawing ------------------------------------------------------------------------------
 
     def draw(self) -> None:
-        """Write the matrix for the present width."""
+        """Show the present state of the streams."""
         if self.size.width:
             self.styles.height = self._head_rows + len(self.perspectives)
             self.update(self._matrix(), layout=False)
 
     def _matrix(self) -> Content:
         name_cells, cell = self._widths
-        count = range(len(self.perspectives))
-        numbers = (self._in_column(str(i + 1), i, cell) for i in count)
-        lines = [Content.assemble(" " * name_cells, *numbers)]
-        for part in range(self._head_rows - 1):
-            words = (self._in_column(_part(self._parts[i], part), i, cell) for i in count)
-            lines.append(Content.assemble(" " * name_cells, *words))
-        for row in count:
-            reference = _REFERENCE if row == self.reference else " "
+        streams = range(len(self.perspectives))
+        head = [[str(i + 1) for i in streams], *self._words][: self._head_rows]
+        lines = [
+            Content.assemble(
+                " " * name_cells, *(self._in_column(word, i, cell) for i, word in enumerate(words))
+            )
+            for words in head
+        ]
+        for row in streams:
+            reference = "R" if row == self.reference else " "
             name = visible_line(self.comparison.streams[row].name)
             spelled = f" {name}" if name_cells >= _SPELLED_FROM else ""
-            label = Content.styled(
-                f"{row + 1}{reference}{spelled}", "bold" if row == self.row else ""
-            ).truncate(name_cells, ellipsis=True, pad=True)
-            lines.append(Content.assemble(label, *(self._cell(row, i, cell) for i in count)))
+            style = "bold" if row == self.row else ""
+            label = Content.styled(f"{row + 1}{reference}{spelled}", style)
+            label = label.truncate(name_cells, ellipsis=True, pad=True)
+            lines.append(Content.assemble(label, *(self._cell(row, i, cell) for i in streams)))
         return Content("\n").join(lines)
 
     def _in_column(self, word: str, column: int, cells: int) -> Content:
@@ -145,7 +139,7 @@ class MatrixView(Static, can_focus=True):
             case "diverged":
                 text, style = _fitting(standing.tokens or 0, cells - 1), ""
             case "identical" | "same":
-                # The number of tokens only where it fits whole: the sentence below has it anyway.
+                # With the number of tokens only where it fits: the sentence below always has it.
                 if len(standing.short) >= cells - 1:
                     standing = replace(standing, tokens=None)
                 text, style = standing.short, "bold"
@@ -154,22 +148,17 @@ class MatrixView(Static, can_focus=True):
         left = " " * (cells - 1 - len(text))
         if (row, column) != (self.row, self.column):
             return Content.assemble(left, (text, style), " ")
-        # In brackets, so that it is seen without colour; they take the gaps.
+        # The cursor is visible without colour too: its brackets fill the gaps.
         return Content.assemble(left[1:], (f"[{text}]"[-cells:], "bold reverse"))
 
 
 def _split(name: str) -> list[str]:
-    """A name in parts that stand one under the other."""
+    """A name in at most three parts, to be written one below the other."""
     parts = [part for part in name.split("_") if part] or [name]
-    rest = "_".join(parts[_PARTS - 1 :])
-    return [*parts[: _PARTS - 1], rest] if rest else parts
-
-
-def _part(parts: list[str], row: int) -> str:
-    return parts[row] if row < len(parts) else ""
+    return parts if len(parts) <= 3 else [*parts[:2], "_".join(parts[2:])]
 
 
 def _fitting(step: int, cells: int) -> str:
-    """A step in so many cells, rounded where it has to be."""
+    """A step in at most this many cells, rounded if it must be."""
     forms = (str(step), f"{step / 1000:.1f}k", f"{step // 1000}k")
     return next((form for form in forms if len(form) < cells), forms[-1])

@@ -11,7 +11,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import LocalModel, PublicModel, is_hub_id
 from gelu_tui.core.models.memory import Memory
-from gelu_tui.core.reports import model_texts as texts
+from gelu_tui.core.reports import models as texts
 from gelu_tui.core.reports.progress import transfer_sentence
 from gelu_tui.core.safe_text import visible_line
 
@@ -62,14 +62,7 @@ def cells(model: Listed, width: int, memory: Memory, *, loaded: bool) -> dict[st
     usable = isinstance(model, LocalModel) and model.usable
     shown = {"family": model.family or ""}
     if isinstance(model, LocalModel):
-        shown = {
-            "family": texts.family(model),
-            "parameters": texts.parameters(model),
-            "stored": texts.stored(model),
-            "on disk": texts.disk(model),
-            "needs": texts.needs(model) if usable else "",
-            "native": model.native_activation or "",
-        }
+        shown = texts.facts(model) | ({} if usable else {"needs": ""})
     style = "" if usable else "dim"
     name = (_shown_name(model, width), style)
     return {
@@ -85,8 +78,8 @@ def status(model: Listed, memory: Memory, progress: p.Progress | None = None) ->
         return Content.styled(f"↓ {100 * _share(progress):.0f} %", "bold")
     if isinstance(model, PublicModel):
         return Content.styled("gated" if model.gated else "to fetch", "dim")
-    standing = texts.standing(model, memory)
-    return Content.styled(standing, _STYLES.get(standing, "dim"))
+    readiness = texts.readiness(model, memory)
+    return Content.styled(readiness, _STYLES.get(readiness, "dim"))
 
 
 def _share(progress: p.Progress) -> float:

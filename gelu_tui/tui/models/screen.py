@@ -23,10 +23,10 @@ from gelu_tui.core.models.inventory import (
     named_folder,
 )
 from gelu_tui.core.models.memory import Memory
-from gelu_tui.core.reports.model_texts import before_fetching, disk, standing, too_big
+from gelu_tui.core.reports.models import before_fetching, readiness, too_big
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.engine_link.requests import ask
+from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import delete_refusal, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.models.table import ModelTable
@@ -151,7 +151,7 @@ class ModelsScreen(Screen[str | None]):
             self._show_message(f"It is not here{whole} yet: f fetches it.")
         elif not model.usable:
             self._show_message(ErrorInfo(model.state, model.reason))
-        elif standing(model, self._memory) == "too big" and self._warned != model.id:
+        elif readiness(model, self._memory) == "too big" and self._warned != model.id:
             self._warned = model.id
             reason = too_big(model, self._memory)
             self._show_message(f"{reason} Enter again loads it all the same.")
@@ -183,7 +183,7 @@ class ModelsScreen(Screen[str | None]):
         def confirmed() -> None:
             self._delete(model.id)
 
-        freed = f" ({disk(model)})" if isinstance(model, LocalModel) else ""
+        freed = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
         question = f"Delete {model.id}{freed} from this machine? y: yes · any other key: no"
         self.query_one(Question).ask(question, confirmed)
 

@@ -1,4 +1,4 @@
-"""When the next frame may be drawn: not while the terminal still works on the last ones."""
+"""When the next frame may be drawn: not while the terminal still draws the last ones."""
 
 from __future__ import annotations
 
@@ -8,40 +8,33 @@ from collections.abc import Callable
 from textual import events
 from textual.app import App
 
-# So many questions are told apart; a terminal of fewer columns than that shows nothing of use.
-_NUMBERS = 8
+_NUMBERS = 8  # of questions; a terminal of fewer columns than that shows nothing of use
+_SLOW_S = 0.25  # from here on one frame is on the way, not two
+# A terminal that answers this soon is not asked for every frame: each answer wakes the app.
+_QUICK_S = 0.05
+_TRUSTED_S = 0.5
+# After such a silence the line is stalled, or the answers are lost, as those of a terminal that was
+# detached. Both look the same, so one frame is tried, and no more until the next silence.
+_SILENCE_S = 3.0
+_LONG_SILENCE_S = 10.0  # on a line whose answers take seconds
 
 
 def question(number: int) -> str:
-    """Asks the terminal where its cursor is, which for that is put into the column of this number.
+    """Return the sequence that asks for the cursor's place, first set to the column `number`.
 
-    It answers when it has come so far in what it was sent, which is the only thing that sees a slow
-    line behind ssh: sshd takes megabytes at once. Not in the first row: its answers look like keys.
+    The terminal answers once it has read that far: only this shows a slow line behind ssh, as sshd
+    reads megabytes at once. Not in the first row, whose answers look like keys.
     """
     return f"\x1b7\x1b[2;{number}H\x1b[6n\x1b8"
 
 
 def number_of(row: int, column: int) -> int | None:
-    """Which question an answer is for, if any; row and column count from 0."""
+    """Return which question an answer is for, if any; row and column count from 0."""
     return column + 1 if row == 1 and column < _NUMBERS else None
 
 
-# Frames on the way. With one, a line that is quick but long would stand still half of the time;
-# with two, a slow line would show what is twice as old.
-_IN_FLIGHT = 2
-_SLOW_S = 0.25
-# A terminal that has just answered so soon is not asked for every frame: each answer is one more
-# thing to wake up for.
-_QUICK_S = 0.05
-_TRUSTED_S = 0.5
-# Silence for so long: the line stands still, or the answers are lost, as those of a terminal that
-# was detached. Nobody can tell which, so one frame is tried, and not more until the next silence.
-_SILENCE_S = 3.0
-_LONG_SILENCE_S = 10.0  # on a line whose answers take seconds
-
-
 class Pace:
-    """Counts frames out and answers in. A terminal that has never answered is not waited for."""
+    """Counts frames and answers. A terminal that has never answered is not waited for."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,11 +48,13 @@ class Pace:
         """Whether a frame drawn now would be seen soon; `queued` writes wait in this process."""
         if queued:
             return False
-        room = len(self._asked) < (1 if self.delay_s > _SLOW_S else _IN_FLIGHT)
+        # With one frame on the way, a quick but long line would be idle half of the time; with two,
+        # a slow line would show frames that are twice as old.
+        room = len(self._asked) < (1 if self.delay_s > _SLOW_S else 2)
         return room or not self._answers or self._silent
 
     def drawn(self) -> int | None:
-        """A frame is on its way; the number of the question that shall follow it, if one shall."""
+        """Record a frame; return the number of the question to send after it, if any."""
         if not self._answers and self._asked and not self._silent:
             return None  # one question is enough to find out whether this terminal answers
         now = self._clock()
@@ -72,7 +67,7 @@ class Pace:
         return self._number
 
     def answered(self, number: int) -> None:
-        """The terminal has come to a question; answers that nobody waits for are ignored."""
+        """Record the answer to a question; answers to no open question are ignored."""
         if number not in self._asked:
             return
         self._answers = True
@@ -90,30 +85,26 @@ class Pace:
 
 
 class FrameGate:
-    """Holds frames back until the app's terminal has taken the ones before."""
+    """Holds frames back until the app's terminal has drawn the ones before."""
 
     def __init__(self, app: App[None]) -> None:
         self._app = app
         self._pace = Pace()
 
     def may_draw(self) -> bool:
-        """Whether a frame drawn now would be seen soon.
-
-        Textual queues thirty frames and then blocks the app: on a slow line twenty seconds of old
-        pictures. The queue is private; where it cannot be seen, it counts as empty.
-        """
-        writer = getattr(self._app._driver, "_writer_thread", None)
-        queue = getattr(writer, "_queue", None)
+        """Whether a frame drawn now would be seen soon."""
+        # Textual queues thirty frames and then blocks the app: on a slow line twenty seconds of old
+        # pictures. The queue is private; where there is none, it is taken as empty.
+        queue = getattr(getattr(self._app._driver, "_writer_thread", None), "_queue", None)
         return self._pace.may_draw(queued=queue.qsize() if queue is not None else 0)
 
     def drawn(self) -> None:
-        """A frame is under way: ask the terminal to answer when it has drawn it."""
+        """Record a frame, and ask the terminal to answer when it has drawn it."""
         driver = self._app._driver
         if driver is not None and (number := self._pace.drawn()) is not None:
             self._app.call_after_refresh(driver.write, question(number))
 
     def answered(self, event: events.CursorPosition) -> None:
-        """The terminal reports where its cursor is: the answer to a question."""
-        number = number_of(event.y, event.x)
-        if number is not None:
+        """Record where the terminal's cursor is: the answer to a question."""
+        if (number := number_of(event.y, event.x)) is not None:
             self._pace.answered(number)

@@ -1,4 +1,4 @@
-"""When frames are drawn: as soon as something came, and not more often than can be seen."""
+"""When frames are drawn: as soon as there is something new, and no more often than can be seen."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ NUMBERS_HZ = 2  # numbers that change faster cannot be read, and cost the engine
 
 
 class Frames:
-    """Plans the drawings of what streams; between two events it does not wake the app.
+    """Schedules the frames of what streams, without waking the app between two events.
 
-    Beside an engine that has every core every wake-up is taken from it, and while one of its
-    threads stands still the others wait for it.
-
-    `draw` is called with whether the numbers shall be drawn too, at most `hz` times a second and
-    only when `may_draw()`.
+    The engine uses every core: a wake-up stops one of its threads, and the others wait for it.
+    `draw` is called at most `hz` times a second and only when `may_draw()`, with whether to draw
+    the numbers too.
     """
 
     def __init__(
@@ -39,21 +37,18 @@ class Frames:
         self._planned: Timer | None = None
 
     def want(self) -> None:
-        """Something new has come."""
+        """Schedule a frame for something new."""
         if self._planned is None:
             self._plan(self._drawn_at + self._gap_s - self._clock())
 
     def beat(self) -> None:
-        """Time has passed: draw numbers that no token has brought.
-
-        Numbers come with tokens where some come in time: one drawing less.
-        """
+        """Draw the numbers if no token will: drawing both together is one frame less."""
         if self._numbers_behind and self.numbers_late and self._planned is None:
             self.want()
 
     @property
     def numbers_late(self) -> bool:
-        """Whether no numbers were drawn for so long that no token is going to bring them."""
+        """Whether the numbers are so old that no token is going to draw them."""
         return self._clock() - self._numbers_at >= 2 / NUMBERS_HZ
 
     def now(self, *, numbers: bool = True) -> None:

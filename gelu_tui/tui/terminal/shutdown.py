@@ -1,4 +1,4 @@
-"""However the app ends: the run is saved, the engine goes, the terminal gets its settings back."""
+"""However the app ends: the run is saved, the engine ends, the terminal's settings are restored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
 
 
-class Ending:
-    """Signals, and a clock outside of the event loop.
+class Shutdown:
+    """Handles signals, and ends the process from a thread if the event loop does not in time.
 
-    A terminal that takes nothing more (a stalled connection, Ctrl+S) blocks whoever writes to it,
-    the event loop too: so signals are Python's own, and what the loop does not manage in time a
-    thread does.
+    A terminal that reads nothing more (a stalled connection, Ctrl+S) blocks the thread that writes
+    to it, the event loop too: so the signal handlers are Python's own, not asyncio's.
     """
 
     def __init__(
@@ -37,19 +36,18 @@ class Ending:
         self._clock: threading.Timer | None = None
 
     def begin(self) -> None:
-        """Take the signals; from the main thread."""
+        """Install the signal handlers; from the main thread."""
         self._loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._on_signal)
+        self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
 
     def end(self) -> None:
-        """Give the signals back: the app ends in order."""
+        """Restore the signal handlers: the app ends in order."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
     def hurry(self, code: int = 0) -> None:
-        """See to it that the process ends soon, whatever the terminal does."""
+        """End the process within three seconds, whatever the terminal does."""
         if self._clock is None:
             self._clock = threading.Timer(_GRACE_S, self._force, (code,))
             self._clock.daemon = True
@@ -67,7 +65,7 @@ class Ending:
         self._app.exit(return_code=128 + number)
 
     def _force(self, code: int) -> None:
-        with contextlib.suppress(Exception):  # the last moment: what fails now, fails
+        with contextlib.suppress(Exception):  # nothing can be done about an error any more
             self._save()
         attributes = getattr(self._app._driver, "attrs_before", None)
         if attributes is not None:

@@ -11,11 +11,13 @@ TokenStyle = Literal["plain", "kl", "logprob", "margin"]
 TOKEN_STYLES: tuple[TokenStyle, ...] = ("plain", "kl", "logprob", "margin")
 TOP_LEVEL = 4
 
-# Where a level begins, in nats, in nats of surprise (probability 0.9, 0.5, 0.1, 0.01), in logits.
-_KL = (1e-6, 1e-4, 1e-2, 1.0)
-_SURPRISE = (0.105, 0.693, 2.303, 4.605)
-_CLOSENESS = (-5.0, -2.0, -0.5, -0.1)
-
+# Where each level begins: KL in nats; negated log-probability in nats (probability 0.9, 0.5, 0.1,
+# 0.01); negated margin in logits.
+_BOUNDS: dict[TokenStyle, tuple[float, ...]] = {
+    "kl": (1e-6, 1e-4, 1e-2, 1.0),
+    "logprob": (0.105, 0.693, 2.303, 4.605),
+    "margin": (-5.0, -2.0, -0.5, -0.1),
+}
 _LEGENDS: dict[TokenStyle, tuple[str, ...]] = {
     "plain": (),
     "kl": ("KL < 1e-6", "1e-6", "1e-4", "0.01", "≥ 1 nat"),
@@ -26,21 +28,14 @@ _LEGENDS: dict[TokenStyle, tuple[str, ...]] = {
 
 def level(step: TokenStep, style: TokenStyle) -> int | None:
     """How remarkable a token is, 0 to `TOP_LEVEL`; None if the statistic does not exist for it."""
-    match style:
-        case "kl":
-            return None if step.kl is None else _count(step.kl, _KL)
-        case "logprob":
-            return None if step.logprob is None else _count(-step.logprob, _SURPRISE)
-        case "margin":
-            return None if step.margin is None else _count(-step.margin, _CLOSENESS)
-        case _:
-            return 0
+    if style == "plain":
+        return 0
+    value: float | None = getattr(step, style)
+    if value is None:
+        return None
+    return bisect_right(_BOUNDS[style], value if style == "kl" else -value)
 
 
 def legend(style: TokenStyle) -> tuple[str, ...]:
     """What each level means, from 0 up; empty for `plain`."""
     return _LEGENDS[style]
-
-
-def _count(value: float, bounds: tuple[float, ...]) -> int:
-    return bisect_right(bounds, value)

@@ -1,7 +1,8 @@
-"""One stream's tokens: followed while they come, pointed at by keys and mouse."""
+"""One stream's tokens: followed while they arrive, pointed at by keys and mouse."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding
@@ -18,19 +19,17 @@ from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import clusters
 
 _WHEEL_ROWS = 3
-
-
 _UNCOMPARED = Standing("uncompared")
 
 
 class TokenPane(TokenRows, can_focus=True):
     """Shows one stream.
 
-    It scrolls by itself instead of being a `ScrollView`: there every new row is a new layout of
-    the screen, and the whole pane is sent to the terminal again. Here a token costs its own row.
+    It is no `ScrollView`: there every new row is a new layout of the screen, and the whole pane is
+    sent to the terminal again. Here a token costs its own row.
     """
 
-    ALLOW_MAXIMIZE = True  # together with its frame: name and counts stay in view
+    ALLOW_MAXIMIZE = True  # together with its frame: name and numbers stay in view
     DEFAULT_CSS = "TokenPane { height: 1fr; }"
     BINDINGS: ClassVar = [
         Binding("up", "rows(-1)", "Row up", show=False),
@@ -44,29 +43,26 @@ class TokenPane(TokenRows, can_focus=True):
         Binding("enter", "choose", "Fork", show=False),
     ]
 
+    @dataclass
     class Pointed(Message):
-        """The cursor moved to `token`, or went away (None); `hover` if only the mouse is there."""
+        """The cursor moved to `token`, or was removed (None); `hover` if it is the mouse's."""
 
-        def __init__(self, pane: TokenPane, token: int | None, *, hover: bool = False) -> None:
-            super().__init__()
-            self.pane = pane
-            self.token = token
-            self.hover = hover
+        pane: TokenPane
+        token: int | None
+        hover: bool = False
 
+    @dataclass
     class Scrolled(Message):
         """The user scrolled; `token` is the first in view, None while the end is followed."""
 
-        def __init__(self, pane: TokenPane, token: int | None) -> None:
-            super().__init__()
-            self.pane = pane
-            self.token = token
+        pane: TokenPane
+        token: int | None
 
+    @dataclass
     class Chosen(Message):
-        """The user asks for what lies behind the pane: its fork."""
+        """The user asks for the fork of the pane."""
 
-        def __init__(self, pane: TokenPane) -> None:
-            super().__init__()
-            self.pane = pane
+        pane: TokenPane
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,14 +70,14 @@ class TokenPane(TokenRows, can_focus=True):
         self._stream: Stream | None = None
         self._standing = _UNCOMPARED
         self._fork_text = self._ending = ""
-        self.tokens = 0  # that can be pointed at; what follows them in the buffer is no token
-        self._followed = False  # the end, before a token was pointed at
+        self.tokens = 0  # their number; the ending follows them in the buffer
+        self._followed = False  # whether the end was followed before a token was pointed at
         self._course: tuple[int, int] | None = None  # of up and down: character and column
 
     # --- the text -----------------------------------------------------------------------------
 
     def restart(self, text: str = "") -> None:
-        """Begin anew; `text` stands there while there is no stream."""
+        """Clear the pane; `text` is shown while there is no stream."""
         self._stream = None
         self._standing, self._fork_text, self._ending, self.tokens = _UNCOMPARED, "", "", 0
         self._followed = False
@@ -90,7 +86,7 @@ class TokenPane(TokenRows, can_focus=True):
             self.buffer.append(text)
 
     def show(self, stream: Stream, standing: Standing) -> None:
-        """Take in what `stream` has come to; only rows that differ are drawn again."""
+        """Show the present state of `stream`; only rows that differ are drawn again."""
         if stream is not self._stream:
             self.restart()
             self._stream = stream
@@ -99,9 +95,9 @@ class TokenPane(TokenRows, can_focus=True):
         fork_text = "" if fork is None else next(pieces(stream, fork, fork), "")
         end_text = ending(stream, fork)
         keep = self.tokens
-        forks = (fork, before.first_divergent_token)
-        if forks[0] != forks[1] or fork_text != self._fork_text:
-            keep = min(at for at in (keep, *forks) if at is not None)
+        before_fork = before.first_divergent_token
+        if fork != before_fork or fork_text != self._fork_text:
+            keep = min(at for at in (keep, fork, before_fork) if at is not None)
         changed_from = self._row_start(self.buffer.starts[keep])
         if keep < self.tokens or end_text != self._ending:
             self.buffer.truncate(keep)
@@ -118,35 +114,32 @@ class TokenPane(TokenRows, can_focus=True):
         if (standing.relation == "reference") != (before.relation == "reference"):
             changed_from = 0
         elif _quiet(standing) != _quiet(before):
-            # In solo the reference catches up with a stream that stands already.
+            # In solo the reference catches up with a stream that is complete.
             first = min(_quiet(before), _quiet(standing), keep)
             changed_from = min(changed_from, self.buffer.starts[first])
-        self._draw(changed_from, settle=stream.finish_reason is not None)
-
-    def _row_start(self, offset: int) -> int:
-        """Where the row begins that ends here: what comes may take its last word to another row."""
-        return self.view.row_start(offset) if self.size else offset
-
-    def _draw(self, changed_from: int, *, settle: bool) -> None:
         if not self.size:
             return
-        if self.view.follows and self.view.follow(settle=settle):
+        if self.view.follows and self.view.follow(settle=stream.finish_reason is not None):
             self.draw_all()
         elif changed_from < self.buffer.length:
             self.draw_from(changed_from)
 
+    def _row_start(self, offset: int) -> int:
+        """Where the row of a character begins: new text may move its last word to the next row."""
+        return self.view.row_start(offset) if self.size else offset
+
     def set_statistic(self, statistic: TokenStyle) -> None:
-        """Choose what the tokens' colours tell."""
+        """Choose what the tokens' colours show."""
         self.statistic = statistic
         self.refresh()
 
     def search(self, query: str) -> None:
-        """Mark all places of a text; an empty one takes the marks away."""
+        """Mark all matches of a text; an empty one removes the marks."""
         self.finder.search(query)
         self.refresh()
 
     def token_style(self, token: int) -> Style:
-        """Quiet while it agrees, the first divergent token unmistakable, the rest plain."""
+        """Dim while it agrees, the first divergent token as a block, the rest plain."""
         base, standing = self.visual_style, self._standing
         if self._stream is None:
             return base + self.style_of("shared")
@@ -157,25 +150,23 @@ class TokenPane(TokenRows, can_focus=True):
         if self.statistic != "plain":
             found = level(self._stream.steps[token], self.statistic)
             return base + self.style_of(f"level{found}") if found else base
-        if token < _quiet(standing):
-            return base + self.style_of("shared")
-        return base
+        return base + self.style_of("shared") if token < _quiet(standing) else base
 
     def token_state(self, start: int, end: int) -> tuple[object, ...]:
         """The part of the row that agrees, and whether the fork is in it."""
-        standing = self._standing
-        quiet = self.buffer.starts[min(_quiet(standing), len(self.buffer))]
+        standing, at = self._standing, self.buffer.starts
+        quiet = at[min(_quiet(standing), len(self.buffer))]
         fork = standing.first_divergent_token
         return (
             None if standing.relation == "reference" else max(start, min(quiet, end)),
-            fork is not None and start <= self.buffer.starts[min(fork, len(self.buffer))] < end,
+            fork is not None and start <= at[min(fork, len(self.buffer))] < end,
             self.statistic,
         )
 
     # --- pointing -----------------------------------------------------------------------------
 
     def point(self, token: int | None) -> None:
-        """Put the cursor on a token, clamped to those there are, or take it away."""
+        """Put the cursor on a token (the nearest that exists), or with None remove it."""
         if token is not None:
             if not self.tokens:
                 return
@@ -186,7 +177,7 @@ class TokenPane(TokenRows, can_focus=True):
         self.post_message(self.Pointed(self, token))
 
     def set_echo(self, token: int | None) -> None:
-        """Mark the token at which another pane's cursor stands, and have it in view."""
+        """Mark the token at which another pane's cursor is, and scroll it into view."""
         if token is not None and token >= self.tokens:
             token = None
         if token != self.echo:
@@ -195,21 +186,17 @@ class TokenPane(TokenRows, can_focus=True):
             self._look_at(token)
 
     def _look_at(self, token: int | None) -> None:
-        """Have a token in view, and let no text that comes take it away; with None let it again."""
+        """Keep a token in view while text arrives; with None follow the end again."""
         if token is not None:
             self._followed = self._followed or self.view.follows
-            self.reveal(token)
+            if token < len(self.buffer) and self.view.reveal(self._seen_at(token)):
+                self.draw_all()
             self.view.follows = False
             return
         if self._followed and self._stream is not None and self._stream.finish_reason is None:
             self.view.to_end()
             self.draw_all()
         self.view.follows, self._followed = self.view.at_end, False
-
-    def reveal(self, token: int) -> None:
-        """Scroll as little as needed to have a token in view."""
-        if token < len(self.buffer) and self.view.reveal(self._seen_at(token)):
-            self.draw_all()
 
     def align(self, token: int | None) -> None:
         """Scroll with another pane: to the row of a token, or (None) to the end."""
@@ -222,27 +209,24 @@ class TokenPane(TokenRows, can_focus=True):
 
     def token_under(self, x: int, y: int) -> int | None:
         """The token at a cell of the view."""
-        found = self.view.row(y)
-        if found is None:
-            return None
-        line, row = found
-        used = 0
-        for first, _, width in clusters(row.text[: row.shown]):
-            used += width
-            if x < used:
-                token = self.buffer.token_at(self.buffer.lines[line].start + row.start + first)
-                return token if token < self.tokens else None
+        if found := self.view.row(y):
+            line, row = found
+            for first, _, width in clusters(row.text[: row.shown]):
+                x -= width
+                if x < 0:
+                    token = self.buffer.token_at(self.buffer.lines[line].start + row.start + first)
+                    return token if token < self.tokens else None
         return None
 
     # --- keys ---------------------------------------------------------------------------------
 
     def action_token(self, count: int) -> None:
-        """Move the cursor by tokens; the first time it appears at the fork or in view."""
+        """Move the cursor by tokens; at first it appears at the fork or at the top of the view."""
+        fork = self._standing.first_divergent_token
         if self.cursor is not None:
             self.point(self.cursor + count)
-            return
-        fork = self._standing.first_divergent_token
-        self.point(self.buffer.token_at(self.view.offset) if fork is None else fork)
+        else:
+            self.point(self.buffer.token_at(self.view.offset) if fork is None else fork)
 
     def action_rows(self, count: int) -> None:
         """Scroll by rows; with a cursor, move it to the row above or below."""
@@ -260,7 +244,6 @@ class TokenPane(TokenRows, can_focus=True):
         self._scroll(count * max(1, self.size.height - 1))
 
     def action_start(self) -> None:
-        """Show the first row; the cursor goes with it."""
         self.view.to_start()
         self._scrolled()
         self._followed = False
@@ -268,22 +251,20 @@ class TokenPane(TokenRows, can_focus=True):
             self.point(0)
 
     def action_end(self) -> None:
-        """Show the end and follow it; the cursor goes to the last token."""
         if self.cursor is not None:
             self.point(self.tokens - 1)
         self.view.to_end()
         self._scrolled()
 
     def action_choose(self) -> None:
-        """Ask for the fork."""
         self.post_message(self.Chosen(self))
 
     def _scroll(self, rows: int) -> bool:
-        moved = self.view.scroll(rows)
-        if moved:
-            self._scrolled()
-            self._followed = False
-        return moved
+        if not self.view.scroll(rows):
+            return False
+        self._scrolled()
+        self._followed = False
+        return True
 
     def _scrolled(self) -> None:
         self.draw_all()
@@ -293,24 +274,20 @@ class TokenPane(TokenRows, can_focus=True):
     # --- mouse --------------------------------------------------------------------------------
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """The wheel; where there is nothing to scroll it is left to the grid."""
         self._wheel(event, -_WHEEL_ROWS)
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """The wheel; where there is nothing to scroll it is left to the grid."""
         self._wheel(event, _WHEEL_ROWS)
 
     def _wheel(self, event: MouseScrollUp | MouseScrollDown, rows: int) -> None:
-        if self._scroll(rows):
+        if self._scroll(rows):  # else the grid scrolls
             event.stop()
             event.prevent_default()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Tell what is under the mouse."""
         self._hover(self.token_under(event.x, event.y))
 
     def on_leave(self, event: Leave) -> None:
-        """The mouse is elsewhere."""
         self._hover(None)
 
     def _hover(self, token: int | None) -> None:
@@ -320,7 +297,7 @@ class TokenPane(TokenRows, can_focus=True):
             self.post_message(self.Pointed(self, token, hover=True))
 
     def on_click(self, event: Click) -> None:
-        """A click points at a token, a double click asks for the fork; a drag has selected."""
+        """A click points at a token, a double click asks for the fork; a drag selects text."""
         if self.text_selection is not None:
             return
         token = self.token_under(event.x, event.y)
@@ -332,5 +309,5 @@ class TokenPane(TokenRows, can_focus=True):
 
 
 def _quiet(standing: Standing) -> int:
-    """How many leading tokens are drawn quietly: those that are the reference's too."""
+    """The number of leading tokens that are drawn dim: those that equal the reference's."""
     return standing.tokens or 0

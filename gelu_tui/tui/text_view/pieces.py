@@ -1,4 +1,4 @@
-"""The text of a stream token by token, with the first divergent token in a form that is seen."""
+"""The text of a stream token by token, with a visible form of the first divergent token."""
 
 from __future__ import annotations
 
@@ -12,44 +12,37 @@ FORK_MARK = "►"
 
 
 def pieces(stream: Stream, fork: int | None, start: int = 0) -> Iterator[str]:
-    """The text to show for every token from `start` on; what follows the tokens comes last.
-
-    Of a stream that ended before its fork, the token at the fork is the end itself.
-    """
+    """The text to show for every token from `start` on."""
     for index in range(start, len(stream.segments)):
-        text = stream.segments[index]
-        yield _marked(stream, index) if index == fork else text
+        yield _marked(stream, index) if index == fork else stream.segments[index]
 
 
 def ending(stream: Stream, fork: int | None) -> str:
-    """What stands after the last token: the fork of an ended stream, text cut off, an error."""
+    """The text after the last token: its cut-off rest, the end if that is the fork, an error."""
     parts = [stream.tail]
     if fork is not None and fork >= len(stream.tokens) and stream.finish_reason is not None:
         parts.append(f" {FORK_MARK}{FINISH[stream.finish_reason][0]}")
     if stream.error is not None:
-        said = f"{stream.error.message} {stream.error.hint}".strip()
-        parts.append(f"\n✗ {visible_line(said)}")
+        error = f"{stream.error.message} {stream.error.hint}".strip()
+        parts.append(f"\n✗ {visible_line(error)}")
     return "".join(parts)
 
 
 def named(stream: Stream, index: int) -> str:
     """A token on one line, blanks and special tokens named."""
     text = stream.segments[index] if index < len(stream.segments) else ""
+    if not text and stream.fork is not None and stream.fork.step == index:
+        text = stream.fork.variant_text  # of a special token, or a part of a character
     if not text:
-        # A special token, the end, or part of a character: the fork event may name it.
-        fork = stream.fork
-        text = fork.variant_text if fork is not None and fork.step == index else ""
-        if not text:
-            ended = index == len(stream.tokens) - 1 and stream.finish_reason == "stop"
-            return FINISH["stop"][0] if ended else "…"
+        ended = index == len(stream.tokens) - 1 and stream.finish_reason == "stop"
+        return FINISH["stop"][0] if ended else "…"
     return visible_line(text) if text.strip() else visible_line(text).replace(" ", "␣")
 
 
 def _marked(stream: Stream, index: int) -> str:
-    # The mark stands after the token's leading blanks, so that a row may end before it but never
-    # between mark and token. A line break shows as a glyph and still breaks.
-    text = stream.segments[index]
+    # The mark follows the token's leading blanks, so that a row may end before it but never between
+    # mark and token. A line break shows as a glyph and still breaks.
     shown = named(stream, index)
     word = shown.lstrip(" ")
-    broken = "\n" if text.endswith("\n") else ""
+    broken = "\n" if stream.segments[index].endswith("\n") else ""
     return f"{shown[: len(shown) - len(word)]}{FORK_MARK}{word}{broken}"

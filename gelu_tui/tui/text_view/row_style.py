@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
@@ -12,16 +13,7 @@ from textual.style import Style
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import TAB, Row, clusters
 
-Run = tuple[int, int, Style]
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """A style on top of a range of offsets."""
-
-    start: int
-    end: int
-    style: Style
+Run = tuple[int, int, Style]  # first offset, the one after the last, style
 
 
 def token_runs(
@@ -32,26 +24,19 @@ def token_runs(
     for token, first, last in buffer.tokens_in(start, end):
         style = style_of(token)
         if runs and runs[-1][2] == style:
-            runs[-1] = (runs[-1][0], last, style)
-        else:
-            runs.append((first, last, style))
+            first = runs.pop()[0]
+        runs.append((first, last, style))
     return runs
 
 
-def overlaid(runs: list[Run], overlays: Iterable[Overlay]) -> list[Run]:
-    """`runs` with the overlays applied in their order."""
-    for overlay in overlays:
+def overlaid(runs: list[Run], overlays: Iterable[Run]) -> list[Run]:
+    """`runs` with the styles of `overlays` on top, applied in their order."""
+    for start, end, style in overlays:
         cut: list[Run] = []
-        for first, last, style in runs:
-            inner_first, inner_last = max(first, overlay.start), min(last, overlay.end)
-            if inner_first >= inner_last:
-                cut.append((first, last, style))
-                continue
-            if first < inner_first:
-                cut.append((first, inner_first, style))
-            cut.append((inner_first, inner_last, style + overlay.style))
-            if inner_last < last:
-                cut.append((inner_last, last, style))
+        for first, last, below in runs:
+            a, b = (max(first, min(at, last)) for at in (start, end))
+            parts = ((first, a, below), (a, b, below + style), (b, last, below))
+            cut += [part for part in parts if part[0] < part[1]]
         runs = cut
     return runs
 
@@ -59,9 +44,9 @@ def overlaid(runs: list[Run], overlays: Iterable[Overlay]) -> list[Run]:
 def segments(row: Row, line_index: int, line_start: int, runs: list[Run]) -> list[Segment]:
     """The visible part of a row.
 
-    Every segment carries its place, line and character, so that a selection made with the mouse
-    addresses the text and survives a new wrap. Grapheme clusters are never cut: one belongs to the
-    run of its first character.
+    The meta of every segment's style holds its line and character, so that a selection made with
+    the mouse survives a new wrap. A grapheme cluster is never cut: it belongs to the run of its
+    first character.
     """
     row_start = line_start + row.start
     snap = _snapping(row.text[: row.shown])
@@ -75,25 +60,15 @@ def segments(row: Row, line_index: int, line_start: int, runs: list[Run]) -> lis
 
 
 def _snapping(text: str) -> Callable[[int], int]:
+    """A function that moves an offset on to where a grapheme cluster begins."""
     if text.isascii():
         return lambda offset: offset
     starts = [first for first, _, _ in clusters(text)] + [len(text)]
-    after = {}
-    at = 0
-    for offset in range(len(text) + 1):
-        while starts[at] < offset:
-            at += 1
-        after[offset] = starts[at]
-    return after.__getitem__
+    return lambda offset: starts[bisect_left(starts, offset)]
 
 
-def _without_tabs(text: str, at: int) -> Iterable[tuple[str, int]]:
-    if "\t" not in text:
-        return [(text, at)] if text else []
-    parts = []
-    for part in text.split("\t"):
+def _without_tabs(text: str, at: int) -> Iterator[tuple[str, int]]:
+    for part in re.split("(\t)", text):
         if part:
-            parts.append((part, at))
-        parts.append((TAB, at + len(part)))
-        at += len(part) + 1
-    return parts[:-1]
+            yield TAB if part == "\t" else part, at
+        at += len(part)

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
-from gelu_tui.tui.text_view.row_style import Overlay, overlaid, segments, token_runs
+from gelu_tui.tui.text_view.row_style import Run, overlaid, segments, token_runs
 from gelu_tui.tui.text_view.search import Finder
 from gelu_tui.tui.text_view.styles import token_styles
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
@@ -26,19 +26,19 @@ _State = tuple[object, ...]
 
 
 class TokenRows(Widget):
-    """Shows what `view` has in view of `buffer`, and a scroll bar in the last column.
+    """Shows the rows of `buffer` that are in `view`, and a scroll bar in the last column.
 
     It draws its lines itself, without Textual's cache of widget styles: with eight panes that
     cache costs more than the rows. So it has neither border nor padding.
     """
 
+    cursor: int | None = None
+    echo: int | None = None  # where the cursor of another pane is
+    hover: int | None = None
+    _bar = range(0)
+
     def __init__(self) -> None:
         super().__init__()
-        self.cursor: int | None = None
-        self.echo: int | None = None  # where the cursor of another pane is
-        self.hover: int | None = None
-        self._bar = range(0)
-        self._width = 0
         self._drawn: dict[int, Strip] = {}  # by row of the view, until it is refreshed
         # By row and state, so that it outlives appending, scrolling and the focus.
         self._strips = lru_cache(_STRIPS)(self._strip)
@@ -51,14 +51,14 @@ class TokenRows(Widget):
         self.cursor = self.echo = self.hover = None
         self._measure()
         self._strips.cache_clear()
-        self.refresh()
+        self.draw_all()
 
     def token_style(self, token: int) -> Style:
-        """How a token looks, without what points at it."""
+        """The style of a token that nothing points at."""
         return self.visual_style
 
     def token_state(self, start: int, end: int) -> _State:
-        """What `token_style` of the tokens between two offsets depends on."""
+        """Everything that `token_style` depends on for the tokens between two offsets."""
         return ()
 
     # --- size and theme -----------------------------------------------------------------------
@@ -66,30 +66,23 @@ class TokenRows(Widget):
     def _measure(self) -> None:
         width, height = self.size
         self._width = max(0, width - 1)  # of the text: the last column is the bar's
-        self._drawn.clear()
         self.view.resize(max(1, self._width), height)
-        self._bar = self.view.bar()
 
     def on_resize(self) -> None:
-        """Wrap what is in view to the new width; the rest when it comes into view.
-
-        A notice that takes two rows for a while does not push the cursor out of view.
-        """
+        """Wrap the rows in view to the new width, and keep the cursor in view."""
         places = [self._seen_at(token) for token in (self.echo, self.cursor) if token is not None]
         shown = [place for place in places if 0 <= self.view.y_of(place) < self.view.height]
         self._measure()
         for place in shown:
             self.view.reveal(place)
-        self._bar = self.view.bar()
-        self.refresh()
+        self.draw_all()
 
     def _seen_at(self, token: int) -> int:
-        """The first character of a token in its last row: a blank before may hang on the last."""
+        """The first character of a token in its last row: the blank before it may hang above."""
         first, last = self.buffer.span(token)
         return max(first, self.view.row_start(max(first, last - 1)))
 
     def notify_style_update(self) -> None:
-        """The theme or the focus has changed."""
         super().notify_style_update()
         self._drawn.clear()
 
@@ -107,7 +100,6 @@ class TokenRows(Widget):
             self.refresh(Region(0, first, width, height - first))
 
     def draw_all(self) -> None:
-        """Draw everything after the view has moved."""
         self._bar = self.view.bar()
         self.refresh()
 
@@ -124,7 +116,6 @@ class TokenRows(Widget):
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """Have regions, or everything, drawn anew."""
         if regions:
             for region in regions:
                 for y in region.line_range:
@@ -136,14 +127,13 @@ class TokenRows(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines of a region, filtered as Textual would.
 
-        Whatever has changed on the screen, Textual asks every widget for its lines: those that
-        have not changed stand ready.
+        Textual asks every widget for its lines when anything on the screen changes: those that
+        have not changed are kept.
         """
         if not self.is_attached:  # removed, and a frame is still under way
             return [Strip.blank(crop.width)] * crop.height
         drawn = self._drawn
-        missing = [y for y in crop.line_range if y not in drawn]
-        if missing:
+        if missing := [y for y in crop.line_range if y not in drawn]:
             background = self.background_colors[1]
             filters = self.get_line_filters()
             for y in missing:
@@ -164,38 +154,25 @@ class TokenRows(Widget):
             return self._strips(-1, None, width, (bar, self.app.theme, self.has_focus))
         line, row = found
         start = self.buffer.lines[line].start + row.start
-        return self._strips(line, row, width, self._state(line, start, start + len(row.text), bar))
-
-    def _state(self, line: int, start: int, end: int, bar: str) -> _State:
-        def here(token: int | None) -> int | None:
-            if token is None or token >= len(self.buffer):
-                return None
-            first, last = self._pointed_span(token)
-            # A line break stands after the last character of its row.
-            return token if first <= end and last > start else None
-
+        end = start + len(row.text)
         selection = self.text_selection
-        return (
+        state = (
             bar,
             None if selection is None else selection.get_span(line),
             self.buffer.epoch,
-            here(self.cursor),
-            here(self.echo),
-            here(self.hover),
+            # A line break follows the last character of its row.
+            *(place for place in self._pointed() if place[0] <= end and place[1] > start),
             self.app.theme,
             self.has_focus,
             self.finder.query and tuple(self.finder.between(start, end)),
             self.token_state(start, end),
         )
+        return self._strips(line, row, width, state)
 
     def _strip(self, line: int, row: Row | None, width: int, state: _State) -> Strip:
         base = self.visual_style.rich_style
-        bar = Segment(
-            str(state[0]),
-            (
-                self.visual_style + self.style_of("bar-focus" if self.has_focus else "bar")
-            ).rich_style,
-        )
+        bar_style = self.visual_style + self.style_of("bar-focus" if self.has_focus else "bar")
+        bar = Segment(str(state[0]), bar_style.rich_style)
         if row is None:
             return Strip([Segment(" " * width, base), bar], width + 1)
         line_start = self.buffer.lines[line].start
@@ -210,9 +187,9 @@ class TokenRows(Widget):
         return Strip([*Strip(text).adjust_cell_length(width, base), bar], width + 1)
 
     def _hanging(self, line: int, row: Row) -> int:
-        """Where the blank begins whose word stands in the next row, else the end of the row.
+        """Where the blank begins whose word is in the next row, else the end of the row.
 
-        It does not look like its token: there it would be a block of colour without a text.
+        It is drawn without its token's style: that would be a block of colour without text.
         """
         here = self.buffer.lines[line]
         start = here.start + row.start
@@ -229,53 +206,47 @@ class TokenRows(Widget):
         at = here.start + row.start + len(row.text)
         if row.start + len(row.text) < here.length:
             return []
-        for token, name in ((self.cursor, "cursor"), (self.echo, "echo"), (self.hover, "hover")):
-            if token is not None and token < len(self.buffer):
-                first, last = self._pointed_span(token)
-                if first <= at < last:
-                    glyph = "↵" if at < self.buffer.length else " "
-                    return [Segment(glyph, (self.visual_style + self.style_of(name)).rich_style)]
-        return []
+        names = [name for first, last, name in self._pointed() if first <= at < last]
+        if not names:
+            return []
+        glyph = "↵" if at < self.buffer.length else " "
+        return [Segment(glyph, (self.visual_style + self.style_of(names[-1])).rich_style)]
 
-    def _overlays(self, line: int, start: int, end: int, selected: object) -> list[Overlay]:
+    def _overlays(self, line: int, start: int, end: int, selected: object) -> list[Run]:
         match = self.style_of("match")
-        found = [Overlay(*span, match) for span in self.finder.between(start, end)]
-        for token, name in ((self.hover, "hover"), (self.echo, "echo"), (self.cursor, "cursor")):
-            if token is not None and token < len(self.buffer):
-                found.append(Overlay(*self._pointed_span(token), self.style_of(name)))
+        found = [(*span, match) for span in self.finder.between(start, end)]
+        found += [(first, last, self.style_of(name)) for first, last, name in self._pointed()]
         if isinstance(selected, tuple):
             at = self.buffer.lines[line].start
             first, last = selected
             style = self.screen.get_visual_style("screen--selection")
-            found.append(Overlay(at + first, end if last == -1 else at + last, style))
+            found.append((at + first, end if last == -1 else at + last, style))
         return found
 
-    def _pointed_span(self, token: int) -> tuple[int, int]:
-        """The characters that show where a token is: of one without text, what comes after it."""
-        first, last = self.buffer.span(token)
-        return first, max(last, first + 1)
+    def _pointed(self) -> list[tuple[int, int, str]]:
+        """The characters of the tokens pointed at, each with the name of its style; last wins.
+
+        Of a token without text it is the character after it.
+        """
+        found = []
+        for token, name in ((self.hover, "hover"), (self.echo, "echo"), (self.cursor, "cursor")):
+            if token is not None and token < len(self.buffer):
+                first, last = self.buffer.span(token)
+                found.append((first, max(last, first + 1), name))
+        return found
 
     def style_of(self, name: str) -> Style:
-        """A style to be laid on top of the pane's own."""
+        """A style to be put on top of the pane's own."""
         return token_styles(self.app)[name]
 
     # --- selecting ----------------------------------------------------------------------------
 
-    @property
-    def allow_select(self) -> bool:
-        """Text can be selected with the mouse."""
-        return True
-
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The selected text, without the breaks that wrapping made and without marks."""
-        chosen = []
-        for index in range(len(self.buffer.lines)):
-            span = selection.get_span(index)
-            if span is not None:
-                start, end = span
-                chosen.append(self.buffer.without_marks(index, start, None if end == -1 else end))
+        spans = ((line, selection.get_span(line)) for line in range(len(self.buffer.lines)))
+        chosen = (
+            self.buffer.without_marks(line, span[0], None if span[1] == -1 else span[1])
+            for line, span in spans
+            if span is not None
+        )
         return "\n".join(chosen), "\n"
-
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Draw with the selection."""
-        self.refresh()

@@ -1,4 +1,4 @@
-"""Searching a token buffer, whatever the case of the letters, and across marks put into it."""
+"""Case-insensitive search in a token buffer, ignoring the marks inserted into its text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Span = tuple[int, int]
 
 
 class Finder:
-    """The places of one query in one buffer; of a line that grows, only what is new is searched."""
+    """The matches of one query in one buffer; only the new part of a growing line is searched."""
 
     def __init__(self, buffer: TokenBuffer, query: str = "") -> None:
         self._buffer = buffer
@@ -21,7 +21,7 @@ class Finder:
         self.query = query
 
     def search(self, query: str) -> None:
-        """Look for another text; empty for none."""
+        """Search for another text, or, if it is empty, for none."""
         self.query = query
         self._found.clear()
 
@@ -30,9 +30,7 @@ class Finder:
             yield from self._in_line(line)
 
     def between(self, start: int, end: int) -> list[Span]:
-        """The places that touch the characters from `start` to `end` of one line."""
-        if not self.query:
-            return []
+        """The matches that touch the characters from `start` to `end` of one line."""
         spans = self._in_line(self._buffer.line_at(start))
         first = bisect_right(spans, start, key=lambda span: span[1])
         return spans[first : bisect_left(spans, end, key=lambda span: span[0])]
@@ -46,7 +44,7 @@ class Finder:
         line = self._buffer.lines[index]
         searched, spans = self._found.get(index, (0, []))
         if searched != line.length:
-            # What was too short for the query may go on to be one, unless it belongs to another.
+            # A match may begin before the new part, but not within the last match.
             begin = max(0, searched - len(self.query) + 1 - len(self._buffer.marks))
             if spans:
                 begin = max(begin, spans[-1][1] - line.start)
@@ -55,7 +53,7 @@ class Finder:
         return spans
 
     def _matches(self, line: Line, begin: int) -> list[Span]:
-        """The places in a line from a character on; marks are no part of the text."""
+        """The matches in a line from a character on; marks are not part of the text."""
         text, first = line.tail(begin), line.start + begin
         marks = [at - first for at in self._buffer.marks if first <= at < first + len(text)]
         for at in reversed(marks):

@@ -1,7 +1,6 @@
-"""How tokens and their numbers look: by the theme's colours, and by shapes that read without any.
+"""The styles of tokens and their numbers, in the theme's colours or readable without any.
 
-Not Textual's component classes: each pane that gains or loses the focus would compute every one of
-them anew.
+Not Textual's component classes: each pane that gains or loses the focus would recompute all.
 """
 
 from __future__ import annotations
@@ -12,53 +11,31 @@ from functools import lru_cache
 from textual.app import App
 from textual.style import Style
 
+# fmt: off
 _COLOURED = {
-    "shared": "dim",
-    "forked": "bold $text-warning",
-    "reference": "bold",
-    "total": "bold",
-    "fork": "bold auto on $warning",
-    "error": "bold $text-error",
-    "cursor": "$background on $foreground",
-    "echo": "bold underline",
-    "hover": "underline",
-    "match": "bold underline auto on $primary",
-    "bar": "$foreground 40%",
-    "bar-focus": "$accent",
-    "level1": "on $warning 15%",
-    "level2": "underline on $warning 30%",
-    "level3": "bold on $warning 50%",
-    "level4": "bold underline auto on $error",
+    "shared": "dim", "reference": "bold", "total": "bold", "forked": "bold $text-warning",
+    "fork": "bold auto on $warning", "error": "bold $text-error",
+    "cursor": "$background on $foreground", "echo": "bold underline", "hover": "underline",
+    "match": "bold underline auto on $primary", "bar": "$foreground 40%", "bar-focus": "$accent",
+    "level1": "on $warning 15%", "level2": "underline on $warning 30%",
+    "level3": "bold on $warning 50%", "level4": "bold underline auto on $error",
 }
-# Without colours, or with the terminal's own, a block is made by the terminal itself: it reads
-# whatever the background is.
-_SHAPED = {
-    **_COLOURED,
-    "cursor": "reverse underline",
-    "fork": "bold reverse",
-    "error": "bold",
-    "match": "underline reverse",
-    "bar": "dim",
-    "bar-focus": "bold",
-    "level1": "underline",
-    "level2": "bold",
-    "level3": "bold underline",
-    "level4": "bold reverse",
+# Without colours, or with the terminal's own, the terminal itself draws blocks (reverse): they are
+# readable whatever the background is.
+_SHAPED = _COLOURED | {
+    "cursor": "reverse underline", "fork": "bold reverse", "error": "bold",
+    "match": "underline reverse", "bar": "dim", "bar-focus": "bold",
+    "level1": "underline", "level2": "bold", "level3": "bold underline", "level4": "bold reverse",
 }
-# Of 256 colours the cube has few dark ones: mixtures would come out red or olive. A scale of those
-# that there are.
-_CUBE_DARK = {
-    **_COLOURED,
-    "level1": "on #303030",
-    "level2": "underline on #5f5f00",
-    "level3": "bold on #875f00",
+# The cube of 256 colours has few dark ones, and mixtures would turn out red or olive: a scale of
+# colours that it has.
+_CUBE_DARK = _COLOURED | {
+    "level1": "on #303030", "level2": "underline on #5f5f00", "level3": "bold on #875f00",
 }
-_CUBE_LIGHT = {
-    **_COLOURED,
-    "level1": "on #e4e4e4",
-    "level2": "underline on #d7d7af",
-    "level3": "bold on #ffd787",
+_CUBE_LIGHT = _COLOURED | {
+    "level1": "on #e4e4e4", "level2": "underline on #d7d7af", "level3": "bold on #ffd787",
 }
+# fmt: on
 
 
 def token_styles(app: App[None]) -> Mapping[str, Style]:

@@ -14,10 +14,10 @@ _NOTHING_BEFORE = "\u25cc"  # a dotted circle carries a mark that would fall on 
 
 
 class Line:
-    """One logical line: what stands between two line feeds.
+    """One logical line: the text between two line feeds.
 
-    It is wrapped when somebody asks for its rows, and again only if the width has changed;
-    appending re-wraps its last row.
+    It is wrapped when its rows are asked for, and again only if the width has changed; appending
+    re-wraps its last row.
     """
 
     def __init__(self, start: int) -> None:
@@ -29,13 +29,12 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The characters of the line, without its line feed."""
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
     def tail(self, start: int) -> str:
-        """The characters from `start` on; costs what they are, not what the line is."""
+        """The characters from `start` on; the cost depends on their number, not on the line's."""
         found: list[str] = []
         at = self.length
         for piece in reversed(self._pieces):
@@ -46,7 +45,6 @@ class Line:
         return "".join(reversed(found))[max(0, start - at) :]
 
     def append(self, piece: str) -> None:
-        """Add characters at the end."""
         self._pieces.append(piece)
         self.length += len(piece)
         if self._wrapped is not None:
@@ -54,7 +52,6 @@ class Line:
             self._rows += wrap(last.text + piece, self._wrapped, last.start)
 
     def cut(self, length: int) -> None:
-        """Keep the first `length` characters."""
         self._pieces = [self.text[:length]]
         self.length = length
         self._wrapped = None
@@ -79,38 +76,31 @@ class TokenBuffer:
         self.lines = [Line(0)]
         self.starts = [0]  # one more than there are tokens
         self.marks: list[int] = []  # offsets of characters that were added to the text
-        self.epoch = 0  # grows when something that stood already changes
+        self.epoch = 0  # grows when existing text changes
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     @property
     def length(self) -> int:
-        """Characters in all."""
         return self.starts[-1]
 
     @property
     def text(self) -> str:
-        """All characters."""
         return "\n".join(line.text for line in self.lines)
 
     def append(self, text: str) -> None:
         """Add one token, whose text may be hostile."""
-        first, *rest = visible(text).split("\n")
-        self._append_to_last(first)
-        for part in rest:
-            last = self.lines[-1]
-            self.lines.append(Line(last.start + last.length + 1))
-            self._append_to_last(part)
-        last = self.lines[-1]
-        self.starts.append(last.start + last.length)
-
-    def _append_to_last(self, part: str) -> None:
         line = self.lines[-1]
-        if part and not line.length and part[0] != "\t" and not cell_len(part[0]):
-            part = _NOTHING_BEFORE + part
-        if part:
-            line.append(part)
+        for number, part in enumerate(visible(text).split("\n")):
+            if number:
+                line = Line(line.start + line.length + 1)
+                self.lines.append(line)
+            if part and not line.length and part[0] != "\t" and not cell_len(part[0]):
+                part = _NOTHING_BEFORE + part
+            if part:
+                line.append(part)
+        self.starts.append(line.start + line.length)
 
     def truncate(self, count: int) -> None:
         """Keep the first `count` tokens."""
@@ -142,7 +132,6 @@ class TokenBuffer:
         return max(0, min(bisect_right(self.starts, offset) - 1, len(self) - 1))
 
     def span(self, token: int) -> tuple[int, int]:
-        """First offset of a token and the one after its last."""
         return self.starts[token], self.starts[token + 1]
 
     def row_at(self, offset: int, width: int) -> tuple[int, int]:
@@ -153,9 +142,9 @@ class TokenBuffer:
         return line, bisect_right(rows, within, key=lambda row: row.start) - 1
 
     def tokens_in(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The tokens with characters in `start` to `end`: token, its first and last offset there.
+        """The tokens with characters in `start` to `end`, each with where it begins and ends there.
 
-        Raises nothing; the parts cover the range without gaps.
+        The parts cover the range without gaps.
         """
         token = bisect_right(self.starts, start) - 1
         while start < end and token < len(self):

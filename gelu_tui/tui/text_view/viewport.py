@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import Row, clusters
 
@@ -12,9 +14,9 @@ class Viewport:
     """A window of `width` x `height` cells over a buffer.
 
     Its place is the row at the top, by logical line and row within it, so that nothing above needs
-    to be wrapped. While `follows`, it keeps to the end; it stops when the user scrolls up and
-    begins again at the end. The tail is followed in jumps: a pane that scrolls is sent to the
-    terminal whole, so scrolling by one row is the dearest thing that it can do.
+    to be wrapped. While `follows`, it keeps to the end: until the user scrolls up, and again from
+    when the end is in view. The tail is followed in jumps, because a pane that scrolls is sent to
+    the terminal whole.
     """
 
     def __init__(self, buffer: TokenBuffer) -> None:
@@ -27,7 +29,7 @@ class Viewport:
         self._rows: list[tuple[int, Row]] = []
 
     def resize(self, width: int, height: int) -> None:
-        """Take a new size; what stood at the top stays there, and a followed end in view."""
+        """Set the size; the row at the top stays there, and a followed end in view."""
         offset = self.offset
         self.width, self.height = width, height
         if self.follows:
@@ -59,17 +61,15 @@ class Viewport:
 
     def y_of(self, offset: int) -> int:
         """The row of the view that holds a character; -1 above the view, the height below it."""
-        found = -1
-        for y, (line, row) in enumerate(self.rows()):
-            if self.buffer.lines[line].start + row.start > offset:
-                return found
-            found = y
-        line, row = self.rows()[-1] if self.rows() else (0, Row(0, "", 0))
-        here = self.buffer.lines[line]
+        rows, lines = self.rows(), self.buffer.lines
+        y = bisect_right(rows, offset, key=lambda row: lines[row[0]].start + row[1].start) - 1
+        if y + 1 < len(rows) or not rows:
+            return y
+        line, row = rows[y]
         within = row.start + len(row.text)
         # The line feed belongs to the last row of its line.
-        end = here.start + within + (within == here.length)
-        return found if offset < end else self.height
+        end = lines[line].start + within + (within == lines[line].length)
+        return y if offset < end else self.height
 
     def bar(self) -> range:
         """The rows that a scroll bar's thumb covers, by characters; none if all is in view."""
@@ -103,7 +103,6 @@ class Viewport:
         return self._top != before
 
     def to_start(self) -> None:
-        """Show the first row."""
         self._top = (0, 0)
         self.follows = self.at_end
 
@@ -115,7 +114,7 @@ class Viewport:
     def follow(self, *, settle: bool = False) -> bool:
         """Bring the end back into view if it has left; whether anything moved.
 
-        `settle`, when no more is to come, leaves no room below the last row.
+        With `settle`, when no more is to come, no room is left below the last row.
         """
         before = self._top
         if settle:
@@ -134,12 +133,10 @@ class Viewport:
         self.follows = self.at_end
         return True
 
-    def align(self, offset: int) -> bool:
+    def align(self, offset: int) -> None:
         """Have the row of a character at the top, as far as there is text below."""
-        before = self._top
         self._top = min(self.buffer.row_at(offset, self.width), self._end_top())
         self.follows = False
-        return self._top != before
 
     def row_start(self, offset: int) -> int:
         """The first character of the row that holds a character."""
@@ -158,23 +155,22 @@ class Viewport:
         place = self.buffer.row_at(offset, self.width)
         line, row = self._on(place, count) if count > 0 else self._back(place, -count)
         found = self._line_rows(line)[row]
+        start = self.buffer.lines[line].start + found.start
         for first, _, width in clusters(found.text):
             if column < width:
-                return self.buffer.lines[line].start + found.start + first
+                return start + first
             column -= width
-        return self.buffer.lines[line].start + found.start + max(0, len(found.text) - 1)
+        return start + max(0, len(found.text) - 1)
 
     # --- places -------------------------------------------------------------------------------
 
     def _line_rows(self, line: int) -> list[Row]:
         return self.buffer.lines[line].rows(self.width)
 
-    def _last(self) -> tuple[int, int]:
-        line = len(self.buffer.lines) - 1
-        return line, len(self._line_rows(line)) - 1
-
     def _end_top(self) -> tuple[int, int]:
-        return self._back(self._last(), max(0, self.height - 1))
+        line = len(self.buffer.lines) - 1
+        last = line, len(self._line_rows(line)) - 1
+        return self._back(last, max(0, self.height - 1))
 
     def _on(self, place: tuple[int, int], count: int) -> tuple[int, int]:
         line, row = place[0], place[1] + count

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, split_graphemes
 
-TAB = "→   "  # a tab, as it is shown: always this wide, wherever it stands
+TAB = "→   "  # a tab as it is shown: always this wide, in any column
 
 _SPACES = " \t\u2000-\u200a\u3000"
 # Scripts that are written without blanks: a row may end after any of their characters.
@@ -30,8 +30,8 @@ _UNIT = re.compile(
 class Row(NamedTuple):
     """One row of a wrapped line: `start` counts characters of the line.
 
-    All rows' texts together are the line. Blanks at the end of a row hang: of `text` only the
-    first `shown` characters fit the width.
+    The texts of all rows joined are the line. Blanks at the end of a row may hang over: only the
+    first `shown` characters of `text` fit the width.
     """
 
     start: int
@@ -41,9 +41,7 @@ class Row(NamedTuple):
 
 def cells(text: str) -> int:
     """The width of `text` in terminal cells; a line feed has none."""
-    width = cell_len(text)
-    tabs = text.count("\t")
-    return width + tabs * len(TAB) if tabs else width
+    return cell_len(text) + text.count("\t") * len(TAB)
 
 
 def clusters(text: str) -> Iterator[tuple[int, int, int]]:
@@ -61,9 +59,9 @@ def clusters(text: str) -> Iterator[tuple[int, int, int]]:
 def wrap(text: str, width: int, start: int = 0) -> list[Row]:
     """Wrap one logical line to `width` cells, at least one row.
 
-    Words that are wider than a row begin one and are cut between grapheme clusters. For any a and
-    b, `wrap(a + b)` is `wrap(a)` without its last row, and then that row's text and b wrapped: so
-    appending costs one row. A cluster wider than the width has a row by itself and is not shown.
+    Words that are wider than a row begin a row and are cut between grapheme clusters. For any a and
+    b, `wrap(a + b)` is `wrap(a)` without its last row, then that row's text and b wrapped: so
+    appending costs one row. A cluster wider than the width has its own row and is not shown.
     """
     rows: list[Row] = []
     row_at = used = 0
@@ -86,8 +84,7 @@ def wrap(text: str, width: int, start: int = 0) -> list[Row]:
                     if used + cluster_cells > width and unit.start() + first > row_at:
                         close(unit.start() + first)
                     used += cluster_cells
-        if blanks:
-            used += cells(blanks)
+        used += cells(blanks)
     close(len(text))
     return rows
 

@@ -8,11 +8,11 @@ from textual.widgets import Input
 
 
 class KeysInTurn(Widget):
-    """The last base of a text field (the first gives the style): its bindings run in its turn.
+    """The last base of a text field (the first sets the style): its bindings run in its own turn.
 
-    Textual runs bindings in the app's turn, when the key has gone up through all parents. Letters
-    that came in the same packet, as they do over a slow line, would overtake them: `abc`, three
-    Backspaces and `xyz` would become `abc`.
+    Textual runs bindings in the app's turn, when the key has passed all parents. Letters that came
+    in the same packet, as over a slow line, would overtake them: `abc`, three Backspaces and `xyz`
+    would become `abc`.
     """
 
     async def _on_key(self, event: Key) -> None:

@@ -1,4 +1,4 @@
-"""A question inside of a screen instead of over it."""
+"""A question within the screen instead of over it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gelu_tui.core.safe_text import visible_line
 
 
 class Question(Static, can_focus=True):
-    """One question in the place of the keys: y does it, everything else leaves things alone."""
+    """One question in place of the keys: `y` confirms, anything else cancels."""
 
     def ask(self, sentence: str, then: Callable[[], None]) -> None:
         """Show the question and take the focus, until it is answered; `then` is what y does."""
@@ -29,7 +29,6 @@ class Question(Static, can_focus=True):
         self._answer(yes=event.key in ("y", "Y"))
 
     def on_blur(self) -> None:
-        """Take a click elsewhere as a no."""
         self._answer(yes=False)
 
     def _answer(self, *, yes: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import (
-    explain,
+    explain_fork,
     explain_pair,
     explain_verdict,
     percent,
@@ -229,7 +229,7 @@ def test_kl_is_known_in_the_runs_own_direction() -> None:
 
 
 def test_a_close_call() -> None:
-    sentence = explain(engine_fork(2, "ref", "one"), "gelu", "silu")
+    sentence = explain_fork(engine_fork(2, "ref", "one"), "gelu", "silu")
     chances = percent(distribution("ref")[0]), percent(distribution("one")[1])
     assert sentence == (
         f"At token 2 gelu took “␣t0” ({chances[0]}) and silu took “␣t1” ({chances[1]}). "
@@ -238,12 +238,12 @@ def test_a_close_call() -> None:
 
 
 def test_a_close_call_on_one_side_only() -> None:
-    sentence = explain(engine_fork(2, "ref", "far"), "gelu", "relu")
+    sentence = explain_fork(engine_fork(2, "ref", "far"), "gelu", "relu")
     assert (
         "A clear difference: gelu had the other's token fourth (4.20 logits behind), " in sentence
     )
     assert "relu had the other's token at place 11 (9.80 logits behind)." in sentence
-    close = explain(fork_with({"reference": 0.1, "variant": 3.0}), "gelu", "relu")
+    close = explain_fork(fork_with({"reference": 0.1, "variant": 3.0}), "gelu", "relu")
     assert "A close call for gelu only: each had the other's token second" in close
 
 
@@ -265,11 +265,11 @@ def fork_with(margins: dict[str, float], **fields: Any) -> p.Fork:
     ],
 )
 def test_how_sure_the_sides_were(margins: dict[str, float], call: str) -> None:
-    assert call in explain(fork_with(margins), "r", "v")
+    assert call in explain_fork(fork_with(margins), "r", "v")
 
 
 def test_a_small_margin_never_reads_as_none() -> None:
-    assert "0.0004 and 0.12 logits" in explain(
+    assert "0.0004 and 0.12 logits" in explain_fork(
         fork_with({"reference": 0.0004, "variant": 0.12}), "r", "v"
     )
 
@@ -283,7 +283,7 @@ def test_a_margin_that_is_not_known_is_told_by_what_is() -> None:
 
 def test_an_engine_that_gives_no_figures_gets_no_judgement() -> None:
     bare = p.Fork(3, 7, 8, "a", "", (), (), {}, {}, {})
-    assert explain(bare, "r", "v") == "At token 3 r took “a” and v took “token 8”."
+    assert explain_fork(bare, "r", "v") == "At token 3 r took “a” and v took “token 8”."
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ def test_a_token_is_visible_whatever_it_is(text: str, shown: str) -> None:
 def test_sentences_let_nothing_act_on_a_terminal() -> None:
     evil = "\x1b]0;owned\x07\u202e"
     fork = fork_with({}, reference_text=evil, variant_text=evil * 20, reason=evil)
-    for sentence in (explain(fork, evil, evil), explain_verdict(fork, evil, evil)):
+    for sentence in (explain_fork(fork, evil, evil), explain_verdict(fork, evil, evil)):
         assert not set(sentence) & set(evil[:1] + evil[-2:])
-    assert len(explain(fork, "r", "v")) < 250
+    assert len(explain_fork(fork, "r", "v")) < 250
 
 
 FORMULA = "The formula made this fork: replayed in float32, "
@@ -392,5 +392,5 @@ def test_percent(probability: float | None, shown: str) -> None:
 
 
 def test_a_drawn_token_is_no_close_call() -> None:
-    said = explain(fork_with({"reference": -0.5, "variant": 1.0}), "r", "v")
+    said = explain_fork(fork_with({"reference": -0.5, "variant": 1.0}), "r", "v")
     assert "The draw decided: " in said and "0.50 logits ahead" in said

@@ -201,8 +201,8 @@ def test_document_and_reports_agree() -> None:
     }
     assert read_document(to_json(saved).encode()) == saved
     markdown = markdown_report(saved)
-    assert "| keras\\_gelu\\_approx (control) | f(x) | 4 | =4 | 2e-10 |" in markdown
-    assert "| gelu | f(x) | 4 | =4 | 2e-06 |" in markdown
+    assert "| keras\\_gelu\\_approx (control) | f(x) | 4 | 40.0 | =4 | 2e-10 |" in markdown
+    assert "| gelu | f(x) | 4 | 40.0 | =4 | 2e-06 |" in markdown
     text = printed(saved)
     assert "keras_gelu_approx (control)" in text
     for sentence in noise_sentences(saved):
@@ -235,7 +235,7 @@ def test_a_document_of_before_has_no_floor_and_can_be_read() -> None:
     saved = read_document(json.dumps(raw).encode())
     assert saved.noise_floor is None
     assert not any(variant.control for variant in saved.variants)
-    assert "| gelu | f(x) | 4 | =4 | 2e-06 |" in markdown_report(saved)
+    assert "| gelu | f(x) | 4 | 40.0 | =4 | 2e-06 |" in markdown_report(saved)
 
 
 # --- runs put side by side ------------------------------------------------------------------------

@@ -219,14 +219,14 @@ def test_text_grows_by_what_each_token_completes() -> None:
 
 def test_events_find_their_stream() -> None:
     comparison = begin(2)
-    fork = p.ForkFound(1, p.Fork(0, 1, 2, "a", "b", (), (), {}, {}, {}))
+    fork = p.Fork(0, 1, 2, "a", "b", (), (), {}, {}, {})
     error = ErrorInfo("memory", "Memory ran out.")
     report = p.SelfCheckReport(2, 4, True, 0.0)
     finished = p.Finished("failed", p.Timing(None, None, None, 0, None), 0, error)
     prefill = p.Progress("prefill", "prompt", 1, 2, "tokens")
     for event in (
         p.Prefilled(0, 0.5, 20.0),
-        fork,
+        p.ForkFound(1, fork),
         p.StreamFinished(1, "failed", error=error),
         p.SelfChecked(report),
         prefill,
@@ -236,7 +236,7 @@ def test_events_find_their_stream() -> None:
         comparison.apply(event)
     first, second = comparison.streams
     assert (first.prefill_s, first.prompt_tps, first.fork) == (0.5, 20.0, None)
-    assert (second.fork, second.error) == (fork, error)
+    assert (second.fork, second.error) == (fork.fork, error)
     assert comparison.self_check == report
     ended = (comparison.status, comparison.timing, comparison.peak_memory_bytes, comparison.error)
     assert ended == (finished.status, finished.timing, finished.peak_memory_bytes, error)

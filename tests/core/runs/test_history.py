@@ -17,7 +17,6 @@ import pytest
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.runs import history as history_module
-from gelu_tui.core.runs import sqlite_file as history_file
 from gelu_tui.core.runs.history import History, local_time
 from tests.support.saved_runs import run_document
 
@@ -247,7 +246,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
         return connection  # type: ignore[no-any-return]
 
     with monkeypatch.context() as patched:
-        patched.setattr(history_file.sqlite3, "connect", full)
+        patched.setattr(history_module.sqlite3, "connect", full)
         with pytest.raises(GeluError, match="could not be saved: the disk is full") as caught:
             history.save(run_document(texts={"gelu": [os.urandom(9).hex()] * 5000}))
         assert caught.value.info.kind == "history_full"

@@ -10,7 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from gelu_tui.cli.listing import print_activations
+from gelu_tui.cli.listing import activations_command
 from gelu_tui.core.functions.controls import control_of, is_the_function_itself
 from gelu_tui.core.functions.curves import curve
 from gelu_tui.core.functions.numpy_operations import values
@@ -71,7 +71,7 @@ def test_a_row_is_chosen_by_any_name(row: Activation) -> None:
 def test_a_row_is_listed(
     row: Activation, output_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_activations(output_format, "never")
+    activations_command(["--format", output_format, "--color", "never"], standalone_mode=False)
     printed = capsys.readouterr().out
     if output_format == "text":
         assert row.formula in printed and "hard_swish" in printed

@@ -48,7 +48,8 @@ def run(loaded: LoadedModel, *names: str, tokens: int = 10, **options: object) -
 def stream_of(comparison: Comparison, name: str) -> list[tuple[object, ...]]:
     """All that a stream says by itself, to the last bit."""
     stream = next(s for s in comparison.streams if s.name == name)
-    return [(s.token, s.text, s.logprob, s.margin) for s in stream.steps]
+    steps = zip(stream.tokens, stream.steps, strict=True)
+    return [(token, step.text, step.logprob, step.margin) for token, step in steps]
 
 
 def assert_one_stream(comparison: Comparison, names: list[str]) -> None:

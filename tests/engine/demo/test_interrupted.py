@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gelu_tui.core import protocol as p
 from gelu_tui.engine.demo import convert as demo
 from gelu_tui.engine.demo.source import Source
+from gelu_tui.engine.failures import Interrupted
 from tests.support.demo_fake import (
     chunks_of,
     finder,
@@ -45,9 +47,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_cancel_leaves_nothing(label: str, folder: Path, source: Source) -> None:
     def tick(now: str, *_: int) -> None:
         if now.startswith(label):
-            raise demo.ConversionCancelled
+            raise Interrupted
 
-    with pytest.raises(demo.ConversionCancelled):
+    with pytest.raises(Interrupted):
         demo.prepare(folder, source.sha256, finder(source), tick)
     assert left_in(folder) == set()
 
@@ -55,15 +57,15 @@ def test_a_cancel_leaves_nothing(label: str, folder: Path, source: Source) -> No
 def test_progress_is_throttled_and_polls_the_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(step / 100 for step in range(1, 1000))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    reports: list[tuple[str, int, int]] = []
+    reports: list[p.Progress] = []
     answers = iter([False] * 101 + [True])
-    progress = demo._Progress(lambda *report: reports.append(report), lambda: next(answers))
+    progress = demo.throttled(reports.append, lambda: next(answers))
     for step in range(100):  # one second
         progress("converting", step, 100)
     assert 9 <= len(reports) <= 11
     progress("building", 0, 0)
-    assert reports[-1] == ("building", 0, 0)
-    with pytest.raises(demo.ConversionCancelled):
+    assert reports[-1] == p.Progress("convert", "building", 0, 0, "bytes")
+    with pytest.raises(Interrupted):
         progress("building", 1, 0)
 
 
@@ -72,7 +74,7 @@ def test_progress_is_throttled_and_polls_the_cancel(monkeypatch: pytest.MonkeyPa
 _PROCESS = """
 import json, sys, time
 from pathlib import Path
-from gelu_tui.engine import demo
+from gelu_tui.engine.demo import convert as demo
 from tests.support.demo_fake import source_of
 
 folder, chunks, sha256, stop, signs = json.loads(sys.argv[1])
@@ -148,11 +150,11 @@ def test_waiting_for_another_process_can_be_cancelled(
 ) -> None:
     def cancel(label: str, *_: int) -> None:
         assert label.startswith("waiting")
-        raise demo.ConversionCancelled
+        raise Interrupted
 
     with start(folder, chunks, "converting", signs) as other:
         wait_for(signs / "stopped")
-        with pytest.raises(demo.ConversionCancelled):
+        with pytest.raises(Interrupted):
             demo.prepare(folder, source.sha256, no_source, cancel)
         (signs / "go").touch()
         other.communicate(timeout=60)

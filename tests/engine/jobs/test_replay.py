@@ -17,7 +17,7 @@ from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.runs.document import document
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.engine import device
-from gelu_tui.engine.jobs import compare, replay
+from gelu_tui.engine.jobs import replay
 from gelu_tui.engine.jobs.compare import Run, resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
@@ -159,7 +159,7 @@ def test_chunks_do_not_matter(plain: Path, monkeypatch: pytest.MonkeyPatch) -> N
     loaded = in_process.load(plain, "float32")
     command = comparing(PROMPT * 3, ("gelu_approx", "relu"), max_tokens=12)
     (whole,) = forked(run(loaded, command)[0])
-    monkeypatch.setattr(compare, "_REPLAY_CHUNK", 3)
+    monkeypatch.setattr(replay, "_CHUNK", 3)
     comparison, events = run(loaded, command)
     (chunked,) = forked(comparison)
     assert chunked.fork.replay.margins == pytest.approx(whole.fork.replay.margins, abs=1e-4)

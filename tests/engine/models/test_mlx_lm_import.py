@@ -50,7 +50,7 @@ def test_the_real_transformers_can_be_imported_afterwards() -> None:
 )
 def test_a_version_that_needs_more_of_transformers_gets_all_of_it(taken: str) -> None:
     code = (
-        "import sys; from gelu_tui.engine import mlx_lm_import as m;"
+        "import sys; from gelu_tui.engine.models import mlx_lm_import as m;"
         f"m.TAKEN = {taken}; m.import_mlx_lm();"
         "from mlx_lm.tokenizer_utils import PreTrainedTokenizerFast as P; print(P.__module__)"
     )
@@ -66,7 +66,7 @@ def test_a_version_that_can_do_without_a_class_gets_it_all_the_same(tmp_path: Pa
     )
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from gelu_tui.engine import mlx_lm_import as m; m.device.prepare = lambda: None;"
+        "from gelu_tui.engine.models import mlx_lm_import as m; m.device.prepare = lambda: None;"
         "m.import_mlx_lm(); from mlx_lm.utils import AutoConfig as A; print(A.__module__)"
     )
     assert run(code, str(tmp_path))[0].startswith("transformers.")

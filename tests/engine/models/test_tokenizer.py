@@ -12,7 +12,7 @@ from mlx_lm.tokenizer_utils import SPMStreamingDetokenizer
 from transformers import AutoTokenizer
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.models.tokenizer import Tokenizer
+from gelu_tui.engine.models.tokenizer import Detokenizer, Tokenizer
 from tests.support import tiny_models
 
 # Gemma's own, abridged: BOS, roles, a refusal, the generation prompt.
@@ -77,14 +77,14 @@ def test_detokenizer_equals_mlx_lm_on_any_ids(ids: list[int], ours: Tokenizer, t
     for token in ids:
         mlx_lm.add_token(token)
     mlx_lm.finalize()
-    detokenizer = ours.detokenizer()
+    detokenizer = Detokenizer(ours)
     assert "".join(map(detokenizer.add, ids)) + detokenizer.finish() == mlx_lm.text
 
 
 @given(text=st.text(max_size=60))
 def test_each_character_appears_once_and_whole(text: str, ours: Tokenizer) -> None:
     ids = ours.backend.encode(text, add_special_tokens=False).ids
-    detokenizer = ours.detokenizer()
+    detokenizer = Detokenizer(ours)
     segments = [detokenizer.add(token) for token in ids]
     assert detokenizer.finish() == ""
     assert "".join(segments) == text.replace("▁", " ")
@@ -94,19 +94,19 @@ def test_each_character_appears_once_and_whole(text: str, ours: Tokenizer) -> No
 def test_a_character_that_spans_tokens_appears_with_its_last(ours: Tokenizer) -> None:
     ids = ours.backend.encode("é🌍", add_special_tokens=False).ids
     assert len(ids) == 6
-    detokenizer = ours.detokenizer()
+    detokenizer = Detokenizer(ours)
     assert [detokenizer.add(token) for token in ids] == ["", "é", "", "", "", "🌍"]
 
 
 def test_a_cut_character_shows_at_the_end(ours: Tokenizer) -> None:
-    detokenizer = ours.detokenizer()
+    detokenizer = Detokenizer(ours)
     ids = ours.backend.encode("🌍", add_special_tokens=False).ids[:2]
     assert [detokenizer.add(token) for token in ids] == ["", ""]
     assert detokenizer.finish() == "\ufffd"
 
 
 def test_special_tokens_are_visible(ours: Tokenizer) -> None:
-    assert ours.detokenizer().add(4) == "<start_of_turn>"
+    assert Detokenizer(ours).add(4) == "<start_of_turn>"
     assert ours.piece(10_000_000) == "<unknown id 10000000>"
 
 

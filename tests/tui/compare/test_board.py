@@ -8,7 +8,7 @@ import pytest
 from textual.geometry import Region
 
 from gelu_tui.tui.compare.key_line import KeyLine
-from gelu_tui.tui.compare.tab_row import TabRow
+from gelu_tui.tui.compare.pane_grid import TabRow
 from gelu_tui.tui.engine_link.session import Phase
 from tests.support.driving import ready
 from tests.support.saved_runs import run_comparison, run_document
@@ -40,7 +40,7 @@ async def test_a_run_that_begins_while_choices_are_shown_has_all_its_panes() -> 
             await board.set_count(8)
             await asyncio.gather(*together)
             assert [pane.variant_name for pane in board.panes] == list(FOUR)
-            assert all(pane._head.display for pane in board.panes)
+            assert all(pane.head.display for pane in board.panes)
 
 
 # --- colours --------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from textual.style import Style
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Perspective
 from gelu_tui.tui.compare import labels
-from gelu_tui.tui.compare import status_texts as status
 from gelu_tui.tui.compare.pane_head import numbers
-from gelu_tui.tui.engine_link.session import Phase, Session
-from gelu_tui.tui.engine_link.shown_run import Shown
-from gelu_tui.tui.text_view.row_style import Overlay, overlaid, segments, token_runs
+from gelu_tui.tui.compare.status_line import status_texts
+from gelu_tui.tui.engine_link.session import EngineLink, Phase
+from gelu_tui.tui.engine_link.shown_run import ShownRun
+from gelu_tui.tui.text_view.row_style import overlaid, segments, token_runs
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import TAB, Row, cells, clusters
 from tests.support.saved_runs import LOADED, run_comparison, run_document
@@ -70,7 +70,7 @@ def test_a_cluster_is_never_cut_whatever_points_into_it(
     texts: list[str], width: int, marks: list[tuple[int, int]]
 ) -> None:
     buffer = buffer_of(texts)
-    overlays = [Overlay(at, at + length, Style(reverse=True)) for at, length in marks]
+    overlays = [(at, at + length, Style(reverse=True)) for at, length in marks]
     for index, at, row in rows_of(buffer, width):
         start = at + row.start
         runs = overlaid(token_runs(buffer, start, start + row.shown, style_of), overlays)
@@ -104,7 +104,7 @@ def test_an_overlay_changes_its_range_alone(
     for number, length in enumerate(lengths):
         runs.append((at, at + length, style_of(number)))
         at += length
-    laid = overlaid(runs, [Overlay(a, a + n, Style(reverse=True)) for a, n in marks])
+    laid = overlaid(runs, [(a, a + n, Style(reverse=True)) for a, n in marks])
     assert [first for first, _, _ in laid[1:]] == [last for _, last, _ in laid[:-1]]
     assert (laid[0][0], laid[-1][1]) == (0, at)
     for first, last, style in laid:
@@ -120,10 +120,10 @@ def test_an_overlay_changes_its_range_alone(
 def test_the_numbers_of_a_reference_of_a_fork_and_of_an_equal_stream() -> None:
     seen = Perspective(run_comparison())
     reference, equal, forked = (numbers(seen, i, 60, 3, running=False) for i in range(3))
-    assert (reference.kind, reference.state) == ("reference", "the reference")
+    assert (reference.relation, reference.state) == ("reference", "the reference")
     assert "against this stream" in reference.kl
-    assert (equal.kind, equal.state) == ("", "identical (5 tokens)")
-    assert (forked.kind, forked.state) == ("fork", "► diverges at 2")
+    assert (equal.relation, equal.state) == ("identical", "identical (5 tokens)")
+    assert (forked.relation, forked.state) == ("diverged", "► diverges at 2")
     assert forked.counts == "5/256 limit"
     assert forked.kl.endswith("KL max 2.0e-03 nats")
     assert "avg" in forked.rates and "first token" in forked.rates
@@ -204,8 +204,8 @@ def test_what_is_not_known_of_a_token_is_left_out() -> None:
 # --- the status line ------------------------------------------------------------------------------
 
 
-def session(phase: Phase, loaded: p.Loaded | None = None) -> Session:
-    made = Session(p.Load("demo\x1b", None))
+def engine(phase: Phase, loaded: p.Loaded | None = None) -> EngineLink:
+    made = EngineLink(p.Load("demo\x1b", None))
     made.phase, made.loaded = phase, loaded
     return made
 
@@ -222,25 +222,25 @@ def session(phase: Phase, loaded: p.Loaded | None = None) -> Session:
     ],
 )
 def test_what_the_engine_does_without_a_model(phase: Phase, said: str) -> None:
-    assert status.texts(session(phase), None) == (said, "")
+    assert status_texts(engine(phase), None) == (said, "")
 
 
 def test_the_status_of_a_run_from_its_begin_to_its_end() -> None:
     comparison = run_comparison()
-    shown = Shown(comparison, LOADED)
-    assert status.texts(session(Phase.READY, LOADED), None)[0].startswith("ready · demo")
-    left, right = status.texts(session(Phase.RUNNING, LOADED), shown)
+    shown = ShownRun(comparison, LOADED)
+    assert status_texts(engine(Phase.READY, LOADED), None)[0].startswith("ready · demo")
+    left, right = status_texts(engine(Phase.RUNNING, LOADED), shown)
     assert left.startswith("running · demo · float32 · lockstep")
     assert "in all" in right
-    assert status.texts(session(Phase.READY, LOADED), shown)[0].startswith("ready")
+    assert status_texts(engine(Phase.READY, LOADED), shown)[0].startswith("ready")
     for outcome, said in (("completed", "done"), ("cancelled", "stopped"), ("failed", "failed")):
         comparison.apply(p.Finished(outcome, p.Timing(1, 0.2, 0.1, 5, 100.0), 2 * 10**9))
-        left, right = status.texts(session(Phase.READY, LOADED), shown)
+        left, right = status_texts(engine(Phase.READY, LOADED), shown)
         assert left.startswith(f"{said} · demo")
         assert right.endswith("peak 2.00 GB")
 
 
 def test_a_saved_run_is_told_as_such_until_another_runs() -> None:
-    shown = Shown.reopened(run_document())
-    assert status.texts(session(Phase.ASLEEP), shown)[0].startswith("saved run of 2025-11-22 00:12")
-    assert status.texts(session(Phase.RUNNING, LOADED), shown)[0].startswith("running")
+    shown = ShownRun.reopened(run_document())
+    assert status_texts(engine(Phase.ASLEEP), shown)[0].startswith("saved run of 2025-11-22 00:12")
+    assert status_texts(engine(Phase.RUNNING, LOADED), shown)[0].startswith("running")

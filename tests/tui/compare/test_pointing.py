@@ -118,7 +118,9 @@ async def test_a_notice_does_not_push_the_cursor_out_of_view(ups: int) -> None:
         height = pane.size.height
         await it.press("right", "end", "left", *["up"] * ups)
         await it.until(lambda: pane.cursor is not None and pane.cursor < 599, "a cursor")
-        it.app.compare.say("A sentence that takes two rows of such a narrow screen. " * 2)
+        it.app.compare.notice.show_message(
+            "A sentence that takes two rows of such a narrow screen. " * 2
+        )
         await it.until(lambda: pane.size.height < height, "less room")
         for each in it.panes:
             rows = [drawn(each.tokens, y) for y in range(each.tokens.size.height)]

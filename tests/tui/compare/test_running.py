@@ -95,7 +95,7 @@ async def test_a_run_that_takes_the_place_of_another_says_so() -> None:
         await it.type("y")
         await it.press("enter")
         await it.until(lambda: it.comparison.prompt == "xy", "the second run")
-        await it.until_shown("The run before was stopped for this one; it is in the history.")
+        await it.until_shown("The previous run was stopped for this one; it is in the history.")
         await it.press("ctrl+g")
         await it.until(lambda: it.phase is Phase.READY, "stopped")
         await it.press("enter")
@@ -331,14 +331,14 @@ async def test_opening_a_saved_run_says_that_it_stopped_the_one_that_went_on() -
         await it.until(lambda: it.phase is Phase.RUNNING, "a run")
         await it.until(lambda: it.comparison.total_tokens, "tokens")
         await it.app.compare.show_saved(run_document("another prompt"))
-        await it.until_shown("The run that went on was stopped. This is a saved run.")
+        await it.until_shown("The present run was stopped. This is a saved run.")
         await it.app.compare.show_saved(run_document("a third one"))
         await it.until(lambda: "was stopped" not in it.flat(), "nothing was running")
 
 
 async def test_opening_a_saved_run_withdraws_the_one_that_waits_for_the_model() -> None:
     async with driven("slow_load", prompt=PROMPT, step_s=1) as it:
-        await it.until(lambda: it.app.session.pending, "a queued run")
+        await it.until(lambda: it.app.engine.pending, "a queued run")
         await it.app.compare.show_saved(run_document("another prompt"))
-        assert it.app.session.pending is None
+        assert it.app.engine.pending is None
         await it.until_shown("The queued run is withdrawn. This is a saved run.")

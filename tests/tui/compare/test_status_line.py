@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from gelu_tui.tui.compare.info_line import Told
+from gelu_tui.tui.compare.info_line import InfoText
 from gelu_tui.tui.compare.status_line import fitted
 from tests.support.driving import ready
 
@@ -42,7 +42,7 @@ def test_it_always_fits(left: str, right: str, width: int) -> None:
 async def test_the_line_of_settings_drops_whole_parts() -> None:
     narrow = "256 tokens · lockstep · reference gelu_approx"
     async with ready(size=(120, 36), max_tokens=256) as it:
-        told = it.app.compare.query_one(Told)
+        told = it.app.compare.query_one(InfoText)
         assert str(told.content).endswith(f"{narrow} · functions: float32")
         await it.pilot.resize_terminal(80, 24)
         await it.until(lambda: str(told.content).endswith(narrow), "no half of a part")

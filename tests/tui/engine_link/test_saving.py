@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core.runs.history import History
-from gelu_tui.tui.engine_link.saving import SavedRun
+from gelu_tui.tui.engine_link.shown_run import SavedRun
 from tests.support.saved_runs import run_document
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
-from gelu_tui.tui.engine_link.requests import ask
+from gelu_tui.tui.engine_link.session import ask
 from tests.support.commands import comparing
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
 from tests.support.fetching import assert_whole, partials
