@@ -18,6 +18,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.fed_text.content import Fed, as_ids, as_text, as_tokens
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.key_hints import KeyHints
+from gelu_tui.tui.widgets.message_line import error_content
 
 _WAITING = "The engine is asked. While a run goes on, it answers when the run has ended."
 _KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q, Esc back"
@@ -85,7 +86,7 @@ class FedTextScreen(Screen[None]):
         fed, error = self._fed, self._error
         title, content = "What the model is fed", Content()
         if error is not None:
-            how = _error(error.message, error.hint)
+            how = error_content(error)
         elif fed is None:
             how = Content(_WAITING)
         else:
@@ -113,11 +114,11 @@ def _shown(fed: Fed, view: int) -> tuple[str, Content]:
 def _how(fed: Fed, legend: str) -> Content:
     """How the prompt became this text, and how to read the view."""
     if isinstance(fed, p.PromptRendered) and len(fed.prompt_tokens) >= fed.context_length:
-        return _error(
+        reason = (
             f"It has {len(fed.prompt_tokens):,} tokens, and the model's context holds "
-            f"{fed.context_length:,} with what it generates.",
-            "Shorten the prompt.",
+            f"{fed.context_length:,} with what it generates."
         )
+        return error_content(ErrorInfo("prompt_too_long", reason, "Shorten the prompt."))
     if fed.chat:
         return Content(f"The model's chat template made this of your prompt. {legend}".rstrip())
     origin = "Your prompt as it is."
@@ -127,9 +128,3 @@ def _how(fed: Fed, legend: str) -> Content:
     if isinstance(fed, p.PromptRendered) and fed.has_chat_template:
         origin += " The model's chat template is not used."
     return Content(f"{origin} {legend}".rstrip())
-
-
-def _error(message: str, hint: str) -> Content:
-    return Content.assemble(
-        (f"✗ {visible_line(message)}", "bold $text-error"), f" {visible_line(hint)}"
-    )

@@ -11,16 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from gelu_tui.core.functions.curves import Curve
-from gelu_tui.tui.functions.curve_views import CURVE, EXACT_ROLE, View, draw
-from gelu_tui.tui.functions.plot import AXIS, LABEL, MARK, Dots, dots_for
-
-STYLES = {
-    CURVE: "bold $text-accent",
-    EXACT_ROLE: "$foreground",
-    AXIS: "dim",
-    LABEL: "dim",
-    MARK: "bold $text-warning",
-}
+from gelu_tui.tui.functions.curve_views import View, draw
+from gelu_tui.tui.functions.plot import Dots, dots_for
 
 
 def terminal_dots(app: App[Any]) -> Dots:
@@ -53,7 +45,7 @@ class CurvePlot(Widget):
         dots = terminal_dots(self.app)
         count = max(1, min(len(self.views), height // self.VIEW_ROWS))
         rows = [
-            Content.assemble(*((run.text, STYLES.get(run.role, "")) for run in row))
+            Content.assemble(*row)
             for view in self.views[:count]
             for row in draw(self.curve, view, width, height // count, dots)
         ]

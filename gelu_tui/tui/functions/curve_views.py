@@ -13,6 +13,7 @@ from gelu_tui.core.functions.numpy_operations import Array
 from gelu_tui.tui.functions.plot import (
     BLANK,
     LABEL,
+    MARK,
     Dots,
     Layer,
     Run,
@@ -26,7 +27,7 @@ from gelu_tui.tui.functions.plot import (
 View = Literal["curve", "difference", "slope"]
 VIEWS: tuple[View, ...] = ("curve", "difference", "slope")
 
-CURVE, EXACT_ROLE = "curve", "exact"
+CURVE, _EXACT_CURVE = "bold $text-accent", "$foreground"  # styles
 
 _LEFT, _RIGHT = -4.0, 4.0
 _GUTTER = 8
@@ -52,7 +53,7 @@ def draw(of: Curve, view: View, width: int, height: int, dots: Dots) -> list[lis
     own = _samples(of, view, xs)
     layers = [Layer(own.tolist(), CURVE)]
     if view != "difference" and of.variant != EXACT:
-        layers.append(Layer(_samples(curve(EXACT), view, xs).tolist(), EXACT_ROLE, "dotted"))
+        layers.append(Layer(_samples(curve(EXACT), view, xs).tolist(), _EXACT_CURVE, "dotted"))
     window = _window(view, own)
     marks = []
     if view == "difference" and not is_exact(of):
@@ -98,21 +99,21 @@ def _legend(of: Curve, view: View, width: int, dots: Dots) -> list[Run]:
         if is_exact(of):
             runs.append(Run("  none", LABEL))
         elif _LEFT <= of.error_at <= _RIGHT:
-            runs += [Run("  ", BLANK), Run(dots.mark, "mark"), Run(" largest", LABEL)]
+            runs += [Run("  ", BLANK), Run(dots.mark, MARK), Run(" largest", LABEL)]
     else:
         runs = [_sample("solid", CURVE, dots), Run(" f" if view == "curve" else " slope", LABEL)]
         if of.variant != EXACT:
             title = " exact GELU" if view == "curve" else " of exact GELU"
-            runs += [Run("  ", BLANK), _sample("dotted", EXACT_ROLE, dots), Run(title, LABEL)]
+            runs += [Run("  ", BLANK), _sample("dotted", _EXACT_CURVE, dots), Run(title, LABEL)]
     indent = _GUTTER if sum(len(run.text) for run in runs) + _GUTTER <= width else 0
     return [Run(" " * indent, BLANK), *runs]
 
 
-def _sample(pattern: Literal["solid", "dotted"], role: str, dots: Dots) -> Run:
+def _sample(pattern: Literal["solid", "dotted"], style: str, dots: Dots) -> Run:
     window = Window(0, 1, 0, 1)
-    layer = Layer([0.5] * len(dot_columns(window, 3, dots)), role, pattern)
+    layer = Layer([0.5] * len(dot_columns(window, 3, dots)), style, pattern)
     row = plot([layer], window, 3, 1, dots=dots, axes=False)[0]
-    return Run("".join(run.text for run in row), role)
+    return Run("".join(run.text for run in row), style)
 
 
 def facts(of: Curve, others: Iterable[Curve] = ()) -> list[str]:

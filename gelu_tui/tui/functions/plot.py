@@ -1,7 +1,7 @@
 """Curves drawn with characters: pure functions from values to rows of text.
 
-A cell has a grid of dots (braille 2x4, half blocks 1x2, or one character). Every run of cells has a
-role, to which the widget gives a style; curves differ by their pattern too, not by style alone.
+A cell has a grid of dots (braille 2x4, half blocks 1x2, or one character). Curves differ by their
+pattern too, not by style alone.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Pattern = Literal["solid", "dotted"]
 
-AXIS, BLANK, MARK, LABEL = "axis", "blank", "mark", "label"
-_ROLE = itemgetter(1)  # of a cell, which is its glyph and its role
+BLANK, AXIS, LABEL, MARK = "", "dim", "dim", "bold $text-warning"  # styles
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,15 @@ class Layer:
     """A curve: its value in the middle of each column of dots (nan: a gap), and how it looks."""
 
     values: Sequence[float]
-    role: str
+    style: str
     pattern: Pattern = "solid"
 
 
-@dataclass(frozen=True)
-class Run:
-    """Cells of one role beside each other."""
+class Run(NamedTuple):
+    """Cells of one style beside each other."""
 
     text: str
-    role: str
+    style: str
 
 
 def dot_columns(window: Window, width: int, dots: Dots) -> list[float]:
@@ -132,13 +130,16 @@ def plot(
             glyph = dots.glyphs[mask]
             if dots.marks:
                 glyph = dots.marks[layer.pattern == "dotted"]
-            cells[row][column] = (glyph, layer.role)
+            cells[row][column] = (glyph, layer.style)
     for x, y in marks:
         column_of_mark, row = window.column(x, width), window.row(y, height)
         if column_of_mark is not None and 0 <= row < height:
             cells[row][column_of_mark] = (dots.mark, MARK)
     return [
-        [Run("".join(glyph for glyph, _ in group), role) for role, group in groupby(row, _ROLE)]
+        [
+            Run("".join(glyph for glyph, _ in run), style)
+            for style, run in groupby(row, itemgetter(1))
+        ]
         for row in cells
     ]
 

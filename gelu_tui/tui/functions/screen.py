@@ -82,7 +82,7 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
                     yield Static(id="facts", markup=False)
             placeholder = "Tab: find a name, or your own NAME=EXPRESSION"
             yield FormulaField(placeholder=placeholder, id="formula")
-            yield Static(id="said", markup=False)
+            yield Static(id="message", markup=False)
             yield Static(Content.from_markup(KEYS), id="keys")
 
     def on_mount(self) -> None:
@@ -291,7 +291,7 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
             return
         formula = field.value.partition("=")[2].lstrip()
         before = field.value[: len(field.value) - len(formula) + error.position]
-        line = self.query_one("#said")
+        line = self.query_one("#message")
         column = cell_len(before) - int(field.scroll_offset.x)
         column += field.content_region.x - line.content_region.x
         self._show_content(caret_line(error, column, line.content_size.width))
@@ -299,4 +299,4 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
     def _show_content(self, content: Content) -> None:
         self._leaving = None
         self._messages += 1
-        self.query_one("#said", Static).update(content)
+        self.query_one("#message", Static).update(content)

@@ -50,7 +50,7 @@ def row_text(
         Content.assemble(
             text.truncate(room, ellipsis=True, pad=True),
             " " if curve_width else "",
-            *((run.text, "bold" if run.role == CURVE else "") for run in runs),
+            *((run.text, "bold" if run.style == CURVE else "") for run in runs),
         )
         for text, runs in zip(texts, drawn, strict=True)
     )

@@ -99,7 +99,7 @@ class HistoryScreen(Screen[Result]):
             yield RunTable(id="runs")
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
-        yield MessageLine(id="said")
+        yield MessageLine(id="message")
         yield TextField(id="path")
         yield Question(id="question", markup=False)
         yield KeyHints(id="keys", markup=False)

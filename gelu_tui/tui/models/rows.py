@@ -12,7 +12,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import LocalModel, PublicModel, is_hub_id
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.reports import models as texts
-from gelu_tui.core.reports.progress import size, transfer_sentence
+from gelu_tui.core.reports.progress import transfer_sentence
 from gelu_tui.core.safe_text import visible_line
 
 Listed = LocalModel | PublicModel
@@ -134,9 +134,3 @@ def delete_refusal(model: Listed, *, loaded: bool, fetching: bool) -> str:
     if fetching:
         return "It is being fetched: x stops that first."
     return "It is loaded: load another model first." if loaded else ""
-
-
-def delete_question(model: Listed) -> str:
-    """Return the question before a model is deleted, with its size on the disk."""
-    taken = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
-    return f"Delete {model.id}{taken} from this machine? y: yes · any other key: no"

@@ -28,13 +28,7 @@ from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
-from gelu_tui.tui.models.rows import (
-    delete_question,
-    delete_refusal,
-    details,
-    fetch_lines,
-    fetch_refusal,
-)
+from gelu_tui.tui.models.rows import delete_refusal, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.models.table import ModelTable
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import TextField
@@ -85,7 +79,7 @@ class ModelsScreen(Screen[str | None]):
         yield Static(id="details", markup=False)
         yield TextField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
         yield Static(id="fetch", markup=False)
-        yield MessageLine(id="said")
+        yield MessageLine(id="message")
         yield Question(id="question", markup=False)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
@@ -189,7 +183,9 @@ class ModelsScreen(Screen[str | None]):
         def confirmed() -> None:
             self._delete(model.id)
 
-        self.query_one(Question).ask(delete_question(model), confirmed)
+        freed = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
+        question = f"Delete {model.id}{freed} from this machine? y: yes · any other key: no"
+        self.query_one(Question).ask(question, confirmed)
 
     @work(group="delete")
     async def _delete(self, model: str) -> None:
@@ -304,7 +300,7 @@ class ModelsScreen(Screen[str | None]):
 
     def _show_message(self, message: str | ErrorInfo) -> None:
         self.query_one(MessageLine).show_message(message)
-        self.set_class(bool(message), "-said")
+        self.set_class(bool(message), "-message")
 
 
 async def _look(

@@ -100,7 +100,7 @@ class PromptsScreen(ModalScreen[str | None]):
                     yield Static(id="text", markup=False)
             completing = PathSuggester(use_cache=False, case_sensitive=True)
             yield Field(placeholder="or the path of a text file", suggester=completing, id="file")
-            yield MessageLine(id="said")
+            yield MessageLine(id="message")
             yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:

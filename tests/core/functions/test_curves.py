@@ -14,7 +14,7 @@ from gelu_tui.core.functions.numpy_operations import values
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.tui.functions.curve_views import VIEWS, draw, facts, small_curve
-from gelu_tui.tui.functions.plot import ASCII, BRAILLE, HALVES
+from gelu_tui.tui.functions.plot import ASCII, BRAILLE, HALVES, LABEL, MARK
 from tests.support.python_floats import at_a_point
 
 OWN = (
@@ -142,7 +142,7 @@ def test_a_small_curve_fits_into_its_box(spec: str, width: int, height: int) -> 
 
 def test_the_largest_error_is_marked_where_it_is() -> None:
     rows = draw(curve(parse_variant("gelu_fast_approx")), "difference", 48, 12, BRAILLE)
-    marks = [row for row in rows[1:] for run in row if run.role == "mark"]
+    marks = [row for row in rows[1:] for run in row if run.style == MARK]
     assert len(marks) == 2, "at −2.27 and at 2.27"
     peak = float(difference(parse_variant("gelu_fast_approx"), 2.27))
     assert peak == pytest.approx(-0.0203, abs=1e-4)
@@ -150,5 +150,5 @@ def test_the_largest_error_is_marked_where_it_is() -> None:
 
 def test_ascii_is_ascii() -> None:
     rows = draw(curve(parse_variant("silu")), "curve", 60, 12, ASCII)
-    drawn = "".join(run.text for row in rows for run in row if run.role != "label")
+    drawn = "".join(run.text for row in rows for run in row if run.style != LABEL)
     assert drawn.isascii()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gelu_tui.tui.functions.plot import (
     ASCII,
+    BLANK,
     BRAILLE,
     HALVES,
     MARK,
@@ -105,7 +106,7 @@ def test_what_is_not_a_number_is_a_gap(values) -> None:
 def test_a_curve_hides_those_below_it_and_patterns_differ() -> None:
     flat = [0.1] * 20
     both = plot([Layer(flat, "f"), Layer(flat, "g", "dotted")], WINDOW, 10, 3, axes=False)
-    assert {run.role for row in both for run in row} == {"f", "blank"}
+    assert {run.style for row in both for run in row} == {"f", BLANK}
     solid = plot([Layer(flat, "f")], WINDOW, 10, 3, axes=False)
     dotted = plot([Layer(flat, "f", "dotted")], WINDOW, 10, 3, axes=False)
     assert text(both) == text(solid) != text(dotted)
@@ -117,7 +118,7 @@ def test_a_curve_hides_those_below_it_and_patterns_differ() -> None:
 def test_axes_labels_and_marks() -> None:
     layer = Layer(dot_columns(WINDOW, 21, ASCII), "f")
     drawn = plot([layer], WINDOW, 21, 5, dots=ASCII, marks=[(1.0, 0.5), (9, 0)])
-    assert sum(run.role == MARK for row in drawn for run in row) == 1
+    assert sum(run.style == MARK for row in drawn for run in row) == 1
     lines = text(labelled(drawn, WINDOW, 21, 6))
     assert [len(line) for line in lines] == [27] * 6
     assert [line[:6].strip() for line in lines] == ["1", "", "0", "", "−1", ""]
