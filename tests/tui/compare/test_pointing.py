@@ -122,6 +122,7 @@ async def test_a_notice_does_not_push_the_cursor_out_of_view(ups: int) -> None:
             "A sentence that takes two rows of such a narrow screen. " * 2
         )
         await it.until(lambda: pane.size.height < height, "less room")
+        await it.settle()  # a widget has its new size before it has handled the event about that
         for each in it.panes:
             rows = [drawn(each.tokens, y) for y in range(each.tokens.size.height)]
             assert f"w{pane.cursor}" in "".join(rows)
