@@ -258,16 +258,15 @@ def truncated(folder: Path) -> None:
 
 
 def far_too_large(folder: Path) -> None:
-    """4 TB of weights by their headers: 4,000 names of one file of 1 GB, nearly all a hole."""
-    size = 10**9
-    tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
-    header = json.dumps({"model.embed_tokens.weight": tensor}).encode()
-    whole = folder / "model.safetensors"
-    with whole.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + size)
-    for number in range(1, 4000):
-        (folder / f"model-{number:05}.safetensors").symlink_to(whole)
+    """4 TB of weights by their headers: a tensor of 1 TB in each of four files, all holes."""
+    size = 10**12
+    (folder / "model.safetensors").unlink()
+    for number in range(4):
+        tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
+        header = json.dumps({f"model.layers.{number}.weight": tensor}).encode()
+        with (folder / f"model-{number}.safetensors").open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            file.truncate(8 + len(header) + size)
 
 
 MODELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
