@@ -233,7 +233,7 @@ def test_events_find_their_stream() -> None:
         comparison.apply(event)
     first, second = comparison.streams
     assert (first.prefill_s, first.prompt_tps, first.fork) == (0.5, 20.0, None)
-    assert (second.fork, second.error) == (fork.fork, error)
+    assert (second.fork, second.error) == (fork, error)
     assert comparison.self_check == report
     ended = (comparison.status, comparison.timing, comparison.peak_memory_bytes, comparison.error)
     assert ended == (finished.status, finished.timing, finished.peak_memory_bytes, error)
