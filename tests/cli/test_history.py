@@ -14,8 +14,8 @@ import pytest
 
 from gelu_tui.core.runs.history import History
 from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, Done, complaint, fake_engine, gelu
+from tests.support.comparisons import run_document
 from tests.support.engine_process import environment
-from tests.support.saved_runs import run_document
 from tests.support.terminal import Terminal
 
 PROMPT = "Why is the \x1b[31msky blue?"

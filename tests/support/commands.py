@@ -20,21 +20,6 @@ def comparing(
     return p.Compare(prompt, chosen)
 
 
-def started(
-    prompt: str,
-    variants: tuple[p.VariantInfo, ...],
-    reference: int = 0,
-    *,
-    tokens: tuple[int, ...] = (1,),
-    **settings: Any,
-) -> p.Started:
-    """The start of a raw prompt's comparison; `settings` are those of `RunSettings`."""
-    names = dict(enumerate(variant.name for variant in variants))
-    own = {"chat": False, "reference": names.get(reference)}
-    chosen = RunSettings(**{**own, **settings})
-    return p.Started(prompt, prompt, tokens, variants, reference, chosen)
-
-
 def scoring(activations: Sequence[str], **parts: Any) -> p.Score:
     """The command that scores; `parts` are fields of `Score` and of `RunSettings`."""
     own = {name: parts.pop(name) for name in ("text", "tokens", "context") if name in parts}

@@ -17,9 +17,10 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -69,6 +70,8 @@ GB = 1_000_000_000
 MEMORY = Memory(17 * GB, 10 * GB, 10 * GB)
 FRESH_SEED = 1_234_567
 BLANKS = ("\n", " ", "", "<start_of_image>")
+# one of each kind, with a margin of the variant that fits it
+VERDICTS: list[tuple[p.Verdict, float]] = [("formula", 0.1), ("rounding", -0.1), ("tie", 5e-4)]
 
 
 def tokens_of(name: str, index: int, scenario: str) -> list[str]:
@@ -299,11 +302,12 @@ class FakeEngine:
             self.finish("cancelled", len(texts))
             return
         for found in self.forks if settings.replay else []:
-            self.emit(replayed(found))
+            verdict, margin = VERDICTS[found.stream % 3]
+            self.emit(fork_replayed(found, verdict, {"reference": 0.25, "variant": margin}))
         self.finish("completed", len(texts))
 
     async def decode(self, texts: list[list[str]], reference: int) -> None:
-        ids = [[sum(map(ord, text)) * 7 + len(text) for text in stream] for stream in texts]
+        ids = [list(map(token_id, stream)) for stream in texts]
         forked: set[int] = set()
         self.ended.clear()
         self.forks.clear()
@@ -327,8 +331,8 @@ class FakeEngine:
                 both = step < len(stream) and step < len(texts[reference])
                 if i not in forked and both and ids[i][step] != ids[reference][step]:
                     forked.add(i)
-                    sides = ids[reference][step], ids[i][step], texts[reference][step], stream[step]
-                    self.forks.append(fork(i, step, *sides))
+                    sides = ((ids[j][step], texts[j][step]) for j in (reference, i))
+                    self.forks.append(fork_between(i, step, *sides))
                     self.emit(self.forks[-1])
                 if step == len(stream) - 1:
                     self.ended.add(i)
@@ -392,38 +396,57 @@ def rendered(command: p.RenderPrompt) -> p.PromptRendered:
     )
 
 
-def fork(stream: int, step: int, a: int, b: int, a_text: str, b_text: str) -> p.ForkFound:
-    """A fork event with plausible figures."""
-    top = (p.Candidate(a, a_text, 0.5), p.Candidate(b, b_text, 0.4))
-    return p.ForkFound(
-        stream,
-        p.Fork(
-            step,
-            a,
-            b,
-            a_text,
-            b_text or "<unused99>",
-            top,
-            top[::-1],
-            {"reference": 0.2, "variant": 0.1},
-            {"reference_a": 0.5, "reference_b": 0.4, "variant_a": 0.4, "variant_b": 0.5},
-            {"b_in_reference": 1, "a_in_variant": 1},
-        ),
-    )
+def token_id(text: str) -> int:
+    """The token that a made-up text stands for."""
+    return sum(ord(char) * 31**place for place, char in enumerate(text)) % 262_144
 
 
-def replayed(found: p.ForkFound) -> p.ForkReplayed:
-    """A verdict, a third of each kind, that fits its made-up margins."""
-    verdicts: list[tuple[p.Verdict, float]] = [("formula", 0.1), ("rounding", -0.1), ("tie", 5e-4)]
-    verdict, margin = verdicts[found.stream % 3]
-    again = p.ForkReplay(
-        {"reference": 0.25, "variant": margin},
-        {"reference": 0.25, "variant": margin},
-        found.fork.probabilities,
-        found.fork.ranks,
-        found.fork.reference_top,
-        found.fork.variant_top,
+def fork_found(
+    stream: int,
+    step: int,
+    reference_top: Sequence[p.Candidate],
+    variant_top: Sequence[p.Candidate],
+    **fields: Any,
+) -> p.ForkFound:
+    """A fork at which each side took the first of its list; `fields` replace those of `Fork`."""
+    a, b = reference_top[0], variant_top[0]
+    in_reference, in_variant = (
+        {candidate.id: candidate.probability for candidate in top}
+        for top in (reference_top, variant_top)
     )
+    values: dict[str, Any] = {
+        "reference_text": a.text,
+        "variant_text": b.text,
+        "reference_top": tuple(reference_top),
+        "variant_top": tuple(variant_top),
+        "margins": {"reference": 0.2, "variant": 0.1},
+        "probabilities": {
+            "reference_a": a.probability,
+            "reference_b": in_reference.get(b.id, 1e-6),
+            "variant_a": in_variant.get(a.id, 1e-6),
+            "variant_b": b.probability,
+        },
+        "ranks": {"b_in_reference": 1, "a_in_variant": 1},
+    }
+    return p.ForkFound(stream, p.Fork(step, a.id, b.id, **{**values, **fields}))
+
+
+def fork_between(
+    stream: int, step: int, a: tuple[int, str], b: tuple[int, str], **fields: Any
+) -> p.ForkFound:
+    """The fork of two tokens (id, text), each of them second in the other side's list."""
+    tops = ((p.Candidate(*x, 0.5), p.Candidate(*y, 0.25)) for x, y in ((a, b), (b, a)))
+    own = {"variant_text": b[1] or "<unused99>", **fields}
+    return fork_found(stream, step, *tops, **own)
+
+
+def fork_replayed(
+    found: p.ForkFound, verdict: p.Verdict, margins: dict[str, float]
+) -> p.ForkReplayed:
+    """A replay that found what the run found, apart from its margins."""
+    fork = found.fork
+    tops = fork.reference_top, fork.variant_top
+    again = p.ForkReplay(margins, {**margins}, fork.probabilities, fork.ranks, *tops)
     return p.ForkReplayed(found.stream, verdict, replay=again)
 
 

@@ -29,9 +29,19 @@ from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
-from tests.support import made_up_run as made_up
+from tests.support.comparisons import (
+    EIGHT,
+    FIVE,
+    HELLO,
+    LOADED_ON_MAC,
+    MAX_TOKENS,
+    NATIVE,
+    PROMPT,
+    run_document,
+    run_events,
+)
 from tests.support.driving import Driven, an_app
-from tests.support.saved_runs import run_document
+from tests.support.fake_engine import token_id
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
 _GB = 1_000_000_000
@@ -47,19 +57,17 @@ class Scene(Driven):
             self.app.post_message(EngineEvent(_NOBODY, event))
 
     async def loaded(self) -> None:
-        await self.told([made_up.HELLO, made_up.LOADED])
+        await self.told([HELLO, LOADED_ON_MAC])
         after = Phase.READY if self.app._prompt is None else Phase.RUNNING
         await self.until(lambda: self.phase is after, "the model is loaded")
 
-    async def ran(
-        self, activations: tuple[str, ...] = made_up.FIVE, steps: int = made_up.MAX_TOKENS
-    ) -> None:
+    async def ran(self, activations: tuple[str, ...] = FIVE, steps: int = MAX_TOKENS) -> None:
         # One frame for all tokens: a tail is followed in jumps, and where it stands after them
         # depends on which tokens came together.
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.app.services.gate, "may_draw", lambda: False)
             await self.loaded()
-            await self.told(made_up.run(activations, steps))
+            await self.told(run_events(activations, steps))
             await self.until(lambda: self._told == steps or self.finished, "all is told")
             await self.pilot.pause()
         first = self.app.compare.board.panes[0]
@@ -100,7 +108,7 @@ async def empty(it: Scene) -> None:
 async def loading(it: Scene) -> None:
     done, total = 110_000_000, 536_000_000
     file = "model.safetensors (2 of 5 files)"
-    await it.told([made_up.HELLO, p.Progress("download", file, done, total, "bytes", 12_500_000.0)])
+    await it.told([HELLO, p.Progress("download", file, done, total, "bytes", 12_500_000.0)])
     await it.until(lambda: it.app.engine.progress, "progress")
 
 
@@ -116,7 +124,7 @@ async def finished(it: Scene) -> None:
 
 @scene
 async def eight(it: Scene) -> None:
-    await it.ran(made_up.EIGHT)
+    await it.ran(EIGHT)
 
 
 @scene
@@ -177,11 +185,11 @@ async def prompts(it: Scene) -> None:
 @scene
 async def fed_text(it: Scene) -> None:
     await it.loaded()
-    await it.type(made_up.PROMPT)
+    await it.type(PROMPT)
     await it.press("f9")
     await it.until(lambda: len(it.app.screen_stack) == 2, "the screen")
     assert isinstance(it.app.screen, FedTextScreen)
-    it.app.screen.answer(made_up.rendered())
+    it.app.screen.answer(_prompt_rendered())
     await it.until_shown("start_of_turn")
 
 
@@ -223,6 +231,17 @@ def _cursor(board: Board) -> int | None:
     return board.chosen_pane.tokens.cursor if board.chosen_pane is not None else None
 
 
+def _prompt_rendered() -> p.PromptRendered:
+    """The prompt as a chat template feeds it."""
+    texts = [
+        "<bos>", "<start_of_turn>", "user", "\n", "Why", " is", " the", " sky", " blue", "?",
+        "<end_of_turn>", "\n", "<start_of_turn>", "model", "\n",
+    ]  # fmt: skip
+    special = tuple(sorted({token_id(text) for text in texts if text.startswith("<")}))
+    ids = tuple(map(token_id, texts))
+    return p.PromptRendered(PROMPT, "".join(texts), ids, tuple(texts), special, True, True, 32768)
+
+
 # --- the stage ------------------------------------------------------------------------------------
 
 
@@ -232,10 +251,10 @@ async def staged(
 ) -> AsyncIterator[Scene]:
     """The app at this size, once it shows the scene."""
     options: dict[str, Any] = {
-        "model": made_up.LOADED.model.id,
-        "activations": made_up.EIGHT if name == "eight" else made_up.FIVE,
-        "max_tokens": made_up.MAX_TOKENS,
-        "prompt": None if name in NOT_RUN else made_up.PROMPT,
+        "model": LOADED_ON_MAC.model.id,
+        "activations": EIGHT if name == "eight" else FIVE,
+        "max_tokens": MAX_TOKENS,
+        "prompt": None if name in NOT_RUN else PROMPT,
         "theme": theme,
         "save_runs": False,
     }
@@ -259,7 +278,7 @@ def saved_runs(path: Path) -> History:
          "a few words, to somebody who has never seen a transformer.", "cancelled"),
         ("空はなぜ青いですか。", "completed"),
         ("def gelu(x):\n    return", "failed"),
-        (made_up.PROMPT, "completed"),
+        (PROMPT, "completed"),
     )  # fmt: skip
     for day, (prompt, status) in enumerate(saved, 3):
         created = datetime(2024, 3, day, 9, 7 * day, tzinfo=UTC)
@@ -277,7 +296,7 @@ async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
             folder=f"{_CACHE}/models--{name.replace('/', '--')}/snapshots/0123456",
             state=state,
             family=more.pop("family", "gemma3"),
-            native_activation=made_up.NATIVE,
+            native_activation=NATIVE,
             dtype="bfloat16",
             quantization={"bits": bits, "group_size": 64} if bits else None,
             weight_bytes=size,
@@ -294,13 +313,13 @@ async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
                     folder="/Users/you/Library/Caches/gelu-tui/models/gemma-3-270m",
                     state="ready",
                     family="gemma3_text",
-                    native_activation=made_up.NATIVE,
+                    native_activation=NATIVE,
                     dtype="float32",
                     parameters=268_098_176,
                     weight_bytes=1_072_392_704,
                     disk_bytes=1_072_392_704,
                 ),
-                cached(made_up.LOADED.model.id, "ready", 536_000_000, None, parameters=268_098_176),
+                cached(LOADED_ON_MAC.model.id, "ready", 536_000_000, None, parameters=268_098_176),
                 cached("mlx-community/gemma-3-4b-it-4bit", "ready", 2_600_000_000),
                 cached("mlx-community/gemma-3-12b-it-4bit", "partial", 7_300_000_000),
                 cached("mlx-community/gemma-3-27b-it-4bit", "ready", 16_100_000_000),
@@ -308,7 +327,7 @@ async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
             3,
             Memory(18 * _GB, 9 * _GB, 12 * _GB, on_metal=True),
         ),
-        made_up.LOADED.model.id,
+        LOADED_ON_MAC.model.id,
     )
 
 

@@ -11,7 +11,7 @@ import time
 
 from gelu_tui.core import protocol as p
 from tests.support import steady_text
-from tests.support.fake_engine import FakeEngine, fork, serve_in_process
+from tests.support.fake_engine import FakeEngine, fork_between, serve_in_process
 
 
 class SteadyEngine(FakeEngine):
@@ -50,7 +50,7 @@ class SteadyEngine(FakeEngine):
             for i, b in enumerate(tokens):
                 if i not in forked and a.id != b.id:
                     forked.add(i)
-                    self.emit(fork(i, step, a.id, b.id, a.text, b.text))
+                    self.emit(fork_between(i, step, (a.id, a.text), (b.id, b.text)))
         for i in range(count):
             self.ended.add(i)
             self.emit(p.StreamFinished(i, "length"))

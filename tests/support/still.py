@@ -15,8 +15,8 @@ from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.text_view.pane import TokenPane
 from gelu_tui.tui.text_view.styles import token_styles
+from tests.support.comparisons import run_document
 from tests.support.driving import Driven, driven
-from tests.support.saved_runs import run_document
 
 Texts = Mapping[str, Sequence[str]]
 

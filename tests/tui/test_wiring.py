@@ -15,9 +15,9 @@ from gelu_tui.core.runs.restore import read_document
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.prompts.presets import PRESETS
+from tests.support.comparisons import run_document
 from tests.support.driving import FIVE, Driven, driven, ready
 from tests.support.model_folders import model_folder
-from tests.support.saved_runs import run_document
 from tests.support.still import Still, still
 
 GB = 1_000_000_000

@@ -18,7 +18,7 @@ from gelu_tui.core.comparison.fork_sentences import (
 )
 from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.comparison.state import Comparison
-from tests.support.commands import started
+from tests.support.comparisons import begun
 
 # Logits of one context under three functions, and of a second one; the vocabulary is 12 tokens.
 TEXTS = [f" t{i}" for i in range(12)]
@@ -79,8 +79,7 @@ def comparison_of(*names: str, reference: int = 0, prefix: int = 2) -> Compariso
     """
     functions = [name.partition("@")[0] for name in names]
     forks_at = [int(name.partition("@")[2] or prefix) for name in names]
-    variants = tuple(p.VariantInfo(name, "x", "float32") for name in functions)
-    comparison = Comparison.begin(started("Hi", variants, reference, max_tokens=9))
+    comparison = begun(*functions, reference=reference)
     reference_token = ordered(functions[reference])[0]
     for step in range(prefix + 3):
         said = []

@@ -5,12 +5,11 @@ from __future__ import annotations
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_pair, token_text
 from gelu_tui.core.comparison.state import Comparison
-from tests.support.commands import started
+from tests.support.comparisons import begun
 
 
 def streams_of(*tokens: list[int]) -> Comparison:
-    variants = tuple(p.VariantInfo(f"v{i}", "x", "float32") for i in range(len(tokens)))
-    comparison = Comparison.begin(started("Hi", variants, max_tokens=9, schedule="solo"))
+    comparison = begun(*(f"v{i}" for i in range(len(tokens))), schedule="solo")
     for stream, ids in enumerate(tokens):
         for step, token in enumerate(ids):
             said = p.StreamStep(stream, token, "", None, None, None, 0.1)

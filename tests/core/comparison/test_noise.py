@@ -28,8 +28,7 @@ from gelu_tui.core.reports.terminal import comparison_report
 from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.merge import merged
 from gelu_tui.core.runs.restore import read_document
-from gelu_tui.core.settings.run_settings import RunSettings
-from tests.support.saved_runs import LOADED, run_comparison, run_document
+from tests.support.comparisons import LOADED, begun, run_comparison, run_document
 
 KERAS = "keras_gelu_approx"
 FOUR = ["a", "b", "c", "d"]
@@ -92,9 +91,7 @@ def test_without_a_control_there_is_no_floor() -> None:
 
 
 def test_before_the_first_step_there_is_none_either() -> None:
-    infos = tuple(stream.variant for stream in run().streams)
-    started = p.Started("x", "x", (2,), infos, 0, RunSettings(max_tokens=9, control=True))
-    comparison = Comparison.begin(started)
+    comparison = begun(*TEXTS, control=KERAS)
     assert noise_floor(comparison) is None
     assert sentences(comparison) == []
 

@@ -12,14 +12,11 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.standing import Standing
 from gelu_tui.core.comparison.state import Comparison, Peaks, Perspective
 from gelu_tui.core.errors import ErrorInfo
-from tests.support.commands import started
+from tests.support.comparisons import begun
 
 
 def begin(streams: int, reference: int = 0, schedule: p.Schedule = "lockstep") -> Comparison:
-    variants = tuple(p.VariantInfo(f"v{i}", "x", "float32") for i in range(streams))
-    return Comparison.begin(
-        started("Hi", variants, reference, tokens=(1, 2), max_tokens=99, schedule=schedule)
-    )
+    return begun(*(f"v{i}" for i in range(streams)), reference=reference, schedule=schedule)
 
 
 def token(stream: int, token_id: int, decode_s: float = 0.0, text: str = "") -> p.StreamStep:

@@ -22,7 +22,7 @@ from gelu_tui.core.functions.variants import (
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.runs.restore import restore
 from gelu_tui.core.settings.run_settings import RunSettings
-from tests.support.saved_runs import as_older, run_document
+from tests.support.comparisons import as_older, run_document
 
 OWN = (
     "g=x*sigmoid(1.773*x)",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gelu_tui.core.reports.markdown import escaped, fence, markdown_report
-from tests.support.saved_runs import run_document
+from tests.support.comparisons import run_document
 
 HOSTILE = "```\n# owned\n````\n| a | b |\r\n<script>alert(1)</script>\x1b[31m\u202e@all ![x](y)"
 

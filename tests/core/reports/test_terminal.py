@@ -11,17 +11,14 @@ from gelu_tui.core.reports.progress import progress_sentence
 from gelu_tui.core.reports.terminal import hint_lines, stream_text
 from gelu_tui.core.runs.document import VariantDocument, document
 from gelu_tui.core.safe_text import quoted
-from tests.support.commands import started
-from tests.support.saved_runs import LOADED
+from tests.support.comparisons import LOADED, begun
 
 Tokens = list[tuple[int, str]]
 
 
 def compared(reference: Tokens, variant: Tokens) -> Comparison:
     """A comparison whose two streams hold these tokens and have not ended."""
-    infos = tuple(p.VariantInfo(name, "x", "float32") for name in ("first", "second"))
-    begun = started("prompt", infos, tokens=(2,), max_tokens=100)
-    comparison = Comparison.begin(begun)
+    comparison = begun("first", "second")
     for stream, tokens in enumerate((reference, variant)):
         for step, (token, text) in enumerate(tokens):
             said = p.StreamStep(stream, token, text, -1.0, 1.0, None, 0.1)

@@ -18,7 +18,7 @@ import pytest
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.runs import history as history_module
 from gelu_tui.core.runs.history import History, local_time
-from tests.support.saved_runs import run_document
+from tests.support.comparisons import run_document
 
 _ROOT = Path(__file__).parents[3]
 
@@ -39,7 +39,7 @@ def python(code: str, *words: object) -> subprocess.Popen[str]:
     imports = (
         "import os, sys\nfrom pathlib import Path\n"
         "from gelu_tui.core.runs.history import History\n"
-        "from tests.support.saved_runs import run_document\n"
+        "from tests.support.comparisons import run_document\n"
     )
     return subprocess.Popen(
         (sys.executable, "-c", imports + code, *map(str, words)),

@@ -12,7 +12,7 @@ from gelu_tui.core.functions.variants import MAX_VARIANTS
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.merge import merged
 from gelu_tui.core.runs.restore import read_document, restore
-from tests.support.saved_runs import run_document
+from tests.support.comparisons import run_document
 
 BLUE = ["The", " sky", " is", " blue", "."]
 GREY = ["The", " sky", " was", " grey", "."]

@@ -18,7 +18,8 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.core.settings.run_settings import RunSettings
-from tests.support.saved_runs import LOADED, as_older, run_document
+from tests.support.comparisons import LOADED, as_older, run_document
+from tests.support.fake_engine import fork_between
 
 _CREATED = datetime(2025, 11, 22, 0, 12, tzinfo=UTC)
 
@@ -66,7 +67,8 @@ def comparisons(draw: st.DrawFn) -> Comparison:
             comparison.apply(p.StreamFinished(i, reason, draw(texts), draw(errors)))
         at = comparison.streams[i].first_divergent_token
         if at is not None and at < min(len(streams[i]), len(streams[reference])):
-            comparison.apply(fork(i, at, streams[reference][at], streams[i][at], draw(texts)))
+            a, b = (streams[reference][at], draw(texts)), (streams[i][at], "b")
+            comparison.apply(fork_between(i, at, a, b, reason=draw(texts)))
     if draw(st.booleans()):
         comparison.apply(p.SelfChecked(p.SelfCheckReport(count, 3, False, draw(positive))))
     if draw(st.booleans()):
@@ -74,26 +76,6 @@ def comparisons(draw: st.DrawFn) -> Comparison:
         status: p.Status = draw(st.sampled_from(["completed", "cancelled", "failed"]))
         comparison.apply(p.Finished(status, timing, draw(st.integers(0, 9)), draw(errors)))
     return comparison
-
-
-def fork(stream: int, step: int, a: int, b: int, text: str) -> p.ForkFound:
-    top = (p.Candidate(a, text, 0.5), p.Candidate(b, "b", 0.25))
-    return p.ForkFound(
-        stream,
-        p.Fork(
-            step,
-            a,
-            b,
-            text,
-            "b",
-            top,
-            top[::-1],
-            {"reference": 0.5, "variant": 0.25},
-            {"reference_a": 0.5, "reference_b": 0.25, "variant_a": 0.25, "variant_b": 0.5},
-            {"b_in_reference": 1, "a_in_variant": 1},
-            reason=text,
-        ),
-    )
 
 
 @settings(max_examples=150, deadline=None)

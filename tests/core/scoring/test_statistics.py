@@ -17,7 +17,7 @@ from gelu_tui.core.scoring.statistics import (
     kl_statistics,
     mean_and_error,
 )
-from tests.support.saved_runs import LOADED
+from tests.support.comparisons import LOADED
 
 ERROR = ErrorInfo("not_finite", "No numbers.", "Another formula.")
 

@@ -20,7 +20,7 @@ from gelu_tui.engine.jobs.score import score, windows_of
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import brute_force_score, in_process, odd_models, tiny_models
 from tests.support.commands import scoring
-from tests.support.saved_runs import LOADED
+from tests.support.comparisons import LOADED
 
 TEXT = "Why is the sky blue? 空が青い is the blue, the sky the Why.\n" * 3
 CONTEXT = 40  # several chunks of 16, several windows, and longer than the sliding window

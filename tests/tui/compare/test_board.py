@@ -10,8 +10,8 @@ from textual.geometry import Region
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.pane_grid import TabRow
 from gelu_tui.tui.engine_link.session import Phase
+from tests.support.comparisons import run_comparison, run_document
 from tests.support.driving import ready
-from tests.support.saved_runs import run_comparison, run_document
 from tests.support.still import Still, drawn, still, with_statistics
 
 FOUR = {

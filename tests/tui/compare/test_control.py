@@ -6,8 +6,8 @@ import pytest
 from textual.app import SystemCommand
 
 from gelu_tui.tui.compare import labels
+from tests.support.comparisons import run_comparison
 from tests.support.driving import PROMPT, Driven, driven, ready
-from tests.support.saved_runs import run_comparison
 
 THREE = ("gelu", "gelu_approx", "silu")
 

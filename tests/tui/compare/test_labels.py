@@ -19,25 +19,13 @@ from gelu_tui.tui.compare.layout import (
 )
 from gelu_tui.tui.compare.pane_head import numbers
 from gelu_tui.tui.text_view.pieces import ending, pieces
-from tests.support.commands import started
+from tests.support.comparisons import begun, feed
 
 
 def comparison(reference: list[str], variant: list[str]) -> Comparison:
     """Two streams with these token texts; equal texts are equal tokens."""
-    infos = (p.VariantInfo("gelu", "f", "float32"), p.VariantInfo("silu", "g", "float32"))
-    made = Comparison.begin(started("x", infos, max_tokens=40))
-    for step, texts in enumerate(itertools.zip_longest(reference, variant)):
-        made.apply(
-            p.Step(
-                step,
-                step + 1.0,
-                tuple(
-                    p.StreamStep(i, hash(text), text, None, None, None, step + 1.0)
-                    for i, text in enumerate(texts)
-                    if text is not None
-                ),
-            )
-        )
+    made = begun("gelu", "silu")
+    feed(made, reference, variant, step_s=1.0)
     return made
 
 

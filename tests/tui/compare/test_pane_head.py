@@ -20,7 +20,7 @@ from gelu_tui.tui.engine_link.shown_run import ShownRun
 from gelu_tui.tui.text_view.row_style import overlaid, segments, token_runs
 from gelu_tui.tui.text_view.token_buffer import TokenBuffer
 from gelu_tui.tui.text_view.wrapping import TAB, Row, cells, clusters
-from tests.support.saved_runs import LOADED, run_comparison, run_document
+from tests.support.comparisons import LOADED, run_comparison, run_document
 
 STYLES = (Style(bold=True), Style(dim=True), Style(italic=True))
 SCRIPT = [*"ab .\t\n空の，é", "e\u0301", "👨‍👩‍👧", "🇩🇪", "👍🏽", "\u200d", "\u0301", "\x1b"]

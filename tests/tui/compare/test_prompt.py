@@ -9,8 +9,8 @@ import pytest
 from gelu_tui.core import paths
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.compare.prompt import Prompt
+from tests.support.comparisons import run_document
 from tests.support.driving import Driven, driven, ready
-from tests.support.saved_runs import run_document
 
 
 @pytest.fixture(autouse=True)

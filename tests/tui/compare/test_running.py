@@ -13,9 +13,9 @@ from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.text_view.pane import TokenPane
+from tests.support.comparisons import run_document
 from tests.support.driving import PROMPT, driven, ready
 from tests.support.fake_engine import FRESH_SEED
-from tests.support.saved_runs import run_document
 
 
 async def test_a_prompt_is_typed_and_run_with_enter() -> None:

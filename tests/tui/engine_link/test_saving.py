@@ -12,7 +12,7 @@ import pytest
 
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.engine_link.shown_run import SavedRun
-from tests.support.saved_runs import run_document
+from tests.support.comparisons import run_document
 
 
 @pytest.fixture

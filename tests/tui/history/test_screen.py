@@ -16,8 +16,8 @@ from gelu_tui.core.reports.export import export
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.help.screen import HelpScreen
 from gelu_tui.tui.history.screen import CompareRuns, HistoryScreen, Reopen, Rerun
+from tests.support.comparisons import run_document
 from tests.support.driving import Alone, Driven, ScreenApp, driven
-from tests.support.saved_runs import run_document
 
 PROMPTS = ("Why is the sky blue?", "A haiku, please", "\x1b[31mred [bold]x[/]")
 

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from gelu_tui.core.comparison.standing import Standing
-from gelu_tui.core.comparison.state import Perspective
+from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.tui.matrix.screen import MakeReference, MatrixScreen, OpenFork, identical_groups
 from gelu_tui.tui.matrix.view import MatrixView
-from tests.support.compared import Run, five
+from tests.support.comparisons import begun, feed, finish, five
 from tests.support.driving import Alone, alone
 from tests.support.fake_engine import BASE
 
@@ -24,7 +24,7 @@ def rows(it: Alone) -> list[list[str]]:
 
 async def test_every_pair_has_its_first_divergent_token() -> None:
     run = five()
-    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run, 1), (80, 24)) as it:
         await it.until_shown("2R gelu_approx")
         assert rows(it) == [
             ["1", "gelu", "·", "=40", "10", "1", "0"],
@@ -37,14 +37,14 @@ async def test_every_pair_has_its_first_divergent_token() -> None:
 
 async def test_identical_streams_are_named() -> None:
     run = five()
-    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run, 1), (80, 24)) as it:
         await it.until_shown("gelu and gelu_approx: same so far (40 tokens).")
-        run.finish()
+        finish(run)
         await it.until_shown("gelu and gelu_approx: identical (40 tokens).")
 
 
 async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
-    async with alone(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five(), 1)) as it:
         await it.until_shown("gelu_approx and gelu: same so far (40 tokens).")
         await it.press("right", "right")
         await it.until_shown("[10]", "At token 10 gelu_approx took “␣scattering” (31.2 %)")
@@ -55,33 +55,33 @@ async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
 
 
 async def test_enter_opens_the_fork_of_the_pair() -> None:
-    async with alone(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five(), 1)) as it:
         await it.press("down", "end", "enter")
         await it.until(lambda: it.results == [OpenFork(2, 4)], "the choice")
 
 
 async def test_a_stream_has_no_fork_with_itself() -> None:
-    async with alone(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five(), 1)) as it:
         await it.press("right", "enter")
         await it.until_shown("A stream has no fork with itself: choose another column.")
         assert it.results == []
 
 
 async def test_r_makes_the_row_the_reference() -> None:
-    async with alone(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five(), 1)) as it:
         await it.press("down", "down", "r")
         await it.until(lambda: it.results == [MakeReference(3)], "the choice")
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "backspace"])
 async def test_ways_out(key: str) -> None:
-    async with alone(MatrixScreen(five().comparison, 1)) as it:
+    async with alone(MatrixScreen(five(), 1)) as it:
         await it.press(key)
         await it.until(lambda: it.results == [None], "the screen is closed")
 
 
 async def test_a_click_puts_the_cursor_there_and_a_second_opens_the_fork() -> None:
-    screen = MatrixScreen(five().comparison, 1)
+    screen = MatrixScreen(five(), 1)
     app_size = (80, 24)
     async with alone(screen, app_size) as it:
         await it.until_shown("2R gelu_approx")
@@ -108,14 +108,14 @@ async def click(it: Alone, x: int, y: int) -> None:
 
 async def test_it_follows_the_run() -> None:
     run = five(tokens=10)
-    async with alone(MatrixScreen(run.comparison, 1), (80, 24)) as it:
+    async with alone(MatrixScreen(run, 1), (80, 24)) as it:
         await it.until_shown("[=10]")
-        run.feed(BASE[10:14], BASE[10:14], [" light", " scattering", *BASE[11:13]], [], [])
+        feed(run, BASE[10:14], BASE[10:14], [" light", " scattering", *BASE[11:13]], [], [])
         await it.until_shown("[=14]", "3 gelu_fast_approx 10 10 · 1 0")
 
 
 async def test_before_the_first_token() -> None:
-    async with alone(MatrixScreen(Run("gelu", "silu").comparison, 0)) as it:
+    async with alone(MatrixScreen(begun("gelu", "silu"), 0)) as it:
         await it.until_shown("gelu · [–]", "gelu has no tokens to compare.")
 
 
@@ -125,17 +125,17 @@ NAMES = (
 )  # fmt: skip
 
 
-def eight(tokens: int) -> Run:
+def eight(tokens: int) -> Comparison:
     """Eight streams; the third, fifth and seventh leave the others at their last token but one."""
-    run = Run(*NAMES)
+    run = begun(*NAMES)
     text = [str(step) for step in range(tokens)]
     other = [*text[:-2], "x", "y"]
-    run.feed(*(other if stream in (2, 4, 6) else text for stream in range(8)))
+    feed(run, *(other if stream in (2, 4, 6) else text for stream in range(8)))
     return run
 
 
 async def test_eight_names_are_readable_at_80_columns() -> None:
-    async with alone(MatrixScreen(eight(40).comparison, 0), (80, 24)) as it:
+    async with alone(MatrixScreen(eight(40), 0), (80, 24)) as it:
         await it.until_shown("8 identity")
         lines = [line.strip("│ ").split() for line in it.screen().splitlines()]
         assert ["gelu", "gelu", "gelu", "keras", "relu", "silu", "gelu2…", "ident…"] in lines
@@ -146,7 +146,7 @@ async def test_eight_names_are_readable_at_80_columns() -> None:
 @pytest.mark.parametrize("size", [(40, 12), (60, 16), (80, 24), (200, 50)])
 @pytest.mark.parametrize("tokens", [40, 1502, 12002])
 async def test_no_number_is_cut(size: tuple[int, int], tokens: int) -> None:
-    async with alone(MatrixScreen(eight(tokens).comparison, 0), size) as it:
+    async with alone(MatrixScreen(eight(tokens), 0), size) as it:
         await it.until_shown("1R", "q back")
         step = tokens - 2
         rounded = {f"{step / 1000:.1f}k", f"{step // 1000}k"} if step > 999 else set[str]()
@@ -159,8 +159,8 @@ async def test_no_number_is_cut(size: tuple[int, int], tokens: int) -> None:
 
 
 def test_groups_are_pairwise_equal() -> None:
-    run = Run("a", "b", "c", "d")
+    run = begun("a", "b", "c", "d")
     # b is a beginning of both a and c, which differ: it can be in one group with one of them only.
-    run.feed(["1", "2", "3"], ["1", "2"], ["1", "2", "4"], ["9"])
-    perspectives = [Perspective(run.comparison, index) for index in range(4)]
+    feed(run, ["1", "2", "3"], ["1", "2"], ["1", "2", "4"], ["9"])
+    perspectives = [Perspective(run, index) for index in range(4)]
     assert identical_groups(perspectives) == [([0, 1], Standing("same", 2))]
