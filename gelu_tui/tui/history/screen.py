@@ -203,6 +203,8 @@ class HistoryScreen(Screen[Result]):
         run = entry.id
 
         def deleted(_: None) -> None:
+            # A preview that is still being loaded would report that there is no such run.
+            self.workers.cancel_group(self, "preview")
             self._report(f"Run {run} is deleted.")
             self._list()
 
