@@ -1,4 +1,4 @@
-"""Exceptions of the libraries as sentences for users, and the cancelling of jobs."""
+"""Exceptions of the libraries as sentences for users; progress and cancelling of jobs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import errno
 import logging
 from collections.abc import Callable
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 
 log = logging.getLogger(__name__)
 
 IsCancelled = Callable[[], bool]
+Report = Callable[[p.Progress], None]
 
 _OUT_OF_MEMORY = ("malloc", "allocat", "out of memory", "insufficient memory")
 

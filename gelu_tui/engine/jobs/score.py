@@ -144,7 +144,7 @@ class _Scoring:
         """Score window after window. Raises `Interrupted`, and `GeluError` of the reference."""
         vocabulary = self._vocabulary(sites)
         fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
-        chunk = max(1, min(fit, device.prefill_chunk(self._dtype)))  # a cancel waits for so many
+        chunk = max(1, min(fit, device.prefill_chunk(self._dtype)))  # a cancel waits for a chunk
         began = time.perf_counter()
         for number, window in enumerate(self._windows):
             cache = {row: make_prompt_cache(self._model) for row in self._going}

@@ -31,9 +31,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import missing_files, read_config
-from gelu_tui.engine.failures import Interrupted
+from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
 from gelu_tui.engine.models.hub_errors import NotWholeError, hub_error
-from gelu_tui.engine.models.locate import IsCancelled, Report
 
 # What mlx-lm reads, without *.py: a model repo never runs code here.
 _PATTERNS: dict[str, Any] = {

@@ -20,8 +20,8 @@ from gelu_tui.core.models.folder import (
     read_config,
 )
 from gelu_tui.engine import device
-from gelu_tui.engine.failures import Interrupted
-from gelu_tui.engine.models.locate import IsCancelled, Report, locate
+from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
+from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.models.tokenizer import Tokenizer
 

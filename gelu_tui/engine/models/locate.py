@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-
-Report = Callable[[p.Progress], None]
-IsCancelled = Callable[[], bool]
+from gelu_tui.engine.failures import IsCancelled, Report
 
 
 def locate(spec: str, report: Report, cancelled: IsCancelled) -> Path:

@@ -89,7 +89,7 @@ class MatrixScreen(ModalScreen[MatrixChoice | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = "First divergent token of every pair"
-            box.border_subtitle = "R reference · = the same for so many tokens"
+            box.border_subtitle = "R reference · =N the same for N tokens"
             with VerticalScroll(id="view", can_focus=False):
                 yield self._matrix
                 yield Static(id="groups", markup=False)
