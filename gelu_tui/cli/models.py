@@ -81,15 +81,15 @@ def _fetch(model: str, engine_command: str | None, *, as_json: bool) -> int:
 
 
 def _delete(model: str, engine_command: str | None, *, as_json: bool, yes: bool) -> int:
-    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "Deleting a model has to be confirmed.", "Add --yes where nobody can answer."
-        )
-    planned = _answer(p.ModelDeleted, p.DeleteModel(model, dry_run=True), engine_command)
-    takes = size(planned.freed_bytes)
-    question = f"Delete {visible_line(model)} from this machine? It takes {takes}."
-    if not yes and not click.confirm(question, err=True):
-        return o.FAILED
+    if not yes:
+        planned = _answer(p.ModelDeleted, p.DeleteModel(model, dry_run=True), engine_command)
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            hint = "Add --yes where nobody can answer."
+            raise UsageError("Deleting a model has to be confirmed.", hint)
+        takes = size(planned.freed_bytes)
+        question = f"Delete {visible_line(model)} from this machine? It takes {takes}."
+        if not click.confirm(question, err=True):
+            return o.FAILED
     deleted = _answer(p.ModelDeleted, p.DeleteModel(model), engine_command)
     folder, freed = deleted.folder, deleted.freed_bytes
     if as_json:

@@ -208,9 +208,12 @@ def test_a_terminal_is_asked_first(answer: str, code: int, filled: dict[str, str
     assert (b"freed" in out) == (not storage.exists()) == (code == 0)
 
 
-def test_a_folder_of_ones_own_is_not_deleted(env: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("confirmed", [(), ("--yes",)])
+def test_a_folder_of_ones_own_is_not_deleted(
+    confirmed: tuple[str, ...], env: dict[str, str], tmp_path: Path
+) -> None:
     folder = model_folder(tmp_path / "mine")
-    sentence, _ = complaint(gelu(env, "models", "--delete", str(folder), "--yes"), 1)
+    sentence, _ = complaint(gelu(env, "models", "--delete", str(folder), *confirmed), 1)
     assert "no folder of your own" in sentence
     assert folder.is_dir()
 
