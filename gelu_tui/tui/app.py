@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
 
 
+_OPEN_AT_LATEST_S = 1.0
+
+
 class GeluApp(App[None]):
     """Owns the engine link; the screens own what is shown of it.
 
@@ -67,6 +70,7 @@ class GeluApp(App[None]):
         super().__init__()
         self._prompt = prompt
         self._saved = saved
+        self._opened = False
         self.services = Services(self, settings, engine_command or settings.engine_command)
         self.engine = self.services.engine
         board = Board(settings.scroll, settings.token_style)
@@ -96,8 +100,13 @@ class GeluApp(App[None]):
         # After `fg` the terminal is empty, and Textual draws only what has changed since.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
         self.call_after_refresh(self._open)
+        # Once in some thousand starts, seen in tmux, Textual did not call it.
+        self.set_timer(_OPEN_AT_LATEST_S, self._open)
 
     async def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
         # Collecting garbage among the objects of start-up would be a pause of its own.
         gc.freeze()
         gc.enable()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.engine_link.session import EngineEvent, Phase
 from tests.support.driving import PROMPT, Driven, driven, ready
 
@@ -156,3 +159,11 @@ async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
         await asyncio.sleep(0.3)
         assert it.comparison.total_tokens == tokens
         assert "cut off" in it.screen()
+
+
+async def test_the_engine_starts_even_if_nothing_is_called_after_the_first_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(GeluApp, "call_after_refresh", lambda *_: False)
+    async with driven(prompt="x") as it:
+        await it.until(lambda: it.phase is not Phase.STARTING, "the engine has answered")
