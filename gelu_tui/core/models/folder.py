@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.json_file import read_object
 from gelu_tui.core.safe_text import visible_line
 
 Quantization = dict[str, int | str]
@@ -39,17 +40,11 @@ def default_dtype(*, on_gpu: bool = sys.platform == "darwin") -> str | None:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Read config.json of a model folder. Raises `GeluError`."""
-    hint = "Fetch it again."
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        if isinstance(config, dict):
-            return config
-        message = f"config.json in '{folder}' is not an object."
-    except FileNotFoundError:
-        message = f"'{folder}' has no config.json, so it is not a model folder."
-        hint = "Give the folder that holds config.json, the weights and the tokenizer."
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"config.json in '{folder}' cannot be read: {error}."
+    found = read_object(folder / "config.json", "not_a_model")
+    if found is not None:
+        return found.content
+    message = f"'{visible_line(str(folder))}' has no config.json, so it is not a model folder."
+    hint = "Give the folder that holds config.json, the weights and the tokenizer."
     raise GeluError("not_a_model", message, hint)
 
 
