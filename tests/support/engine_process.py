@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-P", "-m", "gelu_tui.engine")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 ENDLESS = 100_000
 
 # What would make a test depend on who runs it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -12,7 +14,9 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device
-from gelu_tui.engine.jobs import observer
+from gelu_tui.engine.compute.decode import Decoded, decode
+from gelu_tui.engine.failures import IsCancelled
+from gelu_tui.engine.jobs import compare, observer
 from gelu_tui.engine.jobs.compare import Run, resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
@@ -28,13 +32,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return in_process.load(tiny_models.write(tmp_path_factory.mktemp("m"), "gemma3_text"))
 
 
-def run(loaded: LoadedModel, command: p.Compare, cancel_after: int | None = None) -> list[p.Event]:
+def run(
+    loaded: LoadedModel, command: p.Compare, cancelled: IsCancelled = lambda: False
+) -> list[p.Event]:
     events: list[p.Event] = []
-
-    def cancelled() -> bool:
-        steps = sum(isinstance(event, p.Step) for event in events)
-        return cancel_after is not None and steps >= cancel_after
-
     Run(loaded, resolve(loaded, command), events.append, cancelled, 0.5).run({})
     return events
 
@@ -98,13 +99,24 @@ def test_a_stream_ends_at_an_end_id_and_the_others_go_on(
 
 @SCHEDULES
 @pytest.mark.parametrize("steps", [1, 4])
-def test_cancel_keeps_what_there_is(loaded: LoadedModel, schedule: p.Schedule, steps: int) -> None:
+def test_no_step_is_made_after_a_cancel_and_all_before_it_are_told(
+    loaded: LoadedModel, schedule: p.Schedule, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+
+    def counted(*arguments: Any, **more: Any) -> Iterator[Decoded]:
+        nonlocal made
+        for decoded in decode(*arguments, **more):
+            made += 1
+            yield decoded
+
+    monkeypatch.setattr(compare, "decode", counted)
     command = comparing(PROMPT, ("gelu", "relu"), max_tokens=200, schedule=schedule)
-    events = run(loaded, command, cancel_after=steps)
+    events = run(loaded, command, lambda: made >= steps)
     assert ended(events).status == "cancelled"
     reasons = {e.finish_reason for e in events if isinstance(e, p.StreamFinished)}
     assert reasons == {"cancelled"}
-    assert steps <= sum(isinstance(e, p.Step) for e in events) <= steps + 3
+    assert sum(isinstance(e, p.Step) for e in events) == made == steps
     again = in_process.compare(loaded, replace_max(command, 6))
     fresh = in_process.compare(loaded, replace_max(command, 6))
     assert [s.tokens for s in again.streams] == [s.tokens for s in fresh.streams]

@@ -39,9 +39,8 @@ def test_progress_grows_to_the_end(hub: FakeHub, monkeypatch: pytest.MonkeyPatch
     total = sum(len(hub.files[name]) for name in WANTED - {"config.json"})
     assert reports[-1].done == reports[-1].total == total
     during = [r for r in reports if 0 < r.done < r.total and r.rate > 0]
-    assert len(during) > 3
+    # How many there are, and how fast it went, is the machine's.
     assert "4 of 5 files" in {r.label for r in during}
-    assert during[-1].rate == pytest.approx(3_000_000, rel=0.5)
 
 
 def test_a_cached_model_asks_nothing(hub: FakeHub) -> None:
