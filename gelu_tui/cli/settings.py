@@ -35,7 +35,12 @@ def settings_command(shown: str | None) -> int:
     from gelu_tui.tui.keys.actions import ACTIONS
     from gelu_tui.tui.keys.keymap import keymap
 
-    problems = (*file.problems, *theme_problem(file), *keymap(file.settings.keys, ACTIONS)[1])
+    problems = (
+        *file.problems,
+        *_together_problem(file),
+        *theme_problem(file),
+        *keymap(file.settings.keys, ACTIONS)[1],
+    )
     if shown != "check":
         from gelu_tui.core.settings.toml import effective_toml
 
@@ -43,6 +48,17 @@ def settings_command(shown: str | None) -> int:
     for problem in problems:
         o.complain(problem)
     return o.FAILED if shown == "check" and problems else o.DONE
+
+
+def _together_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:
+    """Return the error about settings that are right one by one, but not together."""
+    from gelu_tui.core.settings.validation import check
+
+    try:
+        check(file.settings.of_run())
+    except UsageError as error:
+        return (error.info,)
+    return ()
 
 
 def theme_problem(file: SettingsFile) -> tuple[ErrorInfo, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.user_file import Settings
 from tests.support.command import fake_engine, gelu
 from tests.support.terminal import Terminal
@@ -84,6 +86,33 @@ def test_what_is_wrong_is_told_and_checked(own: dict[str, str], file: Path) -> N
     assert shown.code == 0
     assert shown.err == done.err
     assert tomllib.loads(shown.out)["max_tokens"] == 256
+
+
+def test_the_defaults_pass_the_check_with_every_line_uncommented(
+    own: dict[str, str], file: Path
+) -> None:
+    text = gelu(own, "settings", "--defaults").out
+    whole = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    entries = tomllib.loads(whole)
+    assert len(entries) == len(fields_of(Settings)) and len(entries["keys"]) > 20
+    file.write_text(whole)
+    done = gelu(own, "settings", "--check")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_what_typing_needs_and_what_fits_only_alone_is_found(
+    own: dict[str, str], file: Path
+) -> None:
+    eight = ["gelu", "gelu_approx", "gelu_fast_approx", "relu", "silu", "relu2", "mish", "identity"]
+    file.write_text(
+        f"activations = {eight}\ncontrol = true\n[keys]\nrun = 'd'\nmodels = 'ctrl+w'\n"
+    )
+    done = gelu(own, "settings", "--check")
+    assert done.code == 1
+    said = " ".join(done.err.split())
+    assert "run cannot have the key 'd': it belongs to typing the prompt." in said
+    assert "models cannot have the key 'ctrl+w': it belongs to typing the prompt." in said
+    assert said.count("gelu-tui: ") == 3 and "control" in said
 
 
 def test_a_broken_file_stops_no_command(own: dict[str, str], file: Path) -> None:

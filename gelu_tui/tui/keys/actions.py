@@ -35,6 +35,11 @@ class Action:
         """Whether its keys come before a text field, which has uses for some function keys."""
         return all(_is_function_key(key) for key in self.keys.split(","))
 
+    @property
+    def while_typing(self) -> bool:
+        """Whether it is of the whole screen, so that one may want it while typing the prompt."""
+        return self not in PANE_ACTIONS
+
 
 _NAMES = {"escape": "Esc", "left": "←", "right": "→", "up": "↑", "down": "↓"}
 _NAMES |= {"pageup": "PgUp", "pagedown": "PgDn"}

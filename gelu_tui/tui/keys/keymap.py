@@ -61,10 +61,15 @@ def _character_key(character: str) -> str:
 # The comma separates keys, so only its name is accepted.
 _PRINTABLE = frozenset({"comma", *(_character_key(chr(c)) for c in range(0x21, 0x7F) if c != 0x2C)})
 _KEYS = _NAMED | _PRINTABLE
+# What a text field makes of these: letters, moving, deleting, the clipboard, undo, a line feed.
+_FOR_TYPING = (_KEYS - {"escape", "insert"}) | {f"ctrl+{letter}" for letter in "deknuvwxy"}
 _NO_SUCH_KEY = "there is no such key"
 _TYPED = "it belongs to typing the prompt"
 _ARRIVE = "Letters, F1 to F12 and ctrl with most letters arrive from every terminal."
-_WHILE_TYPING = "This action works while one types: choose from F1 to F12 and ctrl with a letter."
+_WHILE_TYPING = (
+    "This action works while one types: choose from F1 to F12, or ctrl with a letter that does not "
+    "edit text, e.g. ctrl+t."
+)
 
 
 def keymap(
@@ -104,16 +109,18 @@ def _without_clashes(
 ) -> None:
     """Remove every key that another action has; an action that lost all gets its own back.
 
-    Its own may then clash in turn, so this goes on until nothing changes.
+    Its own may then clash in turn, so this goes on until nothing changes. Two actions that share a
+    key by default, as Escape, may share it.
     """
     while True:
         taken = {key: name for name, keys in own.items() if name not in usable for key in keys}
         lost: list[tuple[str, str]] = []
         for name, keys in usable.items():
             for key in keys:
-                if taken.setdefault(key, name) != name:
+                other = taken.setdefault(key, name)
+                if other != name and not (key in own[name] and key in own[other]):
                     lost.append((name, key))
-                    problems.append(_refused(name, key, f"'{taken[key]}' has it"))
+                    problems.append(_refused(name, key, f"'{other}' has it"))
         for name, key in lost:
             usable[name].remove(key)
             if not usable[name]:
@@ -144,9 +151,10 @@ def _why_not(key: str, action: Action) -> str:
         known = {key.value for key in Keys if not key.value.startswith("<")} | _KEYS
         exists = base in known or len(base) == 1
         return "not every terminal sends it" if exists else _NO_SUCH_KEY
-    if action.before_typing and key in _KEYS - {"escape", "insert"}:
-        return _TYPED
-    return "other screens use it" if action.name == "help" and key in _OF_OTHER_SCREENS else ""
+    if action.name == "help" and key in _OF_OTHER_SCREENS:
+        return "other screens use it"
+    is_typed = action.while_typing and key in _FOR_TYPING and key not in _split(action.keys)
+    return _TYPED if is_typed else ""
 
 
 def _refused(name: str, key: str, why: str) -> ErrorInfo:

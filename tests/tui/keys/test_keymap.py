@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.widgets import Input
 
 from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.fork.screen import ForkScreen
 from gelu_tui.tui.functions.screen import ActivationsScreen, FunctionList
@@ -35,7 +39,7 @@ from gelu_tui.tui.text_view.pane import TokenPane
 class Action:
     name: str
     keys: str
-    before_typing: bool = False
+    while_typing: bool = False
 
 
 ACTIONS = (
@@ -163,13 +167,52 @@ def test_every_default_key_is_one_that_a_user_could_choose() -> None:
         assert not [p for p in problems if "has it" not in p.message], problems
 
 
-@pytest.mark.parametrize("key", ["d", "?", "comma", "backspace", "shift+left"])
-def test_an_action_that_comes_before_typing_leaves_typing_alone(key: str) -> None:
-    found, (problem,) = keymap({"history": key}, APP_ACTIONS)
-    assert not found
+def test_an_action_of_the_whole_screen_leaves_typing_alone() -> None:
+    fields = bound(Prompt, Input) - {"escape", "f6", "f7"}
+    letters = {"d", "?", "comma", "ctrl+n", "shift+enter", "space"}
+    for key in sorted((fields | letters) - RESERVED.keys()):
+        for name in ("run", "history", "export_json"):
+            found, problems = keymap({name: key}, APP_ACTIONS)
+            assert not found and problems, (name, key)
+    _, (problem,) = keymap({"history": "ctrl+e"}, APP_ACTIONS)
     assert "it belongs to typing the prompt" in problem.message
     assert "F1 to F12" in problem.hint
-    assert keymap({"history": "f12,ctrl+y", "zoom": "d"}, APP_ACTIONS)[0]["history"] == "f12,ctrl+y"
+
+
+def test_what_typing_leaves_free_and_the_keys_of_panes() -> None:
+    wanted = {"history": "f12,ctrl+t", "zoom": "d", "help": "question_mark", "layout": "ctrl+e"}
+    assert keymap(wanted, APP_ACTIONS) == (wanted, ())
+
+
+def test_two_actions_may_share_a_key_only_as_they_do_by_default() -> None:
+    defaults = {action.name: action.keys for action in APP_ACTIONS}
+    accepted = {name: keys for name, keys in defaults.items() if keys}
+    assert keymap(defaults, APP_ACTIONS) == (accepted, ())
+    for wanted in ({"zoom": "escape"}, {"run": "escape"}, {"clear": "ctrl+g"}):
+        _, (problem,) = keymap(wanted, APP_ACTIONS)
+        assert "has it" in problem.message
+
+
+_NAMES = st.sampled_from([action.name for action in APP_ACTIONS])
+_SOME_KEYS = st.sampled_from(
+    [*"adeFgz?,/1", "f1", "f2", "f6", "f12", "escape", "insert", "delete", "ctrl+e", "ctrl+g",
+     "ctrl+n", "ctrl+o", "ctrl+r", "ctrl+t", "ctrl+i", "alt+x", "nothing"]
+)  # fmt: skip
+
+
+@given(st.dictionaries(_NAMES, st.lists(_SOME_KEYS, min_size=1, max_size=3), max_size=5))
+def test_whatever_is_wanted_every_key_has_one_use(wanted: dict[str, list[str]]) -> None:
+    found, problems = keymap({name: ",".join(keys) for name, keys in wanted.items()}, APP_ACTIONS)
+    assert problems or found.keys() == wanted.keys()
+    defaults = {action.name: action.keys.split(",") for action in APP_ACTIONS}
+    used: dict[str, str] = {}
+    for action in APP_ACTIONS:
+        keys = found.get(action.name, action.keys).split(",")
+        for key in filter(None, keys):
+            other = used.setdefault(key, action.name)
+            shared = key in defaults[action.name] and key in defaults[other]
+            assert other == action.name or shared, (key, other, action.name)
+    assert keymap(found, APP_ACTIONS) == (found, ())
 
 
 def bound(*nodes: type[DOMNode]) -> set[str]:
