@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+# Under this name a context holds the commands that the first word may be meant for.
+MAY_BE_A_COMMAND = "gelu_tui.may_be_a_command"
+_HABITS = {"help": "--help", "version": "--version"}
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -125,13 +130,8 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
     """Add PROMPT, one argument; several are refused with a hint to quote them."""
 
     def one(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> str | None:
+        refuse_misspelt(ctx, words)
         if len(words) > 1:
-            group = ctx.parent.command if ctx.parent else None
-            if isinstance(group, click.Group) and words[0] in group.list_commands(ctx):
-                raise UsageError(
-                    f"`{words[0]}` is a command, and an option precedes it.",
-                    f"Options follow their command: see `gelu-tui {words[0]} --help`.",
-                )
             raise UsageError(
                 f"The prompt must be one argument, not {len(words)}.",
                 f"Put it in quotation marks: '{' '.join(words)[:60]}'.",
@@ -140,6 +140,30 @@ def prompt_argument(*, required: bool) -> Callable[[_F], _F]:
 
     metavar = "PROMPT" if required else "[PROMPT]"
     return click.argument("prompt", nargs=-1, required=required, callback=one, metavar=metavar)
+
+
+def refuse_misspelt(ctx: click.Context, words: Sequence[str]) -> None:
+    """Raise `UsageError` if a command was meant by the first of the words, which names none."""
+    commands: Sequence[str] = ctx.meta.get(MAY_BE_A_COMMAND, ())
+    if not (commands and words) or len(words[0].split()) != 1:
+        return
+    if words[0] in commands:
+        raise UsageError(
+            f"`{words[0]}` is a command, and an option precedes it.",
+            f"Options follow their command: see `gelu-tui {words[0]} --help`.",
+        )
+    if near := _HABITS.get(words[0]) or _nearest(words[0].lower(), commands):
+        prompt = f"'{' '.join(words)[:60]}'" if len(words) > 1 else f"-- {words[0]}"
+        raise UsageError(
+            f"There is no command `{words[0]}`: did you mean `gelu-tui {near}`?",
+            f"As a prompt: `gelu-tui {prompt}`.",
+        )
+
+
+def _nearest(word: str, commands: Sequence[str]) -> str | None:
+    """Return the command that is nearly the word: letters swapped, one missing or too many."""
+    same_letters = (name for name in commands if sorted(name) == sorted(word))
+    return next(iter([*same_letters, *get_close_matches(word, commands, 1, 0.75)]), None)
 
 
 def in_force(file: SettingsFile, options: dict[str, Any]) -> Settings:

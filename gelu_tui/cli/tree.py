@@ -45,6 +45,10 @@ class _PromptGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options of the app may come before or after the prompt, so all of them go to the app.
         if not args or args[0] not in {*_MODULES, "-h", "--help", "--version"}:
+            if "--" not in args:  # which says that a prompt follows
+                ctx.meta[o.MAY_BE_A_COMMAND] = tuple(_MODULES)
+                if not args[:1] or args[0][:1] != "-":
+                    o.refuse_misspelt(ctx, args)
             args = ["app", *args]
         return super().parse_args(ctx, args)
 
