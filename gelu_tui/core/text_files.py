@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import stat
 from pathlib import Path
 
@@ -12,31 +13,71 @@ PROMPT_LIMIT = 4 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024 * 1024
 
 
-def decode_prompt(data: bytes, source: str) -> str:
-    """Decode a prompt without its last line feed. Raises `UsageError`.
+# Marks at the beginning of a file; UTF-32's little-endian one begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 
-    `source` is the subject of the error sentences, e.g. `The prompt on stdin`.
-    """
+
+def decode_prompt(data: bytes, source: str) -> str:
+    """Decode a prompt without its last line end, as `decode_text` does. Raises `UsageError`."""
     _check_length(data, source, PROMPT_LIMIT, "No Gemma's context holds that much; shorten it.")
     return _decode(data, source).removesuffix("\n")
 
 
 def decode_text(data: bytes, source: str) -> str:
-    """Decode a text, with every line feed. Raises `UsageError`."""
+    """Decode UTF-8 without its byte-order mark; every line ends with a line feed alone.
+
+    `source` is the subject of the error sentences, e.g. `The text on stdin`. Raises `UsageError`.
+    """
     _check_length(data, source, TEXT_LIMIT, "Score a part of it.")
-    if (zero := data.find(0)) >= 0:
-        raise UsageError(
-            f"{source} is not text: byte {zero} is 0.", "Choose a text file.", kind="encoding"
-        )
     return _decode(data, source)
 
 
 def _decode(data: bytes, source: str) -> str:
+    hint = "Convert the text to UTF-8 first."
+    if encoding := _other_encoding(data):
+        message = f"{source} is {encoding}, not UTF-8."
+    elif (zero := data.find(0)) >= 0:
+        message, hint = f"{source} is not text: byte {zero} is 0.", "Choose a text file."
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"{source} is not valid UTF-8 (byte {error.start})."
+        else:
+            # The mark and the carriage returns of other systems would be tokens of their own.
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise UsageError(message, hint, kind="encoding")
+
+
+def _other_encoding(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, by their marks, or UTF-16 without a mark, by its zero bytes."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    if 0 not in data:
+        return None
+    pairs = data[: len(data) // 2 * 2]  # the first bytes of a long file may end within a character
+    for codec, high in (("utf-16-le", pairs[1::2]), ("utf-16-be", pairs[::2])):
+        text = pairs.decode(codec, "replace")
+        # Zeros are the high bytes of ASCII. Without a quarter of them, as in Japanese, the rest is
+        # no UTF-8; in a UTF-8 text with a stray zero it is.
+        mostly_ascii = high.count(0) * 4 >= len(data)
+        if not {"\0", "\ufffd"} & set(text) and (mostly_ascii or not _is_utf8(data)):
+            return "UTF-16"
+    return None
+
+
+def _is_utf8(data: bytes) -> bool:
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"{source} is not valid UTF-8 (byte {error.start})."
-        raise UsageError(message, "Convert the text to UTF-8 first.", kind="encoding") from None
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_length(data: bytes, source: str, limit: int, hint: str) -> None:
@@ -62,6 +103,8 @@ def _read(name: str, limit: int) -> bytes:
     """Read the first `limit` + 1 bytes of a file."""
     shown = visible_line(name)
     try:
+        if not name.strip():
+            raise UsageError("No file is named.", "Give the path of a file.", kind="prompt_file")
         path = Path(name).expanduser()
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
