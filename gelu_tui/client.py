@@ -18,6 +18,7 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.parent_death import parent_named
 from gelu_tui.core.safe_text import visible_line
 
 # -P: a folder named `mlx` in the working directory must not be imported instead of the library.
@@ -210,6 +211,7 @@ class ChildProcess:
                 lambda: SubprocessStreamProtocol(limit=_LINE_LIMIT, loop=loop),
                 *words,
                 start_new_session=True,
+                env=parent_named(),
             )
         except (OSError, ValueError, TypeError) as error:
             text = self._command if isinstance(self._command, str) else " ".join(self._command)

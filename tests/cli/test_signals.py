@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
+import sys
 import termios
 import time
 from array import array
@@ -208,11 +210,18 @@ def test_one_interrupt_waits_only_so_long(env: dict[str, str], tmp_path: Path) -
     assert [len(variant["tokens"]) for variant in document["variants"]] == [6, 6, 6]
 
 
-def test_killed_outright_it_leaves_no_engine(env: dict[str, str], long_model: Path) -> None:
+@pytest.mark.parametrize("asleep", [False, True])
+def test_killed_outright_it_leaves_no_engine(
+    env: dict[str, str], long_model: Path, asleep: bool
+) -> None:
+    if asleep and sys.platform != "linux":
+        pytest.skip("only Linux tells a stopped process of its parent's death")
     words = ("--model", str(long_model), "--format", "jsonl")
     with running(env, "run", *words, *ENDLESS) as command:
         pid = command.until("step")[0]["pid"]
         assert alive(pid)
+        if asleep:
+            os.kill(pid, signal.SIGSTOP)
         command.signal(signal.SIGKILL)
         assert soon_gone(pid)
         assert command.end().code == -signal.SIGKILL

@@ -31,6 +31,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import missing_files, read_config
+from gelu_tui.core.parent_death import end_with
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
 from gelu_tui.engine.models.hub_errors import NotWholeError, hub_error
 
@@ -132,6 +133,8 @@ def _download_and_send(repo_id: str, sender: Connection) -> None:
         os._exit(0)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
+        end_with(parent.pid)  # also while it is stopped by a signal
     try:
         sender.send(str(download(repo_id, sender.send)))
     except GeluError as error:
