@@ -98,7 +98,7 @@ def test_a_text_on_stdin_and_no_control(env: dict[str, str], model: str) -> None
     assert (done.code, done.err) == (0, "")
     assert "All functions read stdin:" in " ".join(done.out.split())
     assert "engaged" not in done.out, "the formula is the same"
-    assert "Noise floor" not in done.out and "functions in the model's dtype" in done.out
+    assert "Noise floor" not in done.out and "functions computed in the model's dtype" in done.out
 
 
 def test_settings_are_the_defaults(env: dict[str, str], model: str, tmp_path: Path) -> None:

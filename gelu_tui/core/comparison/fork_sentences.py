@@ -161,7 +161,7 @@ def explain_verdict(fork: p.Fork, reference: str, variant: str) -> str:
             )
         case "unverified":
             reason = visible_line(fork.reason) or "there was no replay"
-            return f"Formula or mere rounding? That is open: {reason}."
+            return f"Not checked: {reason}."
 
 
 def why_no_fork(comparison: Comparison, reference_index: int, stream_index: int) -> str:

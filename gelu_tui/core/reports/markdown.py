@@ -35,7 +35,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         "## Settings",
         _settings(document),
         "## Variants",
-        _table([terminal.stream_cells(document, v, ("max KL",)) for v in variants], numbers),
+        _table([terminal.stream_cells(document, v) for v in variants], numbers),
         "A stream diverges at the first step, counted from 0, at which its token differs from the "
         "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
         "that one: until there both have read the same text.",
@@ -77,7 +77,7 @@ def _settings(document: ComparisonDocument) -> str:
         "schedule": settings.schedule,
         "prompt": "chat template" if settings.chat else "raw",
         "prompt tokens": str(len(document.prompt_tokens)),
-        "functions evaluated in": terminal.PRECISIONS[settings.activation_precision],
+        "functions computed in": terminal.PRECISIONS[settings.activation_precision],
         "versions": ", ".join(f"{name} {v}" for name, v in document.versions.items()),
         "tokens drawn with": ", ".join(sampling_words(settings)),
         "one function on several rows": same,

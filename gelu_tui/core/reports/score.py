@@ -152,7 +152,7 @@ def _floor(document: ScoreDocument) -> list[str]:
 
 
 def _footing(document: ScoreDocument) -> list[str]:
-    how = [f"functions in {PRECISIONS[document.settings.activation_precision]}"]
+    how = [f"functions computed in {PRECISIONS[document.settings.activation_precision]}"]
     if rate := document.timing.tokens_per_second:
         how.append(f"{rate:.1f} tok/s through all functions")
     lines = [*model_lines(document.model, document.device), " · ".join(how)]

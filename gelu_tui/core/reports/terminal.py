@@ -68,7 +68,7 @@ def _fork_text(variant: VariantDocument, fork: int) -> str:
 def comparison_report(document: ComparisonDocument) -> RenderableType:
     """The streams one below the other, their table, their forks, and how they were computed."""
     parts: list[RenderableType] = [_stream(document, variant) for variant in document.variants]
-    without = ("formula", "mean KL")
+    without = ("formula",)
     rows = [stream_cells(document, variant, without) for variant in document.variants]
     parts.append(plain_table(rows, left=("ended",)))
     if noise := noise_sentences(document):
@@ -117,10 +117,9 @@ def plain_table(rows: Sequence[Mapping[str, str | Text]], left: Collection[str] 
 
 
 def stream_cells(
-    document: ComparisonDocument, variant: VariantDocument, without: Collection[str]
+    document: ComparisonDocument, variant: VariantDocument, without: Collection[str] = ()
 ) -> dict[str, str]:
     """The cells of a stream in the table of a report, by their headers."""
-    kls = [step.kl for step in variant.steps if step.kl is not None]
     is_control = variant.control and variant.name != CONTROL
     roles = ", ".join(["native"] * document.is_native(variant) + ["control"] * is_control)
     cells = {
@@ -130,7 +129,6 @@ def stream_cells(
         "tok/s": f"{variant.generation_tps:.1f}" if variant.generation_tps else "–",
         "diverges at": document.standing(variant).short,
         "mean KL": "–" if variant.mean_kl is None else f"{variant.mean_kl:.3g}",
-        "max KL": f"{max(kls):.2g}" if kls else "–",
         "ended": FINISH[variant.finish_reason][0],
     }
     return {header: cell for header, cell in cells.items() if header not in without}
@@ -156,7 +154,7 @@ def _footing(document: ComparisonDocument) -> list[str]:
     precisions = sorted({variant.precision for variant in document.variants})
     how = [
         settings.schedule,
-        f"functions in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
+        f"functions computed in {' and '.join(PRECISIONS[precision] for precision in precisions)}",
         "chat template" if settings.chat else "raw prompt",
         *sampling_words(settings),
     ]

@@ -75,7 +75,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     activation_precision: Annotated[
         Precision,
         about(
-            "Evaluate the functions in float32, or in the model's dtype as mlx-lm does.",
+            "Compute the functions in float32, or in the model's dtype as mlx-lm does.",
             palette="Activation precision",
         ),
     ] = "float32"

@@ -375,7 +375,7 @@ def test_verdicts_without_their_numbers(verdict: str) -> None:
 def test_an_open_verdict_says_why() -> None:
     fork = fork_with({}, reason="the replay was switched off")
     said = explain_verdict(fork, "r", "v")
-    assert said == "Formula or mere rounding? That is open: the replay was switched off."
+    assert said == "Not checked: the replay was switched off."
 
 
 def test_without_a_reason_there_was_no_replay() -> None:

@@ -29,7 +29,7 @@ def test_the_report_says_what_happened() -> None:
     assert "| silu | f(x) | 5 | 40.0 | 2 | 0.002 | token limit |" in report
     assert (
         "| silu | 2 | “ is” 50.0 % → 25.0 % | “ was” 25.0 % → 50.0 % "
-        "| Formula or mere rounding? That is open: "
+        "| Not checked: "
         "forks are not replayed in float32 yet. |"
     ) in report
     assert "```text\nThe sky► was◄ grey.\n```" in report

@@ -281,7 +281,7 @@ async def test_what_was_not_replayed_says_why_and_asks_nobody() -> None:
     finish(run)
     run.apply(p.ForkReplayed(2, "unverified", "the replay was switched off"))
     async with alone(ForkScreen(run, 1, 2), WIDE) as it:
-        await it.until_shown("That is open: the replay was switched off.")
+        await it.until_shown("Not checked: the replay was switched off.")
         await it.press("r")
         await it.until_shown("There is no replay to show.")
         assert "r does it now" not in it.flat() and "being replayed" not in it.flat()
