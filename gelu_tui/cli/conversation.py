@@ -96,6 +96,7 @@ class Conversation:
                 self.loaded = event
             case p.Started():
                 self.comparison = Comparison.begin(event)
+                self.comparison.check()
                 self._worth_a_cancel = True
             case p.ScoreStarted():
                 self._worth_a_cancel = True
@@ -103,6 +104,8 @@ class Conversation:
                 self.error = event.error
         if self.comparison is not None:
             self.comparison.apply(event)
+            if isinstance(event, p.Finished):
+                self.comparison.check()
         if self._shows_progress and time.monotonic() - self._shown_at >= _PROGRESS_INTERVAL_S:
             self._show_progress(event)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+# Shown on a screen: what an engine or a file says may not be a book.
+_Sentence = Annotated[str, msgspec.Meta(max_length=100_000)]
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):
@@ -12,9 +17,9 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     on what to do (may be empty).
     """
 
-    kind: str
-    message: str
-    hint: str = ""
+    kind: _Sentence
+    message: _Sentence
+    hint: _Sentence = ""
 
 
 class GeluError(Exception):

@@ -87,6 +87,24 @@ def test_a_failed_run_is_kept_if_it_has_tokens(
         assert "gelu-tui: " in gelu(home, "show", "last").err  # why it failed
 
 
+@pytest.mark.parametrize(
+    ("scenario", "said", "count"),
+    [
+        ("same_names", "variants of different names", 0),
+        ("wrong_fork", "a fork of silu where there is none", 1),
+        ("huge_token", "length <= 20000", 1),
+    ],
+)
+def test_what_could_not_be_read_later_is_refused_when_it_is_told(
+    home: dict[str, str], scenario: str, said: str, count: int
+) -> None:
+    done = run(home, "--format", "text", scenario=scenario)
+    assert done.code == 1 and said in done.err.splitlines()[0], done.err
+    assert [entry["status"] for entry in saved(home)] == ["failed"] * count
+    if count:
+        assert "The sky is" in gelu(home, "show", "last").out
+
+
 def test_an_interrupted_run_is_kept(home: dict[str, str]) -> None:
     engine = fake_engine("long", 0.02)
     words = ("run", *FUNCTIONS, "--max-tokens", "9999", "--format", "jsonl")

@@ -36,7 +36,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
     "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
-    "no_kl", "emoji",
+    "no_kl", "emoji", "same_names", "wrong_fork", "huge_token",
 )  # fmt: skip
 
 
@@ -277,6 +277,8 @@ class FakeEngine:
             p.VariantInfo.of(v, settings.activation_precision, "gelu_approx", control=i == control)
             for i, v in enumerate(variants)
         )
+        if self.scenario == "same_names":
+            infos = infos[:1] * len(infos)
         self.emit(
             p.Started(
                 command.prompt,
@@ -355,6 +357,11 @@ class FakeEngine:
                 self.write(b"Traceback \x1b[31m(most recent call last):\n")
             case "hangs":
                 await forever()
+            case "wrong_fork":
+                self.emit(fork_between(2, 99, (1, "a"), (2, "b")))
+            case "huge_token":
+                huge = p.StreamStep(0, 1, "x" * 5_000_000, None, None, None, 1.0)
+                self.emit(p.Step(step, 1.0, (huge,)))
             case "bad_stream":
                 self.emit(p.Step(step, 1.0, (p.StreamStep(99, 1, "x", None, None, None, 1.0),)))
 

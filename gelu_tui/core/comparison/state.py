@@ -8,19 +8,27 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.checks import fork_fits, names_fit
 from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.variants import MAX_VARIANTS
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 
 
 class TokenStep(msgspec.Struct, frozen=True, gc=False):
     """One emitted token; fields as in `StreamStep`, `kl` only where contexts are equal."""
 
-    logprob: float | None
-    margin: float | None
-    kl: float | None
-    text: str = ""
-    decode_s: float = 0.0
+    logprob: p.Number | None
+    margin: p.Number | None
+    kl: p.Number | None
+    text: p.TokenText = ""
+    decode_s: p.Seconds = 0.0
+
+
+def _rate(tokens: int, seconds: float) -> float | None:
+    """Tokens per second; None for a time that no clock can measure."""
+    return tokens / seconds if seconds > 1e-9 else None
 
 
 @dataclass
@@ -54,7 +62,7 @@ class Stream:
     def generation_tps(self) -> float | None:
         """Tokens per second of this stream's own decode time, the first token included."""
         seconds = self.steps[-1].decode_s if self.steps else 0.0
-        return len(self.steps) / seconds if seconds > 0 else None
+        return _rate(len(self.steps), seconds)
 
     def add(self, token: int, step: TokenStep) -> None:
         number = len(self.tokens)
@@ -75,7 +83,7 @@ class Stream:
         first = bisect_left(self.steps, last - window_s, key=lambda step: step.decode_s)
         first = min(first, len(self.steps) - 2)
         seconds = last - self.steps[first].decode_s
-        return (len(self.steps) - 1 - first) / seconds if seconds > 0 else None
+        return _rate(len(self.steps) - 1 - first, seconds)
 
 
 class Peaks:
@@ -133,6 +141,19 @@ class Comparison:
         streams = [Stream(variant) for variant in started.variants]
         return cls(*fed, started.settings, started.reference, streams)
 
+    def check(self) -> None:
+        """Raise `ProtocolError` if the engine's events contradict each other.
+
+        A saved run with such a contradiction could not be read.
+        """
+        if not names_fit([stream.name for stream in self.streams]):
+            need = f"1 to {MAX_VARIANTS} variants of different names"
+            raise p.ProtocolError(f"The engine compared something other than {need}.")
+        for stream in self.streams:
+            if not fork_fits(stream.fork, stream.tokens, self.reference.tokens):
+                name = visible_line(stream.name)
+                raise p.ProtocolError(f"The engine told of a fork of {name} where there is none.")
+
     @property
     def reference(self) -> Stream:
         return self.streams[self.reference_index]
@@ -152,7 +173,7 @@ class Comparison:
         if not own:
             return None
         seconds = max(own) if self.settings.schedule == "lockstep" else sum(own)
-        return self.total_tokens / seconds if seconds > 0 else None
+        return _rate(self.total_tokens, seconds)
 
     def apply(self, event: p.Event) -> None:
         """Update the comparison; events that are not about one are ignored.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -10,17 +10,23 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
+    Amount,
     BenchRow,
+    Count,
     FinishReason,
     Fork,
     ForkReplay,
     ModelInfo,
+    Name,
     ProgressPhase,
+    PromptTokens,
     ScoredRow,
+    Seconds,
     SelfCheckReport,
     Status,
     StreamStep,
     Timing,
+    TokenText,
     VariantInfo,
     Verdict,
 )
@@ -47,7 +53,7 @@ class Progress(Event, frozen=True, tag="progress"):
     """Progress of a long step."""
 
     phase: ProgressPhase
-    label: str
+    label: Annotated[str, msgspec.Meta(max_length=1_000_000)]
     done: int
     total: int  # 0 if unknown
     unit: Literal["bytes", "files", "tokens", "parts"]
@@ -60,13 +66,13 @@ class Loaded(Event, frozen=True, tag="loaded"):
     last = True
     model: ModelInfo
     folder: str
-    device: str
-    blas: str | None
-    versions: dict[str, str]
-    load_s: float
-    context_length: int
+    device: Name
+    blas: Name | None
+    versions: dict[Name, Name]
+    load_s: Seconds
+    context_length: Count
     has_chat_template: bool
-    weight_bytes: int
+    weight_bytes: Count
 
 
 class Fetched(Event, frozen=True, tag="fetched"):
@@ -100,7 +106,7 @@ class Started(Event, frozen=True, tag="started"):
 
     prompt: str
     prompt_text: str
-    prompt_tokens: tuple[int, ...]
+    prompt_tokens: PromptTokens
     variants: tuple[VariantInfo, ...]
     reference: int
     settings: RunSettings = RunSettings()
@@ -124,17 +130,17 @@ class Prefilled(Event, frozen=True, tag="prefilled"):
     """One stream's prompt is in its cache."""
 
     stream: int
-    seconds: float
-    prompt_tps: float
+    seconds: Seconds
+    prompt_tps: Amount
 
 
 class Step(Event, frozen=True, tag="step"):
     """New tokens, at most one of each stream."""
 
     step: int
-    elapsed_s: float  # since the comparison began
+    elapsed_s: Seconds  # since the comparison began
     streams: tuple[StreamStep, ...]
-    memory_bytes: int = 0  # of MLX's arrays, weights and caches included; 0 if unknown
+    memory_bytes: Count = 0  # of MLX's arrays, weights and caches included; 0 if unknown
 
 
 class ForkFound(Event, frozen=True, tag="fork"):
@@ -149,7 +155,7 @@ class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
 
     stream: int
     verdict: Verdict
-    reason: str = ""
+    reason: Name = ""
     replay: ForkReplay | None = None
 
 
@@ -158,7 +164,7 @@ class StreamFinished(Event, frozen=True, tag="stream_finished"):
 
     stream: int
     finish_reason: FinishReason
-    tail: str = ""
+    tail: TokenText = ""
     error: ErrorInfo | None = None
 
 
@@ -174,7 +180,7 @@ class Finished(Event, frozen=True, tag="finished"):
     last = True
     status: Status
     timing: Timing
-    peak_memory_bytes: int
+    peak_memory_bytes: Count
     error: ErrorInfo | None = None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
@@ -16,6 +17,18 @@ ProgressPhase = Literal[
     "download", "convert", "load", "prefill", "replay", "self_check", "score", "bench"
 ]
 
+# The limits of what an engine or a file may say: wide enough for every float32 and every model, and
+# narrow enough that sums and squares stay finite and that text can be drawn at once.
+Number = Annotated[float, Meta(ge=-1e50, le=1e50)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Amount = Annotated[float, Meta(ge=0, le=1e50)]
+Probability = Annotated[float, Meta(ge=0, le=1.01)]  # a sum of float32 may be a little above 1
+Count = Annotated[int, Meta(ge=0, le=2**60)]
+Index = Annotated[int, Meta(ge=0, le=2**31)]  # a token, a step, a rank, a stream
+Name = Annotated[str, Meta(max_length=10_000)]
+TokenText = Annotated[str, Meta(max_length=20_000)]  # tokenizers have tokens of 100 characters
+PromptTokens = Annotated[tuple[Index, ...], Meta(max_length=10_000_000)]
+
 
 def bits_in_words(quantization: dict[str, int | str] | None) -> str:
     """Return `4-bit`, or `quantized` where the bits are unknown; empty without quantization."""
@@ -26,12 +39,12 @@ def bits_in_words(quantization: dict[str, int | str] | None) -> str:
 class ModelInfo(msgspec.Struct, frozen=True):
     """A loaded model."""
 
-    id: str
-    family: str
-    dtype: str
-    quantization: dict[str, int | str] | None
-    native_activation: str
-    sites: dict[str, int] = {}  # number of activation sites by kind (`core.models.families`)
+    id: Name
+    family: Name
+    dtype: Name
+    quantization: dict[Name, Count | Name] | None
+    native_activation: Name
+    sites: dict[Name, Count] = {}  # number of activation sites by kind (`core.models.families`)
 
     @property
     def bits(self) -> str:
@@ -41,8 +54,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
 class VariantInfo(msgspec.Struct, frozen=True):
     """One activation function of a comparison."""
 
-    name: str
-    formula: str  # for people
+    name: Name
+    formula: Name  # for people
     precision: Precision
     native: bool = False
     control: bool = False  # differs from the reference only in the order of operations
@@ -58,9 +71,9 @@ class VariantInfo(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """A token that a stream could have taken, with its probability under that stream."""
 
-    id: int
-    text: str
-    probability: float
+    id: Index
+    text: TokenText
+    probability: Probability
 
 
 class StreamStep(msgspec.Struct, frozen=True, gc=False):
@@ -71,31 +84,31 @@ class StreamStep(msgspec.Struct, frozen=True, gc=False):
     """
 
     stream: int
-    token: int
-    text: str  # what this token completes: empty while a character still lacks bytes
-    logprob: float | None  # nats
-    margin: float | None  # logits
-    kl: float | None  # nats against the reference; None for the reference and after the fork
-    decode_s: float  # this stream's own decode seconds so far
+    token: Index
+    text: TokenText  # what this token completes: empty while a character still lacks bytes
+    logprob: Number | None  # nats
+    margin: Number | None  # logits
+    kl: Number | None  # nats against the reference; None for the reference and after the fork
+    decode_s: Seconds  # this stream's own decode seconds so far
 
 
 class SelfCheckReport(msgspec.Struct, frozen=True):
     """Whether one function on `rows` rows returns bit-identical logits over `steps` steps."""
 
-    rows: int
-    steps: int
+    rows: Count
+    steps: Count
     identical: bool
-    max_logit_difference: float | None  # absolute; None if logits were not finite
+    max_logit_difference: Amount | None  # absolute; None if logits were not finite
 
 
 class Timing(msgspec.Struct, frozen=True):
     """Seconds of a comparison; `tokens_per_second` is of all streams together in decode."""
 
-    load_s: float | None
-    prefill_s: float | None
-    decode_s: float | None
-    decode_steps: int
-    tokens_per_second: float | None
+    load_s: Seconds | None
+    prefill_s: Seconds | None
+    decode_s: Seconds | None
+    decode_steps: Count
+    tokens_per_second: Amount | None
 
 
 class ForkReplay(msgspec.Struct, frozen=True):
@@ -106,10 +119,10 @@ class ForkReplay(msgspec.Struct, frozen=True):
     step, and are None if one of the tokens cannot be drawn.
     """
 
-    margins: dict[str, float]
-    score_margins: dict[str, float | None]
-    probabilities: dict[str, float]
-    ranks: dict[str, int]
+    margins: dict[str, Number]
+    score_margins: dict[str, Number | None]
+    probabilities: dict[str, Probability]
+    ranks: dict[str, Index]
     reference_top: tuple[Candidate, ...]
     variant_top: tuple[Candidate, ...]
 
@@ -124,17 +137,17 @@ class Fork(msgspec.Struct, frozen=True):
     """
 
     step: int
-    reference_token: int
-    variant_token: int
-    reference_text: str = ""
-    variant_text: str = ""
+    reference_token: Index
+    variant_token: Index
+    reference_text: TokenText = ""
+    variant_text: TokenText = ""
     reference_top: tuple[Candidate, ...] = ()
     variant_top: tuple[Candidate, ...] = ()
-    margins: dict[str, float] = {}
-    probabilities: dict[str, float] = {}
-    ranks: dict[str, int] = {}
+    margins: dict[str, Number] = {}
+    probabilities: dict[str, Probability] = {}
+    ranks: dict[str, Index] = {}
     verdict: Verdict = "unverified"
-    reason: str = ""  # why the verdict is `unverified`
+    reason: Name = ""  # why the verdict is `unverified`
     replay: ForkReplay | None = None
 
 

@@ -31,16 +31,16 @@ class ForkDocument(p.Fork, frozen=True):
 class VariantDocument(msgspec.Struct, frozen=True):
     """One stream; `mean_kl` and `times_noise_floor` as in `core.comparison.noise`."""
 
-    name: str
-    formula: str
+    name: p.Name
+    formula: p.Name
     precision: Precision
-    tokens: list[int]
+    tokens: list[p.Index]
     text: str
     finish_reason: p.FinishReason
     error: ErrorInfo | None
-    time_to_first_token_s: float | None
-    prompt_tps: float | None
-    generation_tps: float | None
+    time_to_first_token_s: p.Seconds | None
+    prompt_tps: p.Amount | None
+    generation_tps: p.Amount | None
     first_divergent_token: int | None
     steps: list[TokenStep]
     fork: ForkDocument | None
@@ -64,19 +64,19 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     """A whole comparison, readable without the model; `prompt_text` is what the model was fed."""
 
     schema: str
-    created: str
-    versions: dict[str, str]
-    device: str
+    created: p.Name
+    versions: dict[p.Name, p.Name]
+    device: p.Name
     model: p.ModelInfo
     settings: RunSettings
     prompt: str
-    prompt_tokens: tuple[int, ...]
+    prompt_tokens: p.PromptTokens
     reference: str
     status: p.Status
     error: ErrorInfo | None
     timing: p.Timing
     self_check: p.SelfCheckReport | None
-    peak_memory_bytes: int | None
+    peak_memory_bytes: p.Count | None
     variants: list[VariantDocument]
     prompt_text: str = ""
     noise_floor: NoiseFloor | None = None

@@ -11,14 +11,15 @@ import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from gelu_tui.core import paths
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.runs.restore import read_document
+from gelu_tui.core.runs.restore import read_document, readable
 from gelu_tui.core.safe_text import visible_line
 
 _RUNS = """
@@ -40,6 +41,8 @@ CREATE TABLE runs (
 _MIGRATIONS = ((_RUNS,),)
 _LISTED = "id, created, model, substr(prompt, 1, 2000), activations, reference, divergences, status"
 
+_DOCUMENT_LIMIT = 1 << 30  # bytes of a run's JSON: a damaged one could unpack to any number
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -50,17 +53,18 @@ class Entry(msgspec.Struct, frozen=True):
     """One saved run as a list shows it; `created` is ISO 8601, UTC.
 
     `prompt` is at most its first 2,000 characters; `first_divergent_tokens` go with `activations`.
+    Of a row whose data are damaged, `status` is `damaged`, and what cannot be read is empty.
     """
 
     id: int
-    created: str
-    model: str
-    prompt: str
-    activations: tuple[str, ...]
-    reference: str
-    first_divergent_tokens: tuple[int | None, ...]
-    status: str
-    total_tokens: int
+    created: str = ""
+    model: str = ""
+    prompt: str = ""
+    activations: tuple[str, ...] = ()
+    reference: str = ""
+    first_divergent_tokens: tuple[p.Index | None, ...] = ()
+    status: p.Status | Literal["damaged"] = "damaged"
+    total_tokens: p.Count = 0
 
 
 class History:
@@ -84,6 +88,7 @@ class History:
 
     def save(self, document: ComparisonDocument, run: int | None = None) -> int:
         """Save a run, in place of `run` if it is given; return its id."""
+        document = readable(document)
         row = (
             run,
             document.created,
@@ -123,8 +128,10 @@ class History:
         if not rows:
             raise _no_such_run(run)
         try:
-            return read_document(zlib.decompress(rows[0][0]))
-        except (zlib.error, TypeError):
+            return read_document(_unpacked(rows[0][0]))
+        except (zlib.error, TypeError, GeluError) as error:
+            if isinstance(error, GeluError) and error.info.kind != "not_a_document":
+                raise
             message = f"Run {run} cannot be read: its data are damaged."
             hint = "The other runs can still be opened."
             raise GeluError("history_damaged", message, hint) from None
@@ -139,7 +146,7 @@ class History:
     def prompts(self, limit: int = 100) -> list[str]:
         """The prompts of saved runs without repetitions, the most recently used first."""
         statement = "SELECT prompt FROM runs GROUP BY prompt ORDER BY max(id) DESC LIMIT ?"
-        return [row[0] for row in self._read(statement, limit)]
+        return [prompt for (prompt,) in self._read(statement, limit) if isinstance(prompt, str)]
 
     # --- the file ---------------------------------------------------------------------------------
 
@@ -200,9 +207,7 @@ class History:
         opened = sqlite3.connect(self.path, timeout=self._patience_s, isolation_level=None)
         with contextlib.closing(opened) as connection:
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
-            connection.create_function(
-                "folded", -1, lambda *parts: "\n".join(parts).casefold(), deterministic=True
-            )
+            connection.create_function("folded", -1, _folded, deterministic=True)
             connection.execute("PRAGMA secure_delete = ON")  # a deleted run leaves no bytes
             connection.execute(f"BEGIN {kind}")
             with connection:  # commits, or rolls back if anything is raised
@@ -278,12 +283,31 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def _folded(*parts: object) -> str:
+    """Text to search in; a damaged row may hold bytes or numbers where text belongs."""
+    return "\n".join(part for part in parts if isinstance(part, str)).casefold()
+
+
+def _unpacked(data: Any) -> bytes:
+    """The JSON of a run. Raises `zlib.error` or `TypeError` where it is damaged or far too long."""
+    reader = zlib.decompressobj()
+    unpacked = reader.decompress(data, _DOCUMENT_LIMIT)
+    if not reader.eof:
+        raise zlib.error("it does not end")
+    return unpacked
+
+
 def _entry(*row: Any) -> Entry:
-    """An entry; the columns are in the order of its fields."""
-    values = list(row)
-    for column, kind in ((4, tuple[str, ...]), (6, tuple[int | None, ...])):
-        try:
-            values[column] = msgspec.json.decode(row[column], type=kind)
-        except msgspec.MsgspecError:  # a flipped bit in one row must not hide the others
-            values[column] = ()
-    return Entry(*values)
+    """An entry; the columns are in the order of its fields.
+
+    SQLite does not check types, and a flipped bit in one row must not hide the others.
+    """
+    values: dict[str, Any] = {}
+    for field, value in zip(msgspec.structs.fields(Entry), row, strict=True):
+        is_json = field.name in ("activations", "first_divergent_tokens")
+        with contextlib.suppress(msgspec.MsgspecError, TypeError, ValueError):
+            decode = msgspec.json.decode if is_json else msgspec.convert
+            values[field.name] = decode(value, type=field.type)
+    entry = Entry(**values)
+    whole = len(values) == len(row) and len(entry.activations) == len(entry.first_divergent_tokens)
+    return entry if whole else msgspec.structs.replace(entry, status="damaged")

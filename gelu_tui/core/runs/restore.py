@@ -8,19 +8,14 @@ import msgspec
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.checks import fork_fits, names_fit
 from gelu_tui.core.comparison.noise import mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
-from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, ForkDocument, VariantDocument
+from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, VariantDocument
 from gelu_tui.core.settings.run_settings import known_dtype
-
-_FORK_KEYS = {
-    "margins": {"reference", "variant"},
-    "probabilities": {"reference_a", "reference_b", "variant_a", "variant_b"},
-    "ranks": {"b_in_reference", "a_in_variant"},
-}
 
 
 class _Head(msgspec.Struct):
@@ -65,6 +60,14 @@ def read_document(data: bytes) -> ComparisonDocument:
         )
         document = replace(document, settings=settings)
     return with_statistics(document)
+
+
+def readable(document: ComparisonDocument) -> ComparisonDocument:
+    """The document without forks that `read_document` would refuse: an engine may tell them."""
+    reference = document.reference_variant.tokens
+    kept = [v if fork_fits(v.fork, v.tokens, reference) else replace(v, fork=None)
+            for v in document.variants]  # fmt: skip
+    return replace(document, variants=kept)
 
 
 def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
@@ -130,7 +133,7 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
 def _check(document: ComparisonDocument) -> None:
     """Raise `GeluError` where the parts contradict each other."""
     names = [variant.name for variant in document.variants]
-    if not 1 <= len(names) <= MAX_VARIANTS or len(set(names)) < len(names):
+    if not names_fit(names):
         raise _not_a_document(f"it needs 1 to {MAX_VARIANTS} variants of different names")
     if document.reference not in names:
         raise _not_a_document("its reference is none of its variants")
@@ -140,16 +143,5 @@ def _check(document: ComparisonDocument) -> None:
             raise _not_a_document(f"variant {index} has not one step for each token")
         if not variant.text.startswith("".join(step.text for step in variant.steps)):
             raise _not_a_document(f"the text of variant {index} is not that of its steps")
-        fork = variant.fork
-        if fork is not None and not _is_at_difference(fork, variant.tokens, reference.tokens):
+        if not fork_fits(variant.fork, variant.tokens, reference.tokens):
             raise _not_a_document(f"the fork of variant {index} is not where its tokens differ")
-
-
-def _is_at_difference(fork: ForkDocument, tokens: list[int], reference: list[int]) -> bool:
-    return (
-        0 <= fork.step < min(len(tokens), len(reference))
-        and tokens[: fork.step] == reference[: fork.step]
-        and tokens[fork.step] == fork.variant_token != fork.reference_token
-        and reference[fork.step] == fork.reference_token
-        and all(getattr(fork, name).keys() >= keys for name, keys in _FORK_KEYS.items())
-    )

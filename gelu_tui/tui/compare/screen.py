@@ -260,6 +260,7 @@ class CompareScreen(KeptLines, Screen[None]):
                 self.shown.comparison.apply(event)
                 self._frames.want()
                 if isinstance(event, p.Finished):
+                    self.shown.comparison.check()
                     self._finish(self.shown, event)
         self._phase_changed()
 
@@ -273,6 +274,7 @@ class CompareScreen(KeptLines, Screen[None]):
         if self._engine.loaded is None:
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
+        comparison.check()
         await self._show(ShownRun(comparison, self._engine.loaded, self._services.history))
         self.notice.clear_awaited()
         if self._replaced:

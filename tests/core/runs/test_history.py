@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from rich.console import Console
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.reports.history_table import HistoryTable
 from gelu_tui.core.runs import history as history_module
 from gelu_tui.core.runs.history import History, local_time
 from tests.support.comparisons import run_document
@@ -338,7 +343,7 @@ def with_another_step(
 
 
 def in_file(history: History, statement: str) -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(history.path)) as connection:
+    with contextlib.closing(sqlite3.connect(history.path)) as connection, connection:
         return connection.execute(statement).fetchall()
 
 
@@ -439,7 +444,62 @@ def test_one_damaged_run_does_not_hide_the_others(history: History) -> None:
             (bad,),
         )
     connection.close()
-    assert [entry.prompt for entry in history.entries()] == ["\ufffd", "good"]
+    entries = history.entries()
+    assert [entry.prompt for entry in entries] == ["\ufffd", "good"]
+    assert [entry.status for entry in entries] == ["damaged", "completed"]
     assert history.load(good).prompt == "good"
     with pytest.raises(GeluError, match=f"Run {bad} cannot be read"):
         history.load(bad)
+
+
+# SQLite stores any type in any column.
+_OTHER_TYPES = ("X'00ff'", "''", "'['", "'[1'", "-1", "1e300", "'{\"a\": 1}'", "'[null]'")
+_COLUMNS = (
+    "created", "model", "prompt", "activations", "reference", "divergences", "status",
+    "total_tokens", "document",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("column", _COLUMNS)
+def test_values_of_another_type_in_the_newest_run(history: History, column: str) -> None:
+    good, bad = history.save(run_document("good")), history.save(run_document("bad"))
+    for value in _OTHER_TYPES:
+        in_file(history, f"UPDATE runs SET {column} = {value} WHERE id = {bad}")
+        assert [entry.id for entry in history.entries()] == [bad, good]
+        assert history.entries()[1].status == "completed"
+        assert [entry.id for entry in history.entries("good")] == [good]
+        assert "good" in history.prompts() and all(isinstance(x, str) for x in history.prompts())
+        assert history.last() == bad
+        for width in (40, 80, 200):
+            Console(file=io.StringIO(), width=width).print(HistoryTable(history.entries()))
+        with contextlib.suppress(GeluError):
+            assert history.load(bad).prompt == "bad"
+    assert history.pop_notice() is None
+
+
+def test_bytes_as_the_prompt_of_the_newest_run_are_shown_as_damaged(history: History) -> None:
+    history.save(run_document("good"))
+    history.save(run_document("bad"))
+    in_file(history, "UPDATE runs SET prompt = X'62' WHERE id = 2")
+    assert [(entry.id, entry.status, entry.prompt) for entry in history.entries()] == [
+        (2, "damaged", ""),
+        (1, "completed", "good"),
+    ]
+    assert history.load(2).prompt == "bad"
+
+
+def test_a_document_that_does_not_end(history: History) -> None:
+    run = history.save(run_document())
+    half = zlib.compress(b"[" * 9999)[:-5].hex()
+    in_file(history, f"UPDATE runs SET document = X'{half}'")
+    with pytest.raises(GeluError, match=f"Run {run} cannot be read"):
+        history.load(run)
+
+
+def test_a_fork_that_is_none_does_not_make_the_saved_run_unreadable(history: History) -> None:
+    saved = run_document()
+    third = saved.variants[2]
+    assert third.fork is not None
+    wrong = replace(third, fork=replace(third.fork, step=99))
+    run = history.save(replace(saved, variants=[*saved.variants[:2], wrong]))
+    assert history.load(run).variants[2] == replace(third, fork=None)

@@ -1,0 +1,37 @@
+"""What must hold in every comparison, whether an engine tells it or a file holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.functions.variants import MAX_VARIANTS
+
+_SIDES = frozenset({"reference", "variant"})
+_KEYS = {
+    "margins": _SIDES,
+    "probabilities": {"reference_a", "reference_b", "variant_a", "variant_b"},
+    "ranks": {"b_in_reference", "a_in_variant"},
+}
+
+
+def names_fit(names: Sequence[str]) -> bool:
+    """Whether these can be the names of the streams of one comparison."""
+    return 1 <= len(names) <= MAX_VARIANTS and len(set(names)) == len(names)
+
+
+def fork_fits(fork: p.Fork | None, tokens: Sequence[int], reference: Sequence[int]) -> bool:
+    """Whether a fork is where the tokens of its two sides first differ, and has its numbers."""
+    return fork is None or (
+        0 <= fork.step < min(len(tokens), len(reference))
+        and tokens[: fork.step] == reference[: fork.step]
+        and tokens[fork.step] == fork.variant_token != fork.reference_token
+        and reference[fork.step] == fork.reference_token
+        and _has_keys(fork, _KEYS)
+        and (fork.replay is None or _has_keys(fork.replay, _KEYS | {"score_margins": _SIDES}))
+    )
+
+
+def _has_keys(value: object, keys: Mapping[str, Any]) -> bool:
+    return all(getattr(value, name).keys() >= needed for name, needed in keys.items())
