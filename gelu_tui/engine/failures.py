@@ -45,7 +45,7 @@ def error_info(error: Exception) -> ErrorInfo:
     return ErrorInfo("internal", message, "Its log has the details.")
 
 
-def not_finite(name: str, where: str) -> GeluError:
-    """The error of a function whose logits hold nan or infinity."""
-    hint = "The function returns nan or infinity for inputs that this model produces."
-    return GeluError("not_finite", f"The logits of '{name}' {where}.", hint)
+def not_finite(name: str, where: str, why: str = "", hint: str = "") -> GeluError:
+    """The error of a function whose logits hold nan or infinity; `where` is a verb and a place."""
+    because = f": {why}" if why else ""
+    return GeluError("not_finite", f"The logits of '{name}' {where}{because}.", hint)

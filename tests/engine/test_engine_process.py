@@ -216,7 +216,10 @@ def test_a_function_that_overflows_fails_alone(
     assert [ends[i]["finish_reason"] for i in range(3)] == ["length", "failed", "length"]
     error = ends[1]["error"]
     assert error["kind"] == "not_finite"
-    assert error["message"] == "The logits of 'over' stopped being numbers at step 0."
+    assert error["message"] == (
+        "The logits of 'over' stopped being numbers at step 0: "
+        "the function makes nan or infinity of inputs that this model produces."
+    )
     assert error["hint"]
     assert [len(tokens) for tokens in tokens_of(events)] == [5, 0, 5]
     assert (events[-1]["status"], events[-1]["error"]) == ("completed", None)

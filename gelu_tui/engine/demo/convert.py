@@ -1,7 +1,11 @@
-"""The embedded demo model in the user's cache: converted once, checked at every start."""
+"""The embedded demo model in the user's cache: converted once and checked at every start.
+
+Its contents are checked once a week.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -25,6 +29,7 @@ CONVERTER_VERSION = 2  # increase it whenever the files would come out different
 _REPORT_INTERVAL_S = 0.1
 _LOCK_POLL_S = 0.1
 _HASH_BLOCK = 1 << 17
+_CHECKED_FOR_S = 7 * 24 * 3600
 _TOKENIZER_BYTES = 64 << 20  # twice the size of its files, for the check of free space
 
 _Entry = tuple[int, int, int]
@@ -109,18 +114,25 @@ def _recorded(folder: Path, source_sha256: str) -> dict[str, _Entry]:
 
 
 def _is_current(folder: Path, source_sha256: str) -> bool:
-    """Whether sizes and times are as recorded: no file is read, so a warm start costs nothing."""
+    """Whether sizes and times are as recorded: no file is read, so a warm start costs nothing.
+
+    Bits that rot on a disk change neither, so a check of the contents counts for a week only.
+    """
     recorded = _recorded(folder, source_sha256)
     try:
-        return bool(recorded) and all(
-            _size_and_time(folder / name) == entry[:2] for name, entry in recorded.items()
+        age_s = time.time() - (folder / demo.MANIFEST).stat().st_mtime
+        due = age_s > _CHECKED_FOR_S and os.access(folder, os.W_OK)
+        return (
+            bool(recorded)
+            and not due
+            and all(_size_and_time(folder / name) == entry[:2] for name, entry in recorded.items())
         )
     except OSError:
         return False
 
 
 def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
-    """Whether the contents are as recorded although times differ; then record the new times."""
+    """Whether the contents are as recorded; then record the new times and that of this check."""
     recorded = _recorded(folder, source_sha256)
     try:
         files = _entries(folder, recorded, tick)
@@ -128,7 +140,21 @@ def _is_intact(folder: Path, source_sha256: str, tick: Tick) -> bool:
         return False
     if not recorded or any(files[name][2] != crc for name, (_, _, crc) in recorded.items()):
         return False
-    _write_manifest(folder, source_sha256, files)
+    with contextlib.suppress(OSError):  # a cache that can only be read is checked each time
+        _write_manifest(folder, source_sha256, files)
+    return True
+
+
+def is_damaged(cancelled: Callable[[], bool]) -> bool:
+    """Whether the demo's contents are not as they were written; the next load converts it then.
+
+    Raises `Interrupted`.
+    """
+    folder = demo.folder()
+    if _is_intact(folder, PACKAGED_SHA256, throttled(lambda _: None, cancelled)):
+        return False
+    with contextlib.suppress(OSError):
+        (folder / demo.MANIFEST).unlink(missing_ok=True)
     return True
 
 

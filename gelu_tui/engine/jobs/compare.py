@@ -27,6 +27,7 @@ from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.self_check import self_check
 from gelu_tui.engine.compute.token_selection import Chooser, seeded
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit, Observer, RowStep
 from gelu_tui.engine.jobs.prompt import feed
 from gelu_tui.engine.jobs.replay import WHY_NOT, Replayer
@@ -110,6 +111,7 @@ class Run:
         self._replayer = Replayer(
             loaded, self._variants, self._started, self._choose, emit, cancelled
         )
+        self._causes = Causes(loaded, precision, cancelled)
         self._self_checks: SelfChecks = {}
         self._noise: float | None = None  # None until it is checked
         self._prefill_s: float | None = None
@@ -135,6 +137,7 @@ class Run:
             with rowwise(self._model) as sites:
                 self._decode(sites)
                 observer.drain()
+                self._explain(sites)
                 peak_memory = mx.get_peak_memory()
                 self.statistics_s = observer.seconds
                 error = observer.reference_error()
@@ -219,15 +222,27 @@ class Run:
                 if observer.ended.issuperset(rows):
                     return
                 stop_if(self._cancelled())
+            asked = time.perf_counter()
+            self._explain(sites)
             if self._replay_asked():
-                asked = time.perf_counter()
                 self._replay(sites)
-                began += time.perf_counter() - asked  # a replay is no decode time
+            began += time.perf_counter() - asked  # neither is decode time
+
+    def _explain(self, sites: RowFunctions) -> None:
+        """End the streams whose logits are not numbers, with the reason. Raises `Interrupted`."""
+        while self._observer.broken:
+            row = self._observer.broken[0]
+            tokens = self._observer.tokens(row)
+            where = f"stopped being numbers at step {len(tokens)}"
+            fed = [*self._tokens, *tokens]
+            error = self._causes.error(sites, self._variants[row], fed, 1, where)
+            self._observer.fail(row, error.info)
+            del self._observer.broken[0]
 
     def _replay(self, sites: RowFunctions) -> None:
         # A verdict must not depend on when it was asked for.
         self._self_check(sites)
-        forks, tokens = self._observer.forks, self._observer.reference_tokens()
+        forks, tokens = self._observer.forks, self._observer.tokens(self._started.reference)
         self._replayer.replay(sites, forks, tokens, self._noise or 0.0)
 
     def _self_check(self, sites: RowFunctions) -> None:

@@ -45,6 +45,7 @@ class _StreamState:
     detokenizer: Detokenizer
     tokens: list[int] = field(default_factory=list)
     forked: bool = False
+    broken: bool = False  # its logits are not numbers
     finished: bool = False
     error: ErrorInfo | None = None
 
@@ -53,7 +54,8 @@ class Observer:
     """Turns decode steps into events. `observe` from the decode loop, then `drain`, then `close`.
 
     The decode loop may read `ended` (streams with an end token, the last step, or logits that are
-    not finite) and `forks` (those found so far). `seconds` is the time that the thread computed.
+    not finite) and `forks` (those found so far), and takes from `broken` the streams whose logits
+    are not finite, which end when it calls `fail`. `seconds` is the time that the thread computed.
     """
 
     def __init__(self, emit: Emit, tokenizer: Tokenizer, started: p.Started) -> None:
@@ -68,6 +70,7 @@ class Observer:
         self._queue = queue.Queue(_QUEUE_LIMIT)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
+        self.broken: list[int] = []
         self.forks: list[p.ForkFound] = []
         self.seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -90,20 +93,27 @@ class Observer:
         if self._failure is not None:
             raise self._failure
 
+    def fail(self, stream: int, error: ErrorInfo) -> None:
+        """Finish a broken stream with what broke it."""
+        self._finish(stream, "failed", error)
+
     def close(self, reason: p.FinishReason, error: ErrorInfo | None) -> None:
         """Finish streams that have not ended with `reason`. Raises nothing."""
         with contextlib.suppress(Exception):  # the caller has seen what drain raises
             self.drain()
-        for index in range(len(self._streams)):
+        for index, state in enumerate(self._streams):
+            if state.broken:  # and nobody had the time to ask why
+                where = f"stopped being numbers at step {len(state.tokens)}"
+                self.fail(index, not_finite(state.name, where).info)
             self._finish(index, reason, error)
 
     def reference_error(self) -> ErrorInfo | None:
         """The reference's error, which fails the run; another stream's error is its own."""
         return self._streams[self._reference].error
 
-    def reference_tokens(self) -> list[int]:
-        """The reference's stream so far."""
-        return list(self._streams[self._reference].tokens)
+    def tokens(self, stream: int) -> list[int]:
+        """A stream so far."""
+        return list(self._streams[stream].tokens)
 
     def token_count(self) -> int:
         """How many tokens all streams have so far."""
@@ -123,18 +133,18 @@ class Observer:
     def _observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory: int) -> None:
         steps: list[p.StreamStep] = []
         forks: list[p.ForkFound] = []
-        finished: list[tuple[int, p.FinishReason, ErrorInfo | None]] = []
+        finished: list[tuple[int, p.FinishReason]] = []
         # The reference first: the others are measured against it.
         for row in sorted(rows, key=lambda row: row.stream != self._reference):
             state = self._streams[row.stream]
-            if state.finished:
+            if state.finished or state.broken:
                 continue
             try:
                 distribution = Distribution.of(row.logits)
             except NotANumber:
                 self.ended.add(row.stream)
-                error = not_finite(state.name, f"stopped being numbers at step {step}").info
-                finished.append((row.stream, "failed", error))
+                state.broken = True
+                self.broken.append(row.stream)
                 continue
             kl, fork = self._against_reference(step, row, distribution)
             if fork is not None:
@@ -148,7 +158,7 @@ class Observer:
                 p.StreamStep(row.stream, row.token, text, logprob, margin, kl, row.decode_s)
             )
             if is_end or step >= self._last_step:
-                finished.append((row.stream, "stop" if is_end else "length", None))
+                finished.append((row.stream, "stop" if is_end else "length"))
         if steps:
             ordered = tuple(sorted(steps, key=lambda s: s.stream))
             self._emit(p.Step(step, elapsed_s, ordered, memory))
@@ -156,7 +166,7 @@ class Observer:
             self._emit(found)
         self.forks.extend(forks)
         for ending in finished:
-            self._finish(*ending)
+            self._finish(*ending, None)
 
     def _against_reference(
         self, step: int, row: RowStep, v: Distribution

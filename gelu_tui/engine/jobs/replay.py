@@ -20,7 +20,7 @@ from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.float32 import in_float32
 from gelu_tui.engine.compute.functions import function_of
-from gelu_tui.engine.compute.statistics import Distribution, Logits
+from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.compute.verdict import verdict
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
@@ -83,7 +83,10 @@ class Replayer:
                 for found in forks:
                     step = found.fork.step
                     theirs = self._logits_at(sites, found.stream, tokens, [step])
-                    self._report(self._judge(found, own[step], theirs[step], noise))
+                    try:
+                        self._report(self._judge(found, own[step], theirs[step], noise))
+                    except NotANumber:
+                        self.give_up([found], "the logits of its replay are not numbers")
         except Interrupted:
             self.give_up(forks, WHY_NOT["cancelled"])
         except Exception as failure:

@@ -27,8 +27,9 @@ from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
-from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, not_finite, stop_if
+from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
 from gelu_tui.engine.jobs.compare import resolve_variants
+from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.models.loading import LoadedModel
 
@@ -135,10 +136,14 @@ class _Scoring:
         self._model, self._dtype = loaded.model, loaded.info.dtype
         self._emit, self._cancelled = emit, cancelled
         precision = command.settings.activation_precision
+        self._variants = variants
         self._functions = [function_of(variant, precision) for variant in variants]
+        self._causes = Causes(loaded, precision, cancelled)
         # The reference first: the others are measured against it.
         self._going = sorted(range(len(variants)), key=lambda row: row != reference)
         self._done = 0
+        # What the functions are fed now, and how many logits of it are measured.
+        self._fed: tuple[list[int], int] = ([], 0)
 
     def run(self, sites: RowFunctions, pool: ThreadPoolExecutor) -> None:
         """Score window after window. Raises `Interrupted`, and `GeluError` of the reference."""
@@ -155,7 +160,8 @@ class _Scoring:
                 self._emit(p.Progress("score", label, self._done, total, "tokens", rate))
                 inputs = window[start : min(start + chunk, len(window) - 1)]
                 targets = window[start + 1 : start + 1 + len(inputs)]
-                self._chunk(targets, self._logits(inputs, cache, sites), pool)
+                self._fed = (window[: start + len(inputs)], len(inputs))
+                self._chunk(targets, self._logits(inputs, cache, sites), sites, pool)
             mx.clear_cache()
 
     def _vocabulary(self, sites: RowFunctions) -> int:
@@ -176,6 +182,7 @@ class _Scoring:
         self,
         targets: list[int],
         computed: Iterator[tuple[int, Logits]],
+        sites: RowFunctions,
         pool: ThreadPoolExecutor,
     ) -> None:
         """Measure all functions at some positions, and emit the numbers when all are there."""
@@ -191,12 +198,12 @@ class _Scoring:
                     rows.append(p.ScoredRow(row, *map(tuple, zip(*numbers, strict=True))))
             except NotANumber:
                 if row == self.started.reference:
-                    raise self._not_finite(row) from None
+                    raise self._not_finite(row, sites) from None
                 failed.append(row)
             del logits  # before the next but one is computed
         for row in failed:
             self._going.remove(row)
-            self._emit(p.ScoreFailed(row, self._not_finite(row).info))
+            self._emit(p.ScoreFailed(row, self._not_finite(row, sites).info))
         self._done += len(targets)
         logprob = tuple(position.logprob for position in positions)
         top_probability = tuple(position.top_probability for position in positions)
@@ -221,9 +228,9 @@ class _Scoring:
                 yield _view(*computing.popleft())
         yield _view(*computing.popleft())
 
-    def _not_finite(self, row: int) -> GeluError:
-        name = self.started.variants[row].name
-        return not_finite(name, f"are not numbers after {self._done} tokens of the text")
+    def _not_finite(self, row: int, sites: RowFunctions) -> GeluError:
+        where = f"are not numbers after {self._done} tokens of the text"
+        return self._causes.error(sites, self._variants[row], *self._fed, where)
 
 
 def _view(row: int, logits: mx.array) -> tuple[int, Logits]:

@@ -97,10 +97,12 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
     """The model with its weights in memory, its config, and its tokenizer."""
     import_mlx_lm()
     import mlx.core as mx
+    from mlx.utils import tree_flatten
     from mlx_lm.utils import load_model
 
     try:
         model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        narrowed = target == "float16" and _dtype_name(tree_flatten(model.parameters())) != target
         if target is not None:
             model.set_dtype(getattr(mx, target))
         weights = model.parameters()
@@ -119,6 +121,9 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
             f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
             "Fetch the model again, or check that config.json belongs to these weights.",
         ) from error
+    if narrowed and (name := first_not_finite(model)):
+        message = f"The weights in '{name}' do not fit float16: some become infinite."
+        raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
     return model, config, tokenizer.result()
 
 
@@ -130,3 +135,14 @@ def _dtype_name(weights: Any) -> str:
         if name.endswith("norm.weight") and mx.issubdtype(value.dtype, mx.floating):
             return str(value.dtype).removeprefix("mlx.core.")
     return "unknown"
+
+
+def first_not_finite(model: Any) -> str | None:
+    """The name of the first tensor of a model that holds nan or infinity, if any does."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    for name, value in tree_flatten(model.parameters()):
+        if mx.issubdtype(value.dtype, mx.floating) and not mx.isfinite(value).all().item():
+            return str(name)
+    return None
