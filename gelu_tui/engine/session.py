@@ -162,8 +162,8 @@ class Session:
             case p.Fetch():
                 from gelu_tui.engine.models.locate import locate
 
-                folder = locate(command.model, job.emit, job.cancelled)
-                job.emit(p.Fetched(command.model, str(folder)))
+                located = locate(command.model, job.emit, job.cancelled)
+                job.emit(p.Fetched(command.model, str(located.folder)))
             case p.RenderPrompt():
                 from gelu_tui.engine.jobs.prompt import render
 

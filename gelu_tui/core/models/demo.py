@@ -30,5 +30,5 @@ def installed() -> bool:
 
 
 def converted() -> bool:
-    """Whether the converted model is in the cache."""
-    return (folder() / MANIFEST).is_file()
+    """Whether the converted model is in the cache. Raises `OSError` if that cannot be seen."""
+    return paths.look(folder() / MANIFEST) == "file"

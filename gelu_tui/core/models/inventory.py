@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -12,8 +10,6 @@ from gelu_tui.core.models.memory import ALLOWANCE_BYTES
 
 Source = Literal["demo", "hub", "folder"]
 State = Literal["ready", "unconverted", "absent", "partial", "damaged", "not_served"]
-
-_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,20 +54,6 @@ class PublicModel(msgspec.Struct, frozen=True):
 def is_gated(repo_id: str) -> bool:
     """Whether a repository is gated: Google's own are, copies by others are not."""
     return repo_id.startswith("google/")
-
-
-def is_hub_id(text: str) -> bool:
-    """Whether `text` could be the id of a repository, OWNER/NAME."""
-    return _HUB_ID.fullmatch(text) is not None
-
-
-def named_folder(text: str) -> str | None:
-    """The absolute path of the folder `text`, None if there is none. Reads the disk."""
-    try:
-        path = Path(text).expanduser().absolute()
-        return str(path) if path.is_dir() else None
-    except (OSError, RuntimeError, ValueError):
-        return None
 
 
 # Repositories that public code names.

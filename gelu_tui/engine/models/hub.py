@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Iterable
 from hashlib import file_digest
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -32,6 +33,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import missing_files, read_config
 from gelu_tui.core.parent_death import end_with
+from gelu_tui.core.paths import look
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
 from gelu_tui.engine.models.hub_errors import NotWholeError, hub_error
 
@@ -95,11 +97,22 @@ def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
     try:
         folder = Path(snapshot_download(repo_id, local_files_only=True, **_PATTERNS))
     except IncompleteSnapshotError as error:
-        return Path(error.snapshot_path), False
+        folder = Path(error.snapshot_path)
+        _look_at(folder.iterdir())
+        return folder, False
     except LocalEntryNotFoundError:
+        storage = storage_folder(repo_id)
+        _look_at((storage / "refs" / constants.DEFAULT_REVISION, storage / "snapshots" / "any"))
         return None, False
+    _look_at(folder.iterdir())
     # The library cannot compare with a listing if another program fetched only some files.
     return folder, not missing_files(folder)
+
+
+def _look_at(places: Iterable[Path]) -> None:
+    """Raise the `OSError` of a place that may not be looked at: the library sees nothing there."""
+    for place in places:
+        look(place)
 
 
 def storage_folder(repo_id: str) -> Path:

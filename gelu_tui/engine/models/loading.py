@@ -56,7 +56,8 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     """
     if dtype is not None and dtype not in DTYPES:
         raise GeluError("dtype", f"'{dtype}' is not a dtype.", f"Choose {', '.join(DTYPES)}.")
-    folder = locate(spec, report, cancelled)
+    located = locate(spec, report, cancelled)
+    folder = located.folder
     config = read_config(folder)
     family = family_of(config)
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
@@ -82,7 +83,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     inner = config.get("text_config") or {}
     length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
     info = p.ModelInfo(
-        id=spec if spec == "demo" or not Path(spec).exists() else str(Path(spec)),
+        id=located.id,
         family=family.name,
         dtype=_dtype_name(weights),
         quantization=quantization(config),

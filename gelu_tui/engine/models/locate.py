@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.names import ModelName, read_name
 from gelu_tui.engine.failures import IsCancelled, Report
 
 
-def locate(spec: str, report: Report, cancelled: IsCancelled) -> Path:
-    """Return the folder of a model, which is converted or downloaded if needed.
+class Located(NamedTuple):
+    """A model's folder, and the id that means it everywhere: see `ModelName`."""
+
+    id: str
+    folder: Path
+
+
+def locate(spec: str, report: Report, cancelled: IsCancelled) -> Located:
+    """Return where a model is, which is converted or downloaded if needed.
 
     Raises `GeluError` and `Interrupted`.
     """
-    if spec == "demo":
+    name = read_name(spec)
+    if name.kind == "folder":
+        return Located(name.id, Path(name.id))
+    if name.kind == "demo":
         from gelu_tui.engine.demo.convert import ensure_demo
 
-        return ensure_demo(report, cancelled)
-    if not spec:
-        raise GeluError("model_not_found", "The model has no name.", "Give a folder or a hub id.")
-    folder = Path(spec).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        message = f"'{spec}' is a file, not a model folder."
-        raise GeluError("model_not_found", message, "Give the folder it is in.")
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
-        raise GeluError(
-            "model_not_found",
-            f"There is no folder '{spec}'.",
-            "Give a folder with config.json and weights, a hub id such as "
-            "mlx-community/gemma-3-270m-it-bf16, or demo.",
-        )
+        return Located(name.id, ensure_demo(report, cancelled))
     from gelu_tui.engine.models.hub import fetch_model
 
-    return fetch_model(spec, report, cancelled)
+    try:
+        return Located(name.id, fetch_model(name.id, report, cancelled))
+    except GeluError as error:
+        raise _with_readings(error, name) from error
+
+
+def _with_readings(error: GeluError, name: ModelName) -> GeluError:
+    """Add what else the name was read as, where that may have been meant."""
+    kind, message, hint = error.info.kind, error.info.message, error.info.hint
+    if kind not in ("model_not_found", "offline"):
+        return error
+    return GeluError(kind, f"{message} {name.other_reading}", name.hint or hint)

@@ -5,6 +5,7 @@ A search reads configs and weight headers only. What cannot be used is listed wi
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,11 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models import demo
 from gelu_tui.core.models import folder as checkpoint
 from gelu_tui.core.models.families import FAMILIES, family_of
-from gelu_tui.core.models.inventory import LocalModel, Source, State, is_hub_id
+from gelu_tui.core.models.inventory import LocalModel, Source, State
 from gelu_tui.core.models.memory import machine_memory
+from gelu_tui.core.models.names import is_hub_id
+from gelu_tui.core.paths import look
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
 
 _STATE_OF: dict[str, State] = {
@@ -55,8 +59,11 @@ def _demo() -> LocalModel:
         parameters=demo.PARAMETERS,
         weight_bytes=demo.WEIGHT_BYTES,
     )
-    if demo.converted():
-        return _inspected(found, folder)
+    try:
+        if demo.converted():
+            return _inspected(found, folder)
+    except OSError as error:
+        return _unreadable(found, error)
     if demo.installed():
         return found
     reason = f"The demo model is not installed. {demo.INSTALL_HINT}"
@@ -67,9 +74,14 @@ def _listed(source: Source, place: Path, state: State, reason: str = "") -> Loca
     return LocalModel(id=str(place), source=source, folder=str(place), state=state, reason=reason)
 
 
-def _unreadable(source: Source, place: Path, error: Exception) -> LocalModel:
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return _listed(source, place, "damaged", f"It cannot be read: {reason}.")
+def _unreadable(found: LocalModel, error: OSError) -> LocalModel:
+    """Add why it cannot be read, and what cannot if that is a part of it."""
+    named = str(error.filename or found.folder)
+    what = "It" if named == found.folder else visible_line(named)
+    reason = f"{what} cannot be read: {error.strerror or error}."
+    if isinstance(error, PermissionError):
+        reason += " Check its permissions."
+    return msgspec.structs.replace(found, state="damaged", reason=reason)
 
 
 def _cached_models() -> Iterator[LocalModel | None]:
@@ -79,27 +91,28 @@ def _cached_models() -> Iterator[LocalModel | None]:
     """
     cache = Path(constants.HF_HUB_CACHE)
     try:
-        storages = sorted(cache.iterdir()) if cache.is_dir() else []
+        storages = sorted(cache.iterdir()) if look(cache) else []
     except OSError as error:
-        yield _unreadable("hub", cache, error)
+        yield _unreadable(_listed("hub", cache, "damaged"), error)
         return
     for storage in storages:
         kind, _, name = storage.name.partition("--")
         repo_id = name.replace("--", "/")
         # No Gemma has an id without an organization, and `--model` takes no such id.
         if kind == "models" and is_hub_id(repo_id):
-            try:
-                yield _cached_model(repo_id, storage)
-            except OSError as error:
-                yield _unreadable("hub", storage, error)
+            yield _cached_model(repo_id, storage)
 
 
 def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
     """The model of a repository; None if it is no Gemma."""
+    snapshot, whole = None, False
+    failure: OSError | None = None
     try:
         snapshot, whole = cached_snapshot(repo_id)
     except ValueError:  # the file that names the snapshot is no text
-        snapshot, whole = None, False
+        pass
+    except OSError as error:
+        failure = error
     if not _may_be_gemma(snapshot, repo_id):
         return None
     found = LocalModel(
@@ -109,6 +122,8 @@ def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
         state="partial",
         disk_bytes=sum(_file_sizes(storage).values()),
     )
+    if failure is not None:
+        return _unreadable(found, failure)
     if snapshot is not None:
         found = _inspected(found, snapshot)
         if whole or found.state == "not_served":
@@ -128,9 +143,17 @@ def _may_be_gemma(folder: Path | None, name: str) -> bool:
 
 
 def _file_sizes(folder: Path) -> dict[Path, int]:
-    """Bytes of every file in a folder, by its real path: the target of links appears once."""
-    files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
-    return {path: path.stat().st_size for path in files}
+    """Bytes of every file in a folder, by its real path: the target of links appears once.
+
+    What may not be looked into is left out.
+    """
+    sizes = {}
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: links in a circle
+                if look(path) == "file":
+                    sizes[path.resolve()] = path.stat().st_size
+    return sizes
 
 
 def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalModel | None]:
@@ -138,33 +161,45 @@ def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalM
     for given in folders:
         try:
             root = Path(given).expanduser().absolute()
+        except RuntimeError as error:  # an unknown user after `~`
+            yield _listed("folder", Path(given), "absent", f"It cannot be found: {error}")
+            continue
+        try:
             found = {str(folder.resolve()): folder for folder in reversed(_model_folders(root))}
             if not found:
                 yield _empty(root)
-            new = found.keys() - seen
-            seen |= new
-            for folder in map(found.__getitem__, new):
+        except OSError as error:
+            yield _unreadable(_listed("folder", root, "damaged"), error)
+            continue
+        new = found.keys() - seen
+        seen |= new
+        for folder in map(found.__getitem__, new):
+            listed = _listed("folder", folder, "ready")
+            try:
                 wanted = folder == root or _may_be_gemma(folder, folder.name)
-                yield _inspected(_listed("folder", folder, "ready"), folder) if wanted else None
-        except (OSError, RuntimeError) as error:  # no permission; an unknown user after `~`
-            yield _unreadable("folder", Path(given), error)
+                yield _inspected(listed, folder) if wanted else None
+            except OSError as error:
+                yield _unreadable(listed, error)
 
 
 def _model_folders(root: Path) -> list[Path]:
     """`root`, or the models in it and one level deeper (MAKER/NAME, as some tools store them).
 
-    Folders that cannot be read are skipped.
+    Folders in it that cannot be read are skipped. Raises `OSError` if it cannot be read itself.
     """
-    if (root / "config.json").is_file():
+    if look(root / "config.json") == "file":
         return [root]
+    if look(root) == "folder":
+        next(root.iterdir(), None)  # a pattern would find nothing where it may not look
     patterns = ("*/config.json", "*/*/config.json")
     return [file.parent for pattern in patterns for file in sorted(root.glob(pattern))]
 
 
 def _empty(root: Path) -> LocalModel:
-    reason = "There is no such folder."
-    if root.exists():
-        reason = "It holds no model: no config.json." if root.is_dir() else "It is no folder."
+    there = look(root)
+    reason = "It is no folder." if there else "There is no such folder."
+    if there == "folder":
+        reason = "It holds no model: no config.json."
     return _listed("folder", root, "absent", reason)
 
 
@@ -217,11 +252,11 @@ def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
             "`gelu-tui models` lists them.",
         )
     folder = demo.folder() if model == "demo" else storage_folder(model)
-    if not folder.is_dir():
-        message = f"There is nothing to delete: {model} is not in {folder.parent}."
-        hint = "`gelu-tui models` lists what is on this machine."
-        raise GeluError("model_not_found", message, hint)
     try:
+        if look(folder) != "folder":
+            message = f"There is nothing to delete: {model} is not in {folder.parent}."
+            hint = "`gelu-tui models` lists what is on this machine."
+            raise GeluError("model_not_found", message, hint)
         sizes = _file_sizes(folder)
         if not dry_run:
             _delete(folder)
@@ -230,7 +265,7 @@ def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
         hint = "Its files may belong to another user: check their permissions."
         raise GeluError("not_deleted", message, hint) from error
     # What other repositories of the cache share is not deleted.
-    freed = sum(size for path, size in sizes.items() if dry_run or not path.exists())
+    freed = sum(size for path, size in sizes.items() if dry_run or look(path) is None)
     return p.ModelDeleted(model, str(folder), freed)
 
 
@@ -247,5 +282,5 @@ def _delete(folder: Path) -> None:
         snapshots=nothing,
         cache_dir=folder.parent,
     ).execute()
-    if folder.exists():  # the library only logs what it may not delete
+    if look(folder):  # the library only logs what it may not delete
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -12,7 +12,7 @@ from gelu_tui.core.comparison.noise import drawn_floor, is_suspicious, times, ti
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.functions.variants import CONTROL
-from gelu_tui.core.models.inventory import is_hub_id
+from gelu_tui.core.models.names import is_hub_id
 from gelu_tui.core.reports.progress import progress_title, size
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings, short_sampling

@@ -9,8 +9,9 @@ from textual.content import Content
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.models.inventory import LocalModel, PublicModel, is_hub_id
+from gelu_tui.core.models.inventory import LocalModel, PublicModel
 from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.models.names import is_hub_id
 from gelu_tui.core.reports import models as texts
 from gelu_tui.core.reports.progress import transfer_sentence
 from gelu_tui.core.safe_text import visible_line

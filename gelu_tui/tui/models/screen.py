@@ -19,13 +19,11 @@ from gelu_tui.core.models.inventory import (
     LocalModel,
     PublicModel,
     is_gated,
-    is_hub_id,
-    named_folder,
 )
 from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.models.names import is_hub_id, read_name
 from gelu_tui.core.reports.models import before_fetching, readiness, too_big
 from gelu_tui.core.reports.progress import size
-from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import delete_refusal, details, fetch_lines, fetch_refusal
@@ -245,16 +243,15 @@ class ModelsScreen(Screen[str | None]):
         if not text:
             self._table.focus()
             return
-        folder = await asyncio.to_thread(named_folder, text)
-        if folder is None and text != "demo" and not is_hub_id(text):
-            reason = f"There is no folder '{visible_line(text)[:100]}', and no hub id looks so."
-            hint = "An id looks like OWNER/NAME."
-            self._show_message(ErrorInfo("model_not_found", reason, hint))
+        try:
+            name = await asyncio.to_thread(read_name, text)
+        except GeluError as error:
+            self._show_message(error.info)
             return
         self._show_message("")
-        if folder is not None:
-            self._folders.append(folder)
-            self._search(choose=folder, named=True)
+        if name.kind == "folder":
+            self._folders.append(name.id)
+            self._search(choose=name.id, named=True)
             return
         self.action_leave_field()
         if text not in self._table.ids:
@@ -310,7 +307,13 @@ async def _look(
 
     The loaded model's own folder is listed too. Raises `GeluError`.
     """
-    loaded = None if current == "demo" else await asyncio.to_thread(named_folder, current)
-    wanted = (*folders, loaded) if loaded else tuple(folders)
-    found = await ask(p.ListModels(wanted), p.ModelsFound, engine_command)
-    return found, loaded or current
+    try:
+        name = await asyncio.to_thread(read_name, current)
+    except GeluError:  # the engine says why when it loads it
+        loaded = current
+    else:
+        loaded = name.id
+        if name.kind == "folder":
+            folders = [*folders, loaded]
+    found = await ask(p.ListModels(tuple(folders)), p.ModelsFound, engine_command)
+    return found, loaded

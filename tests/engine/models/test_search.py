@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +18,6 @@ from gelu_tui.core.models import demo
 from gelu_tui.core.models import folder as checkpoint
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES
-from gelu_tui.engine.models import search as inventory
 from gelu_tui.engine.models.search import delete_model, find_models
 from tests.support.model_folders import (
     COMMIT,
@@ -26,6 +27,7 @@ from tests.support.model_folders import (
     model_folder,
     weight_file,
 )
+from tests.support.permissions import closed, failing
 
 
 @pytest.fixture(autouse=True)
@@ -202,31 +204,60 @@ def test_a_ref_that_names_no_snapshot(ref: str, cache: Path, made: Path) -> None
     assert only().state == "partial"
 
 
+@pytest.mark.parametrize("part", ["", "refs", "refs/main", "snapshots", "blobs"])
 def test_one_repository_that_may_not_be_read_hides_no_other(
-    cache: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, cache: Path, made: Path
 ) -> None:
     cached_repo(cache, "maker/gemma-a", model_folder(made))
     storage = cached_repo(cache, "maker/gemma-b", model_folder(made))
-    if os.geteuid() == 0:  # whom permissions do not stop
-        real = inventory._file_sizes
-        monkeypatch.setattr(
-            inventory, "_file_sizes", lambda x: refuse(x) if x == storage else real(x)
-        )
-    (storage / "snapshots").chmod(0)
-    try:
+    with closed(storage / part):
         found = find_models().models
-    finally:
-        (storage / "snapshots").chmod(0o700)
     assert [(model.id, model.state) for model in found[1:]] == [
         ("maker/gemma-a", "ready"),
-        (str(storage), "damaged"),
+        ("maker/gemma-b", "damaged"),
     ]
-    assert "Permission denied" in found[2].reason
+    assert re.search(r" cannot be read: Permission denied\. ", found[2].reason)
 
 
 def test_a_cache_that_is_a_file(cache: Path) -> None:
     cache.write_text("")
-    assert [model.id for model in find_models().models] == ["demo"]
+    assert only().reason == "It cannot be read: Not a directory."
+
+
+def test_a_cache_that_may_not_be_read(cache: Path, made: Path) -> None:
+    cached_repo(cache, "maker/gemma-a", model_folder(made))
+    with closed(cache):
+        model = only()
+    assert (model.id, model.source, model.state) == (str(cache), "hub", "damaged")
+    assert model.reason == "It cannot be read: Permission denied. Check its permissions."
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize(
+    "place",
+    ["hub", "hub/models--maker--gemma-b", "demo", "mine", "mine/config.json",
+     "mine/model.safetensors", "mine/tokenizer.json"],
+)  # fmt: skip
+def test_no_place_that_fails_hides_another(
+    place: str, number: int, cache: Path, made: Path, tmp_path: Path
+) -> None:
+    for name in ("maker/gemma-a", "maker/gemma-b"):
+        cached_repo(cache, name, model_folder(made))
+    (model_folder(tmp_path / "demo") / demo.MANIFEST).write_text("{}")
+    mine, other = (model_folder(tmp_path / name) for name in ("mine", "other"))
+    with failing(tmp_path / place, number):
+        found = find_models([mine, other]).models
+    ready = {model.id for model in found if model.usable}
+    affected = {
+        "hub": {"maker/gemma-a", "maker/gemma-b"},
+        "hub/models--maker--gemma-b": {"maker/gemma-b"},
+        "demo": {"demo"},
+    }.get(place, {str(mine)})
+    everything = {"demo", "maker/gemma-a", "maker/gemma-b", str(mine), str(other)}
+    assert ready == everything - affected
+    failed = [model for model in found if not model.usable]
+    assert len(failed) == 1
+    assert os.strerror(number) in failed[0].reason
 
 
 # --- folders ------------------------------------------------------------------------------------
@@ -329,17 +360,22 @@ def test_weights_of_another_format(made: Path) -> None:
     assert "mlx_lm.convert" in model.reason
 
 
-def test_a_folder_that_may_not_be_read(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.geteuid() == 0:  # whom permissions do not stop
-        monkeypatch.setattr(inventory, "_model_folders", refuse)
-    (made / "inner").mkdir(parents=True)
-    made.chmod(0)
-    try:
+@pytest.mark.parametrize("part", ["", "inner", "inner/config.json", "inner/model.safetensors"])
+def test_a_folder_that_may_not_be_read(part: str, made: Path) -> None:
+    model_folder(made / "inner")
+    with closed(made / part):
         model = only(made / "inner")
-    finally:
-        made.chmod(0o700)
+    assert model.id == str(made / "inner")
     assert model.state == "damaged"
     assert "Permission denied" in model.reason
+
+
+def test_a_folder_of_models_may_hold_some_that_may_not_be_read(made: Path) -> None:
+    for name in ("a", "b", "c"):
+        model_folder(made / name)
+    with closed(made / "a", made / "b" / "model.safetensors"):
+        states = {model.id: model.state for model in find_models([made]).models[1:]}
+    assert states == {str(made / "b"): "damaged", str(made / "c"): "ready"}
 
 
 def refuse(_: Path) -> NoReturn:

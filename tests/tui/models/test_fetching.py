@@ -20,13 +20,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fetching_processes() -> list[psutil.Process]:
     """Engines that the screen has started and that live; those of a search end by themselves."""
-    children = psutil.Process().children(recursive=True)
-    return [
-        child
-        for child in children
-        if child.status() != psutil.STATUS_ZOMBIE
-        and any("fake_engine" in word for word in child.cmdline())
-    ]
+
+    def fetches(process: psutil.Process) -> bool:
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return alive and any("fake_engine" in word for word in process.cmdline())
+        except psutil.NoSuchProcess:  # it has just ended
+            return False
+
+    return [child for child in psutil.Process().children(recursive=True) if fetches(child)]
 
 
 async def test_fetching_shows_progress_and_then_the_model_loads(

@@ -205,7 +205,7 @@ async def test_a_folder_that_is_named_is_listed_and_loaded(tmp_path: Path) -> No
 async def test_what_is_no_model_is_refused_and_stays_to_be_mended() -> None:
     async with shown() as it:
         await it.name("/nowhere at all")
-        await it.until_shown("✗ There is no folder '/nowhere at all', and no hub id looks so.")
+        await it.until_shown("✗ There is no folder '/nowhere at all'.")
         assert it.screen_shown.query_one(Input).value == "/nowhere at all"
         await it.press("escape")
         await it.until(lambda: it.table.has_focus, "the list has the focus")
