@@ -42,6 +42,7 @@ class Conversation:
         self.loaded: p.Loaded | None = None
         self.comparison: Comparison | None = None
         self.error: ErrorInfo | None = None
+        self._errors_of_functions: list[ErrorInfo] = []
         self.signal: int | None = None
 
     @property
@@ -52,11 +53,17 @@ class Conversation:
         return "failed" if self.error is not None else "completed"
 
     @property
+    def errors(self) -> list[ErrorInfo]:
+        """What ended it early, and what ended single functions, each once."""
+        found = self._errors_of_functions if self.error is None else [self.error]
+        return list(dict.fromkeys([*found, *self._errors_of_functions]))
+
+    @property
     def exit_code(self) -> int:
         """0 done, 1 failed, 128 + the signal's number where one ended it."""
         if self.signal is not None:
             return 128 + self.signal
-        return o.FAILED if self.error is not None else o.DONE
+        return o.FAILED if self.errors else o.DONE
 
     def hold(self, take: Callable[[p.Event], object], *commands: p.Command) -> None:
         """Send all commands at once and pass every event to `take`, the handshake too."""
@@ -102,6 +109,8 @@ class Conversation:
                 self._worth_a_cancel = True
             case p.Failed() | p.Finished() | p.ScoreFinished():
                 self.error = event.error
+            case p.StreamFinished(error=ErrorInfo() as error) | p.ScoreFailed(error=error):
+                self._errors_of_functions.append(error)
         if self.comparison is not None:
             self.comparison.apply(event)
             if isinstance(event, p.Finished):

@@ -41,8 +41,8 @@ def run_command(file: SettingsFile, /, prompt: str, output_format: str, **option
     try:
         if whole is not None:
             _print(whole, output_format, settings.color)
-        if engine.error is not None:
-            o.complain(engine.error)
+        for error in engine.errors:
+            o.complain(error)
         asked, comparison = settings.max_tokens, engine.comparison
         room = comparison.settings.max_tokens if comparison else asked
         if room < asked:

@@ -94,8 +94,8 @@ def score_command(
             from gelu_tui.core.reports.score import score_report
 
             o.print_report(score_report(document), settings.color)
-    if engine.error is not None:
-        o.complain(engine.error)
+    for error in engine.errors:
+        o.complain(error)
     return engine.exit_code
 
 

@@ -71,7 +71,7 @@ USAGE = {
     "nan": (
         ("run", "-a", "f=log(x)", "x"),
         "The formula 'log(x)' is infinite at x = 0.",
-        "A formula must be finite in float32",
+        "A formula is tried at 66,967 values",
     ),
     "reference not chosen": (
         ("run", "-a", "gelu,relu", "--reference", "silu", "x"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.runs.document import ComparisonDocument
+from tests.support import odd_models
 from tests.support.command import UNSAFE, Done, gelu
 
 # Escapes, bidi overrides and C1 controls: data for a model, poison for a terminal.
@@ -339,3 +341,20 @@ def test_the_models_own_precision_and_dtype(env: dict[str, str], model: str) -> 
     assert done.err == (
         f"gelu-tui: The context has room for {room} tokens after this prompt, not 300.\n"
     )
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["text", "json", "jsonl"])
+def test_a_stream_that_fails_is_told_on_stderr_and_by_the_exit_code(
+    env: dict[str, str], tmp_path: Path, output: str
+) -> None:
+    loud = str(odd_models.loud(tmp_path))
+    functions = f"gelu,{odd_models.OVERFLOWS},relu"
+    words = ("run", "--model", loud, "-a", functions, "--max-tokens", "4", "--format", output)
+    done = gelu(env, *words, "the sky")
+    assert done.code == 1
+    (sentence,) = re.findall(r"^gelu-tui: (.*)$", done.err, re.MULTILINE)
+    assert sentence.startswith("The logits of 'over' stopped being numbers at step 0: the function")
+    assert b"relu" in done.raw, "the other streams are printed"

@@ -198,7 +198,8 @@ def test_a_function_that_is_not_a_number(env: dict[str, str], tmp_path: Path) ->
     loud = str(odd_models.loud(tmp_path))
     words = ("score", "--model", loud, "-a", f"gelu,relu,{odd_models.OVERFLOWS}", *STDIN)
     done = gelu(env, *words, stdin=TEXT.encode())
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 1
+    assert done.err.startswith("gelu-tui: The logits of 'over' are not numbers")
     assert "The logits of 'over' are not numbers" in " ".join(done.out.split())
     assert "failed" in done.out
 

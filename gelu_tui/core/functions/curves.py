@@ -1,6 +1,6 @@
 """An activation function as a curve: its values, its slope, its error, its properties.
 
-Every accepted formula is finite for all x that are used here.
+Every accepted formula is finite at `GRID`: formulas are tried there. In between it may not be.
 """
 
 from __future__ import annotations

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.expressions import Call, Node, Variable, parse
 from gelu_tui.core.functions.registry import REGISTRY, names
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 MAX_VARIANTS = 8
 CONTROL = "control"  # the variant that `--control` adds
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
-# x from −60 to 60, those near 0 first
-_PROBE = sorted((step / 8 for step in range(-480, 481)), key=abs)
+_LARGEST = 60.0  # formulas are tried up to here, to both sides of 0
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,35 @@ def _own_formula(spec: str) -> Variant:
         raise UsageError(f"'{name}' is {owner}.", hint, kind="formula")
     node = parse(source, names())
     # numpy takes a tenth of a second to import, and most starts of the app need no formula.
+    import numpy as np
+
     from gelu_tui.core.functions.numpy_operations import values
 
-    for x, y in zip(_PROBE, values(node, _PROBE).tolist(), strict=True):
-        if not math.isfinite(y):
-            kind = "not a number" if math.isnan(y) else "infinite"
-            message = f"The formula '{source[:60]}' is {kind} at x = {x:g}."
-            hint = "A formula must be finite in float32 for every x from −60 to 60."
-            raise UsageError(message, hint, kind="formula")
+    xs = _tried()
+    ys = values(node, xs)
+    if (wrong := np.flatnonzero(~np.isfinite(ys))).size:
+        x, y = xs[wrong[0]], ys[wrong[0]]
+        message = f"The formula '{source[:60]}' is {'not a number' if np.isnan(y) else 'infinite'}"
+        hint = f"A formula is tried at {xs.size:,} values from −60 to 60, and must be finite there."
+        raise UsageError(f"{message} at x = {x:g}.", hint, kind="formula")
     return Variant(name, source, node)
+
+
+@cache
+def _tried() -> npt.NDArray[np.float64]:
+    """The x at which a formula is tried: round ones first, and those near 0 first.
+
+    A fine grid, and what bfloat16 has near 0, where it is finer; powers of two below.
+    """
+    import numpy as np
+
+    bfloat16 = (np.arange(0x3580, 0x4000, dtype=np.uint32) << 16).view(np.float32)
+    powers = np.ldexp(1.0, np.arange(-126, -20))
+    fine = np.concatenate((powers, bfloat16, np.arange(1, 512 * _LARGEST + 1) / 512))
+    fine = np.unique(fine.astype(np.float64))
+    round_ones = np.arange(1, 8 * _LARGEST + 1) / 8
+    both = (np.stack((-xs, xs), axis=-1).ravel() for xs in (round_ones, fine))
+    return np.concatenate(([0.0], *both))
 
 
 def parse_variants(specs: Sequence[str]) -> list[Variant]:

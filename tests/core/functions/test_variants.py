@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -214,6 +215,18 @@ def test_formulas_that_are_not_finite(formula: str, what: str, at: str) -> None:
     error = refused(f"mine={formula}")
     assert error.info.kind == "formula"
     assert f"is {what} at x = {at}." in error.info.message
+
+
+@given(st.floats(-59.9, 59.9), st.sampled_from(["1/0", "-1/0", "0/0"]))
+def test_what_is_not_finite_over_a_five_hundredth_of_x_is_found(x: float, value: str) -> None:
+    error = refused(f"mine=where(0.001 - abs(x - ({x:.17f})), {value}, x)")
+    assert "A formula is tried at 66,967 values" in error.info.hint
+
+
+@given(st.integers(0x3580, 0x4000), st.sampled_from([-1, 1]))
+def test_the_values_of_bfloat16_near_0_are_all_tried(bits: int, sign: int) -> None:
+    x = sign * struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+    refused(f"mine=x/(x - ({x:.40f}))")
 
 
 @pytest.mark.parametrize(
