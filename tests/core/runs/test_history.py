@@ -398,9 +398,11 @@ def test_two_that_migrate_at_once_do_it_once(
 
 
 @pytest.mark.parametrize("reading", [True, False])
-@pytest.mark.parametrize("how", ["garbage", "header", "middle", "truncated"])
+@pytest.mark.parametrize(
+    ("how", "kept"), [("garbage", 0), ("header", 20), ("middle", 0), ("truncated", 8)]
+)
 def test_a_damaged_file_is_set_aside_and_a_fresh_one_begins(
-    history: History, how: str, reading: bool
+    history: History, how: str, kept: int, reading: bool
 ) -> None:
     for _ in range(20):
         history.save(run_document("x" * 3000))
@@ -416,14 +418,19 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_begins(
             del content[len(content) // 2 :]
     history.path.write_bytes(content)
     if reading:
-        assert history.entries() == []
+        assert len(history.entries()) == kept
     run = history.save(run_document("after"))
-    assert [entry.id for entry in history.entries()] == [run]
+    assert [entry.id for entry in history.entries()] == [run, *range(kept, 0, -1)]
+    assert prompts(history) == ["after", *["x" * 3000] * kept]
     (aside,) = history.path.parent.glob("history.damaged-*.sqlite")
     assert aside.read_bytes() == content
+    assert stat.S_IMODE(history.path.stat().st_mode) == 0o600
     notice = history.pop_notice()
     assert notice is not None and aside.name in notice.message
+    assert ("could be read" in notice.hint) == bool(kept)
     assert history.pop_notice() is None
+    left = {path.name for path in history.path.parent.iterdir()}
+    assert left <= {history.path.name, aside.name, "history.sqlite.lock"}
 
 
 def test_damaged_twice_in_one_second(history: History) -> None:

@@ -1,0 +1,267 @@
+"""An SQLite file that several processes use at once: opened, migrated, repaired."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.runs.salvage import readable_rows
+
+Row = tuple[Any, ...]
+Migrations = Sequence[Sequence[str]]
+
+_MOST_VERSIONS = 1000  # a larger number is no version but damage
+_SOME = 100
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+_NOT_DAMAGE = (*_LOCKED, *_REFUSED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+class SqliteFile:
+    """One table in one file. Calls may come from any thread: each has a connection of its own.
+
+    The statements of `migrations` lead from each version of the schema (SQLite's `user_version`)
+    to the next; an older file is migrated in the transaction that first uses it. `prepare` is
+    called with every connection.
+
+    A damaged file is renamed, never deleted or changed. A fresh one takes its place, with the rows
+    of the table `table` that can still be read and that `sound` returns; `notice` then holds a
+    message for the user.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        table: str,
+        migrations: Migrations,
+        prepare: Callable[[sqlite3.Connection], object],
+        sound: Callable[[Row], Row | None],
+        *,
+        patience_s: float,
+    ) -> None:
+        self.path = path
+        self.notice: ErrorInfo | None = None
+        self._table = table
+        self._migrations = migrations
+        self._prepare = prepare
+        self._sound = sound
+        self._patience_s = patience_s
+        self._checked = False
+
+    def query(self, what: str, statement: str, *values: Any, write: bool = False) -> list[Row]:
+        """The rows that a statement returns; none where there is no file and `write` is False.
+
+        Raises `GeluError` where the file cannot be used; `what` is the beginning of its sentence.
+        """
+        try:
+            try:
+                return self._rows(what, statement, values, write=write)
+            except (sqlite3.DatabaseError, _Damaged) as error:
+                if _code(error) in _NOT_DAMAGE:
+                    raise
+                self._set_aside()
+                return self._rows(what, statement, values, write=write)
+        except (sqlite3.Error, OSError, _Damaged) as error:
+            raise self._failure(what, error) from None
+
+    def _rows(self, what: str, statement: str, values: Row, *, write: bool) -> list[Row]:
+        if write:
+            self._create()
+        elif not self.path.exists():
+            return []
+        self._refuse_others(what)
+        with self._transaction("IMMEDIATE" if write else "DEFERRED") as connection:
+            version = self._version(connection)
+            if version > len(self._migrations):
+                message = f"The history in {self.path} was written by a newer gelu-tui."
+                hint = "Update gelu-tui to use it; it is left as it is."
+                raise GeluError("history_too_new", message, hint)
+            if not self._checked and not self._is_intact(connection):
+                raise _Damaged
+            self._checked = True
+            if write:
+                self._migrate(connection, version)
+            if write or version == len(self._migrations):
+                return connection.execute(statement, values).fetchall()
+        # An older file needs a transaction that may write; version 0 is just being created.
+        return self._rows(what, statement, values, write=True) if version else []
+
+    def _create(self) -> None:
+        """Create an empty file that only its owner can read, if there is none."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Never opened where it exists: closing it again would drop SQLite's locks on it in other
+        # threads of this process.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        found = self.path.lstat()
+        # What a link leads to keeps its mode.
+        if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+            with contextlib.suppress(PermissionError):
+                self.path.chmod(0o600)
+
+    def _refuse_others(self, what: str) -> None:
+        """Raise `GeluError` for a device or a pipe, and for a link to a file that is not ours.
+
+        Through a link SQLite would make a history of any empty file.
+        """
+        found = self.path.stat()
+        why = ""
+        if not stat.S_ISREG(found.st_mode):
+            why = "is a folder" if stat.S_ISDIR(found.st_mode) else "is not a file"
+        elif not found.st_size and self.path.is_symlink():
+            why = "is a link to an empty file"
+        if why:
+            hint = "Move it away: a history is begun there. A link may lead to a history."
+            raise GeluError("history_refused", f"{what}: {self.path} {why}.", hint)
+
+    @contextlib.contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        opened = sqlite3.connect(self.path, timeout=self._patience_s, isolation_level=None)
+        with contextlib.closing(opened) as connection:
+            connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            self._prepare(connection)
+            connection.execute("PRAGMA secure_delete = ON")  # a deleted row leaves no bytes
+            connection.execute(f"BEGIN {kind}")
+            with connection:  # commits, or rolls back if anything is raised
+                yield connection
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        ((version,),) = connection.execute("PRAGMA user_version")
+        if not 0 <= version <= _MOST_VERSIONS:
+            raise _Damaged
+        return int(version)
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        for number, step in enumerate(self._migrations[version:], version + 1):
+            for each in step:
+                connection.execute(each)
+            connection.execute(f"PRAGMA user_version = {number}")
+
+    def _is_intact(self, connection: sqlite3.Connection) -> bool:
+        """Whether pages and schema are as this program writes them; values are not looked at."""
+        version = self._version(connection)
+        if version <= len(self._migrations):
+            with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as own:
+                for step in self._migrations[:version]:
+                    for each in step:
+                        own.execute(each)
+                ours, found = _schema(own), _schema(connection)
+                if not ours <= found or (found and not ours):
+                    return False
+        said = connection.execute(f"PRAGMA integrity_check({_SOME})").fetchall()
+        # Some versions of SQLite report values of another type too: `TEXT value in runs.id`.
+        return all(line == "ok" or " value in " in line for (line,) in said)
+
+    # --- damage -----------------------------------------------------------------------------------
+
+    def _set_aside(self) -> None:
+        """Rename a damaged file, and put a fresh one with its readable rows in its place."""
+        from filelock import FileLock  # rarely needed
+
+        with FileLock(f"{self.path}.lock", timeout=self._patience_s):
+            if self._is_sound():
+                return  # another instance was faster
+            fresh, count = self._salvaged()
+            stem = f"{self.path.stem}.damaged-{datetime.now():%Y%m%d-%H%M%S}"
+            stems = (f"{stem}{f'-{n}' if n > 1 else ''}" for n in itertools.count(1))
+            found = (self.path.with_name(name + self.path.suffix) for name in stems)
+            name = next(path for path in found if not os.path.lexists(path))
+            # The journal first: SQLite would apply one that is left behind to the new file.
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}-journal").rename(f"{name}-journal")
+            # The path never names no file: another instance would begin one there.
+            try:
+                os.link(self.path, name, follow_symlinks=False)
+            except (OSError, NotImplementedError):  # a file system without links
+                self.path.rename(name)
+            fresh.replace(self.path)
+        message = f"The history was damaged and is now {name.name}."
+        runs = "the run" if count == 1 else f"the {count:,} runs"
+        kept = f" with {runs} that could be read" if count else ""
+        hint = f"A fresh one has begun{kept}; the damaged file is kept in {name.parent}."
+        self.notice = ErrorInfo("history_damaged", message, hint)
+
+    def _is_sound(self) -> bool:
+        if not self.path.exists():
+            return True
+        try:
+            with self._transaction("DEFERRED") as connection:
+                return self._is_intact(connection)
+        except (sqlite3.DatabaseError, _Damaged) as error:
+            if _code(error) in _NOT_DAMAGE:
+                raise
+            return False
+
+    def _salvaged(self) -> tuple[Path, int]:
+        """A new file beside the damaged one, with the rows that can be read, and their number."""
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        fresh.unlink(missing_ok=True)
+        try:
+            return fresh, self._fill(fresh)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+
+    def _fill(self, fresh: Path) -> int:
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        count = 0
+        with contextlib.closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+            self._migrate(connection, 0)
+            model = fresh.read_bytes()
+            connection.execute("BEGIN")
+            for row in readable_rows(self.path, self._table, model):
+                if (kept := self._sound(row)) is not None:
+                    marks = ", ".join("?" * len(kept))
+                    statement = f"INSERT OR IGNORE INTO {self._table} VALUES ({marks})"
+                    count += connection.execute(statement, kept).rowcount
+            connection.execute("COMMIT")
+        return count
+
+    # --- what is told -----------------------------------------------------------------------------
+
+    def _failure(self, what: str, error: sqlite3.Error | OSError | _Damaged) -> GeluError:
+        code = _code(error)
+        kept = "what was saved before is kept."
+        if isinstance(error, TimeoutError) or code in _LOCKED:
+            kind = "history_locked"
+            why = f"another program has kept the history locked for {self._patience_s:g} s"
+            hint = f"Try again once it has let go of {self.path}."
+        elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _NO_ROOM:
+            kind, why, hint = "history_full", "the disk is full", f"Make room on it; {kept}"
+        elif isinstance(error, OSError) or code in _REFUSED:
+            reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
+            kind, why = "history_refused", f"{self.path} cannot be opened for it{reason}"
+            hint = "Check who owns the file and its folder, and that both can be written."
+        elif code == sqlite3.SQLITE_IOERR:
+            kind, why = "history_io", f"the file system refused ({error})"
+            hint = f"Check that there is room for {self.path}; {kept}"
+        else:
+            kind, why, hint = "history", str(error), f"Look at {self.path}, or move it away."
+        return GeluError(kind, f"{what}: {why}.", hint)
+
+
+class _Damaged(Exception):
+    """The file is damaged although SQLite raised nothing."""
+
+    def __str__(self) -> str:
+        return "the file is damaged"
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 for an error that is not SQLite's own."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _schema(connection: sqlite3.Connection) -> set[Row]:
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
