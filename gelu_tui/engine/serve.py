@@ -15,6 +15,7 @@ from typing import BinaryIO
 from gelu_tui import __version__
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
+from gelu_tui.core.own_files import open_log
 from gelu_tui.engine import device
 from gelu_tui.engine.session import Inbox, Session, writer
 
@@ -25,10 +26,9 @@ def _open_log() -> Path | None:
     """Open the log, rotating it when it has grown; None where it cannot be written."""
     file = paths.log_dir() / "engine.log"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.stat().st_size > _LOG_LIMIT:
+        if file.is_file() and file.lstat().st_size > _LOG_LIMIT:
             file.replace(file.with_suffix(".log.1"))
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = open_log(file)
     except OSError:
         return None
     # Also what C++ code and libraries print must land in the log and not on the user's terminal.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import traceback
 from collections.abc import Iterable
 from functools import partial
@@ -23,6 +24,7 @@ from gelu_tui.client import EngineCommand
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.own_files import open_log, replace_file
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.screen import CompareScreen
@@ -175,8 +177,7 @@ class GeluApp(App[None]):
         path = paths.cache_dir() / "clipboard.txt"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(text, encoding="utf-8", errors="replace")
+            replace_file(path, text, mode=0o600)
         except OSError:
             self.compare.notice.show_message("Copied by the terminal, if it lets programs copy.")
         else:
@@ -201,9 +202,7 @@ class GeluApp(App[None]):
         log = paths.log_dir() / "app.log"
         where = f"The details are in {log}."
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.touch(mode=0o600)  # an error's message may contain parts of a prompt
-            with log.open("a", encoding="utf-8") as file:
+            with os.fdopen(open_log(log), "a", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
         except OSError as error:
             where = f"The details could not be written to {log}: {error}."

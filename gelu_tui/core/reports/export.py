@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 from datetime import datetime
 from pathlib import Path
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.own_files import replace_file
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
 
@@ -37,14 +37,8 @@ def write_new(suffix: str, text: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file through a temporary one: it is complete or missing."""
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.partial")
     try:
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(path, text)
     except OSError as error:
         raise GeluError(
             "export",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 import time
 import tomllib
@@ -42,6 +43,8 @@ def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo |
         raise _not_saved(path, error.strerror) from None
     except (ValueError, RecursionError) as error:
         text, broken = "", unreadable(path, error)
+        if path.is_symlink():  # perhaps no settings at all
+            raise _not_saved(path, f"{target} is not valid TOML, and it is only a link") from None
     changed = _with(text, name, value, path)
     try:
         aside = _free_name(target) if broken else None
@@ -76,14 +79,19 @@ def _with(text: str, name: str, value: Any, path: Path) -> str:
 
 
 def _write(target: Path, text: str, aside: Path | None) -> None:
-    """Replace the file in one step, readable by its owner only; `aside` is the old one's name."""
+    """Replace the file in one step; `aside` is the old one's name.
+
+    A new file is readable by its owner only; one that was there keeps its mode.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if target.exists():
+                os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
+            os.fsync(descriptor)
         if aside:
             target.rename(aside)
         Path(name).replace(target)

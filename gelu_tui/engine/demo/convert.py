@@ -230,6 +230,7 @@ def _write_json(path: Path, value: object) -> None:
 
 def _write_manifest(folder: Path, source_sha256: str, files: dict[str, _Entry]) -> None:
     new = folder / f"{demo.MANIFEST}.new"
+    _remove(new)  # not to be written through, should it be a link
     _write_json(new, _Manifest(source_sha256, CONVERTER_VERSION, files))
     _sync(new)
     new.replace(folder / demo.MANIFEST)

@@ -376,6 +376,19 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert load_settings(real).settings == Settings(max_tokens=3, theme="nord")
 
 
+def test_what_a_link_leads_to_keeps_its_mode_and_its_place(tmp_path: Path) -> None:
+    real, link = tmp_path / "dotfiles.toml", tmp_path / "config.toml"
+    link.symlink_to(real)
+    real.write_text("max_tokens = 3\n")
+    real.chmod(0o644)
+    save_setting("theme", "nord", link)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o644
+    real.write_text("alias ll='ls -l'\n")
+    with pytest.raises(GeluError, match="is not valid TOML"):
+        save_setting("theme", "nord", link)
+    assert real.read_text() == "alias ll='ls -l'\n"
+
+
 def test_a_broken_file_is_set_aside(file: Path) -> None:
     for content in (b"max_tokens = \n# precious", b"\xff\xfe"):
         file.write_bytes(content)

@@ -1,0 +1,53 @@
+"""Writing files of our own: whole or not at all, and never through a link into another file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a file through a new one beside it, which takes its place when it is on the disk.
+
+    A link at `path` is replaced, what it leads to is not touched. `mode` is reduced by the umask.
+    Raises `OSError`, also where something else than a file or a link is at `path`.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+            raise _no_file(path)
+    new = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.partial")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log that only its owner can read.
+
+    Raises `OSError`, also where a link or something else than a file is at `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # O_NONBLOCK: a pipe that nobody reads must not hold up the start.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_file(path)
+    return descriptor
+
+
+def _no_file(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "it is not a file", str(path))
