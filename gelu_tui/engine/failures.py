@@ -27,11 +27,16 @@ def stop_if(cancelled: bool) -> None:
         raise Interrupted
 
 
+def reason_of(error: BaseException, limit: int = 200) -> str:
+    """The text of an error on one line and shortened; its class if it has none."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 def error_info(error: Exception) -> ErrorInfo:
     """Return what happened and what to do; the traceback of an unknown error goes to the log."""
     if isinstance(error, GeluError):
         return error.info
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = reason_of(error)
     if isinstance(error, MemoryError) or any(word in reason.lower() for word in _OUT_OF_MEMORY):
         hint = "Choose fewer activation functions, fewer tokens, or a smaller model."
         return ErrorInfo("memory", f"Memory ran out: {reason}.", hint)

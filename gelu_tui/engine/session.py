@@ -167,12 +167,12 @@ class Session:
             case p.RenderPrompt():
                 from gelu_tui.engine.jobs.prompt import render
 
-                job.emit(render(self._model(), command))
+                job.emit(render(self._model(), command, job.cancelled))
             case p.Compare():
                 from gelu_tui.engine.jobs.compare import Run, resolve
 
                 loaded = self._model()
-                request = resolve(loaded, command)
+                request = resolve(loaded, command, job.cancelled)
                 run = Run(loaded, request, job.emit, job.cancelled, self._load_s, job.replay_asked)
                 run.run(self._self_checks)
             case p.Score():

@@ -29,7 +29,7 @@ from gelu_tui.engine.compute.token_selection import Chooser, seeded
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit, Observer, RowStep
-from gelu_tui.engine.jobs.prompt import feed
+from gelu_tui.engine.jobs.prompt import check_tokens, feed
 from gelu_tui.engine.jobs.replay import WHY_NOT, Replayer
 from gelu_tui.engine.models.loading import LoadedModel
 
@@ -61,11 +61,17 @@ class Request(NamedTuple):
     started: p.Started
 
 
-def resolve(loaded: LoadedModel, command: p.Compare) -> Request:
-    """Resolve a command against the loaded model. Raises `GeluError`."""
+def resolve(
+    loaded: LoadedModel, command: p.Compare, cancelled: IsCancelled = lambda: False
+) -> Request:
+    """Resolve a command against the loaded model. Raises `GeluError` and `Interrupted`."""
     asked = command.settings
     variants, infos, reference = resolve_variants(loaded, asked)
-    text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat)
+    text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat, cancelled)
+    if not tokens:
+        message = "This model's tokenizer makes no tokens of the prompt."
+        raise GeluError("empty_prompt", message, "Choose another prompt.")
+    check_tokens(loaded, tokens)
     room = loaded.context_length - len(tokens)
     if room < 1:
         raise GeluError(

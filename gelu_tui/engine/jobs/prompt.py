@@ -4,33 +4,53 @@ from __future__ import annotations
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import Chat
+from gelu_tui.engine.failures import IsCancelled
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.models.tokenizer import Tokenizer
 
 
-def feed(tokenizer: Tokenizer, prompt: str, chat: Chat) -> tuple[str, list[int], bool]:
+def feed(
+    tokenizer: Tokenizer, prompt: str, chat: Chat, cancelled: IsCancelled = lambda: False
+) -> tuple[str, list[int], bool]:
     """The exact text, its token ids, and whether the chat template was used.
 
     A raw prompt's text starts with the BOS that the tokenizer puts in front. Raises `GeluError`
-    where there is no template or it fails.
+    where there is no template or it fails, and `Interrupted`.
     """
-    has_template = tokenizer.chat_template is not None
-    if chat is True and not has_template:
-        hint = "Use --raw to feed the prompt as it is."
-        raise GeluError("no_chat_template", "This model has no chat template.", hint)
-    if has_template if chat == "auto" else chat:
-        return *tokenizer.chat(prompt), True
+    if tokenizer.chat_template is not None if chat == "auto" else chat:
+        return *tokenizer.chat(prompt, cancelled), True
     tokens, bos = tokenizer.encode(prompt), tokenizer.bos_token
     if bos and tokens and not prompt.startswith(bos) and tokenizer.piece(tokens[0]) == bos:
         prompt = bos + prompt
     return prompt, tokens, False
 
 
-def render(loaded: LoadedModel, command: p.RenderPrompt) -> p.PromptRendered:
-    """Everything that is fed, token by token. Raises `GeluError`."""
+def check_tokens(loaded: LoadedModel, tokens: list[int]) -> None:
+    """Check that every token has an embedding: MLX reads any memory for others.
+
+    Raises `GeluError`.
+    """
+    from mlx.utils import tree_flatten
+
+    parameters = tree_flatten(loaded.model.parameters())
+    rows = [v.shape[0] for name, v in parameters if name.endswith("embed_tokens.weight")]
+    if rows and tokens and (largest := max(tokens)) >= rows[0]:
+        piece = visible_line(loaded.tokenizer.piece(largest))
+        raise GeluError(
+            "tokenizer",
+            f"The prompt holds token {largest}, '{piece}', which this model has no embedding for.",
+            "Its tokenizer files may belong to another model; leave the token out of the prompt.",
+        )
+
+
+def render(
+    loaded: LoadedModel, command: p.RenderPrompt, cancelled: IsCancelled
+) -> p.PromptRendered:
+    """Everything that is fed, token by token. Raises `GeluError` and `Interrupted`."""
     tokenizer = loaded.tokenizer
-    text, tokens, chat = feed(tokenizer, command.prompt, command.chat)
+    text, tokens, chat = feed(tokenizer, command.prompt, command.chat, cancelled)
     return p.PromptRendered(
         prompt=command.prompt,
         prompt_text=text,

@@ -1,13 +1,8 @@
-"""The tokenizer of a Gemma folder, without importing transformers for it.
-
-`tokenizers` reads tokenizer.json in a fraction of the time that transformers takes; ids and text
-are the same (tested against transformers on every model of the tests).
-"""
+"""The tokenizer of a Gemma folder: `tokenizers` alone where that is enough, else mlx-lm's own."""
 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,91 +11,103 @@ from typing import Any
 import tokenizers
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.json_file import read_object
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.engine import failures
+from gelu_tui.engine.models import tokenizer_files as files
+from gelu_tui.engine.models.chat_template import ChatTemplate, read_template
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from None
-    return content if isinstance(content, dict) else {}
-
-
-def _unreadable(path: Path, error: Exception) -> GeluError:
-    message = f"{path.name} of this model cannot be read: {error}."
-    return GeluError("tokenizer", message, "Fetch it again.")
-
-
 @dataclass(frozen=True)
 class Tokenizer:
-    """Encoding, chat template and end ids of one model."""
+    """Encoding, chat template and end ids of one model.
+
+    `special_tokens` are those that templates see, by name. `mlx_lm` is mlx-lm's own tokenizer if
+    it does anything that `backend` alone would not do.
+    """
 
     backend: tokenizers.Tokenizer
-    bos_token: str | None
-    add_bos: bool
     special_tokens: dict[str, str]
-    chat_template: str | None
+    chat_template: ChatTemplate | None
     end_ids: frozenset[int]
+    thinking: bool
+    mlx_lm: Any = None
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
         """Read the tokenizer of a model folder. Raises `GeluError`."""
-        config = _read_json(folder / "tokenizer_config.json")
-        backend = _backend(folder)
-        special = {}
-        for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-            value = config.get(name)  # text, or an object with `content`
-            text = value.get("content") if isinstance(value, dict) else value
-            if isinstance(text, str):
-                special[name] = text
+        files.check_files(folder)
+        config = read_object(folder / files.CONFIG, files.KIND)
+        template = read_template(folder, config)
+        end_ids = files.configured_end_ids(folder)
+        plain = files.plain_tokenizer(folder, config)
+        if plain is not None:
+            end_ids |= plain.end_ids
+            return cls(plain.backend, plain.special_tokens, template, end_ids, plain.thinking)
+        wrapper = files.mlx_lm_tokenizer(folder)
         return cls(
-            backend,
-            bos_token=special.get("bos_token"),
-            add_bos=config.get("add_bos_token", True) is not False,
-            special_tokens=special,
-            chat_template=_chat_template(folder, config),
-            end_ids=_end_ids(folder, backend, special.get("eos_token")),
+            wrapper.backend_tokenizer,
+            wrapper.special_tokens_map,
+            template,
+            end_ids | wrapper.eos_token_ids,
+            wrapper.has_thinking,
+            wrapper,
         )
 
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a raw prompt; BOS is added unless the text begins with it."""
-        if self.bos_token and text.startswith(self.bos_token):
-            return self.backend.encode(text, add_special_tokens=False).ids
-        ids = self.backend.encode(text, add_special_tokens=True).ids
-        bos = self.backend.token_to_id(self.bos_token) if self.bos_token else None
-        if bos is not None and self.add_bos and ids[:1] != [bos]:
-            ids = [bos, *ids]
-        return ids
+    @property
+    def bos_token(self) -> str | None:
+        return self.special_tokens.get("bos_token")
 
-    def chat(self, prompt: str) -> tuple[str, list[int]]:
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a raw prompt; BOS is added unless the text begins with it.
+
+        Raises `GeluError` if the tokenizer fails on this text.
+        """
+        has_bos = bool(self.bos_token and text.startswith(self.bos_token))
+        return self._encode(text, add_special_tokens=not has_bos)
+
+    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        try:
+            if self.mlx_lm is not None:
+                ids: list[int] = self.mlx_lm.encode(text, add_special_tokens=add_special_tokens)
+                return ids
+            return self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        except BaseException as error:
+            if not isinstance(error, Exception) and not files.is_panic(error):
+                raise
+            reason = visible_line(failures.reason_of(error))
+            message = f"The tokenizer of this model fails on this text: {reason}."
+            hint = "Compare its tokenizer.json with the original model's."
+            raise GeluError(files.KIND, message, hint) from None
+
+    def chat(
+        self, prompt: str, cancelled: failures.IsCancelled = lambda: False
+    ) -> tuple[str, list[int]]:
         """Return the prompt as one user turn: the text that the template renders, and its ids.
 
-        Raises `GeluError` if the template fails.
+        Raises `GeluError` if there is no template or it fails, and `Interrupted`.
         """
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        try:
-            rendered, _ = render_jinja_template(
-                conversations=[[{"role": "user", "content": prompt}]],
-                chat_template=self.chat_template,
-                add_generation_prompt=True,
-                **self.special_tokens,
-            )
-        except Exception as error:  # a template is a program of its own
-            message = f"The chat template of this model fails: {error}."
-            hint = "Use --raw to feed the prompt as it is."
-            raise GeluError("chat_template", message, hint) from None
+        hint = "Use --raw to feed the prompt as it is."
+        if self.chat_template is None:
+            raise GeluError("no_chat_template", "This model has no chat template.", hint)
+        # mlx-lm passes `enable_thinking`, too.
+        arguments = {"enable_thinking": self.thinking, **self.special_tokens}
+        rendered = self.chat_template.render(prompt, arguments, cancelled)
         # The template writes BOS itself; encoding with special tokens would double it.
-        return rendered[0], self.backend.encode(rendered[0], add_special_tokens=False).ids
+        return rendered, self._encode(rendered, add_special_tokens=False)
 
     def piece(self, token: int) -> str:
         """Return the text of one token; special tokens and lone bytes by their names."""
         piece = self.backend.id_to_token(token)
-        return f"<unknown id {token}>" if piece is None else piece.replace("▁", " ")
+        if piece is None:
+            return f"<unknown id {token}>"
+        if self.mlx_lm is not None and "▁" not in piece:
+            # A byte-level vocabulary writes spaces and all but ASCII in letters of its own.
+            text = self.backend.decode([token], skip_special_tokens=False)
+            return text if text and "\ufffd" not in text else piece
+        return piece.replace("▁", " ")
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -112,68 +119,34 @@ class Tokenizer:
 class Detokenizer:
     """Text of a growing token list: each character appears once, whole, with its last byte.
 
-    Bytes that are not UTF-8 appear as U+FFFD. Equal to the tokenizer's `decode` with special tokens
-    kept, for SentencePiece-like vocabularies with byte fallback, which all Gemmas have.
+    Bytes that are not UTF-8 appear as U+FFFD. Equal to the text of `mlx_lm.stream_generate`.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+        self._mlx_lm: Any = None if tokenizer.mlx_lm is None else tokenizer.mlx_lm.detokenizer
 
     def add(self, token: int) -> str:
         """Append a token and return the text that it completes."""
         piece = self._tokenizer.backend.id_to_token(token)
+        if self._mlx_lm is not None:
+            return self._add_to_mlx_lm(token, known=piece is not None)
         if piece is not None and (match := _BYTE_PIECE.fullmatch(piece)):
             return self._bytes.decode(bytes([int(match.group(1), 16)]))
         return self.finish() + self._tokenizer.piece(token)
 
     def finish(self) -> str:
         """Return the text of a character whose bytes are incomplete."""
+        if self._mlx_lm is not None:
+            self._mlx_lm.finalize()
+            return str(self._mlx_lm.last_segment)
         tail = self._bytes.decode(b"", final=True)
         self._bytes.reset()
         return tail
 
-
-def _backend(folder: Path) -> tokenizers.Tokenizer:
-    file = folder / "tokenizer.json"
-    if file.exists():
-        try:
-            return tokenizers.Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises plain Exception
-            raise _unreadable(file, error) from None
-    # A repo with only SentencePiece's tokenizer.model: transformers converts it.
-    if not (folder / "tokenizer.model").exists():
-        message = "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model)."
-        hint = "Copy the tokenizer files of the original model beside the weights."
-        raise GeluError("tokenizer", message, hint)
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer
-    except Exception as error:  # any error of the conversion
-        message = f"tokenizer.model of this model cannot be converted: {error}."
-        raise GeluError("tokenizer", message, "Copy a tokenizer.json beside the weights.") from None
-
-
-def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.exists():
-        return file.read_text(encoding="utf-8", errors="replace")
-    key = "chat_template"
-    template = config.get(key) or _read_json(folder / "chat_template.json").get(key)
-    if isinstance(template, list):  # several named templates
-        named = {entry.get("name"): entry.get("template") for entry in template}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
-
-
-def _end_ids(folder: Path, backend: tokenizers.Tokenizer, eos_token: str | None) -> frozenset[int]:
-    """As mlx-lm: the generation config overrides the config, joined with the tokenizer's."""
-    configured = (
-        _read_json(folder / "generation_config.json").get("eos_token_id")
-        or _read_json(folder / "config.json").get("eos_token_id")
-        or []
-    )
-    ids = {configured} if isinstance(configured, int) else set(configured)
-    own = backend.token_to_id(eos_token) if eos_token else None
-    return frozenset(ids if own is None else ids | {own})
+    def _add_to_mlx_lm(self, token: int, *, known: bool) -> str:
+        if not known:  # mlx-lm fails on it
+            return self.finish() + self._tokenizer.piece(token)
+        self._mlx_lm.add_token(token)
+        return str(self._mlx_lm.last_segment)
