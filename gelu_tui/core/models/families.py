@@ -13,12 +13,16 @@ class Family:
     """A model type of mlx-lm; `native_activation` is the function that mlx-lm itself uses in it.
 
     `sites` are the places that the family's configuration calls its hidden activation; they are
-    swapped together. Not every model of a family has all of them.
+    swapped together. Not every model of a family has all of them. `context_length` is mlx-lm's own
+    where a configuration names none, in tokens; `nested` means that the text model's configuration
+    lies in `text_config`.
     """
 
     name: str
     native_activation: str
     sites: tuple[str, ...] = ("feed-forward",)
+    context_length: int = 8192
+    nested: bool = False
 
 
 _GATED = ("feed-forward", "per-layer gate")
@@ -27,12 +31,12 @@ FAMILIES = {
     for family in (
         Family("gemma", "gelu"),
         Family("gemma2", "gelu_approx"),
-        Family("gemma3_text", "gelu_approx"),
-        Family("gemma3", "gelu_approx"),
-        Family("gemma3n", "gelu_approx", ("sparse feed-forward", *_GATED)),
-        Family("gemma4_text", "gelu_approx", (*_GATED, "experts")),
-        Family("gemma4", "gelu_approx", (*_GATED, "experts")),
-        Family("gemma4_unified", "gelu_approx", (*_GATED, "experts")),
+        Family("gemma3_text", "gelu_approx", context_length=32768),
+        Family("gemma3", "gelu_approx", context_length=32768, nested=True),
+        Family("gemma3n", "gelu_approx", ("sparse feed-forward", *_GATED), 32768, nested=True),
+        Family("gemma4_text", "gelu_approx", (*_GATED, "experts"), 131072),
+        Family("gemma4", "gelu_approx", (*_GATED, "experts"), 131072, nested=True),
+        Family("gemma4_unified", "gelu_approx", (*_GATED, "experts"), 131072, nested=True),
         Family("recurrent_gemma", "gelu_approx", ("feed-forward", "recurrent block")),
     )
 }

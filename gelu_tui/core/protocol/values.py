@@ -45,6 +45,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     quantization: dict[Name, Count | Name] | None
     native_activation: Name
     sites: dict[Name, Count] = {}  # number of activation sites by kind (`core.models.families`)
+    warnings: tuple[Name, ...] = ()  # on keys of config.json that are not computed as said
 
     @property
     def bits(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from typing import Any
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.functions.registry import names
+from gelu_tui.core.models.configuration import (
+    Configuration,
+    check_layers,
+    check_side_files,
+    configure,
+    keys_behind,
+)
 from gelu_tui.core.models.families import Family, family_of
 from gelu_tui.core.models.folder import (
     check_weights,
@@ -19,14 +28,17 @@ from gelu_tui.core.models.folder import (
     quantization,
     read_config,
 )
+from gelu_tui.core.models.json_file import shown
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
 from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.models.tokenizer import Tokenizer
 
+# In mlx-lm's sentences on tensors that are missing, too many, or of another shape.
+_TENSOR = re.compile(r"(?:parameters?: |not in model: |for parameter )([\w.]+\w)")
+
 DTYPES = ("float32", "bfloat16", "float16")
-_DEFAULT_CONTEXT = 8192
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,11 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     folder = located.folder
     config = read_config(folder)
     family = family_of(config)
+    configuration = configure(config, family)
+    check_side_files(folder, config)
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
     files = check_weights(folder)
+    check_layers(configuration.text, files)
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     needed, free = predicted_bytes(files, target), device.free_memory()
     if needed > free:
@@ -72,7 +87,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
         )
     if cancelled():
         raise Interrupted
-    model, config, tokenizer = _load_files(folder, target)
+    model, config, tokenizer = _load_files(folder, target, configuration)
     from mlx.utils import tree_flatten
 
     from gelu_tui.engine.compute.activation_sites import sites_of
@@ -80,8 +95,6 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     if cancelled():
         raise Interrupted
     weights = tree_flatten(model.parameters())
-    inner = config.get("text_config") or {}
-    length = config.get("max_position_embeddings") or inner.get("max_position_embeddings")
     info = p.ModelInfo(
         id=located.id,
         family=family.name,
@@ -89,12 +102,28 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
         quantization=quantization(config),
         native_activation=family.native_activation,
         sites=sites_of(model),
+        warnings=(*configuration.warnings, *_other_activation(configuration.text, family)),
     )
-    context, size = int(length or _DEFAULT_CONTEXT), sum(value.nbytes for _, value in weights)
+    context, size = configuration.context_length, sum(value.nbytes for _, value in weights)
     return LoadedModel(model, tokenizer, family, info, folder, context, size)
 
 
-def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], Tokenizer]:
+def _other_activation(values: dict[str, Any], family: Family) -> list[str]:
+    """A warning if the configuration names another function than mlx-lm computes with."""
+    key = "hidden_act" if values.get("hidden_activation") is None else "hidden_activation"
+    found = values.get(key)
+    native = family.native_activation
+    if found is None or (isinstance(found, str) and names().get(found) == native):
+        return []
+    return [
+        f"{key} in config.json is ignored: it is {shown(found)}, and mlx-lm computes {family.name} "
+        f"with {native}."
+    ]
+
+
+def _load_files(
+    folder: Path, target: str | None, configuration: Configuration
+) -> tuple[Any, dict[str, Any], Tokenizer]:
     """The model with its weights in memory, its config, and its tokenizer."""
     import_mlx_lm()
     import mlx.core as mx
@@ -102,7 +131,9 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
     from mlx_lm.utils import load_model
 
     try:
-        model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        model, config = load_model(
+            folder, lazy=True, model_config=configuration.values, trust_remote_code=False
+        )
         narrowed = target == "float16" and _dtype_name(tree_flatten(model.parameters())) != target
         if target is not None:
             model.set_dtype(getattr(mx, target))
@@ -117,15 +148,22 @@ def _load_files(folder: Path, target: str | None) -> tuple[Any, dict[str, Any], 
         if "alloc" in reason.lower() or "memory" in reason.lower():
             message = f"Memory ran out while loading: {reason}."
             raise GeluError("memory", message, "Choose a smaller model.") from error
-        raise GeluError(
-            "weights_damaged",
-            f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}.",
-            "Fetch the model again, or check that config.json belongs to these weights.",
-        ) from error
+        raise _misfit(folder, reason) from error
     if narrowed and (name := first_not_finite(model)):
         message = f"The weights in '{name}' do not fit float16: some become infinite."
         raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
     return model, config, tokenizer.result()
+
+
+def _misfit(folder: Path, reason: str) -> GeluError:
+    """The error of weights that mlx-lm cannot put into the model of the configuration."""
+    message = f"The weights in '{folder}' do not fit their config.json or cannot be read: {reason}"
+    message = f"{message.rstrip('.')}."
+    hint = "Fetch the model again, or check that config.json belongs to these weights."
+    if tensor := _TENSOR.search(reason):
+        message += f" What is expected follows from {keys_behind(tensor[1])}."
+        hint = "Take the config.json that belongs to these weights."
+    return GeluError("weights_damaged", message, hint)
 
 
 def _dtype_name(weights: Any) -> str:
