@@ -19,6 +19,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models import demo
 from gelu_tui.core.models import folder as checkpoint
+from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import FAMILIES, family_of
 from gelu_tui.core.models.inventory import LocalModel, Source, State
 from gelu_tui.core.models.memory import machine_memory
@@ -216,7 +217,9 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
     facts["family"] = str(config.get("model_type") or "") or None
     facts["quantization"] = checkpoint.quantization(config)
     try:
-        facts["native_activation"] = family_of(config).native_activation
+        family = family_of(config)
+        facts["native_activation"] = family.native_activation
+        configure(config, family)
     except GeluError as error:
         problems.append(error)
     try:
