@@ -101,6 +101,7 @@ class Conversation:
         match event:
             case p.Loaded():
                 self.loaded = event
+                self._warn(event.model.warnings)
             case p.Started():
                 self.comparison = Comparison.begin(event)
                 self.comparison.check()
@@ -117,6 +118,12 @@ class Conversation:
                 self.comparison.check()
         if self._shows_progress and time.monotonic() - self._shown_at >= _PROGRESS_INTERVAL_S:
             self._show_progress(event)
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        if warnings and self._shown_at:
+            self._rewrite_line("")
+        for warning in warnings:
+            o.complain(ErrorInfo("config", warning))
 
     def _show_progress(self, event: p.Event) -> None:
         match event:

@@ -44,7 +44,7 @@ def configure(config: Values, family: Family) -> Configuration:
     text = _text_values(values, family)
     translation = Translation(text, family.name)
     translation.run()
-    check(text, family.name)
+    check(text, family.name, "text_config in config.json" if family.nested else "config.json")
     _check_quantization(values)
     key = "max_position_embeddings"
     length = next((each[key] for each in (text, values) if each.get(key) is not None), None)

@@ -28,6 +28,10 @@ class Rule:
     required: bool = False
     null: bool = False  # whether null is a value of its own
 
+    def accepts(self, value: object) -> bool:
+        """Whether mlx-lm can compute with a value."""
+        return (self.null and value is None) or self.holds(value)
+
 
 def refusal(key: str, value: object, wanted: str) -> GeluError:
     """The error of a value that cannot be computed with."""
@@ -39,7 +43,9 @@ def is_number(value: object) -> bool:
     """Whether it is a number that a float32 can hold; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= 1e30 and not (isinstance(value, float) and math.isnan(value))
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return abs(value) <= 1e30 and not math.isnan(value)
 
 
 def is_integer(value: object, low: int, high: int) -> bool:
@@ -140,23 +146,32 @@ _GEMMA4 = {
     "global_head_dim": _or_null(
         Rule("0 or an even integer", lambda value: is_integer(value, 0, 0) or _EVEN.holds(value))
     ),
-    "vocab_size_per_layer_input": _DIMENSION,
-    "num_global_key_value_heads": _or_null(_DIMENSION),
+    "vocab_size_per_layer_input": _ANYTHING,
+    "num_global_key_value_heads": _ANYTHING,
     "num_kv_shared_layers": _COUNT,
     "hidden_size_per_layer_input": _or_null(_COUNT),
     "rope_traditional": _FLAG,
     "rope_parameters": _or_null(_OBJECT),
     "sliding_window": _WINDOW,
-    "sliding_window_pattern": _LAYERS,
+    "sliding_window_pattern": _ANYTHING,
     "attention_k_eq_v": _ANYTHING,
     "final_logit_softcapping": _or_null(_POSITIVE),
     "use_double_wide_mlp": _ANYTHING,
     "enable_moe_block": _ANYTHING,
-    "num_experts": _or_null(_DIMENSION),
-    "top_k_experts": _or_null(_DIMENSION),
-    "moe_intermediate_size": _or_null(_DIMENSION),
+    "num_experts": _ANYTHING,
+    "top_k_experts": _ANYTHING,
+    "moe_intermediate_size": _ANYTHING,
     "layer_types": _or_null(_TYPES),
     "tie_word_embeddings": _ANYTHING,
+}
+# Gemma 4's keys that mlx-lm reads only if another one is true, or (with `not`) if it is null.
+_GEMMA4_IF = {
+    "vocab_size_per_layer_input": ("hidden_size_per_layer_input", _DIMENSION),
+    "num_global_key_value_heads": ("attention_k_eq_v", _or_null(_DIMENSION)),
+    "sliding_window_pattern": ("not layer_types", _LAYERS),
+    "num_experts": ("enable_moe_block", _DIMENSION),
+    "top_k_experts": ("enable_moe_block", _DIMENSION),
+    "moe_intermediate_size": ("enable_moe_block", _DIMENSION),
 }
 _BLOCKS = Rule(
     "a list with attention in it", lambda value: isinstance(value, list) and "attention" in value
@@ -176,7 +191,7 @@ _RECURRENT = {
         }
     ),
     "block_types": _or_null(_BLOCKS),
-    "_block_types": _or_null(_BLOCKS),
+    "_block_types": _ANYTHING,  # the older name, read if the other is null
     "embeddings_scale_by_sqrt_dim": _ANYTHING,
 }
 
@@ -252,15 +267,18 @@ def rope_type(parameters: Any) -> Any:
     return parameters.get("type") or parameters.get("rope_type", "default")
 
 
-def check(values: Values, family: str) -> None:
-    """Check the values that mlx-lm builds the model from. Raises `GeluError`, by key and value."""
+def check(values: Values, family: str, place: str = "config.json") -> None:
+    """Check the values that mlx-lm builds the model from, which lie in `place`.
+
+    Raises `GeluError`, by key and value.
+    """
     for key, rule in RULES[family].items():
         if key not in values:
             if rule.required:
-                message = f"config.json has no {key}, which mlx-lm needs for {family}."
+                message = f"{place} has no {key}, which mlx-lm needs for {family}."
                 hint = "Take the config.json that belongs to these weights."
                 raise GeluError("config", message, hint)
-        elif not (rule.holds(values[key]) or (rule.null and values[key] is None)):
+        elif not rule.accepts(values[key]):
             raise refusal(key, values[key], rule.wanted)
     _check_together({**_DEFAULTS.get(family, {}), **values}, family)
     if family in ("gemma3", "gemma3_text") and values.get("rope_scaling") is not None:
@@ -278,12 +296,11 @@ def _check_together(values: Values, family: str) -> None:
     if family == "recurrent_gemma":
         _check_recurrent(values)
         return
-    shared_by = ["num_key_value_heads"]
-    if values.get("attention_k_eq_v") and values.get("num_global_key_value_heads") is not None:
-        shared_by.append("num_global_key_value_heads")
-    for key in shared_by:
-        if heads % values[key]:
-            raise refusal(key, values[key], f"a divisor of num_attention_heads, {heads}")
+    if family.startswith("gemma4"):
+        _check_gemma4(values)
+    if heads % values["num_key_value_heads"]:
+        wanted = f"a divisor of num_attention_heads, {heads}"
+        raise refusal("num_key_value_heads", values["num_key_value_heads"], wanted)
     if family in ("gemma3", "gemma3_text"):
         if values["sliding_window_pattern"] > layers:
             raise refusal(
@@ -294,12 +311,10 @@ def _check_together(values: Values, family: str) -> None:
     elif "num_kv_shared_layers" in values:
         for key in ("layer_types", "intermediate_size", "activation_sparsity_pattern"):
             if isinstance(found := values.get(key), list) and len(found) < layers:
-                raise refusal(key, found, f"a list of {layers} values, one for each layer")
+                raise refusal(key, found, f"a list of num_hidden_layers, {layers}, values")
         _check_shared_layers(values, family, layers)
     if family == "gemma3n" and values["altup_active_idx"] >= values["altup_num_inputs"]:
         raise refusal("altup_active_idx", values["altup_active_idx"], "below altup_num_inputs")
-    if values.get("enable_moe_block"):
-        _check_experts(values)
 
 
 def _check_scaling(key: str, scaling: Any, head_dim: int | None = None) -> None:
@@ -337,17 +352,26 @@ def _check_shared_layers(values: Values, family: str, layers: int) -> None:
     if family == "gemma3n":
         needed = set(LAYER_TYPES)
     if shared > layers or needed - own:
-        missing = ", ".join(sorted(needed - own)) or "attention"
-        wanted = f"so few that a layer with {missing} comes before those of layer_types that share"
+        wanted = (
+            f"a number that leaves layers of each of layer_types among the first of "
+            f"num_hidden_layers, {layers}"
+        )
         raise refusal("num_kv_shared_layers", shared, wanted)
 
 
-def _check_experts(values: Values) -> None:
-    for key in ("num_experts", "top_k_experts", "moe_intermediate_size"):
-        if values.get(key) is None:
-            raise refusal(key, None, "a number, which enable_moe_block needs")
-    if values["top_k_experts"] > values["num_experts"]:
+def _check_gemma4(values: Values) -> None:
+    for key, (condition, rule) in _GEMMA4_IF.items():
+        of = condition.removeprefix("not ")
+        read = values.get(of) is None if condition.startswith("not ") else values.get(of)
+        # Of keys that are absent, mlx-lm has defaults, but none for experts.
+        missing = of == "enable_moe_block" and values.get(key) is None
+        if read and (missing or (key in values and not rule.accepts(values[key]))):
+            raise refusal(key, values.get(key), f"{rule.wanted}, as {of} needs it")
+    if values.get("enable_moe_block") and values["top_k_experts"] > values["num_experts"]:
         raise refusal("top_k_experts", values["top_k_experts"], "at most num_experts")
+    own = values.get("num_global_key_value_heads")
+    if values.get("attention_k_eq_v") and own and values["num_attention_heads"] % own:
+        raise refusal("num_global_key_value_heads", own, "a divisor of num_attention_heads")
 
 
 def _check_recurrent(values: Values) -> None:
@@ -359,5 +383,9 @@ def _check_recurrent(values: Values) -> None:
     blocks = values.get("block_types")
     key = "_block_types" if blocks is None else "block_types"
     blocks = values.get(key)
-    if blocks is None or blocks.index("attention") >= values["num_hidden_layers"]:
+    if (
+        blocks is None
+        or not _BLOCKS.holds(blocks)
+        or blocks.index("attention") >= values["num_hidden_layers"]
+    ):
         raise refusal(key, blocks, "a list with attention in one of the layers")

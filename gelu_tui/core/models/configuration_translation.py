@@ -69,7 +69,7 @@ class Translation:
     def _set(self, source: str, key: str, value: Any, own: Any) -> None:
         """Set a key of mlx-lm's from `source`; warn if mlx-lm, by itself, would take another."""
         rule = RULES[self._family][key]
-        if not rule.holds(value):
+        if not rule.accepts(value):
             raise refusal(source, value, rule.wanted)
         if value != self._values.get(key, own):
             self.warnings.append(

@@ -245,6 +245,8 @@ class CompareScreen(KeptLines, Screen[None]):
         match event:
             case p.Loaded():
                 self.notice.clear_awaited()
+                if event.model.warnings:
+                    self.notice.show_message(" ".join(event.model.warnings))
                 await self._show_choices()
             case p.Started():
                 await self._begin(event)

@@ -45,7 +45,8 @@ def test_any_value_of_any_key(folders: dict[str, Path], change: tuple[str, bool,
         loaded = in_process.load(folder, "float32")
     except GeluError as error:
         assert error.info.kind in ("config", "not_causal", "not_served", "weights_damaged")
-        assert key in error.info.message or error.info.kind == "not_served"
+        # What is missing in an empty text_config is named instead of it.
+        assert key in error.info.message or key in ("text_config", "model_type")
         assert len(error.info.message) < 600
         return
     ids = feed(loaded.tokenizer, configurations.PROMPT, False)[1]
