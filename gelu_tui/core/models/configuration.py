@@ -7,14 +7,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration_rules import Values, check, is_integer, refusal
 from gelu_tui.core.models.configuration_translation import Translation, refuse_other_tasks
 from gelu_tui.core.models.families import Family
-from gelu_tui.core.models.json_file import JsonObject, NotJsonError, read_object
 
 # The layers of the text model, not those of a vision or audio tower.
 _LAYER = re.compile(r"(?:^|\.)(?:model|language_model)\.layers\.(\d{1,9})\.")
@@ -109,34 +107,6 @@ def check_layers(text: Values, tensors: Iterable[str]) -> None:
     if found and layers != max(found) + 1:
         wanted = f"{max(found) + 1}, the number of layers in the weights"
         raise refusal("num_hidden_layers", layers, wanted)
-
-
-def check_side_files(folder: Path, config: Values) -> None:
-    """Check the other JSON files that mlx-lm reads with the weights. Raises `GeluError`."""
-    end_ids(folder, config)
-    read_object(folder / "hf_quant_config.json", "config")
-
-
-def end_ids(folder: Path, config: Values) -> frozenset[int]:
-    """The end tokens that generation_config.json or config.json names, as mlx-lm reads them.
-
-    A generation_config.json that is not JSON is skipped. Raises `GeluError`.
-    """
-    key = "eos_token_id"
-    try:
-        source = read_object(folder / "generation_config.json", "config")
-    except NotJsonError:
-        source = None
-    if source is None or not source.content.get(key):
-        source = JsonObject(folder / "config.json", config, "config")
-    found = source.content.get(key)
-    if isinstance(found, int):
-        return frozenset({int(found)})
-    several = found if isinstance(found, list) else []
-    if (found and isinstance(found, float)) or any(isinstance(e, list | dict) for e in several):
-        raise source.refusal(key, "an integer or a list of integers")
-    # Text names no token and ends nothing, and 1.0 is 1: mlx-lm compares them with the ids.
-    return frozenset(int(e) for e in several if isinstance(e, int | float) and e == e // 1)
 
 
 # The keys that decide the shape of a tensor beside hidden_size, by a part of the tensor's name;

@@ -16,7 +16,6 @@ from gelu_tui.core.functions.registry import names
 from gelu_tui.core.models.configuration import (
     Configuration,
     check_layers,
-    check_side_files,
     configure,
     keys_behind,
 )
@@ -28,12 +27,13 @@ from gelu_tui.core.models.folder import (
     quantization,
     read_config,
 )
-from gelu_tui.core.models.json_file import shown
+from gelu_tui.core.models.json_file import read_object, shown
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
 from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.models.tokenizer import Tokenizer
+from gelu_tui.engine.models.tokenizer_files import configured_end_ids
 
 # In mlx-lm's sentences on tensors that are missing, too many, or of another shape.
 _TENSOR = re.compile(r"(?:parameters?: |not in model: |for parameter )([\w.]+\w)")
@@ -73,7 +73,9 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     config = read_config(folder)
     family = family_of(config)
     configuration = configure(config, family)
-    check_side_files(folder, config)
+    # mlx-lm reads these two with the weights, whatever they are.
+    configured_end_ids(folder)
+    read_object(folder / "hf_quant_config.json", "config")
     report(p.Progress("load", "tokenizer and weights", 0, 0, "parts"))
     files = check_weights(folder)
     check_layers(configuration.text, files)

@@ -17,9 +17,9 @@ from mlx_lm.models import gemma3, gemma3_text, gemma4, gemma4_text
 from mlx_lm.utils import load_config, load_model
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.models.configuration import end_ids
 from gelu_tui.core.models.configuration_rules import LAYER_TYPES, RULES
 from gelu_tui.engine.jobs.prompt import feed
+from gelu_tui.engine.models.tokenizer_files import configured_end_ids
 from tests.support import configurations, in_process, tiny_models
 
 FAMILIES = tuple(tiny_models.CONFIGS)
@@ -44,7 +44,13 @@ def test_any_value_of_any_key(folders: dict[str, Path], change: tuple[str, bool,
     try:
         loaded = in_process.load(folder, "float32")
     except GeluError as error:
-        assert error.info.kind in ("config", "not_causal", "not_served", "weights_damaged")
+        assert error.info.kind in (
+            "config",
+            "not_causal",
+            "not_served",
+            "weights_damaged",
+            "tokenizer",
+        )
         # What is missing in an empty text_config is named instead of it.
         assert key in error.info.message or key in ("text_config", "model_type")
         assert len(error.info.message) < 600
@@ -313,7 +319,7 @@ def test_end_ids(generation: str, config: object, expected: set[int], tmp_path: 
     """As mlx-lm reads them; `theirs` is its own code."""
     (tmp_path / "generation_config.json").write_text(generation)
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": config}))
-    assert end_ids(tmp_path, {"eos_token_id": config}) == expected
+    assert configured_end_ids(tmp_path) == expected
     found = load_config(tmp_path)["eos_token_id"]
     theirs = {found} if isinstance(found, int) else set(found or [])
     assert {each for each in range(200) if each in theirs} == expected
@@ -327,7 +333,7 @@ def test_end_ids_that_are_none(value: str, file: str, tmp_path: Path) -> None:
         _changed(folder, eos_token_id=json.loads(value))
     else:
         (folder / file).write_text(f'{{"eos_token_id": {value}}}')
-    with pytest.raises(GeluError, match=f"eos_token_id is .* in {file}, not an integer or a list"):
+    with pytest.raises(GeluError, match=f"eos_token_id is .* in {file}, not a token id"):
         in_process.load(folder)
 
 
