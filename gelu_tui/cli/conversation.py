@@ -139,6 +139,13 @@ class Conversation:
         self._shown_at = time.monotonic()
         self._rewrite_line(visible_line(text)[: shutil.get_terminal_size().columns - 1])
 
+    def hide_progress(self) -> None:
+        """Show no more progress on stderr: the terminal shows the results as they come."""
+        if self._shown_at:
+            self._rewrite_line("")
+        self._shows_progress = False
+        self._shown_at = 0.0
+
     def _rewrite_line(self, text: str) -> None:
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()

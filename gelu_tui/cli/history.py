@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import asdict, replace
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.runs.document import ComparisonDocument
@@ -18,6 +19,9 @@ from gelu_tui.core.runs.history import History, local_time
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.user_file import SettingsFile
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _SIZE_LIMIT = 512 * 1024 * 1024
 
@@ -54,28 +58,27 @@ def history_command(
 
 @click.command("show", short_help="Print a saved run.")
 @click.argument("run", metavar="ID")
-@o.format_option("As `run` prints it, its JSON document, or a report.", "markdown")
+@output_options("As `run` prints it; its JSON document; a report; or a row for each token.")
 @o.color_option
-def show_command(run: str, output_format: str, color: str) -> None:
+def show_command(run: str, output_format: str | None, output: str | None, color: str) -> None:
     """Print a saved run; ID may be `last`, or a file that `run --format json` wrote."""
+    printed = Output(output_format, output, color)
     document = saved_run(run)
-    if output_format == "json":
-        o.print_json(document, indent=2)
-    elif output_format == "markdown":
-        from gelu_tui.core.reports.markdown import markdown_report
+    printed.document(document, lambda: _report(document))
+    if printed.format == "text" and document.error is not None:
+        o.complain(document.error)
 
-        click.echo(markdown_report(document).encode(), nl=False)
-    else:
-        from rich.console import Group
-        from rich.text import Text
 
-        from gelu_tui.core.reports.terminal import comparison_report
+def _report(document: ComparisonDocument) -> RenderableType:
+    """The prompt, when it was run, and the report of `run`."""
+    from rich.console import Group
+    from rich.text import Text
 
-        heading = Text(visible(document.prompt), style="bold")
-        when = Text(f"{local_time(document.created)} · {STATUS[document.status]}", style="dim")
-        o.print_report(Group(heading, when, Text(), comparison_report(document)), color)
-        if document.error is not None:
-            o.complain(document.error)
+    from gelu_tui.core.reports.terminal import comparison_report
+
+    heading = Text(visible(document.prompt), style="bold")
+    when = Text(f"{local_time(document.created)} · {STATUS[document.status]}", style="dim")
+    return Group(heading, when, Text(), comparison_report(document))
 
 
 @click.command("open", short_help="Open a saved run in the app.")

@@ -23,7 +23,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile, reference_error
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -220,15 +220,30 @@ def print_json(value: Any, *, indent: int = 0) -> None:
 
 
 def print_report(report: RenderableType, color: str) -> None:
-    """Print a report on stdout, with the user's colour choice.
+    """Print a report on stdout, with the user's colour choice."""
+    click.echo(report_text(report, color), nl=False, color=True)
 
-    Without markup, emoji codes and highlighting, because it holds text of models; without trailing
-    blanks, because a program may read it from a pipe.
+
+def report_text(report: RenderableType, color: str, *, is_file: bool = False) -> str:
+    """Return a report as it is printed; `is_file`: not on the terminal.
+
+    Without trailing blanks, because a program may read it from a pipe.
+    """
+    console = report_console(color, is_file=is_file)
+    with console.capture() as capture:
+        console.print(report, crop=False)  # the id of a model is whole
+    return re.sub(r" +$", "", capture.get(), flags=re.MULTILINE)
+
+
+def report_console(color: str, *, is_file: bool = False) -> Console:
+    """Return a console with the user's colour choice.
+
+    Without markup, emoji codes and highlighting, because it shows text of models.
     """
     from rich.console import Console
 
     console = Console(
-        force_terminal=True if color == "always" else None,
+        force_terminal=True if color == "always" else False if is_file else None,
         color_system=None if color == "never" else "auto",
         no_color=no_color(color),
         highlight=False,
@@ -237,6 +252,4 @@ def print_report(report: RenderableType, color: str) -> None:
     )
     # Some parent processes set COLUMNS=0, and then nothing at all would be printed.
     console.width = max(console.width, 20)
-    with console.capture() as capture:
-        console.print(report)
-    click.echo(re.sub(r" +$", "", capture.get(), flags=re.MULTILINE), nl=False, color=True)
+    return console

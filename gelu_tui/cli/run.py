@@ -10,6 +10,7 @@ import click
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
+from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.protocol.requests import compare_command
@@ -22,25 +23,46 @@ from gelu_tui.core.text_files import PROMPT_LIMIT, decode_prompt
 @click.command("run", short_help="Compare without the app: text, JSON or events.")
 @o.prompt_argument(required=True)
 @o.options_of(RunSettings)
-@o.format_option(
-    "Streams and a table, one JSON document, or the engine's events as they come.", "jsonl"
+@output_options(
+    "Streams and a table; one JSON document; a report in Markdown; a row for each token; or the "
+    "engine's events as they come.",
+    "jsonl",
 )
 @o.options_of(Settings, "save_runs", "color", "engine_command")
 @click.pass_obj
-def run_command(file: SettingsFile, /, prompt: str, output_format: str, **options: Any) -> int:
-    """Compare on PROMPT without the app; '-' reads it from stdin."""
+def run_command(
+    file: SettingsFile,
+    /,
+    prompt: str,
+    output_format: str | None,
+    output: str | None,
+    **options: Any,
+) -> int:
+    """Compare on PROMPT without the app; '-' reads it from stdin.
+
+    On a terminal the reference's text and a line for each function are shown as they are made.
+    """
     settings = o.in_force(file, options)
     command = compare_command(_read_prompt(prompt), settings.of_run())
+    printed = Output(output_format, output, settings.color)
     o.warn_of_no_effect(settings)
     engine = Conversation(settings.engine_command)
-    take = o.print_json if output_format == "jsonl" else lambda _: None
-    engine.hold(take, p.Load(settings.model, settings.dtype), command)
+    commands = (p.Load(settings.model, settings.dtype), command)
+    shown: tuple[str, ...] = ()
+    if printed.is_text_on_a_terminal:
+        from gelu_tui.cli.live import LiveRun
+
+        with LiveRun(engine, settings.color) as live:
+            engine.hold(live.take, *commands)
+        shown = live.shown
+    else:
+        engine.hold(printed.line if printed.format == "jsonl" else lambda _: None, *commands)
     whole = None
     if engine.comparison is not None and engine.loaded is not None:
         whole = document(engine.comparison, engine.loaded, status=engine.status, error=engine.error)
     try:
         if whole is not None:
-            _print(whole, output_format, settings.color)
+            _print(whole, printed, shown)
         for error in engine.errors:
             o.complain(error)
         asked, comparison = settings.max_tokens, engine.comparison
@@ -68,13 +90,12 @@ def _read_prompt(argument: str) -> str:
     return argument
 
 
-def _print(whole: ComparisonDocument, output_format: str, color: str) -> None:
-    if output_format == "json":
-        o.print_json(whole, indent=2)
-    elif output_format == "text":
+def _print(whole: ComparisonDocument, printed: Output, shown: tuple[str, ...]) -> None:
+    """Print all but the streams that were shown as they came."""
+    if printed.format != "jsonl":
         from gelu_tui.core.reports.terminal import comparison_report
 
-        o.print_report(comparison_report(whole), color)
+        printed.document(whole, lambda: comparison_report(whole, shown=shown))
 
 
 def _save(whole: ComparisonDocument) -> None:

@@ -6,14 +6,14 @@ Text of other people's files is made visible here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Column, Table
 from rich.text import Text
 
 from gelu_tui.core import protocol as p
@@ -21,6 +21,7 @@ from gelu_tui.core.models.folder import default_dtype
 from gelu_tui.core.models.inventory import PUBLIC_MODELS, LocalModel, PublicModel, is_gated
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES, Memory
 from gelu_tui.core.protocol.values import bits_in_words
+from gelu_tui.core.reports.layout import FittedTable, filled
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 
@@ -140,25 +141,16 @@ def models_document(found: p.ModelsFound) -> dict[str, Any]:
 
 
 def models_report(found: p.ModelsFound) -> RenderableType:
-    """Local models, then what can be fetched; readable at 80 columns, ids whole to be copied."""
-    headers = ("family", "parameters", "stored as", "on disk", "needs", "native")
-    rows = [list(facts(model).values()) for model in found.models]
-    for model, row in zip(found.models, rows, strict=True):
-        row[0] = row[0] or ("–" if model.disk_bytes else "")
-    widths = [max(map(cell_len, column)) for column in zip(headers, *rows, strict=True)]
-    parts = [_line("On this machine", "memory"), _row(headers, widths, "dim")]
-    for model, row in zip(found.models, rows, strict=True):
-        parts.append(_line(visible_line(model.id), readiness(model, found.memory)))
-        if any(row):
-            parts.append(_row(row, widths))
-        if model.reason:
-            parts.append(Padding(Text(visible_line(model.reason)), (0, 0, 0, 2)))
+    """Local models, then what can be fetched; ids are whole, to be copied."""
+    parts: list[RenderableType] = [_LocalModels(found)]
     if not any(model.usable for model in found.models):
         parts += [Text(), Text("No Gemma on this machine can be loaded yet.")]
     title = Text("Can be fetched: gelu-tui models --fetch ID", style="bold")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for public in _fetchable(found):
-        table.add_row(public.id, public.family, "gated: see below" if public.gated else "")
+    fetchable = [
+        {"id": one.id, "family": one.family, "": "gated: see below" if one.gated else ""}
+        for one in _fetchable(found)
+    ]
+    table = [FittedTable(fetchable, left=("family", ""))] if fetchable else []
     notes = [
         f"Memory: {size(found.memory.total_bytes)}, of which a model may take "
         f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
@@ -168,16 +160,48 @@ def models_report(found: p.ModelsFound) -> RenderableType:
     ]
     if found.others:
         notes.append(f"Not listed: {found.others} models of other families.")
-    return Group(*parts, Text(), title, table, Text(), Text("\n".join(notes), style="dim"))
+    return Group(*parts, Text(), title, *table, Text(), Text("\n".join(notes), style="dim"))
 
 
-def _row(cells: Iterable[str], widths: Sequence[int], style: str = "") -> RenderableType:
-    line = "  ".join(map(set_cell_size, cells, widths)).rstrip()
-    return Padding(Text(line, style=style), (0, 0, 0, 2))
+_HEADERS = ("family", "parameters", "stored as", "on disk", "needs", "native")
 
 
-def _line(left: str, right: str) -> RenderableType:
-    columns = Column(overflow="fold", ratio=1), Column(justify="right", no_wrap=True)
-    line = Table.grid(*columns, padding=(0, 2, 0, 0), expand=True)
-    line.add_row(Text(left, style="bold"), right)
-    return line
+@dataclass(frozen=True)
+class _LocalModels:
+    """Each model's id and whether it fits, its facts, and why it cannot be loaded."""
+
+    found: p.ModelsFound
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        models, memory, width = self.found.models, self.found.memory, options.max_width
+        rows = [list(facts(model).values()) for model in models]
+        for model, row in zip(models, rows, strict=True):
+            row[0] = row[0] or ("–" if model.disk_bytes else "")
+        widths = [max(map(cell_len, column)) for column in zip(_HEADERS, *rows, strict=True)]
+        is_table = sum(widths) + 2 * len(widths) <= width
+        yield from _heading("On this machine", "memory" if is_table else "", width)
+        if is_table:
+            yield Text("  " + _aligned(_HEADERS, widths), style="dim")
+        for model, row in zip(models, rows, strict=True):
+            yield from _heading(visible_line(model.id), readiness(model, memory), width)
+            if is_table and any(row):
+                yield Text("  " + _aligned(row, widths))
+            elif any(row):
+                cells = [f"{h} {cell}" for h, cell in zip(_HEADERS, row, strict=True) if cell]
+                yield from (Text(f"  {line}") for line in filled(cells, width - 2))
+            if model.reason:
+                yield Padding(Text(visible_line(model.reason)), (0, 0, 0, 2))
+
+
+def _aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
+    return "  ".join(map(set_cell_size, cells, widths)).rstrip()
+
+
+def _heading(left: str, right: str, width: int) -> list[Text]:
+    """An id, whole also where the terminal has to break it, and a word about it."""
+    title = Text(left, style="bold", no_wrap=True, overflow="ignore")
+    gap = width - title.cell_len - cell_len(right)
+    if gap >= 2 and right:
+        title.append(" " * gap + right, style="not bold")
+        return [title]
+    return [title, Text(f"  {right}")] if right else [title]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gelu_tui.core.comparison.noise import formulas_differ, times
 from gelu_tui.core.functions.controls import is_the_function_itself
+from gelu_tui.core.reports.layout import FittedTable, spaced
 from gelu_tui.core.reports.noise_sentences import engagement_question, same_function
-from gelu_tui.core.reports.terminal import PRECISIONS, model_lines, plain_table, spaced
+from gelu_tui.core.reports.terminal import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVariant
 
@@ -28,7 +28,7 @@ def score_report(document: ScoreDocument) -> RenderableType:
     return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
 
 
-def _functions(document: ScoreDocument) -> Table:
+def _functions(document: ScoreDocument) -> FittedTable:
     rows: list[dict[str, str | Text]] = []
     for variant in document.variants:
         roles = {
@@ -39,10 +39,10 @@ def _functions(document: ScoreDocument) -> Table:
         }
         words = Text(", ".join(role for role, is_so in roles.items() if is_so), style="italic")
         rows.append({"function": variant.name, "formula": variant.formula, "": words})
-    return plain_table(rows, left=("formula", ""))
+    return FittedTable(rows, left=("formula", ""))
 
 
-def _text_table(document: ScoreDocument) -> Table:
+def _text_table(document: ScoreDocument) -> FittedTable:
     rows = []
     for v in document.variants:
         ratio = _with_error(v.ln_ppl_ratio, v.ln_ppl_ratio_se, "{:.2e}", "{:.0e}")
@@ -54,10 +54,10 @@ def _text_table(document: ScoreDocument) -> Table:
             "RMS Δp": _number("{:.4f}", v.delta_p.rms if v.delta_p else None),
         }
         rows.append(row)
-    return plain_table(rows)
+    return FittedTable(rows)
 
 
-def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[Table]:
+def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[FittedTable]:
     """Mean KL and agreement, percentiles of KL, and mean KL by the reference's top probability."""
     means = [
         {
@@ -74,9 +74,11 @@ def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[T
     bounds = [f"{bucket.below:g}" for bucket in buckets[:-1]]
     labels = ("mean KL by p(top)", *(f"< {bound}" for bound in bounds), f"≥ {bounds[-1]}")
     rows = [_kl_row(labels, v.name, [b.mean_kl for b in v.kl_buckets]) for v, _ in compared]
-    by_bucket = plain_table(rows)
-    by_bucket.add_row("positions", *(f"{b.positions:,}" for b in buckets), style="dim")
-    return [plain_table(means), plain_table(percentiles), by_bucket]
+    positions = dict(
+        zip(labels, ("positions", *(f"{b.positions:,}" for b in buckets)), strict=True)
+    )
+    by_bucket = FittedTable(rows, footer=positions)
+    return [FittedTable(means), FittedTable(percentiles), by_bucket]
 
 
 def _kl_row(headers: Sequence[str], name: str, kls: Sequence[float | None]) -> dict[str, str]:

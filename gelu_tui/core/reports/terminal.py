@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from gelu_tui.core.comparison.noise import largest_kl
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY, Precision
 from gelu_tui.core.functions.variants import CONTROL, parse_variant
+from gelu_tui.core.reports.layout import INDENT, FittedTable, StreamHeading, spaced
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.runs.document import BenchDocument, ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import visible, visible_line
@@ -24,7 +24,6 @@ from gelu_tui.core.settings.run_settings import sampling_words
 
 PRECISIONS: Mapping[Precision, str] = {"float32": "float32", "model": "the model's dtype"}
 FORK_LEFT, FORK_RIGHT = "►", "◄"  # around the first divergent token, visible without colour
-_TITLE_WIDTH = 58  # a name and a formula that are longer together get a line each
 
 
 def stream_text(variant: VariantDocument) -> Text:
@@ -65,12 +64,18 @@ def _fork_text(variant: VariantDocument, fork: int) -> str:
     return visible_line(shown).replace(" ", "␣") if not shown.strip() else visible_line(shown)
 
 
-def comparison_report(document: ComparisonDocument) -> RenderableType:
-    """The streams one below the other, their table, their forks, and how they were computed."""
-    parts: list[RenderableType] = [_stream(document, variant) for variant in document.variants]
+def comparison_report(
+    document: ComparisonDocument, *, shown: Collection[str] = ()
+) -> RenderableType:
+    """The streams one below the other, their table, their forks, and how they were computed.
+
+    The streams in `shown` are on the terminal already.
+    """
+    streams = [variant for variant in document.variants if variant.name not in shown]
+    parts: list[RenderableType] = [_stream(document, variant) for variant in streams]
     without = ("formula",)
     rows = [stream_cells(document, variant, without) for variant in document.variants]
-    parts.append(plain_table(rows, left=("ended",)))
+    parts.append(FittedTable(rows, left=("ended",)))
     if noise := noise_sentences(document):
         parts.append(Text("\n".join(noise)))
     if forks := _forks(document):
@@ -79,41 +84,13 @@ def comparison_report(document: ComparisonDocument) -> RenderableType:
 
 
 def _stream(document: ComparisonDocument, variant: VariantDocument) -> RenderableType:
-    """Name and formula at the left, the standing at the right, a rule between them; the text."""
-    title, below = Text(visible_line(variant.name), style="bold"), []
-    formula = visible_line(variant.formula)
-    if len(title) + len(formula) <= _TITLE_WIDTH:
-        title.append(f"  {formula}", style="not bold")
-    else:
-        below.append(Text(formula))
-    below.append(stream_text(variant))
+    """The heading and the text."""
+    below = [stream_text(variant)]
     if variant.error is not None:
         sentence = visible_line(f"{variant.error.message} {variant.error.hint}")
         below.append(Text(sentence, style="bold"))
-    columns = Column(overflow="fold"), Column(ratio=1), Column(justify="right", no_wrap=True)
-    line = Table.grid(*columns, padding=(0, 1, 0, 0), expand=True)
-    standing = Text(document.standing(variant).long, style="italic")
-    line.add_row(title, Rule(style="dim"), standing)
-    return Group(line, *(Padding(text, (0, 0, 0, 2)) for text in below))
-
-
-def spaced(*parts: RenderableType) -> Group:
-    """The parts of a report with an empty line between them."""
-    return Group(*[line for part in parts for line in (part, Text())][:-1])
-
-
-def plain_table(rows: Sequence[Mapping[str, str | Text]], left: Collection[str] = ()) -> Table:
-    """A table without lines, whose headers are the keys of each row; at least one row.
-
-    The first column and those in `left` are aligned left, all others right.
-    """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, header in enumerate(rows[0]):
-        is_left = not column or header in left
-        table.add_column(header, justify="left" if is_left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(c if isinstance(c, Text) else Text(visible_line(c)) for c in row.values()))
-    return table
+    heading = StreamHeading(variant.name, variant.formula, document.standing(variant).long)
+    return Group(heading, *(Padding(text, (0, 0, 0, INDENT)) for text in below))
 
 
 def stream_cells(
@@ -219,7 +196,7 @@ def activations_table() -> RenderableType:
         f"Native, what mlx-lm itself computes: {native}.\n"
         "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
     )
-    tables = (plain_table(rows, left=("formula", "aliases")) for rows in (functions, aliases))
+    tables = (FittedTable(rows, left=("formula", "aliases")) for rows in (functions, aliases))
     return spaced(*tables, Text(notes, style="dim"))
 
 
@@ -250,7 +227,7 @@ def bench_report(bench: BenchDocument) -> RenderableType:
             f"Command to first token {start_up.gelu_tui_s:.2f} s, "
             f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
         )
-    return spaced(plain_table(ways), plain_table(ratios), Text("\n".join(notes), style="dim"))
+    return spaced(FittedTable(ways), FittedTable(ratios), Text("\n".join(notes), style="dim"))
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:
