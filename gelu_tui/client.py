@@ -71,6 +71,7 @@ class EngineClient:
         self._transport = command() if callable(command) else ChildProcess(command)
         self._ids = itertools.count(1)
         self._closing = False
+        self._sent: p.Command | None = None
         self.hello: p.Hello | None = None
 
     async def __aenter__(self) -> EngineClient:
@@ -115,7 +116,7 @@ class EngineClient:
         """Send one command and return its id. Raises `EngineDied` if the engine is gone."""
         if self.hello is None or self._closing:
             raise EngineDied("The engine is not running.")
-        command = msgspec.structs.replace(command, id=next(self._ids))
+        self._sent = command = msgspec.structs.replace(command, id=next(self._ids))
         try:
             await self._transport.write(p.encode(command))
         except (OSError, RuntimeError):
@@ -172,6 +173,9 @@ class EngineClient:
             how = f"was killed ({names.get(-code, f'signal {-code}')})"
         message = f"The engine {how}" + (f": {visible_line(last_line)}." if last_line else ".")
         if code == -signal.SIGKILL:
+            if isinstance(self._sent, p.Fetch):
+                kept = "files that have arrived whole are kept"
+                return EngineDied(message, f"If memory ran out, close other programs; {kept}.")
             return EngineDied(message, "If memory ran out, choose a smaller model.")
         log = f"Its log is {self.hello.log_file}." if self.hello else "Check --engine-command."
         return EngineDied(message, log)

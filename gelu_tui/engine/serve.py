@@ -17,6 +17,7 @@ from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.own_files import open_log
 from gelu_tui.engine import device
+from gelu_tui.engine.models import hub_environment
 from gelu_tui.engine.session import Inbox, Session, writer
 
 _LOG_LIMIT = 1_000_000
@@ -65,6 +66,7 @@ def serve() -> None:
     # Ctrl-C in a terminal is for the app, also where the engine shares its session (ssh).
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hub_environment.prepare()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     emit = writer(stdout)

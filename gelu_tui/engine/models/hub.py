@@ -34,8 +34,9 @@ from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import missing_files, read_config
 from gelu_tui.core.parent_death import end_with
 from gelu_tui.core.paths import look
-from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
-from gelu_tui.engine.models.hub_errors import NotWholeError, hub_error
+from gelu_tui.engine.failures import Interrupted, IsCancelled, Report, error_info
+from gelu_tui.engine.models.hub_environment import cache_variable, check_cache, check_variables
+from gelu_tui.engine.models.hub_errors import NotWholeError, ended_early, hub_error
 
 # What mlx-lm reads, without *.py: a model repo never runs code here.
 _PATTERNS: dict[str, Any] = {
@@ -61,6 +62,7 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
         raise hub_error(error, repo_id) from error
     if folder is not None and whole:
         return folder
+    check_variables()
     spawn = multiprocessing.get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_download_and_send, args=(repo_id, sender), daemon=True)
@@ -79,9 +81,8 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
                     return Path(path)
         raise Interrupted
     except EOFError:
-        message = f"The process that downloads {repo_id} ended early."
-        hint = "If memory ran out, close other programs; the engine's log has the details."
-        raise GeluError("hub", message, hint) from None
+        process.join()
+        raise ended_early(process.exitcode, repo_id) from None
     finally:
         process.kill()
         process.join()
@@ -91,9 +92,10 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
 def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
     """Return the folder of a model's main branch in the hub's cache, if any; and if it is whole.
 
-    Raises `OSError` and `ValueError` for a cache that cannot be read, and `ValueError` for what
-    cannot be an id.
+    Raises `OSError`, `ValueError` and `GeluError` for a cache that cannot be read, and `ValueError`
+    for what cannot be an id.
     """
+    check_cache()
     try:
         folder = Path(snapshot_download(repo_id, local_files_only=True, **_PATTERNS))
     except IncompleteSnapshotError as error:
@@ -116,7 +118,8 @@ def _look_at(places: Iterable[Path]) -> None:
 
 
 def storage_folder(repo_id: str) -> Path:
-    """Return the folder of the hub's cache that holds all of a repository."""
+    """Return the folder of the hub's cache that holds all of a repository. Raises `GeluError`."""
+    check_cache()
     cache = Path(constants.HF_HUB_CACHE).expanduser()
     return cache / repo_folder_name(repo_id=repo_id, repo_type="model")
 
@@ -150,8 +153,8 @@ def _download_and_send(repo_id: str, sender: Connection) -> None:
         end_with(parent.pid)  # also while it is stopped by a signal
     try:
         sender.send(str(download(repo_id, sender.send)))
-    except GeluError as error:
-        sender.send(error.info)
+    except Exception as error:
+        sender.send(error_info(error))
 
 
 def download(repo_id: str, report: Report) -> Path:
@@ -182,7 +185,7 @@ def download(repo_id: str, report: Report) -> Path:
                 "disk_full",
                 f"{repo_id} needs {total / 1e9:.2f} GB more in {cache}, "
                 f"and {free / 1e9:.2f} GB are free.",
-                "Free some space, or set HF_HOME to a folder on another disk.",
+                f"Free some space, or set {cache_variable()} to a folder on another disk.",
             )
         bars = _reporting_bars(report, len(files), total)
         folder = Path(snapshot_download(repo_id, tqdm_class=bars, **_PATTERNS))

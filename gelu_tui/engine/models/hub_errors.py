@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import httpx2
 from huggingface_hub import constants
@@ -18,6 +19,7 @@ from huggingface_hub.errors import (
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.engine.models import hub_environment as environment
 
 _TRY_AGAIN = "Try again later: files that have arrived whole are kept."
 
@@ -50,9 +52,13 @@ def hub_error(error: BaseException, repo_id: str, *, partly: bool = False) -> Ge
         case LocalEntryNotFoundError() if error.__cause__ is not None:
             return hub_error(error.__cause__, repo_id, partly=partly)
         case OfflineModeIsEnabled() | LocalEntryNotFoundError():
-            return _offline(repo, partly, "HF_HUB_OFFLINE forbids to ask the hub")
+            variable = environment.offline_variable()
+            why = f"{variable} forbids to ask the hub"
+            return _offline(repo, partly, why, f"Unset {variable}")
+        case httpx2.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return _not_trusted(repo)
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
-            return _offline(repo, partly, "the hub cannot be reached")
+            return _unreachable(error, repo, partly)
         case httpx2.TimeoutException():
             message = f"The hub stopped answering while {repo} was fetched."
             return GeluError("hub", message, _TRY_AGAIN)
@@ -65,7 +71,19 @@ def hub_error(error: BaseException, repo_id: str, *, partly: bool = False) -> Ge
             return GeluError("hub", message, "Try again later.")
         case _:
             hint = "A network's login page may have answered: open any web page, then try again."
+            if named := environment.endpoint():
+                hint = f"HF_ENDPOINT is {named}: correct or unset it if that is no hub."
             return GeluError("hub", f"The answer about {repo} is not the hub's.", hint)
+
+
+def ended_early(code: int | None, repo_id: str) -> GeluError:
+    """Return the error of a download whose process ended by itself, with this exit code."""
+    process = f"The process that downloads {visible_line(repo_id)[:100]}"
+    if code is not None and code < 0:
+        hint = "If memory ran out, close other programs; files that have arrived whole are kept."
+        return GeluError("hub", f"{process} was killed by signal {-code}.", hint)
+    message = f"{process} ended early, with exit code {code}."
+    return GeluError("hub", message, "The engine's log has the details.")
 
 
 def _refused(status: int, repo: str) -> GeluError:
@@ -82,9 +100,32 @@ def _refused(status: int, repo: str) -> GeluError:
     return GeluError("hub", f"The hub {what} (HTTP {status}).", _TRY_AGAIN)
 
 
-def _offline(repo: str, partly: bool, why: str) -> GeluError:
+def _unreachable(error: BaseException, repo: str, partly: bool) -> GeluError:
+    """The hub, or the proxy before it, does not answer: name both where a variable does."""
+    why, named = "the hub cannot be reached", []
+    if address := environment.endpoint():
+        why, named = f"{why} at {address} (HF_ENDPOINT)", ["HF_ENDPOINT"]
+    if (proxy := environment.proxy()) is not None:
+        why = f"{why} through the proxy {proxy.shown} ({proxy.variable})"
+        named.append(proxy.variable)
+    if isinstance(error, httpx2.ProxyError):
+        why = f"{why}: {visible_line(str(error))[:100]}"
+    hint = f"Check {' and '.join(named)}" if named else "Connect to the network"
+    return _offline(repo, partly, why, hint)
+
+
+def _not_trusted(repo: str) -> GeluError:
+    message = f"{repo} was not fetched: the certificate of the hub is not trusted on this machine."
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if os.environ.get(name):
+            hint = f"Unset {name}, or add the certificate that signs the hub's to it."
+            return GeluError("hub", message, hint)
+    hint = "If a proxy reads this network's traffic, set SSL_CERT_FILE to its certificate."
+    return GeluError("hub", message, hint)
+
+
+def _offline(repo: str, partly: bool, why: str, hint: str) -> GeluError:
     found = "is only partly on this machine" if partly else "is not on this machine"
-    hint = "Unset HF_HUB_OFFLINE" if constants.is_offline_mode() else "Connect to the network"
     if partly:
         hint += " and run it again: only files that are missing are downloaded."
     else:
@@ -98,5 +139,6 @@ def _disk(error: OSError) -> GeluError:
         hint = "Free some space and try again: files that have arrived whole are kept."
         return GeluError("disk_full", f"The disk of {cache} is full.", hint)
     reason = visible_line(error.strerror or str(error))
-    hint = "Correct the folder's permissions, or set HF_HOME to another folder."
+    variable = environment.cache_variable()
+    hint = f"Correct the folder's permissions, or set {variable} to another folder."
     return GeluError("cache", f"The hub's cache in {cache} cannot be used: {reason}.", hint)

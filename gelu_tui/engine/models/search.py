@@ -27,6 +27,7 @@ from gelu_tui.core.models.names import is_hub_id
 from gelu_tui.core.paths import look
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
+from gelu_tui.engine.models.hub_environment import check_cache
 
 _STATE_OF: dict[str, State] = {
     "not_served": "not_served",
@@ -92,9 +93,13 @@ def _cached_models() -> Iterator[LocalModel | None]:
     """
     cache = Path(constants.HF_HUB_CACHE)
     try:
+        check_cache()
         storages = sorted(cache.iterdir()) if look(cache) else []
     except OSError as error:
         yield _unreadable(_listed("hub", cache, "damaged"), error)
+        return
+    except GeluError as error:
+        yield _listed("hub", cache, "damaged", f"{error.info.message} {error.info.hint}")
         return
     for storage in storages:
         kind, _, name = storage.name.partition("--")

@@ -221,7 +221,9 @@ def test_one_repository_that_may_not_be_read_hides_no_other(
 
 def test_a_cache_that_is_a_file(cache: Path) -> None:
     cache.write_text("")
-    assert only().reason == "It cannot be read: Not a directory."
+    model = only()
+    assert (model.id, model.state) == (str(cache), "damaged")
+    assert f"{cache} is a file, not a folder." in model.reason
 
 
 def test_a_cache_that_may_not_be_read(cache: Path, made: Path) -> None:

@@ -172,4 +172,5 @@ def test_a_cache_that_cannot_be_written(hub: FakeHub, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     error = refused()
     assert error.info.kind == "cache"
-    assert "HF_HOME" in error.info.hint
+    assert f"{cache} is a file, not a folder" in error.info.message
+    assert "HF_HUB_CACHE" in error.info.hint

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from gelu_tui.client import EngineClient
+from gelu_tui.client import EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.tui.engine_link.session import ask
 from tests.support.commands import comparing
@@ -104,3 +106,17 @@ async def test_a_folder_is_already_there(tmp_path: Path) -> None:
     async with EngineClient() as engine:
         await engine.send(p.Fetch(str(tmp_path)))
         assert await outcome(engine, []) == p.Fetched(str(tmp_path), str(tmp_path), id=1)
+
+
+async def test_an_engine_that_is_killed_while_it_fetches(hub: FakeHub) -> None:
+    hub.silent = True
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        await asyncio.to_thread(hub.wait_until_asked_for, WEIGHTS)
+        assert engine.hello is not None
+        os.kill(engine.hello.pid, signal.SIGKILL)
+        with pytest.raises(EngineDied) as caught:
+            await outcome(engine, [])
+    assert "SIGKILL" in caught.value.info.message
+    assert "smaller model" not in caught.value.info.hint  # none is in memory
+    assert "arrived whole are kept" in caught.value.info.hint

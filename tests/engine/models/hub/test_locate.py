@@ -62,9 +62,10 @@ def test_a_slip_without_a_network(hub: FakeHub) -> None:
     hub.stop()
     info = refusal("maker/no-such")
     assert info.message == (
-        "maker/no-such is not on this machine, and the hub cannot be reached. "
-        "No folder has this name either."
+        "maker/no-such is not on this machine, and the hub cannot be reached at "
+        f"{hub.url} (HF_ENDPOINT). No folder has this name either."
     )
+    assert info.hint == "Check HF_ENDPOINT, or give the folder of a model."
 
 
 # --- how the cache is laid out: the library's reading, and no other -------------------------------
