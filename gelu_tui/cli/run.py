@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,12 +13,15 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.runs.document import ComparisonDocument, document
+from gelu_tui.core.runs.saved_run import SavedRun
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 from gelu_tui.core.text_files import PROMPT_LIMIT, decode_prompt
+
+_PATIENCE_S = 30.0  # for a history that another program has locked: all else is done by then
 
 
 @click.command("run", short_help="Compare without the app: text, JSON or events.")
@@ -48,18 +52,20 @@ def run_command(
     o.warn_of_no_effect(settings)
     engine = Conversation(settings.engine_command)
     commands = (p.Load(settings.model, settings.dtype), command)
+    saved = _saved_run() if settings.save_runs else None
     shown: tuple[str, ...] = ()
     if printed.is_text_on_a_terminal:
         from gelu_tui.cli.live import LiveRun
 
         with LiveRun(engine, settings.color) as live:
-            engine.hold(live.take, *commands)
+            engine.hold(_keeping(saved, engine, live.take), *commands)
         shown = live.shown
     else:
-        engine.hold(printed.line if printed.format == "jsonl" else lambda _: None, *commands)
+        show = printed.line if printed.format == "jsonl" else lambda _: None
+        engine.hold(_keeping(saved, engine, show), *commands)
     whole = None
     if engine.comparison is not None and engine.loaded is not None:
-        whole = document(engine.comparison, engine.loaded, status=engine.status, error=engine.error)
+        whole = _document(engine, engine.status)
     try:
         if whole is not None:
             _print(whole, printed, shown)
@@ -71,8 +77,8 @@ def run_command(
             message = f"The context has room for {room} tokens after this prompt, not {asked}."
             o.complain(ErrorInfo("context", message))
     finally:
-        if whole is not None and settings.save_runs and any(v.tokens for v in whole.variants):
-            _save(whole)
+        if whole is not None and saved is not None:
+            _save(saved, whole)
     return engine.exit_code
 
 
@@ -98,12 +104,34 @@ def _print(whole: ComparisonDocument, printed: Output, shown: tuple[str, ...]) -
         printed.document(whole, lambda: comparison_report(whole, shown=shown))
 
 
-def _save(whole: ComparisonDocument) -> None:
-    """Save into the history; a failure is reported and does not fail the run."""
-    from gelu_tui.cli.history import user_history
+def _save(saved: SavedRun, whole: ComparisonDocument) -> None:
+    """Save what has tokens; a failure is reported and does not fail the run."""
+    if any(variant.tokens for variant in whole.variants):
+        problem = saved.save_here(whole)
+        if problem is not None:
+            o.complain(problem)
 
-    try:
-        with user_history() as history:
-            history.save(whole)
-    except GeluError as error:
-        o.complain(error)
+
+def _keeping(
+    saved: SavedRun | None, engine: Conversation, show: Callable[[p.Event], object]
+) -> Callable[[p.Event], None]:
+    """A function that shows an event, and now and then saves what there is of the run."""
+
+    def take(event: p.Event) -> None:
+        show(event)
+        if saved is not None and isinstance(event, p.Step):
+            saved.keep(lambda: _document(engine, "cancelled"))
+
+    return take
+
+
+def _saved_run() -> SavedRun:
+    from gelu_tui.core.runs.history import History
+
+    return SavedRun(History(patience_s=_PATIENCE_S))
+
+
+def _document(engine: Conversation, status: p.Status) -> ComparisonDocument:
+    """The document of the engine's comparison, which has begun."""
+    assert engine.comparison is not None and engine.loaded is not None
+    return document(engine.comparison, engine.loaded, status=status, error=engine.error)

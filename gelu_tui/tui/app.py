@@ -78,7 +78,7 @@ class GeluApp(App[None]):
         board = Board(settings.scroll, settings.token_style)
         self.compare = CompareScreen(self.services, settings.of_run(), board, prompt or "")
         self.navigation = Navigation(self, self.services, self.compare)
-        self.shutdown = Shutdown(self, self.engine.kill, self._save_now)
+        self.shutdown = Shutdown(self, self.engine.kill, self.compare.save_now)
         self.animation_level = "none"
         self.services.user_keys, problems = keymap(settings.keys, ACTIONS)
         self._problems = [*warnings, *problems]
@@ -134,7 +134,7 @@ class GeluApp(App[None]):
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
         self.shutdown.end()
-        self._save_now()
+        self.compare.save_now()
         await self.engine.close()
 
     @on(EngineEvent)
@@ -191,10 +191,6 @@ class GeluApp(App[None]):
         """Quit, also where the terminal reads nothing more."""
         self.shutdown.hurry()
         await super().action_quit()
-
-    def _save_now(self) -> None:
-        if self.compare.shown is not None:
-            self.compare.shown.save_now()
 
     def _fatal_error(self) -> None:
         # Textual prints a traceback with local variables; ours goes to a file, and the user gets

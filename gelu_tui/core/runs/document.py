@@ -169,7 +169,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         name=stream.name,
         formula=stream.variant.formula,
         precision=stream.variant.precision,
-        tokens=stream.tokens,
+        tokens=list(stream.tokens),  # which may go on growing
         text=stream.text,
         finish_reason=stream.finish_reason or unfinished,
         error=stream.error,
@@ -177,7 +177,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         prompt_tps=stream.prompt_tps,
         generation_tps=stream.generation_tps,
         first_divergent_token=stream.first_divergent_token,
-        steps=stream.steps,
+        steps=list(stream.steps),
         fork=fork,
         control=stream.variant.control,
         mean_kl=mean_kl(comparison, stream),

@@ -13,6 +13,7 @@ import msgspec
 
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import TokenStep
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.restore import read_document, readable
@@ -39,6 +40,7 @@ _MIGRATIONS = ((_RUNS,),)
 _LISTED = "id, created, model, substr(prompt, 1, 2000), activations, reference, divergences, status"
 
 _SEARCHED = ("prompt", "model", "activations", "status")
+_PIECE = 1000  # steps
 _DOCUMENT_LIMIT = 1 << 30  # bytes of a run's JSON: a damaged one could unpack to any number
 
 
@@ -162,8 +164,20 @@ def _row(run: int | None, document: ComparisonDocument) -> Row:
         _json([variant.first_divergent_token for variant in document.variants]),
         document.status,
         sum(len(variant.tokens) for variant in document.variants),
-        zlib.compress(msgspec.json.encode(document), 1),
+        zlib.compress(_encoded(document), 1),
     )
+
+
+def _encoded(document: ComparisonDocument) -> bytes:
+    """The JSON of a document, made in pieces: encoding one keeps all other threads waiting."""
+
+    def pieces(steps: list[TokenStep]) -> msgspec.Raw:
+        starts = range(0, len(steps), _PIECE)
+        encoded = (msgspec.json.encode(steps[at : at + _PIECE])[1:-1] for at in starts)
+        return msgspec.Raw(b"[" + b",".join(encoded) + b"]")
+
+    variants = [msgspec.structs.asdict(v) | {"steps": pieces(v.steps)} for v in document.variants]
+    return msgspec.json.encode(msgspec.structs.asdict(document) | {"variants": variants})
 
 
 def _sound(row: Row) -> Row | None:

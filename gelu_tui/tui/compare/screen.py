@@ -73,6 +73,7 @@ class CompareScreen(KeptLines, Screen[None]):
         hz = services.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self._replaced = False  # a run was stopped to make room for the queued one
+        self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
 
@@ -327,13 +328,22 @@ class CompareScreen(KeptLines, Screen[None]):
             self.run_worker(self._save(self.shown), group="save")
 
     async def _save(self, shown: ShownRun) -> None:
-        problem = await shown.save()
-        if not self.is_running:
-            return
-        for screen in self.app.screen_stack:  # help may be open over the history
-            screen.post_message(RunSaved())
-        if problem is not None:
-            self.notice.show_error(problem)
+        self._unsaved.add(shown)
+        await shown.save(self._tell)
+        self._unsaved.discard(shown)
+        if self.is_running:
+            for screen in self.app.screen_stack:  # help may be open over the history
+                screen.post_message(RunSaved())
+
+    def _tell(self, what: ErrorInfo | str) -> None:
+        if self.is_running:
+            show = self.notice.show_message if isinstance(what, str) else self.notice.show_error
+            show(what)  # type: ignore[arg-type]
+
+    def save_now(self) -> None:
+        """Save what is not saved yet, before the app ends."""
+        for run in self._unsaved | ({self.shown} if self.shown is not None else set()):
+            run.save_now()
 
     # --- what is drawn ------------------------------------------------------------------------
 
@@ -374,7 +384,9 @@ class CompareScreen(KeptLines, Screen[None]):
         self._keys.show(actions, self._services.user_keys, off)
 
     def _beat(self) -> None:
-        """Draw what changes with time, whether or not the engine sends events."""
+        """Draw what changes with time, whether or not the engine sends events; keep the run."""
+        if self.shown is not None and self.shown.live:
+            self.shown.keep()
         self._frames.beat()
         if self._frames.numbers_late and self._services.gate.may_draw():
             self._show_status()

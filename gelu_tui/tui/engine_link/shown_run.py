@@ -1,4 +1,4 @@
-"""The comparison on the screen, with what a document of it needs; saved as it ends.
+"""The comparison on the screen, with what a document of it needs; saved while it runs and ends.
 
 Documents and SQLite are imported when they are needed: the first frame comes before.
 """
@@ -6,66 +6,27 @@ Documents and SQLite are imported when they are needed: the first frame comes be
 from __future__ import annotations
 
 import asyncio
-import itertools
-import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.runs.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
     from gelu_tui.core.runs.history import History
 
-# A terminal that hangs up leaves a few seconds, and the engine has to end in them too.
-_LAST_MOMENT_S = 1.5
+
+_SAVE_AGAIN_S = 5.0  # after a save that failed; then twice as long each time
+_SAVE_AT_LEAST_EVERY_S = 60.0
 
 
 class RunSaved(Message):
     """A run was added to the history or changed there: for the screen that lists them."""
-
-
-class SavedRun:
-    """The history's entry of one run: the first save creates it, later saves replace it.
-
-    Threads may save in any order: the newest document is kept.
-    """
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-        self._at_once = type(history)(history.path, patience_s=_LAST_MOMENT_S)
-        self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._newest = 0
-        self.run: int | None = None
-
-    async def save(self, document: ComparisonDocument) -> ErrorInfo | None:
-        """Save on a thread; return what the user should know, if anything."""
-        number = next(self._numbers)
-        return await asyncio.to_thread(self._save, self._history, document, number, -1)
-
-    def save_now(self, document: ComparisonDocument) -> ErrorInfo | None:
-        """Save before returning, with little patience: for an app that has seconds to live."""
-        return self._save(self._at_once, document, next(self._numbers), _LAST_MOMENT_S)
-
-    def _save(
-        self, history: History, document: ComparisonDocument, number: int, patience_s: float
-    ) -> ErrorInfo | None:
-        if not self._lock.acquire(timeout=patience_s):
-            message = "The run could not be saved: another save has not ended yet."
-            return ErrorInfo("history_locked", message)
-        try:
-            if number > self._newest:
-                self.run = history.save(document, self.run)
-                self._newest = number
-        except GeluError as error:
-            return error.info
-        finally:
-            self._lock.release()
-        return history.pop_notice()
 
 
 class ShownRun:
@@ -81,7 +42,8 @@ class ShownRun:
         self._ran_on = ran_on
         self.saved = None if isinstance(ran_on, p.Loaded) else ran_on
         self.live = self.saved is None
-        self._unsaved = True
+        self._saved_whole = False  # as it ended
+        self._kept_tokens = 0
         self._error: ErrorInfo | None = None
         self._run = SavedRun(history) if history is not None else None
 
@@ -106,15 +68,39 @@ class ShownRun:
             return document(self.comparison, self._ran_on, status=status, error=self._error)
         return self._ran_on
 
-    async def save(self) -> ErrorInfo | None:
-        """Save on a thread; return what the user should know, if anything."""
+    async def save(self, tell: Callable[[ErrorInfo | str], object]) -> None:
+        """Save on a thread, again and again where that fails.
+
+        `tell` is called with what the user should know, if anything.
+        """
         if self._run is None or not self.comparison.total_tokens:
-            return None
-        problem = await self._run.save(self.document())
-        self._unsaved = problem is not None
-        return problem
+            return
+        if (problem := await self._run.save(self.document())) is not None:
+            tell(problem)
+        if self._run.failed:
+            await self._save_again()
+            tell("The run that could not be saved is saved now.")
+        self._saved_whole = True
+
+    async def _save_again(self) -> None:
+        wait_s = _SAVE_AGAIN_S
+        while self._run is not None and self._run.failed:
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _SAVE_AT_LEAST_EVERY_S)
+            await self._run.save(self.document())
+
+    def keep(self) -> None:
+        """Save what is new since the last time in the background, every few seconds."""
+        tokens = self.comparison.total_tokens
+        if self._run is not None and tokens > self._kept_tokens:
+            self._run.keep(self._kept)
+
+    def _kept(self) -> ComparisonDocument:
+        self._kept_tokens = self.comparison.total_tokens
+        return self.document()
 
     def save_now(self) -> None:
         """Save before returning, unless that is done: the app is about to end."""
-        if self._run is not None and self._unsaved and self.comparison.total_tokens:
+        if self._run is not None and not self._saved_whole and self.comparison.total_tokens:
             self._run.save_now(self.document())
+            self._saved_whole = not self._run.failed
