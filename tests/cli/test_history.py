@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,24 @@ def test_an_interrupted_run_is_kept(home: dict[str, str]) -> None:
     assert process.returncode == 128 + signal.SIGTERM
     (entry,) = saved(home)
     assert entry["status"] == "cancelled" and int(str(entry["total_tokens"])) >= 15
+
+
+def test_a_killed_run_is_kept(home: dict[str, str]) -> None:
+    words = ("run", *FUNCTIONS, "--max-tokens", "9999", "--format", "jsonl")
+    with subprocess.Popen(
+        [*COMMAND, *words, "--engine-command", fake_engine("long", 0.02), PROMPT],
+        env=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        until = time.monotonic() + TIMEOUT_S
+        history = History(history_file(home))
+        while not history.entries() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.kill()
+    (entry,) = saved(home)
+    assert entry["status"] == "cancelled" and int(str(entry["total_tokens"])) > 0
+    assert "Stopped;" in gelu(home, "show", "last", "--format", "markdown").out
 
 
 def test_output_that_nobody_reads_is_saved_all_the_same(home: dict[str, str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from gelu_tui.core import paths
 from gelu_tui.core.runs.history import History
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.engine_link import shown_run
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.prompts.presets import PRESETS
 from tests.support.comparisons import run_document
@@ -131,6 +134,44 @@ async def test_a_saved_run_is_reopened_from_the_history_and_run_again() -> None:
         assert [stream.name for stream in it.comparison.streams] == list(FORKS)
         assert it.comparison.settings.max_tokens == 256
         await it.until(lambda: len(History().entries("", 10)) == 2, "saved as a run of its own")
+
+
+async def test_a_run_that_could_not_be_saved_is_saved_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shown_run, "_SAVE_AGAIN_S", 0.05)
+    async with ready() as it:
+        history = History(patience_s=0.05)
+        it.app.services.history = history
+        first = history.save(run_document("first"))
+        with contextlib.closing(sqlite3.connect(history.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await it.type("later")
+            await it.press("enter")
+            await it.until_shown("The run could not be saved: another program has kept")
+            await it.until(lambda: it.finished, "the run has ended")
+            await it.type("last")
+            await it.press("enter")
+            await it.until(lambda: it.finished and it.comparison.prompt != "later", "the next")
+        await it.until_shown("The run that could not be saved is saved now.")
+        await it.until(lambda: len(history.entries()) == 3, "both are saved")
+        assert history.last() == first + 2
+
+
+async def test_what_is_not_saved_when_the_app_ends_is_tried_once_more() -> None:
+    async with ready() as it:
+        history = History(patience_s=0.05)
+        it.app.services.history = history
+        history.save(run_document("first"))
+        with contextlib.closing(sqlite3.connect(history.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            for prompt in ("one", "two"):
+                await it.type(prompt)
+                await it.press("enter")
+                await it.until(
+                    lambda p=prompt: it.finished and it.comparison.prompt.endswith(p), prompt
+                )
+    assert len(history.entries()) == 3
 
 
 async def test_a_run_that_ends_meanwhile_comes_into_the_open_history() -> None:

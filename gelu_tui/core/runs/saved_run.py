@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -38,7 +39,7 @@ class SavedRun:
         self._next_keep = time.monotonic() + _KEEP_EVERY_S
         self._notice: ErrorInfo | None = None  # of a save that nobody waited for
         self.run: int | None = None
-        self.failed = False  # whether the last save did not succeed
+        self.failed = False  # whether the last `save…` did not succeed
 
     def keep(self, make: Callable[[], ComparisonDocument]) -> None:
         """Save what `make` returns in the background, unless that was done a moment ago.
@@ -54,9 +55,8 @@ class SavedRun:
 
     def _keep(self, document: ComparisonDocument, number: int) -> None:
         before = time.thread_time()
-        told = self._save(self._at_once, document, number, 0.0)
-        if told is not None and not self.failed:
-            self._notice = told
+        with contextlib.suppress(GeluError):
+            self._notice = self._replace(self._at_once, document, number, 0.0) or self._notice
         spent = time.thread_time() - before
         self._next_keep = time.monotonic() + max(_KEEP_EVERY_S, spent / _KEEP_SHARE)
 
@@ -76,19 +76,26 @@ class SavedRun:
     def _save(
         self, history: History, document: ComparisonDocument, number: int, patience_s: float
     ) -> ErrorInfo | None:
-        if not self._lock.acquire(timeout=patience_s):
+        try:
+            told = self._replace(history, document, number, patience_s)
+        except GeluError as error:
             self.failed = True
+            return error.info
+        self.failed = False
+        kept, self._notice = self._notice, None
+        return told or kept
+
+    def _replace(
+        self, history: History, document: ComparisonDocument, number: int, patience_s: float
+    ) -> ErrorInfo | None:
+        """Save unless a newer document is saved; return the history's notice."""
+        if not self._lock.acquire(timeout=patience_s):
             message = "The run could not be saved: another save has not ended yet."
-            return ErrorInfo("history_locked", message)
+            raise GeluError("history_locked", message)
         try:
             if number > self._newest:
                 self.run = history.save(document, self.run)
                 self._newest = number
-            self.failed = False
-        except GeluError as error:
-            self.failed = True
-            return error.info
         finally:
             self._lock.release()
-        notice, self._notice = self._notice, None
-        return history.pop_notice() or notice
+        return history.pop_notice()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from gelu_tui.core.runs.history import Entry
+from gelu_tui.core.runs.history import Entry, History
 from tests.support import shown
 from tests.support.app_terminal import saved, terminal
 from tests.support.driving import fake_engine
@@ -83,6 +84,34 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert it.wait() == 0
         assert not it.left_behind()
     assert not saved(tmp_path)
+
+
+_OFTEN = "from gelu_tui.core.runs import saved_run\nsaved_run._KEEP_EVERY_S = 0.2"
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.3, 1.1])
+def test_a_killed_app_leaves_what_was_on_the_screen(wait_s: float, tmp_path: Path) -> None:
+    engine = fake_engine("long", 0.02)
+    parts = {"prompt": "Why?", "size": WIDE, "max_tokens": 2000, "before": _OFTEN}
+    with terminal(engine, tmp_path, **parts) as it:  # type: ignore[arg-type]
+        it.until(lambda: saved(tmp_path), "a part of the run is saved", 40)
+        before = saved(tmp_path)[0].total_tokens
+        it.until(lambda: saved(tmp_path)[0].total_tokens > before, "more of it is saved", 40)
+        drain(it, wait_s)
+        it.process.kill()
+        it.wait()
+    (entry,) = saved(tmp_path)
+    assert entry.status == "cancelled" and entry.total_tokens > before
+    (file,) = tmp_path.rglob("history.sqlite")
+    document = History(file).load(entry.id)
+    assert {variant.finish_reason for variant in document.variants} <= {"cancelled", "stop"}
+    assert document.variants[0].text.startswith("The sky is blue")
+
+
+def drain(opened: Terminal, seconds: float) -> None:
+    """Let it run for so long."""
+    until = time.monotonic() + seconds
+    opened.until(lambda: time.monotonic() >= until, "time passes")
 
 
 def test_a_damaged_history(tmp_path: Path) -> None:
