@@ -160,9 +160,11 @@ class Session:
 
                 job.emit(delete_model(command.model, dry_run=command.dry_run))
             case p.Fetch():
+                from gelu_tui.engine.models.checkpoint import open_checkpoint
                 from gelu_tui.engine.models.locate import locate
 
                 located = locate(command.model, job.emit, job.cancelled)
+                open_checkpoint(located.folder)  # what cannot be loaded is told now
                 job.emit(p.Fetched(command.model, str(located.folder)))
             case p.RenderPrompt():
                 from gelu_tui.engine.jobs.prompt import render

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support import odd_engine, tiny_models
 from tests.support.command import complaint, fake_engine, gelu
+from tests.support.model_folders import model_folder
 
 NINE = "gelu,gelu_approx,gelu_fast_approx,keras,relu,silu,relu2,mish,identity"
 
@@ -258,15 +258,8 @@ def truncated(folder: Path) -> None:
 
 
 def far_too_large(folder: Path) -> None:
-    """4 TB of weights by their headers: a tensor of 1 TB in each of four files, all holes."""
-    size = 10**12
-    (folder / "model.safetensors").unlink()
-    for number in range(4):
-        tensor = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
-        header = json.dumps({f"model.layers.{number}.weight": tensor}).encode()
-        with (folder / f"model-{number}.safetensors").open("wb") as file:
-            file.write(struct.pack("<Q", len(header)) + header)
-            file.truncate(8 + len(header) + size)
+    """1 TB of weights by their header, all holes."""
+    model_folder(folder, "gemma", dtype="F32", vocab_size=10**7, hidden_size=25_000)
 
 
 MODELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
@@ -284,7 +277,7 @@ MODELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "not enough memory": (
         far_too_large,
-        "This model needs 4000.0 GB of memory, and ",
+        "This model needs 1000.0 GB of memory, and ",
         "Choose a smaller or a quantized model, or close other programs.",
     ),
 }

@@ -16,18 +16,17 @@ from rich.cells import cell_len
 from gelu_tui.core.models import demo
 from gelu_tui.engine.models.search import find_models
 from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, complaint, fake_engine, gelu
-from tests.support.model_folders import QUANTIZED, cached_repo, model_folder
+from tests.support.model_folders import PARAMETERS, cached_repo, model_folder
 
 
 @pytest.fixture
 def filled(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """An environment whose hub's cache holds something of everything."""
     cache = tmp_path / "hub"
-    four_bit = {"group_size": 64, "bits": 4}
     cached_repo(
         cache,
         "mlx-community/gemma-3-1b-it-qat-4bit",
-        model_folder(tmp_path / "a", tensors=QUANTIZED, quantization=four_bit),
+        model_folder(tmp_path / "a", bits=4),
     )
     cached_repo(cache, "maker/gemma-9", model_folder(tmp_path / "b", "gemma9"))
     cached_repo(cache, "maker/llama", model_folder(tmp_path / "c", "llama"))
@@ -65,7 +64,7 @@ def test_json(filled: dict[str, str], tmp_path: Path) -> None:
     assert (cached["state"], cached["verdict"], cached["parameters"]) == (
         "ready",
         "fits",
-        1_001_000,
+        PARAMETERS,
     )
     assert cached["needed_bytes"] == cached["weight_bytes"] + document["allowance_bytes"]
     assert models["maker/gemma-9"]["state"] == "not_served"
@@ -147,8 +146,14 @@ def test_a_signal_stops_and_says_that_whole_files_are_kept(
 
 
 def test_a_folder_through_the_real_engine(env: dict[str, str], tmp_path: Path) -> None:
-    done = gelu(env, "models", "--fetch", str(tmp_path))
-    assert (done.code, done.out) == (0, f"{tmp_path}\n")
+    folder = model_folder(tmp_path / "mine")
+    done = gelu(env, "models", "--fetch", str(folder))
+    assert (done.code, done.out) == (0, f"{folder}\n")
+    (folder / "tokenizer.json").unlink()
+    sentence, hint = complaint(gelu(env, "models", "--fetch", str(folder)), 1)
+    assert "has no tokenizer" in sentence
+    listed = gelu(env, "models", "--folder", str(folder), "--format", "json").raw
+    assert json.loads(listed)["models"][-1]["reason"] == f"{sentence} {hint}"
 
 
 @pytest.mark.demo

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.support.model_folders import COMMIT, SIZES, tensors_of, weight_header
+
 REPO = "maker/tiny-gemma"
 WEIGHTS = "model.safetensors"
 
@@ -23,12 +24,14 @@ WEIGHTS = "model.safetensors"
 def tiny_repo(weight_bytes: int = 3_000_000) -> dict[str, bytes]:
     """A repository with all that a model needs, code that must not be fetched, and more."""
     pattern = bytes(range(251))
+    config = {**SIZES, "model_type": "gemma3_text", "vocab_size": weight_bytes // 128}
+    header, size = weight_header(tensors_of(config))
     return {
-        "config.json": json.dumps({"model_type": "gemma3_text"}).encode(),
+        "config.json": json.dumps(config).encode(),
         "tokenizer.json": b'{"model": {}}' + b" " * 40_000,
         "tokenizer_config.json": b"{}",
         "chat_template.jinja": b"{{ messages }}",
-        WEIGHTS: (pattern * (weight_bytes // len(pattern) + 1))[:weight_bytes],
+        WEIGHTS: header + (pattern * (size // len(pattern) + 1))[:size],
         "modeling_evil.py": b"raise SystemExit('this must never be fetched')",
         "README.md": b"# tiny",
         "pytorch_model.bin": b"\0" * 1000,

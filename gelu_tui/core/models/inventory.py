@@ -9,7 +9,25 @@ import msgspec
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES
 
 Source = Literal["demo", "hub", "folder"]
-State = Literal["ready", "unconverted", "absent", "partial", "damaged", "not_served"]
+State = Literal["ready", "unconverted", "absent", "partial", "damaged", "unusable", "not_served"]
+
+# The state of a folder by the kind of the error that it is refused with.
+_STATES: dict[str, State] = {
+    "config_missing": "absent",
+    "weights_missing": "partial",
+    "tokenizer_missing": "partial",
+    "lfs_pointer": "partial",
+    "weights_damaged": "damaged",
+    "not_a_model": "damaged",
+    "unreadable": "damaged",
+    "not_served": "not_served",
+    "remote_code": "not_served",
+}
+
+
+def state_of(kind: str) -> State:
+    """The state of a model folder that is refused with an error of this kind."""
+    return _STATES.get(kind, "unusable")
 
 
 class LocalModel(msgspec.Struct, frozen=True, kw_only=True):

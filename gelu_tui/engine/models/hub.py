@@ -31,10 +31,12 @@ from tqdm import tqdm
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.families import family_of
-from gelu_tui.core.models.folder import missing_files, read_config
+from gelu_tui.core.models.folder import read_config
+from gelu_tui.core.models.inventory import state_of
 from gelu_tui.core.parent_death import end_with
 from gelu_tui.core.paths import look
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report, error_info
+from gelu_tui.engine.models.checkpoint import open_checkpoint
 from gelu_tui.engine.models.hub_environment import cache_variable, check_cache, check_variables
 from gelu_tui.engine.models.hub_errors import NotWholeError, ended_early, hub_error
 
@@ -60,7 +62,7 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
         folder, whole = cached_snapshot(repo_id)
     except (OSError, ValueError) as error:
         raise hub_error(error, repo_id) from error
-    if folder is not None and whole:
+    if folder is not None and whole and _lacking(folder) is None:
         return folder
     check_variables()
     spawn = multiprocessing.get_context("spawn")
@@ -77,6 +79,9 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
                     report(progress)
                 case ErrorInfo() as info:
                     raise GeluError(info.kind, info.message, info.hint)
+                case path if lacking := _lacking(Path(path)):
+                    hint = "The repository itself does not hold it: choose another."
+                    raise GeluError(lacking.info.kind, lacking.info.message, hint)
                 case path:
                     return Path(path)
         raise Interrupted
@@ -92,8 +97,9 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
 def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
     """Return the folder of a model's main branch in the hub's cache, if any; and if it is whole.
 
-    Raises `OSError`, `ValueError` and `GeluError` for a cache that cannot be read, and `ValueError`
-    for what cannot be an id.
+    It may lack files nevertheless, if another program fetched only some. Raises `OSError`,
+    `ValueError` and `GeluError` for a cache that cannot be read, and `ValueError` for what cannot
+    be an id.
     """
     check_cache()
     try:
@@ -107,8 +113,17 @@ def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
         _look_at((storage / "refs" / constants.DEFAULT_REVISION, storage / "snapshots" / "any"))
         return None, False
     _look_at(folder.iterdir())
-    # The library cannot compare with a listing if another program fetched only some files.
-    return folder, not missing_files(folder)
+    return folder, True
+
+
+def _lacking(folder: Path) -> GeluError | None:
+    """What is said of a folder in which files are missing; None of any other."""
+    try:
+        open_checkpoint(folder)
+    except GeluError as error:
+        if state_of(error.info.kind) in ("absent", "partial"):
+            return error
+    return None
 
 
 def _look_at(places: Iterable[Path]) -> None:

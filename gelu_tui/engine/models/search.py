@@ -18,22 +18,18 @@ from huggingface_hub import DeleteCacheStrategy, constants
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models import demo
-from gelu_tui.core.models import folder as checkpoint
-from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import FAMILIES, family_of
-from gelu_tui.core.models.inventory import LocalModel, Source, State
+from gelu_tui.core.models.folder import default_dtype, read_config
+from gelu_tui.core.models.inventory import LocalModel, Source, State, state_of
 from gelu_tui.core.models.memory import machine_memory
 from gelu_tui.core.models.names import is_hub_id
 from gelu_tui.core.paths import look
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.engine.models.checkpoint import open_checkpoint
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
 from gelu_tui.engine.models.hub_environment import check_cache
 
-_STATE_OF: dict[str, State] = {
-    "not_served": "not_served",
-    "remote_code": "not_served",
-    "weights_missing": "partial",
-}
+_FETCHABLE = "It is partly downloaded; fetching it downloads what is missing."
 
 
 def find_models(folders: Sequence[str | Path] = ()) -> p.ModelsFound:
@@ -132,9 +128,10 @@ def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
         return _unreadable(found, failure)
     if snapshot is not None:
         found = _inspected(found, snapshot)
-        if whole or found.state == "not_served":
+        lacking = found.state in ("absent", "partial")
+        if found.state in ("not_served", "unusable") or (whole and not lacking):
             return found
-    reason = "It is partly downloaded; fetching it downloads what is missing."
+    reason = f"{found.reason} {_FETCHABLE}".strip()
     return msgspec.structs.replace(found, state="partial", reason=reason)
 
 
@@ -142,7 +139,7 @@ def _may_be_gemma(folder: Path | None, name: str) -> bool:
     """By its config; by its name where there is no config to read."""
     if folder is not None:
         try:
-            return "gemma" in str(checkpoint.read_config(folder).get("model_type")).lower()
+            return "gemma" in str(read_config(folder).get("model_type")).lower()
         except GeluError:
             pass  # listed with this error if its name contains `gemma`
     return "gemma" in name.lower()
@@ -203,48 +200,39 @@ def _model_folders(root: Path) -> list[Path]:
 
 def _empty(root: Path) -> LocalModel:
     there = look(root)
+    state: State = "absent"
     reason = "It is no folder." if there else "There is no such folder."
     if there == "folder":
-        reason = "It holds no model: no config.json."
-    return _listed("folder", root, "absent", reason)
+        try:
+            read_config(root)
+        except GeluError as error:
+            state, reason = state_of(error.info.kind), _sentences(error)
+    return _listed("folder", root, state, reason)
 
 
 def _inspected(found: LocalModel, folder: Path) -> LocalModel:
-    """Add what config and weight headers say; the first problem becomes the reason."""
+    """Add what `open_checkpoint` says of a folder: facts, or why it cannot be loaded."""
     facts: dict[str, Any] = {"state": "ready", "reason": ""}
-    problems: list[GeluError] = []
     if not found.disk_bytes:
         facts["disk_bytes"] = sum(_file_sizes(folder).values())
     try:
-        config = checkpoint.read_config(folder)
+        config = read_config(folder)
+        facts["family"] = str(config.get("model_type") or "") or None
+        facts["native_activation"] = family_of(config).native_activation
+        checkpoint = open_checkpoint(folder)
     except GeluError as error:
-        return msgspec.structs.replace(found, **(facts | _problem(error)))
-    facts["family"] = str(config.get("model_type") or "") or None
-    facts["quantization"] = checkpoint.quantization(config)
-    try:
-        family = family_of(config)
-        facts["native_activation"] = family.native_activation
-        configure(config, family)
-    except GeluError as error:
-        problems.append(error)
-    try:
-        weights = checkpoint.check_weights(folder)
-    except GeluError as error:
-        problems.append(error)
+        facts |= {"state": state_of(error.info.kind), "reason": _sentences(error)}
     else:
-        facts["dtype"] = checkpoint.stored_dtype(weights)
-        facts["parameters"] = checkpoint.parameters(weights, config)
-        facts["weight_bytes"] = checkpoint.predicted_bytes(weights, checkpoint.default_dtype())
-    if problems:
-        facts |= _problem(problems[0])
-    elif missing := checkpoint.missing_files(folder):
-        facts |= {"state": "partial", "reason": f"{missing[0]} is missing."}
+        facts["dtype"] = checkpoint.dtype
+        facts["quantization"] = checkpoint.quantization
+        facts["parameters"] = checkpoint.parameters
+        checkpoint.cast(default_dtype())
+        facts["weight_bytes"] = checkpoint.weight_bytes
     return msgspec.structs.replace(found, **facts)
 
 
-def _problem(error: GeluError) -> dict[str, str]:
-    state = _STATE_OF.get(error.info.kind, "damaged")
-    return {"state": state, "reason": f"{error.info.message} {error.info.hint}".strip()}
+def _sentences(error: GeluError) -> str:
+    return f"{error.info.message} {error.info.hint}".strip()
 
 
 def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:

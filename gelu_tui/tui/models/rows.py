@@ -34,6 +34,7 @@ _STYLES = {
     "tight": "$text-warning",
     "too big": "$text-error",
     "damaged": "$text-error",
+    "unusable": "$text-error",
 }
 
 

@@ -144,9 +144,10 @@ class ModelsScreen(Screen[str | None]):
             return
         if model.id in self._fetched:
             self._close(model.id)  # an engine elsewhere may have it though we do not
-        elif isinstance(model, PublicModel) or model.state == "partial":
-            whole = " whole" if isinstance(model, LocalModel) else ""
-            self._show_message(f"It is not here{whole} yet: f fetches it.")
+        elif isinstance(model, PublicModel):
+            self._show_message("It is not here yet: f fetches it.")
+        elif model.source == "hub" and model.state == "partial":
+            self._show_message("It is not here whole yet: f fetches it.")
         elif not model.usable:
             self._show_message(ErrorInfo(model.state, model.reason))
         elif readiness(model, self._memory) == "too big" and self._warned != model.id:

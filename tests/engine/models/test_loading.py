@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.models import folder as checkpoint
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.models import loading
+from gelu_tui.engine.models.checkpoint import open_checkpoint
 from tests.support import in_process, tiny_models
 
 
@@ -104,12 +104,6 @@ def test_no_weights(folder: Path) -> None:
     assert "mlx_lm.convert" in error.info.hint
 
 
-def test_a_missing_shard(folder: Path) -> None:
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "model-00002-of-00002.safetensors is missing" in refused(folder).info.message
-
-
 @pytest.mark.parametrize("keep", [0, 4, 100, 5000, -1])
 def test_truncated_weights(keep: int, folder: Path) -> None:
     file = folder / "model.safetensors"
@@ -158,11 +152,11 @@ def test_too_large_for_memory_is_predicted(folder: Path, monkeypatch: pytest.Mon
 
 def test_prediction_counts_the_dtype(tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path, "gemma", dtype=mx.bfloat16)
-    files = checkpoint.check_weights(folder)
-    stored = checkpoint.predicted_bytes(files, None)
-    assert checkpoint.predicted_bytes(files, "float32") == 2 * stored
-    assert checkpoint.predicted_bytes(files, "bfloat16") == stored
+    opened = open_checkpoint(folder)
+    stored = opened.weight_bytes
     assert stored == in_process.load(folder, "bfloat16").weight_bytes
+    opened.cast("float32")
+    assert opened.weight_bytes == 2 * stored == in_process.load(folder, "float32").weight_bytes
 
 
 def test_free_memory_is_less_than_the_machine_has() -> None:

@@ -15,16 +15,18 @@ from huggingface_hub import constants, scan_cache_dir
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models import demo
-from gelu_tui.core.models import folder as checkpoint
+from gelu_tui.core.models.folder import default_dtype
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES
+from gelu_tui.engine.models import search
 from gelu_tui.engine.models.search import delete_model, find_models
 from tests.support.model_folders import (
     COMMIT,
-    PLAIN,
-    QUANTIZED,
+    FOUR_BITS,
+    PARAMETERS,
     cached_repo,
     model_folder,
+    tensors_of,
     weight_file,
 )
 from tests.support.permissions import closed, failing
@@ -88,7 +90,7 @@ def test_a_cached_model(cache: Path, made: Path) -> None:
     assert (model.id, model.source, model.state) == ("mlx-community/gemma-3-x", "hub", "ready")
     assert (model.family, model.native_activation) == ("gemma3_text", "gelu_approx")
     assert (model.dtype, model.quantization) == ("bfloat16", None)
-    assert model.parameters == 1_001_000
+    assert model.parameters == PARAMETERS
     assert model.folder == str(storage / "snapshots" / COMMIT)
     # Each blob once, though links point to it; and the library's own figure.
     (scanned,) = scan_cache_dir(cache).repos
@@ -126,33 +128,45 @@ def test_a_ref_with_a_line_end_is_read_as_the_library_reads_it(cache: Path, made
 def test_memory_by_the_dtype_rule(
     dtype: str | None, factor: int, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "default_dtype", lambda: dtype)
+    monkeypatch.setattr(search, "default_dtype", lambda: dtype)
     model = only(model_folder(made))
-    assert model.weight_bytes == factor * 2 * 1_001_000
-    assert model.needed_bytes == factor * 2 * 1_001_000 + ALLOWANCE_BYTES
+    assert model.weight_bytes == factor * 2 * PARAMETERS
+    assert model.needed_bytes == factor * 2 * PARAMETERS + ALLOWANCE_BYTES
 
 
 def test_the_dtype_rule() -> None:
-    assert checkpoint.default_dtype(on_gpu=True) is None
-    assert checkpoint.default_dtype(on_gpu=False) == "float32"
+    assert default_dtype(on_gpu=True) is None
+    assert default_dtype(on_gpu=False) == "float32"
 
 
-def test_a_quantized_model(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "default_dtype", lambda: "float32")
-    model = only(
-        model_folder(made, "gemma2", QUANTIZED, quantization={"group_size": 64, "bits": 4})
-    )
-    assert model.quantization == {"group_size": 64, "bits": 4}
-    assert model.parameters == 1_001_000
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"bits": 8}, {"bits": 2, "group_size": 32}, {"model.embed_tokens": FOUR_BITS}],
+    ids=str,
+)
+def test_a_quantized_model(
+    settings: dict[str, object], made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tensors show, whatever the config says."""
+    monkeypatch.setattr(search, "default_dtype", lambda: "float32")
+    model = only(model_folder(made, "gemma3_text", bits=4, quantization={**FOUR_BITS, **settings}))
+    assert model.quantization == FOUR_BITS
+    assert model.parameters == PARAMETERS
     # Packed weights stay as they are; scales, biases and norms become float32.
-    assert model.weight_bytes == 500_000 + 2 * 15_625 * 4 + 4_000
+    packed = PARAMETERS - 7 * 64
+    assert model.weight_bytes == packed // 2 + 4 * (2 * packed // 64 + 7 * 64)
 
 
-def test_a_layer_with_bits_of_its_own(made: Path) -> None:
-    settings = {"group_size": 64, "bits": 2, "model.embed_tokens": {"group_size": 64, "bits": 4}}
-    assert only(model_folder(made, "gemma2", QUANTIZED, quantization=settings)).parameters == (
-        1_001_000
-    )
+def test_a_quantization_of_weights_that_are_not_quantized(made: Path) -> None:
+    model = only(model_folder(made, quantization=FOUR_BITS))
+    assert (model.state, model.quantization, model.parameters) == ("ready", None, PARAMETERS)
+
+
+def keep_half(file: Path) -> None:
+    """Rewrite a weight file with half of its tensors."""
+    tensors = list(tensors_of(json.loads((file.parent / "config.json").read_text())).items())
+    file.unlink()  # it may be a link
+    weight_file(file, dict(tensors[: len(tensors) // 2]))
 
 
 @pytest.mark.parametrize("left", ["blobs", "no weights", "no blob", "no tokenizer", "one of two"])
@@ -170,8 +184,8 @@ def test_a_download_that_has_not_ended(left: str, cache: Path, made: Path) -> No
         case "no tokenizer":
             (snapshot / "tokenizer.json").unlink()
         case "one of two":
-            index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
-            (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+            keep_half(snapshot / "model.safetensors")
+            (snapshot / "model.safetensors").rename(snapshot / "model-00001-of-00002.safetensors")
     model = only()
     assert (model.id, model.state) == ("maker/gemma-part", "partial")
     assert "downloads what is missing" in model.reason
@@ -194,7 +208,6 @@ def test_a_gemma_that_is_not_served_says_which_are(cache: Path, made: Path) -> N
     model = only()
     assert (model.state, model.family, model.native_activation) == ("not_served", "gemma9", None)
     assert "'gemma9'" in model.reason and "gemma3_text" in model.reason
-    assert model.parameters == 1_001_000
 
 
 @pytest.mark.parametrize("ref", ["", "../../../../etc", "main", "\xff", COMMIT[:-1] + "8"])
@@ -323,7 +336,7 @@ def test_a_folder_without_a_model(what: str, tmp_path: Path) -> None:
         ("model.safetensors", b"", "damaged"),
         ("model.safetensors", b"\xff" * 100, "damaged"),
         ("model.safetensors", (2).to_bytes(8, "little") + b"[]", "damaged"),
-        ("model.safetensors.index.json", b"{", "partial"),
+        ("model.safetensors.index.json", b"{", "ready"),
     ],
 )
 def test_files_that_make_no_sense(file: str, content: bytes, state: str, made: Path) -> None:
@@ -331,7 +344,7 @@ def test_files_that_make_no_sense(file: str, content: bytes, state: str, made: P
     (folder / file).write_bytes(content)
     model = only(folder)
     assert model.state == state
-    assert model.reason and "\n" not in model.reason
+    assert bool(model.reason) == (state != "ready") and "\n" not in model.reason
 
 
 @pytest.mark.parametrize(
@@ -350,8 +363,8 @@ def test_a_header_that_makes_no_sense(entry: object, made: Path) -> None:
     header = json.dumps({"norm.weight": entry}).encode()
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"1234")
     model = only(folder)
-    assert model.state in ("damaged", "ready")
-    assert model.weight_bytes in (None, 4)
+    assert model.state == "damaged"
+    assert model.reason.endswith(".")
 
 
 def test_weights_of_another_format(made: Path) -> None:
@@ -397,9 +410,10 @@ def test_usable_models_come_first(cache: Path, made: Path) -> None:
 def test_several_weight_files_count_together(made: Path) -> None:
     folder = model_folder(made)
     (folder / "model.safetensors").unlink()
-    weight_file(folder / "model-1.safetensors", PLAIN)
-    weight_file(folder / "model-2.safetensors", {"lm_head.weight": ("BF16", 5)})
-    assert only(folder).parameters == 1_001_005
+    tensors = tensors_of(json.loads((folder / "config.json").read_text()))
+    for number, name in enumerate(tensors):
+        weight_file(folder / f"model-{number}.safetensors", {name: tensors[name]})
+    assert only(folder).parameters == PARAMETERS
 
 
 # --- deleting -----------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from tests.support.model_folders import COMMIT, QUANTIZED, Tensors, cached_repo, model_folder
+from tests.support.model_folders import COMMIT, cached_repo, model_folder
 from tests.support.models_shown import GB, ONE_B, own_machine, shown
 
-BIG: Tensors = {"model.embed_tokens.weight": ("F32", 4 * GB), "model.norm.weight": ("F32", 8)}
-FOUR_BITS = {"group_size": 64, "bits": 4}
+
+def big(folder: Path) -> Path:
+    """A model of 16 GB."""
+    return model_folder(folder, "gemma2", dtype="F32", vocab_size=GB // 100, hidden_size=400)
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_models_with_what_they_need(cache: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
-    cached_repo(cache, ONE_B, model_folder(made, tensors=QUANTIZED, quantization=FOUR_BITS))
-    cached_repo(cache, "maker/gemma-big", model_folder(made, "gemma2", BIG))
+    cached_repo(cache, ONE_B, model_folder(made, bits=4))
+    cached_repo(cache, "maker/gemma-big", big(made))
     cached_repo(cache, "maker/gemma-9", model_folder(made, "gemma9"))
     async with shown() as it:
         await it.until_shown("17.00 GB of memory, a model may take 10.00 GB")
@@ -42,7 +44,7 @@ async def test_models_with_what_they_need(cache: Path, tmp_path: Path) -> None:
 
 
 async def test_what_the_loaded_model_holds_counts_as_free(cache: Path, tmp_path: Path) -> None:
-    cached_repo(cache, "maker/gemma-big", model_folder(tmp_path / "made", "gemma2", BIG))
+    cached_repo(cache, "maker/gemma-big", big(tmp_path / "made"))
     async with shown(held_bytes=7 * GB) as it:
         await it.until_shown("17.00 GB tight")
 
@@ -105,7 +107,7 @@ async def test_enter_loads(cache: Path, tmp_path: Path) -> None:
 
 
 async def test_too_big_is_asked_twice(cache: Path, tmp_path: Path) -> None:
-    cached_repo(cache, "maker/gemma-big", model_folder(tmp_path / "made", "gemma2", BIG))
+    cached_repo(cache, "maker/gemma-big", big(tmp_path / "made"))
     async with shown() as it:
         await it.to("maker/gemma-big")
         await it.press("enter")

@@ -17,6 +17,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.models.hub import download
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub
 from tests.support.fetching import WANTED, assert_whole, fetch, partials
+from tests.support.model_folders import tensors_of, weight_header
 
 
 def test_a_model_is_fetched_whole_and_without_code(hub: FakeHub, cache: Path) -> None:
@@ -69,9 +70,13 @@ def test_what_another_program_fetched_is_used(hub: FakeHub, cache: Path) -> None
 
 def test_what_another_program_left_unfinished_is_completed(hub: FakeHub, cache: Path) -> None:
     shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
-    hub.files |= {shards[0]: hub.files.pop(WEIGHTS), shards[1]: b"second" * 1000}
-    index = {"weight_map": {"a": shards[0], "b": shards[1]}}
-    hub.files["model.safetensors.index.json"] = json.dumps(index).encode()
+    del hub.files[WEIGHTS]
+    tensors = list(tensors_of(json.loads(hub.files["config.json"])).items())
+    for shard, part in zip(shards, (tensors[:3], tensors[3:]), strict=True):
+        header, size = weight_header(dict(part))
+        hub.files[shard] = header + bytes(size)
+    index = {name: shards[number >= 3] for number, (name, _) in enumerate(tensors)}
+    hub.files["model.safetensors.index.json"] = json.dumps({"weight_map": index}).encode()
     folder = fetch()
     for trees in cache.glob("models--*/trees"):
         shutil.rmtree(trees)

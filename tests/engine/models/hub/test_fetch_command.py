@@ -16,6 +16,7 @@ from gelu_tui.tui.engine_link.session import ask
 from tests.support.commands import comparing
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
 from tests.support.fetching import assert_whole, partials
+from tests.support.model_folders import model_folder
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +104,20 @@ async def test_another_family_is_refused_before_its_weights(hub: FakeHub) -> Non
 
 
 async def test_a_folder_is_already_there(tmp_path: Path) -> None:
+    folder = str(model_folder(tmp_path / "mine"))
     async with EngineClient() as engine:
-        await engine.send(p.Fetch(str(tmp_path)))
-        assert await outcome(engine, []) == p.Fetched(str(tmp_path), str(tmp_path), id=1)
+        await engine.send(p.Fetch(folder))
+        assert await outcome(engine, []) == p.Fetched(folder, folder, id=1)
+
+
+async def test_what_was_fetched_and_cannot_be_loaded_is_told(hub: FakeHub) -> None:
+    config = json.loads(hub.files["config.json"])
+    hub.files["config.json"] = json.dumps({**config, "hidden_size": 128}).encode()
+    async with EngineClient() as engine:
+        await engine.send(p.Fetch(REPO))
+        failed = await outcome(engine, [])
+    assert isinstance(failed, p.Failed)
+    assert "do not fit its config.json" in failed.error.message
 
 
 async def test_an_engine_that_is_killed_while_it_fetches(hub: FakeHub) -> None:
