@@ -19,6 +19,7 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 
+_WITHOUT_A_SCREEN = ("dumb", "unknown")  # what Rich, which draws for Textual, takes for such
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
 
 
@@ -46,6 +47,10 @@ def open_app(
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         message = "The app needs a terminal on stdin, stdout and stderr."
         hint = "For scripts and pipes use `gelu-tui run PROMPT`."
+        raise UsageError(message, hint, kind="no_terminal")
+    if (kind := os.environ.get("TERM", "")).lower() in _WITHOUT_A_SCREEN:
+        message = f"The app needs a terminal with a screen, and TERM is '{kind}'."
+        hint = "If yours has one, set TERM=xterm-256color; else use `gelu-tui run PROMPT`."
         raise UsageError(message, hint, kind="no_terminal")
     compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
     os.environ.pop("NO_COLOR", None)  # Textual treats even an empty one as set
