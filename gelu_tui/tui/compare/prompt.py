@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.events import Key, Paste
@@ -20,8 +21,11 @@ _LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred
 class Prompt(KeptLines, TextArea, KeysInTurn):
     """One to three rows; a text area whose Enter submits."""
 
+    @dataclass
     class Submitted(Message):
-        """The user pressed Enter."""
+        """The user pressed Enter; more may have been typed since."""
+
+        prompt: str
 
     def __init__(self, text: str = "") -> None:
         super().__init__(
@@ -45,9 +49,8 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         names = "|".join(map(re.escape, self._long))
         return re.sub(names, lambda found: self._long[found[0]], self.text)
 
-    def remember(self) -> None:
-        """Add the prompt, which is run, to those that Up brings back."""
-        prompt = self.prompt
+    def remember(self, prompt: str) -> None:
+        """Add a prompt, which is run, to those that Up brings back."""
         if prompt in self.recent:
             self.recent.remove(prompt)
         self.recent.append(prompt)
@@ -78,7 +81,9 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         # Textual's own handler of this name must not see the event.
         event.prevent_default()
         event.stop()
-        self.replace(self._by_name(event.text), *self.selection)
+        # Most terminals send line breaks as carriage returns.
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.replace(self._by_name(text), *self.selection)
         self.move_cursor(self.selection.end)
 
     def _step(self, by: int) -> bool:
@@ -112,7 +117,7 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         row = self.wrapped_document.location_to_offset(self.cursor_location).y
         match event.key:
             case "enter":
-                self.post_message(self.Submitted())
+                self.post_message(self.Submitted(self.prompt))
             case "ctrl+n" | "shift+enter":
                 self.replace("\n", *self.selection)
             case "up" if row == 0 and self._step(-1):

@@ -226,15 +226,15 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
         self._show_message(message)
 
     @on(Input.Submitted)
-    async def _submitted(self) -> None:
-        if not self._input.value.strip():
+    async def _submitted(self, event: Input.Submitted) -> None:
+        if not event.value.strip():
             await self.action_done()
-        elif await self._take_formula():
+        elif await self._take_formula(event.value):
             self._list.focus()
 
-    async def _take_formula(self) -> bool:
-        """Add or find what is in the field; False, with the reason shown, if that cannot be."""
-        text = self._input.value.strip()
+    async def _take_formula(self, typed: str) -> bool:
+        """Add or find what was typed; False, with the reason shown, if that cannot be."""
+        text = typed.strip()
         try:
             index = None if "=" in text else self.picking.find(text)
             if index is None:
@@ -243,7 +243,7 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
             self._show_error(error)
             return False
         with self._input.prevent(Input.Changed):
-            self._input.value = ""
+            self._input.value = self._input.value.removeprefix(typed)  # more may have come since
         self._show(index)
         if not self.picking.rows[index].chosen and "=" in text:
             message = f"It is in the list, but {MAX_VARIANTS} are chosen already."
@@ -253,7 +253,7 @@ class ActivationsScreen(ModalScreen[RunSettings | None]):
     @on(OptionList.OptionSelected)
     async def action_done(self) -> None:
         """Take the choices if they can be run, with the formula in the field if there is one."""
-        if "=" in self._input.value and not await self._take_formula():
+        if "=" in self._input.value and not await self._take_formula(self._input.value):
             self._input.focus()
             return
         try:
