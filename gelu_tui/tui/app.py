@@ -18,6 +18,7 @@ from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 
 from gelu_tui.client import EngineCommand
@@ -33,6 +34,7 @@ from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
 from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.services import Services
+from gelu_tui.tui.terminal.driver import TerminalDriver
 from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
@@ -96,8 +98,12 @@ class GeluApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         return self.compare
 
+    def on_load(self) -> None:
+        self.shutdown.join_loop()
+
     async def on_mount(self) -> None:
-        self.shutdown.begin()
+        # The app handles no key and ends by no signal before: half a screen cannot be closed.
+        await self.compare.mounted.wait()
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         # After `fg` the terminal is empty, and Textual draws only what has changed since.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
@@ -133,7 +139,6 @@ class GeluApp(App[None]):
 
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
-        self.shutdown.end()
         self.compare.save_now()
         await self.engine.close()
 
@@ -164,8 +169,9 @@ class GeluApp(App[None]):
             self._answer_fed_text(message.error)
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, which no longer relies on how wide the terminal draws a text."""
-        return anchoring(super().get_driver_class())
+        """Ours, which no longer relies on how wide the terminal draws a text."""
+        driver = super().get_driver_class()
+        return anchoring(TerminalDriver if driver is LinuxDriver else driver)
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has drawn a frame."""
@@ -195,6 +201,7 @@ class GeluApp(App[None]):
     def _fatal_error(self) -> None:
         # Textual prints a traceback with local variables; ours goes to a file, and the user gets
         # a sentence. Overrides a private method: without it only the look would change.
+        self.compare.mounted.set()  # or the app would wait for it before it ends
         log = paths.log_dir() / "app.log"
         where = f"The details are in {log}."
         try:
@@ -269,8 +276,10 @@ def run_app(
 ) -> int:
     """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
     app = GeluApp(settings, prompt, warnings, saved)
+    app.shutdown.begin()
     try:
         app.run()
     finally:
         app.engine.kill()
-    return app.return_code or 0
+        app.shutdown.end()
+    return 1 if app.return_code is None else app.return_code  # None: nobody has told it to end

@@ -30,7 +30,10 @@ _MODES = {
 
 
 class Terminal:
-    """The app in a pseudo-terminal of its own session, as a shell or sshd would start it."""
+    """The app in a pseudo-terminal of its own session, as a shell or sshd would start it.
+
+    As nearly all terminals it says where its cursor is when it is asked.
+    """
 
     def __init__(
         self, command: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]
@@ -38,6 +41,7 @@ class Terminal:
         columns, rows = size
         self.output = bytearray()
         self._screen = pyte.Screen(columns, rows)
+        self._screen.write_process_input = lambda report: self.answer(report)
         self._stream = pyte.ByteStream(self._screen)
         self.master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -60,8 +64,24 @@ class Terminal:
         rows = range(self._screen.lines)
         return "\n".join("".join(cells[row][column].data for column in columns) for row in rows)
 
-    def send(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
+    def send(self, keys: str | bytes) -> None:
+        os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
+
+    def answer(self, report: str) -> None:
+        """Answer a question of the program; a test may put another answer in this place."""
+        self.send(report)
+
+    def unread(self) -> bytes:
+        """What nobody has read: a shell would take it for typed."""
+        found = b""
+        before = termios.tcgetattr(self._slave)
+        by_character = [*before]
+        by_character[3] &= ~termios.ICANON  # else only whole lines could be read
+        termios.tcsetattr(self._slave, termios.TCSANOW, by_character)
+        while select.select([self._slave], [], [], 0)[0]:
+            found += os.read(self._slave, 65536)
+        termios.tcsetattr(self._slave, termios.TCSANOW, before)
+        return found
 
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
@@ -130,8 +150,11 @@ class Terminal:
             time.sleep(timeout_s)
             return
         if select.select([self.master], [], [], timeout_s)[0]:
-            with contextlib.suppress(OSError):
-                self.take(os.read(self.master, 65536))
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                return
+            self.take(data)
 
     def take(self, data: bytes) -> None:
         """Take in what the app has written."""

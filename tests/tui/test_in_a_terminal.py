@@ -42,8 +42,7 @@ def test_the_prompt_is_shown_before_the_engine_is_started(tmp_path: Path) -> Non
     with terminal(fake_engine("five"), tmp_path, before=before) as opened:
         opened.until_shown("Type a prompt. Enter runs it")
         assert not opened.engines()
-        opened.until_shown("ready")
-        assert opened.engines()
+        opened.until(opened.engines, "the engine has been started")
 
 
 def test_type_run_watch_stop_quit(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class CompareScreen(KeptLines, Screen[None]):
         super().__init__()
         self.choices = choices
         self.shown: ShownRun | None = None
+        self.mounted = asyncio.Event()  # with all that it begins with
         self.prompt, self.board, self.notice = Prompt(prompt), board, Notice()
         self._info, self._status, self._keys = InfoLine(), StatusLine(), KeyLine()
         self._engine = services.engine
@@ -94,17 +95,24 @@ class CompareScreen(KeptLines, Screen[None]):
     async def on_mount(self) -> None:
         self._beats = self.set_interval(1 / NUMBERS_HZ, self._beat)
         await self._show_choices()
+        self.mounted.set()
 
     # --- what the user does -------------------------------------------------------------------
 
-    @on(Prompt.Submitted)
     async def action_run(self) -> None:
+        await self._run(self.prompt.prompt)
+
+    @on(Prompt.Submitted)
+    async def _submitted(self, message: Prompt.Submitted) -> None:
+        await self._run(message.prompt)
+
+    async def _run(self, prompt: str) -> None:
         try:
-            command = compare_command(self.prompt.prompt, self.choices)
+            command = compare_command(prompt, self.choices)
         except GeluError as error:
             self.notice.show_error(error.info)
             return
-        self.prompt.remember()
+        self.prompt.remember(prompt)
         await self.run_command(command)
 
     async def run_command(self, command: p.Compare) -> None:
