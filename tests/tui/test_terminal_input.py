@@ -85,6 +85,8 @@ def test_enter_runs_what_stood_there_at_that_key(tmp_path: Path) -> None:
         it.send("\rthird")  # as always: Enter while a run goes on stops it for the new one
         it.until(lambda: prompts(tmp_path) == ["first"], "the first run is saved")
         it.until_shown("firstsecondthird")
+        it.until_shown("The previous run was stopped for this one")
+        it.until_shown(shown.LATER)
         it.send("\x07")
         it.until(lambda: prompts(tmp_path) == ["first", "firstsecond"], "the second one too")
         quit_in_order(it)
