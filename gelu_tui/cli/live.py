@@ -100,8 +100,11 @@ class LiveRun:
     def _rows(self, line: str) -> list[str]:
         """The rows of a logical line, or of its rest; at least one."""
         width = max(1, self._console.width - INDENT)
-        shown = Text(visible(line).replace("\t", "    "))
-        return [row.plain for row in shown.wrap(self._console, width)] or [""]
+        shown = visible(line).replace("\t", "    ")
+        rows = [row.plain for row in Text(shown).wrap(self._console, width)] or [""]
+        # The wrapping drops blanks at the end, where the next word may follow.
+        blanks = len(shown) - len(shown.rstrip(" "))
+        return [*rows[:-1], rows[-1].rstrip(" ") + " " * blanks]
 
     def _print_rows(self, rows: Iterable[str], *, ends: bool = False) -> None:
         """Print rows of a logical line; a blank one only where it is the whole line, which ends."""
