@@ -11,6 +11,7 @@ import click
 from msgspec.structs import asdict, replace
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.completers import runs
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import GeluError, UsageError
@@ -29,7 +30,13 @@ _SIZE_LIMIT = 512 * 1024 * 1024
 @click.command("history", short_help="List the saved runs, or delete one.")
 @click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
 @o.number_option("--limit", 1, None, 20, "List at most N runs, the newest first.", metavar="N")
-@click.option("--delete", type=int, metavar="ID", help="Delete this run, and list nothing.")
+@click.option(
+    "--delete",
+    type=int,
+    metavar="ID",
+    help="Delete this run, and list nothing.",
+    shell_complete=runs,
+)
 @o.text_or_json_option
 @o.color_option
 def history_command(
@@ -57,7 +64,7 @@ def history_command(
 
 
 @click.command("show", short_help="Print a saved run.")
-@click.argument("run", metavar="ID")
+@click.argument("run", metavar="ID", shell_complete=runs)
 @output_options("As `run` prints it; its JSON document; a report; or a row for each token.")
 @o.color_option
 def show_command(run: str, output_format: str | None, output: str | None, color: str) -> None:
@@ -82,7 +89,7 @@ def _report(document: ComparisonDocument) -> RenderableType:
 
 
 @click.command("open", short_help="Open a saved run in the app.")
-@click.argument("run", metavar="FILE.json|ID")
+@click.argument("run", metavar="FILE.json|ID", shell_complete=runs)
 @o.app_options
 @click.pass_obj
 def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from gelu_tui.cli import completers
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
@@ -23,17 +24,21 @@ _Answer = TypeVar("_Answer", bound=p.Event)
     "folders",
     multiple=True,
     metavar="DIR",
+    type=click.Path(),
+    shell_complete=completers.folders,
     help="Look here too: a model, or a folder of models. May be repeated.",
 )
 @click.option(
     "--fetch",
     metavar="ID",
+    shell_complete=completers.models,
     help="Fetch a model from the hub, or make the demo ready. Ctrl-C stops; files that have "
     "arrived whole are kept, and the same command fetches those that are missing.",
 )
 @click.option(
     "--delete",
     metavar="ID",
+    shell_complete=completers.cached,
     help="Delete a model from the hub's cache, or the converted demo. Asks first.",
 )
 @click.option("--yes", is_flag=True, help="Delete without a question.")

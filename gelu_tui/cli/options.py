@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 from msgspec.structs import replace
 
+from gelu_tui.cli.completers import BY_NAME
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
@@ -98,6 +99,7 @@ def _option(field: Field) -> Callable[[_F], _F]:
         default=None if field.unset else field.default,
         callback=checked,
         help=help_text,
+        shell_complete=BY_NAME.get(field.name),
         **attributes,
     )
 

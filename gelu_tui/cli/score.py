@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.completers import files, runs
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.protocol.requests import score_command as checked_command
 from gelu_tui.core.scoring.document import ScoreSource
-from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
 from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 
+if TYPE_CHECKING:
+    from gelu_tui.core.scoring.statistics import Scoring
+
 
 @click.command("score", short_help="Teacher-forced statistics over a text.")
-@click.option("--text", metavar="FILE", help="The text; '-' reads it from stdin.")
+@click.option(
+    "--text", metavar="FILE", help="The text; '-' reads it from stdin.", shell_complete=files
+)
 @click.option(
     "--run",
     metavar="ID",
+    shell_complete=runs,
     help="Instead of a text: a saved run's prompt and the text that its reference generated. "
     "`last`, or a file that `run --format json` wrote; model and functions are the run's unless "
     "given.",
@@ -75,6 +81,8 @@ def score_command(
         raise UsageError(
             "Either --text or --run is needed, not both.", "See `gelu-tui score --help`."
         )
+    from gelu_tui.core.scoring.statistics import Scoring  # numpy, which no completion waits for
+
     engine = Conversation(settings.engine_command)
     scoring: Scoring | None = None
 

@@ -8,10 +8,12 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from gelu_tui import __version__
 from gelu_tui.cli import options as o
 from gelu_tui.cli.app import app_command
+from gelu_tui.cli.completion import VARIABLE, complete
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.user_file import Settings, load_settings
@@ -28,6 +30,7 @@ _MODULES = {
     "activations": "listing",
     "app": "app",
     "bench": "bench",
+    "completion": "completion",
     "engine": "tree",
     "history": "history",
     "models": "models",
@@ -44,8 +47,10 @@ class _PromptGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options of the app may come before or after the prompt, so all of them go to the app.
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks for the first word
         if not args or args[0] not in {*_MODULES, "-h", "--help", "--version"}:
-            if "--" not in args:  # which says that a prompt follows
+            if "--" not in args and not ctx.resilient_parsing:  # which says that a prompt follows
                 ctx.meta[o.MAY_BE_A_COMMAND] = tuple(_MODULES)
                 if not args[:1] or args[0][:1] != "-":
                     o.refuse_misspelt(ctx, args)
@@ -61,6 +66,14 @@ class _PromptGroup(click.Group):
         module = importlib.import_module(f"gelu_tui.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The commands, and the app's options too."""
+        own = super().shell_complete(ctx, incomplete)
+        with click.Context(app_command, ctx, resilient_parsing=True) as app:
+            more = app_command.shell_complete(app, incomplete) if incomplete[:1] == "-" else []
+        known = {item.value for item in own}
+        return [*own, *(item for item in more if item.value not in known)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The app's options too: without a command they are this command's own."""
@@ -119,6 +132,8 @@ def run_tree() -> int:
         if hasattr(stream, "reconfigure"):
             # A locale that cannot show √ must not end the program.
             stream.reconfigure(errors=errors)
+    if asked := os.environ.get(VARIABLE):
+        return complete(tree, asked)
     try:
         return tree(prog_name="gelu-tui", standalone_mode=False) or o.DONE
     except click.Abort:

@@ -1,0 +1,117 @@
+"""What completes which value of the command line.
+
+A shell starts this at every Tab: nothing here may import MLX, Textual or numpy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+_RUNS = 30  # the newest that are offered
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
+
+
+def _starting(values: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem[str]]:
+    """The values, each with a word about it, that begin as typed."""
+    return [
+        CompletionItem(value, help=text or None)
+        for value, text in values
+        if value.startswith(incomplete)
+    ]
+
+
+def functions(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Names of functions; after a comma another one."""
+    from gelu_tui.core.functions.registry import REGISTRY
+
+    head, comma, last = incomplete.rpartition(",")
+    chosen = head.split(",")
+    known = [
+        (f"{head}{comma}{name}", function.formula)
+        for function in REGISTRY.values()
+        for name in (function.name, *function.aliases)
+        if name not in chosen and (name == function.name or last)
+    ]
+    return _starting(known, incomplete)
+
+
+def one_function(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """The name of a function."""
+    from gelu_tui.core.functions.registry import REGISTRY
+
+    return _starting(((f.name, f.formula) for f in REGISTRY.values()), incomplete)
+
+
+def models(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """demo, the Gemma models in the hub's cache, some that can be fetched, and folders."""
+    from gelu_tui.core.models.inventory import PUBLIC_MODELS
+
+    if incomplete[:1] in ("/", ".", "~"):
+        return [CompletionItem(incomplete, type="dir")]
+    here = dict.fromkeys(_cached_models(), "on this machine")
+    public = {model.id: model.family for model in PUBLIC_MODELS}
+    found = _starting(({"demo": "Gemma 3 270M"} | public | here).items(), incomplete)
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
+def cached(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Models that can be deleted: the converted demo, and those in the hub's cache."""
+    return _starting(((name, "") for name in ("demo", *_cached_models())), incomplete)
+
+
+def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Folders, by the shell's own completion."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _cached_models() -> list[str]:
+    """The names in the hub's cache, by a look at one folder."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    folder = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
+    try:
+        names = sorted(entry.name for entry in folder.glob("models--*--*"))
+    except OSError:
+        return []
+    ids = (name.removeprefix("models--").replace("--", "/", 1) for name in names)
+    return [name for name in ids if "gemma" in name.lower()]
+
+
+def themes(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The app's themes."""
+    from gelu_tui.core.settings.theme_names import THEME_NAMES
+
+    return _starting(((name, "") for name in THEME_NAMES), incomplete)
+
+
+def runs(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Ids of the newest runs, with their prompts; where nothing fits, files."""
+    from gelu_tui.core.runs.history import History
+    from gelu_tui.core.safe_text import visible_line
+
+    history = History()
+    entries = history.entries("", _RUNS) if history.path.exists() else []
+    known = [("last", "the newest run")] if entries else []
+    known += [(str(entry.id), visible_line(entry.prompt)[:60]) for entry in entries]
+    return _starting(known, incomplete) or files(_, __, incomplete)
+
+
+def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Files, by the shell's own completion."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+# By the name of a setting; others complete what their types list.
+BY_NAME: dict[str, Completer] = {
+    "activations": functions,
+    "reference": one_function,
+    "model": models,
+    "theme": themes,
+}
