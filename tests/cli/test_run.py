@@ -13,8 +13,9 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.runs.document import ComparisonDocument
-from tests.support import odd_models
+from tests.support import odd_models, tiny_models
 from tests.support.command import UNSAFE, Done, gelu
+from tests.support.folder_variations import edit_json
 
 # Escapes, bidi overrides and C1 controls: data for a model, poison for a terminal.
 PROMPT = "the sky\x1b[31m is \u202eblue\x9b2J é空"
@@ -341,6 +342,21 @@ def test_the_models_own_precision_and_dtype(env: dict[str, str], model: str) -> 
     assert done.err == (
         f"gelu-tui: The context has room for {room} tokens after this prompt, not 300.\n"
     )
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_what_of_the_configuration_is_not_computed_is_told_on_stderr(
+    env: dict[str, str], tmp_path: Path, output: str
+) -> None:
+    edit_json(tiny_models.write(tmp_path, "gemma") / "config.json", hidden_act="silu")
+    words = ("run", "--model", str(tmp_path), "-a", "gelu", "--max-tokens", "2")
+    done = gelu(env, *words, "--format", output, "the sky")
+    said = (
+        'hidden_act in config.json is ignored: it is "silu", and mlx-lm computes gemma with gelu.'
+    )
+    assert (done.code, done.err) == (0, f"gelu-tui: {said}\n")
+    if output == "json":
+        assert json.loads(done.raw)["model"]["warnings"] == [said]
 
 
 # --- failures -------------------------------------------------------------------------------------

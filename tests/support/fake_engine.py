@@ -36,7 +36,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 SCENARIOS = (
     "five", "slow_load", "load_error", "dies", "garbage", "hangs", "bad_stream",
     "hostile", "silent", "old_protocol", "compare_error", "stream_error", "blank_forks", "long",
-    "no_kl", "emoji", "same_names", "wrong_fork", "huge_token",
+    "no_kl", "emoji", "same_names", "wrong_fork", "huge_token", "warns",
 )  # fmt: skip
 
 
@@ -204,7 +204,12 @@ class FakeEngine:
             self.emit(p.Cancelled("load"))
             return
         info = p.ModelInfo(
-            command.model, "gemma3_text", command.dtype or "float32", None, "gelu_approx"
+            command.model,
+            "gemma3_text",
+            command.dtype or "float32",
+            None,
+            "gelu_approx",
+            warnings=("hidden_act in config.json is ignored.",) if self.scenario == "warns" else (),
         )
         loaded = p.Loaded(
             model=info,

@@ -27,6 +27,11 @@ async def test_a_load_that_fails_is_told_and_f5_loads_again() -> None:
         await it.until_finished()
 
 
+async def test_a_warning_of_a_loaded_model_is_told() -> None:
+    async with ready("warns") as it:
+        await it.until_shown("hidden_act in config.json is ignored.")
+
+
 async def test_an_engine_that_dies_leaves_the_text_and_f5_starts_another() -> None:
     async with driven("dies", prompt=PROMPT) as it:
         await lost(it)

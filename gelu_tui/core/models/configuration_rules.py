@@ -98,10 +98,11 @@ _SHAPE = {
     "num_key_value_heads": _DIMENSION,
 }
 _GEMMA = {**_required(_SHAPE), "rope_theta": _POSITIVE, "rope_traditional": _FLAG}
+_CAP = replace(_POSITIVE, wanted="a number above 0: mlx-lm has no gemma2 without capping")
 _GEMMA2 = {
     **_GEMMA,
-    "attn_logit_softcapping": _POSITIVE,
-    "final_logit_softcapping": _POSITIVE,
+    "attn_logit_softcapping": _CAP,
+    "final_logit_softcapping": _CAP,
     "query_pre_attn_scalar": _POSITIVE,
 }
 _GEMMA3 = {
@@ -306,7 +307,7 @@ def _check_together(values: Values, family: str) -> None:
             raise refusal(
                 "sliding_window_pattern",
                 values["sliding_window_pattern"],
-                f"one of the {layers} layers: mlx-lm needs a layer with full attention",
+                f"at most num_hidden_layers, {layers}: mlx-lm needs a layer with full attention",
             )
     elif "num_kv_shared_layers" in values:
         for key in ("layer_types", "intermediate_size", "activation_sparsity_pattern"):
@@ -388,4 +389,4 @@ def _check_recurrent(values: Values) -> None:
         or not _BLOCKS.holds(blocks)
         or blocks.index("attention") >= values["num_hidden_layers"]
     ):
-        raise refusal(key, blocks, "a list with attention in one of the layers")
+        raise refusal(key, blocks, "a list with attention in one of num_hidden_layers")
