@@ -41,6 +41,17 @@ def _no_generation_config(folder: Path) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
+def _write(file: Path, text: str, encoding: str = "utf-8") -> None:
+    file.write_text(text, encoding)
+
+
+# As transformers 5 writes Gemma 3's.
+_ROPE = {
+    "full_attention": {"rope_theta": 1_000_000.0, "rope_type": "default"},
+    "sliding_attention": {"rope_theta": 10_000.0, "rope_type": "default"},
+}
+
+
 def _end_ids_in_generation_config(folder: Path) -> None:
     edit_json(folder / "generation_config.json", eos_token_id=[5, 7])
 
@@ -54,6 +65,27 @@ VARIATIONS: dict[str, Variation] = {
     ),
     "no tokenizer": Variation(
         lambda folder: (folder / "tokenizer.json").unlink(), refused="no tokenizer"
+    ),
+    "generation_config that is not JSON": Variation(
+        lambda folder: _write(folder / "generation_config.json", '{"eos_token_id": 5,}'),
+        families=("gemma", "gemma3"),
+    ),
+    "another function in config": Variation(
+        lambda folder: edit_json(folder / "config.json", hidden_act="silu"), families=("gemma2",)
+    ),
+    "rope_parameters that change nothing": Variation(
+        lambda folder: edit_json(folder / "config.json", rope_parameters=_ROPE),
+        families=("gemma3_text",),
+    ),
+    "config in UTF-16": Variation(
+        lambda folder: _write(folder / "config.json", "{}", "utf-16"),
+        refused="it is UTF-16, not UTF-8",
+        families=("gemma",),
+    ),
+    "a value that cannot be computed": Variation(
+        lambda folder: edit_json(folder / "config.json", head_dim=0),
+        refused="head_dim is 0 in config.json",
+        families=("gemma", "gemma4_text"),
     ),
     # mlx-lm reads beyond the embeddings there, and what it finds changes from run to run.
     "BOS beyond the embeddings": Variation(

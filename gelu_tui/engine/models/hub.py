@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.inventory import state_of
@@ -175,7 +176,7 @@ def _download_and_send(repo_id: str, sender: Connection) -> None:
 def download(repo_id: str, report: Report) -> Path:
     """Download what is missing of a model and return its folder. Raises `GeluError`.
 
-    Its config.json is downloaded first and must name a family that is served.
+    Its config.json is downloaded first, and must be one that can be computed.
     """
     blobs: Path | None = None
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaks
@@ -190,7 +191,7 @@ def download(repo_id: str, report: Report) -> Path:
         except GeluError as error:
             message = f"config.json of {repo_id} cannot be read."
             raise GeluError("not_a_model", message, "Choose another repository.") from error
-        family_of(config)
+        configure(config, family_of(config))
         missing = [file for file in files if not (blobs / _hash(file)).exists()]
         total = sum(file.size or 0 for file in missing)
         cache = blobs.parent.parent
