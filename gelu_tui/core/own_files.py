@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a file through a new one beside it, which takes its place when it is on the disk.
+    """Write a file through a new one beside it, which takes its place when it is whole.
 
     A link at `path` is replaced, what it leads to is not touched. `mode` is reduced by the umask.
     Raises `OSError`, also where something else than a file or a link is at `path`.
@@ -21,12 +21,9 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
             raise _no_file(path)
     new = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.partial")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
+        new.write_text(text, encoding="utf-8", errors="replace", newline="")
         new.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -21,7 +21,7 @@ from gelu_tui.core.reports.export import export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.core.runs.merge import merged
-from gelu_tui.core.safe_text import quoted
+from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.tui.engine_link.shown_run import RunSaved
 from gelu_tui.tui.history.preview import preview
 from gelu_tui.tui.history.run_table import MARK, RunTable
@@ -148,7 +148,7 @@ class HistoryScreen(Screen[Result]):
     def _look(self) -> None:
         if self._table.chosen is None:
             self.query_one("#preview", Static).update("")
-        self._with_document(self._preview, "preview")
+        self._with_document(self._preview, "preview", self._no_preview)
 
     def _preview(self, run: int, document: ComparisonDocument) -> None:
         if self._table.chosen is not None and self._table.chosen.id == run:
@@ -156,17 +156,30 @@ class HistoryScreen(Screen[Result]):
             box = self.query_one("#preview", Static)
             box.update(preview(run, document, max(20, box.content_size.width)))
 
+    def _no_preview(self, error: ErrorInfo) -> None:
+        """Show why the chosen run cannot be read where its preview would be."""
+        shown = visible_line(f"✗ {error.message} {error.hint}")
+        self.query_one("#preview", Static).update(shown)
+
     def _with_document(
-        self, then: Callable[[int, ComparisonDocument], None], group: str = "document"
+        self,
+        then: Callable[[int, ComparisonDocument], None],
+        group: str = "document",
+        failed: Callable[[ErrorInfo], None] | None = None,
     ) -> None:
-        """Load the chosen run if there is one, then call `then` with its number and document."""
+        """Load the chosen run if there is one, then call `then` with its number and document.
+
+        `failed` is called where it cannot be read; without it the message line tells.
+        """
         if (entry := self._table.chosen) is None:
             return
         run = entry.id
         if self._seen is not None and self._seen[0] == run:
             then(*self._seen)
         else:
-            self._in_thread(lambda: self.history.load(run), lambda found: then(run, found), group)
+            failed = failed or self._show_message
+            load = partial(self.history.load, run)
+            run_in_thread(self, load, lambda found: then(run, found), failed, group)
 
     def action_open(self) -> None:
         """Show the chosen run, without the model."""

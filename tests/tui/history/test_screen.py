@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -321,6 +323,28 @@ async def test_a_run_that_another_instance_deleted(history: History) -> None:
         await it.press("down", "enter")
         await it.until_shown("There is no saved run 2.")
         assert it.results == []
+
+
+async def test_damaged_runs_are_shown_as_damaged_and_hide_no_other(history: History) -> None:
+    with contextlib.closing(sqlite3.connect(history.path)) as connection, connection:
+        connection.execute("UPDATE runs SET prompt = X'00ff', document = X'00' WHERE id = 3")
+        connection.execute("UPDATE runs SET activations = 7 WHERE id = 2")
+    broken = "✗ Run 3 cannot be read: its data are damaged."
+    async with opened(history, shown=broken) as it:
+        assert it.screen().count(" damaged") == 3  # two rows, and the sentence
+        await it.press("down")
+        await it.until_shown("run 2 ·")
+        assert broken not in it.flat()
+        await it.press("up")
+        await it.until_shown(broken)
+        assert "run 2 ·" not in it.flat()
+        for key in ("enter", "r", "e"):
+            await it.press(key)
+            await it.settle()
+            assert not it.app.results
+        await it.press("down", "enter")
+        result = await it.result()
+        assert isinstance(result, Reopen) and result.run == 2
 
 
 async def test_a_damaged_file_is_told_in_one_sentence(history: History) -> None:
