@@ -6,8 +6,17 @@ import os
 import sys
 from pathlib import Path
 
+# Nothing more: what is imported before the restart with another BLAS is imported twice.
+from gelu_tui.core.models.memory_limits import process_limits
+
 _CHOSEN = "GELU_TUI_BLAS"
 _PRELOADED = "GELU_TUI_BLAS_PRELOADED"
+
+# Of address space. Measured with a tiny model: it runs within 350 MB, and within 1.2 GB with
+# OpenBLAS on two cores.
+_LIBRARIES_BYTES = 400_000_000
+_BLAS_BYTES = 2_000_000_000
+_BLAS_BYTES_OF_A_CORE = 256_000_000
 
 # Drop-in BLAS builds with the CBLAS interface, as distributions name them.
 _BLAS_PATTERNS = (
@@ -26,12 +35,21 @@ def find_blas() -> str | None:
     The environment variable GELU_TUI_BLAS names another file, or `off`.
     """
     chosen = os.environ.get(_CHOSEN, "")
-    if sys.platform != "linux" or chosen == "off":
+    if sys.platform != "linux" or chosen == "off" or not _room_for_blas():
         return None
     if chosen:
         return chosen if Path(chosen).is_file() else None
     found = (path for pattern in _BLAS_PATTERNS for path in sorted(Path("/").glob(pattern)))
     return next(map(str, found), None)
+
+
+def _room_for_blas() -> bool:
+    """Whether the limits of this process leave room for OpenBLAS.
+
+    It reserves memory for every core when it first computes, and tries for ever if it gets none.
+    """
+    enough = _BLAS_BYTES + (os.cpu_count() or 1) * _BLAS_BYTES_OF_A_CORE
+    return all(limit.free_bytes >= enough for limit in process_limits())
 
 
 def restart_with_blas() -> None:
@@ -82,12 +100,31 @@ def blas_name() -> str | None:
 def free_memory() -> int:
     """Bytes that a model may use now."""
     import mlx.core as mx
-    import psutil
 
     limit = on_gpu() and mx.device_info().get("max_recommended_working_set_size")
     if limit:  # unified memory: what Metal recommends, whatever the file cache holds now
         return int(limit) - mx.get_active_memory()
-    return int(psutil.virtual_memory().available)
+    from gelu_tui.core.models.memory import machine_memory
+
+    return machine_memory().free_bytes
+
+
+def check_room() -> None:
+    """Raise `GeluError` where a limit leaves too little memory to import MLX.
+
+    Such an import may also abort the process, or blame the installation.
+    """
+    from gelu_tui.core.errors import GeluError
+    from gelu_tui.core.models.memory import machine_memory
+
+    memory = machine_memory()
+    if memory.limit and "mlx.core" not in sys.modules and memory.free_bytes < _LIBRARIES_BYTES:
+        raise GeluError(
+            "memory",
+            f"MLX and its libraries need {_LIBRARIES_BYTES / 1e6:.0f} MB of memory, and "
+            f"{memory.free_bytes / 1e6:.0f} MB are free under {memory.limit}.",
+            "Raise that limit.",
+        )
 
 
 def prefill_chunk(dtype: str = "float32") -> int:
@@ -104,6 +141,7 @@ def prefill_chunk(dtype: str = "float32") -> int:
 def prepare() -> None:
     """Set MLX up for this process; call once, on the main thread, before any computation."""
     import mlx.core as mx
+    import numpy as np
 
     if on_gpu():
         from mlx_lm.utils import maybe_set_recommended_wired_limit
@@ -113,3 +151,8 @@ def prepare() -> None:
     else:
         # Compiling calls a C++ compiler at run time, 1 to 3.5 s for each function; same bits.
         mx.disable_compile()
+        if any(process_limits()):
+            # Both BLAS libraries reserve their memory now, before weights take what there is.
+            square = mx.ones((512, 512))
+            mx.eval(square @ square)
+            _ = np.array(square) @ np.array(square)

@@ -190,6 +190,8 @@ class Session:
 
     def _load(self, job: Job, command: p.Load) -> None:
         from gelu_tui.engine import device
+
+        device.check_room()
         from gelu_tui.engine.models import loading
 
         began = time.perf_counter()

@@ -75,6 +75,8 @@ def _memory_sentence(model: LocalModel, memory: Memory) -> str:
             return f"{need} It fits: a model may take {free} now."
         case "tight":
             return f"{need} Tight: a model may take {free} now, and a long run may use it up."
+        case "too big" if memory.limit:
+            return f"{need} Too big for the {free} that are free under {memory.limit}: raise it."
         case "too big" if model.weight_bytes < memory.total_bytes:
             return f"{need} Too big for the {free} that are free: close other programs."
         case _:
@@ -151,8 +153,9 @@ def models_report(found: p.ModelsFound) -> RenderableType:
         for one in _fetchable(found)
     ]
     table = [FittedTable(fetchable, left=("family", ""))] if fetchable else []
+    limit = f" ({found.memory.limit})" if found.memory.limit else ""
     notes = [
-        f"Memory: {size(found.memory.total_bytes)}, of which a model may take "
+        f"Memory: {size(found.memory.total_bytes)}{limit}, of which a model may take "
         f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
         f"{size(ALLOWANCE_BYTES)} for caches and logits.",
         "The size of a download is asked of the hub when it begins. Gated: accept the licence on "

@@ -15,6 +15,7 @@ from gelu_tui.core.functions.registry import names
 from gelu_tui.core.models.families import Family
 from gelu_tui.core.models.folder import default_dtype
 from gelu_tui.core.models.json_file import shown
+from gelu_tui.core.models.memory import machine_memory
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report
@@ -58,12 +59,16 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     narrowed = target == "float16" and checkpoint.dtype != target
     checkpoint.cast(target)
-    needed, free = checkpoint.weight_bytes, device.free_memory()
+    memory, needed, free = machine_memory(), checkpoint.weight_bytes, device.free_memory()
+    needed += memory.reserve(needed)
     if needed > free:
+        limit = memory.limit
+        room = f"{free / 1e9:.1f} GB are free" + (f" under {limit}" if limit else "")
         raise GeluError(
             "memory",
-            f"This model needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
-            "Choose a smaller or a quantized model, or close other programs.",
+            f"This model needs {needed / 1e9:.1f} GB of memory, and {room}.",
+            "Choose a smaller or a quantized model, or "
+            + ("raise that limit." if limit else "close other programs."),
         )
     if cancelled():
         raise Interrupted

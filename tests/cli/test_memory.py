@@ -1,0 +1,30 @@
+"""Little memory is told by its cause, and nothing waits for memory that never comes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.support.command import complaint, gelu
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to this limit")
+
+
+def limited(megabytes: int) -> tuple[str, ...]:
+    return ("sh", "-c", f'ulimit -v {megabytes * 1000} && exec "$@"', "sh")
+
+
+@pytest.mark.parametrize("megabytes", [150, 400])
+def test_too_little_for_the_libraries(env: dict[str, str], model: str, megabytes: int) -> None:
+    done = gelu(env, "run", "--model", model, "x", prefix=limited(megabytes))
+    told, advice = complaint(done, 1)
+    assert told.startswith("MLX and its libraries need 400 MB of memory, and ")
+    assert told.endswith("are free under the limit of address space (ulimit -v).")
+    assert advice == "Raise that limit."
+
+
+def test_too_little_for_another_blas_is_enough(env: dict[str, str], model: str) -> None:
+    words = ("run", "--model", model, "--max-tokens", "3", "x")
+    done = gelu(env, *words, prefix=limited(1000))
+    assert (done.code, done.err) == (0, "")
