@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
@@ -72,6 +73,25 @@ def byte_level(folder: Path) -> None:
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(name, normalized=False) for name in special])
     backend.save(str(folder / "tokenizer.json"))
+
+
+def sentencepiece_only(folder: Path) -> None:
+    """The same pieces as SentencePiece's tokenizer.model, and no tokenizer.json."""
+    content = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").unlink()
+    special = {token["content"] for token in content["added_tokens"]}
+    kinds = sentencepiece_model_pb2.ModelProto.SentencePiece
+    model = sentencepiece_model_pb2.ModelProto()
+    for score, piece in enumerate(content["model"]["vocab"]):
+        kind = kinds.BYTE if piece.startswith("<0x") else kinds.NORMAL
+        kind = kinds.UNKNOWN if piece == "<unk>" else kinds.CONTROL if piece in special else kind
+        model.pieces.add(piece=piece, score=-score, type=kind)
+    trainer = model.trainer_spec
+    trainer.model_type, trainer.byte_fallback = trainer.BPE, True
+    trainer.pad_id, trainer.eos_id, trainer.bos_id, trainer.unk_id = 0, 1, 2, 3
+    model.normalizer_spec.add_dummy_prefix = False
+    model.normalizer_spec.remove_extra_whitespaces = False
+    (folder / "tokenizer.model").write_bytes(model.SerializeToString())
 
 
 def _bos_in_special_tokens_map(folder: Path) -> None:
@@ -154,6 +174,7 @@ EDITS: dict[str, Edit] = {
     "Gemma 4's thinking": _thinking("<|channel>", "<channel|>"),
     "half of thinking": _thinking("<think>", "<channel|>"),
     "byte-level BPE": byte_level,
+    "tokenizer.model only": sentencepiece_only,
     "truncation": partial(tokenizer, truncation=_TRUNCATION),
     "no pre-tokenizer": partial(tokenizer, pre_tokenizer=None),
     "a regular expression": _regular_expression,
