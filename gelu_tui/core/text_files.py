@@ -39,7 +39,7 @@ def decode_text(data: bytes, source: str) -> str:
 
 def _decode(data: bytes, source: str) -> str:
     hint = "Convert the text to UTF-8 first."
-    if encoding := _other_encoding(data):
+    if encoding := other_encoding(data):
         message = f"{source} is {encoding}, not UTF-8."
     elif (zero := data.find(0)) >= 0:
         message, hint = f"{source} is not text: byte {zero} is 0.", "Choose a text file."
@@ -54,8 +54,8 @@ def _decode(data: bytes, source: str) -> str:
     raise UsageError(message, hint, kind="encoding")
 
 
-def _other_encoding(data: bytes) -> str | None:
-    """UTF-16 or UTF-32, by their marks, or UTF-16 without a mark, by its zero bytes."""
+def other_encoding(data: bytes) -> str | None:
+    """Return "UTF-16" or "UTF-32" if a mark says so, or zero bytes do; None for all else."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import CONTROL, MAX_VARIANTS
 from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument, VariantDocument
 from gelu_tui.core.settings.run_settings import known_dtype
+from gelu_tui.core.text_files import other_encoding
 
 
 class _Head(msgspec.Struct):
@@ -33,6 +35,9 @@ def read_document(data: bytes) -> ComparisonDocument:
 
     Raises `GeluError` if it is not a document, contradicts itself, or is of a newer version.
     """
+    if encoding := other_encoding(data):
+        raise _not_a_document(f"it is {encoding}, not UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         head = msgspec.json.decode(data, type=_Head)
         schema = head.schema

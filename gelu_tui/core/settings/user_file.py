@@ -23,6 +23,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, about, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings, Text
 from gelu_tui.core.settings.validation import convert, quoted, shown, suggestion
+from gelu_tui.core.text_files import other_encoding
 
 TokenStyle = Literal["plain", "kl", "logprob", "margin"]
 
@@ -147,7 +148,9 @@ def unreadable(path: Path, error: Exception) -> ErrorInfo:
     """Return the reason why nothing of a settings file is used."""
     match error:
         case UnicodeDecodeError():
-            why = f"is not valid UTF-8 (byte {error.start})"
+            encoding = other_encoding(error.object)
+            reason = f"it is {encoding}" if encoding else f"byte {error.start}"
+            why = f"is not valid UTF-8 ({reason})"
         case tomllib.TOMLDecodeError():
             why = f"is not valid TOML: {visible_line(str(error))}"
         case RecursionError():

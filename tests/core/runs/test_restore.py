@@ -164,6 +164,13 @@ def test_garbage(data: bytes) -> None:
     assert info.message.count("\n") == 0 and info.hint
 
 
+def test_documents_that_other_systems_wrote() -> None:
+    saved = run_document()
+    assert read_document(b"\xef\xbb\xbf" + msgspec.json.encode(saved)) == saved
+    with pytest.raises(GeluError, match=r"This is not a saved comparison: it is UTF-16, not UTF-8"):
+        read_document(msgspec.json.encode(saved).decode().encode("utf-16"))
+
+
 def test_a_newer_version_says_so_whatever_else_is_in_it() -> None:
     with pytest.raises(GeluError, match="newer gelu-tui") as caught:
         read_document(b'{"schema": "gelu-tui.comparison/2", "prompt": 5}')

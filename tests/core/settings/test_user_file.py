@@ -180,6 +180,7 @@ def test_functions_may_stand_in_one_text(file: Path) -> None:
         (b"a = 1\na = 2\n", "(at line 2, column 6)"),
         (b"a = " + b"[" * 100_000, "is not valid TOML"),
         (b'model = "\xff"', "is not valid UTF-8 (byte 9)."),
+        ('theme = "nord"'.encode("utf-16"), "is not valid UTF-8 (it is UTF-16)."),
         (b"#" * 2_000_000, "it is longer than 1,048,576 bytes"),
     ],
 )
