@@ -17,6 +17,8 @@ _PAGE_SIZE = slice(16, 18)
 _PAGE_COUNT = slice(28, 32)
 _ROOT = 2  # the page on which the first table of a file begins
 _LEAF = b"\x0d"
+_CELLS = slice(3, 5)  # of a leaf: the number of its cells
+_POINTERS = 8  # where their places begin
 
 
 def readable_rows(damaged: Path, table: str, model: bytes) -> Iterator[tuple[Any, ...]]:
@@ -43,10 +45,23 @@ def readable_rows(damaged: Path, table: str, model: bytes) -> Iterator[tuple[Any
                 page = _page(damaged, number, size) if number == _ROOT else file.read(size)
                 if page[:1] in (b"\0", b""):
                     continue  # text that goes on, or an unused page
-                file.seek((_ROOT - 1) * size)
-                file.write(_LEAF + page[1:])
-                file.flush()
-                yield from _rows_of(copy, table)
+                leaf = _LEAF + page[1:]
+                for content in (leaf, _recounted(leaf)):
+                    file.seek((_ROOT - 1) * size)
+                    file.write(content)
+                    file.flush()
+                    yield from _rows_of(copy, table)
+
+
+def _recounted(leaf: bytes) -> bytes:
+    """The page with the number of its cells as its pointers have it: a wrong one hides them all."""
+    count = 0
+    for at in range(_POINTERS, len(leaf) - 1, 2):
+        pointer = int.from_bytes(leaf[at : at + 2], "big")
+        if not at + 2 <= pointer < len(leaf):
+            break
+        count += 1
+    return leaf[: _CELLS.start] + count.to_bytes(2, "big") + leaf[_CELLS.stop :]
 
 
 def _page(path: Path, number: int, size: int) -> bytes:

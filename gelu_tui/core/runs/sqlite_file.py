@@ -28,6 +28,17 @@ _REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PER
 _NOT_DAMAGE = (*_LOCKED, *_REFUSED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
+class _Damaged(Exception):
+    """The file is damaged although SQLite raised nothing."""
+
+    def __str__(self) -> str:
+        return "the file is damaged"
+
+
+# Python cannot decode SQLite's own message where that repeats a damaged schema.
+_SIGNS_OF_DAMAGE = (sqlite3.DatabaseError, _Damaged, UnicodeDecodeError)
+
+
 class SqliteFile:
     """One table in one file. Calls may come from any thread: each has a connection of its own.
 
@@ -67,12 +78,12 @@ class SqliteFile:
         try:
             try:
                 return self._rows(what, statement, values, write=write)
-            except (sqlite3.DatabaseError, _Damaged) as error:
+            except _SIGNS_OF_DAMAGE as error:
                 if _code(error) in _NOT_DAMAGE:
                     raise
                 self._set_aside()
                 return self._rows(what, statement, values, write=write)
-        except (sqlite3.Error, OSError, _Damaged) as error:
+        except (sqlite3.Error, OSError, *_SIGNS_OF_DAMAGE) as error:
             raise self._failure(what, error) from None
 
     def _rows(self, what: str, statement: str, values: Row, *, write: bool) -> list[Row]:
@@ -198,7 +209,7 @@ class SqliteFile:
         try:
             with self._transaction("DEFERRED") as connection:
                 return self._is_intact(connection)
-        except (sqlite3.DatabaseError, _Damaged) as error:
+        except _SIGNS_OF_DAMAGE as error:
             if _code(error) in _NOT_DAMAGE:
                 raise
             return False
@@ -230,7 +241,7 @@ class SqliteFile:
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _failure(self, what: str, error: sqlite3.Error | OSError | _Damaged) -> GeluError:
+    def _failure(self, what: str, error: Exception) -> GeluError:
         code = _code(error)
         kept = "what was saved before is kept."
         if isinstance(error, TimeoutError) or code in _LOCKED:
@@ -249,13 +260,6 @@ class SqliteFile:
         else:
             kind, why, hint = "history", str(error), f"Look at {self.path}, or move it away."
         return GeluError(kind, f"{what}: {why}.", hint)
-
-
-class _Damaged(Exception):
-    """The file is damaged although SQLite raised nothing."""
-
-    def __str__(self) -> str:
-        return "the file is damaged"
 
 
 def _code(error: Exception) -> int:
