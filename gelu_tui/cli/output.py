@@ -12,6 +12,7 @@ import click
 
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import FORMATS, format_of, write_file
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
 from gelu_tui.core.safe_text import visible_line
@@ -47,10 +48,10 @@ def output_options(help_text: str, *more: str) -> Callable[[_F], _F]:
 
 
 class Output:
-    """Where to and how a comparison is printed. Raises `UsageError` if it cannot be written."""
+    """Where to and how a comparison is printed. Raises `GeluError` if it cannot be written."""
 
     def __init__(self, output_format: str | None, file: str | None, color: str) -> None:
-        self._file = Path(file).expanduser() if file is not None else None
+        self._file = expanded(file) if file is not None else None
         meant = None if file is None else format_of(file)
         if file is not None and Path(file).suffix.lower() == ".jsonl":
             meant = "jsonl"

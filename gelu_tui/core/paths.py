@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.safe_text import visible_line
 
 _APP = "gelu-tui"
 
@@ -29,6 +33,26 @@ def config_dir() -> Path:
 def log_dir() -> Path:
     """The user's log folder."""
     return Path(platformdirs.user_log_dir(_APP, appauthor=False))
+
+
+def expanded(text: str) -> Path:
+    """The path that a user means, who may begin it with `~`. Raises `GeluError`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        user = visible_line(text.partition("/")[0][1:])[:100]
+        why = f"there is no user '{user}'" if user else "the home folder is not known"
+        message = f"'{visible_line(text)[:200]}' is no path here: {why}."
+        raise GeluError("path", message, "Give the whole path, from / on.") from error
+
+
+def variable_of(folder: Path) -> str:
+    """The user's variable that says where one of these folders is; empty if none does."""
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        value = os.environ.get(name, "").strip()
+        if value and folder.is_relative_to(value):
+            return name
+    return ""
 
 
 def look(path: Path) -> Literal["folder", "file", "other"] | None:

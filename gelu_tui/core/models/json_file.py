@@ -61,7 +61,7 @@ def read_object(path: Path, kind: str) -> JsonObject | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unreadable(path, kind, str(error.strerror)) from None
+        raise _unreadable(path, kind, str(error.strerror), hint_for(error)) from None
     if len(data) > LIMIT:
         raise _unreadable(path, kind, f"it is larger than {LIMIT:,} bytes")
     encoding = json.detect_encoding(data)
@@ -109,6 +109,13 @@ def _is(value: object, wanted: type) -> bool:
     if isinstance(value, bool):
         return wanted is bool
     return isinstance(value, (int, float) if wanted is float else wanted)
+
+
+def hint_for(error: OSError) -> str:
+    """What helps with a file that cannot be read."""
+    if isinstance(error, PermissionError):
+        return "Correct its permissions."
+    return "Check the disk that it is on, or fetch it again."
 
 
 def _unreadable(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.paths import look
+from gelu_tui.core.paths import expanded, look
 from gelu_tui.core.safe_text import visible_line
 
 # The hub's own rule, for ids with an owner; a test compares it with huggingface_hub's.
@@ -85,14 +85,10 @@ def read_name(text: str) -> ModelName:
 def _path(text: str) -> Path:
     """The absolute path that a name is if it is a folder. Raises `GeluError`."""
     try:
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, OSError) as error:  # no such user; the working directory is deleted
-        user = text.partition("/")[0][1:]
-        why = f"there is no user '{visible_line(user)[:100]}'" if user else "HOME is not known"
-        if isinstance(error, OSError):
-            why = "the working directory is gone"
-        message = f"'{visible_line(text)[:200]}' is no path here: {why}."
-        raise GeluError("model_not_found", message, "Give the whole path, from / on.") from error
+        return expanded(text).absolute()
+    except OSError as error:
+        message = f"'{visible_line(text)[:200]}' is no path here: the working directory is gone."
+        raise GeluError("path", message, "Give the whole path, from / on.") from error
 
 
 def _holds_a_model(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.own_files import replace_file
+from gelu_tui.core.paths import look
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
@@ -43,8 +44,12 @@ def export(document: ComparisonDocument, path: Path, *, overwrite: bool = False)
     Raises `GeluError`: `file_exists` where it may not overwrite, `export` for everything else.
     """
     text = exported(document, path.name)
-    if path.exists() and (path.is_dir() or not overwrite):
-        kind = "export" if path.is_dir() else "file_exists"
+    try:
+        there = look(path)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    if there == "folder" or (there and not overwrite):
+        kind = "export" if there == "folder" else "file_exists"
         raise GeluError(kind, f"{path} exists already.", "Give another name.")
     write_file(path, text)
 
@@ -66,11 +71,12 @@ def write_file(path: Path, text: str) -> None:
     try:
         replace_file(path, text)
     except OSError as error:
-        raise GeluError(
-            "export",
-            f"{path} cannot be written: {error.strerror or error}.",
-            "Give a folder that exists, has room, and that you may write to.",
-        ) from None
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> GeluError:
+    message = f"{path} cannot be written: {error.strerror or error}."
+    return GeluError("export", message, "Give a folder that exists, has room, and is writable.")
 
 
 def exported(document: ComparisonDocument, name: str) -> str:

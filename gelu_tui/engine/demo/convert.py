@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models import demo
@@ -96,6 +97,8 @@ def prepare(folder: Path, sha256: str, find_source: Callable[[], Source], tick: 
                 _remove(building)
     except OSError as error:
         kind, hint = "demo_unwritable", "Check that this folder can be written."
+        if variable := paths.variable_of(folder):
+            hint = f"Set {variable} to a folder that can be written, or unset it."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             kind, hint = "disk_full", "Make room there and try again."
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -18,7 +18,13 @@ import msgspec
 import tokenizers
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.models.json_file import JsonObject, NotJsonError, read_object, read_regular
+from gelu_tui.core.models.json_file import (
+    JsonObject,
+    NotJsonError,
+    hint_for,
+    read_object,
+    read_regular,
+)
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.failures import reason_of
 
@@ -282,7 +288,7 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         return read_regular(path, limit)
     except OSError as error:
-        raise unreadable(path.name, str(error.strerror)) from None
+        raise unreadable(path.name, str(error.strerror), hint_for(error)) from None
 
 
 def _is_known(config: JsonObject, folder: Path) -> bool:

@@ -16,7 +16,8 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 from textual.worker import Worker
 
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
@@ -279,7 +280,12 @@ class HistoryScreen(Screen[Result]):
     @on(Input.Submitted, "#path")
     def _export(self, event: Input.Submitted) -> None:
         if self._exported is not None and event.value.strip():
-            self._write(self._exported, Path(event.value.strip()).expanduser())
+            try:
+                path = expanded(event.value.strip())
+            except GeluError as error:
+                self._show_message(error.info)
+            else:
+                self._write(self._exported, path)
 
     def _write(self, document: ComparisonDocument, path: Path, *, overwrite: bool = False) -> None:
         def failed(error: ErrorInfo) -> None:

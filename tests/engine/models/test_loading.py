@@ -15,6 +15,7 @@ from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import open_checkpoint
 from tests.support import in_process, tiny_models
+from tests.support.permissions import closed
 
 
 def refused(folder: Path | str) -> GeluError:
@@ -72,6 +73,14 @@ def test_a_file_instead_of_a_folder(folder: Path) -> None:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     assert "no config.json" in refused(tmp_path).info.message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_that_may_not_be_read(name: str, folder: Path) -> None:
+    with closed(folder / name):
+        info = refused(folder).info
+    assert "cannot be read: Permission denied." in info.message
+    assert info.hint == "Correct its permissions."
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])

@@ -9,6 +9,7 @@ from textual.widgets import Input
 
 from tests.support.model_folders import COMMIT, cached_repo, model_folder
 from tests.support.models_shown import GB, ONE_B, own_machine, shown
+from tests.support.permissions import closed
 
 
 def big(folder: Path) -> Path:
@@ -211,6 +212,22 @@ async def test_what_is_no_model_is_refused_and_stays_to_be_mended() -> None:
         assert it.screen_shown.query_one(Input).value == "/nowhere at all"
         await it.press("escape")
         await it.until(lambda: it.table.has_focus, "the list has the focus")
+
+
+@pytest.mark.parametrize("typed", ["{}/inner", "~nobody-here/x"])
+async def test_a_path_that_may_not_be_looked_into_is_refused(typed: str, tmp_path: Path) -> None:
+    model_folder(tmp_path / "closed" / "inner")
+    with closed(tmp_path / "closed"):
+        async with shown() as it:
+            await it.name(typed.format(tmp_path / "closed"))
+            await it.until_shown("there is no user" if "~" in typed else "Permission denied.")
+
+
+async def test_the_loaded_model_may_be_one_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "closed" / "inner")
+    with closed(tmp_path / "closed"):
+        async with shown(current=str(folder)) as it:
+            await it.until(lambda: "demo" in it.table.ids, "models are listed")
 
 
 async def test_a_gated_id_is_explained_while_it_is_typed() -> None:
