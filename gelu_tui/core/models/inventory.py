@@ -19,7 +19,6 @@ _STATES: dict[str, State] = {
     "lfs_pointer": "partial",
     "weights_damaged": "damaged",
     "not_a_model": "damaged",
-    "unreadable": "damaged",
     "not_served": "not_served",
     "remote_code": "not_served",
 }

@@ -54,13 +54,15 @@ class JsonObject:
 def read_object(path: Path, kind: str) -> JsonObject | None:
     """Read the object in a JSON file; None if there is no such file.
 
-    Raises `GeluError` of the kind `kind`, and `NotJsonError` if only the JSON is wrong.
+    Raises `GeluError` of the kind `kind`, `unreadable` if it may not be read, and `NotJsonError`
+    if only the JSON is wrong.
     """
     try:
         data = read_regular(path, LIMIT)
     except FileNotFoundError:
         return None
     except OSError as error:
+        kind = "unreadable" if isinstance(error, PermissionError) else kind
         raise _unreadable(path, kind, str(error.strerror), hint_for(error)) from None
     if len(data) > LIMIT:
         raise _unreadable(path, kind, f"it is larger than {LIMIT:,} bytes")

@@ -21,7 +21,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration import Configuration, check_layers, configure
 from gelu_tui.core.models.families import Family, family_of
 from gelu_tui.core.models.folder import check_tokenizer, read_config
-from gelu_tui.core.models.json_file import read_object
+from gelu_tui.core.models.json_file import hint_for, read_object
 from gelu_tui.core.models.weights import Tensors, refuse_missing_files, weight_tensors
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models.misfits import Fitting
@@ -105,7 +105,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     except OSError as error:
         what = visible_line(str(error.filename or folder))
         message = f"{what} cannot be read: {error.strerror or error}."
-        raise GeluError("unreadable", message, "Check its permissions and its disk.") from error
+        raise GeluError("unreadable", message, hint_for(error)) from error
 
 
 def _check_layers(folder: Path, configuration: Configuration, tensors: Tensors) -> None:

@@ -21,9 +21,10 @@ from gelu_tui.core.models import demo
 from gelu_tui.core.models.families import FAMILIES, family_of
 from gelu_tui.core.models.folder import default_dtype, read_config
 from gelu_tui.core.models.inventory import LocalModel, Source, State, state_of
+from gelu_tui.core.models.json_file import hint_for
 from gelu_tui.core.models.memory import machine_memory
 from gelu_tui.core.models.names import is_hub_id
-from gelu_tui.core.paths import look
+from gelu_tui.core.paths import expanded, look
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models.checkpoint import open_checkpoint
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
@@ -76,10 +77,8 @@ def _unreadable(found: LocalModel, error: OSError) -> LocalModel:
     """Add why it cannot be read, and what cannot if that is a part of it."""
     named = str(error.filename or found.folder)
     what = "It" if named == found.folder else visible_line(named)
-    reason = f"{what} cannot be read: {error.strerror or error}."
-    if isinstance(error, PermissionError):
-        reason += " Check its permissions."
-    return msgspec.structs.replace(found, state="damaged", reason=reason)
+    reason = f"{what} cannot be read: {error.strerror or error}. {hint_for(error)}"
+    return msgspec.structs.replace(found, state="unusable", reason=reason)
 
 
 def _cached_models() -> Iterator[LocalModel | None]:
@@ -92,10 +91,10 @@ def _cached_models() -> Iterator[LocalModel | None]:
         check_cache()
         storages = sorted(cache.iterdir()) if look(cache) else []
     except OSError as error:
-        yield _unreadable(_listed("hub", cache, "damaged"), error)
+        yield _unreadable(_listed("hub", cache, "unusable"), error)
         return
     except GeluError as error:
-        yield _listed("hub", cache, "damaged", f"{error.info.message} {error.info.hint}")
+        yield _listed("hub", cache, "unusable", _sentences(error))
         return
     for storage in storages:
         kind, _, name = storage.name.partition("--")
@@ -163,16 +162,16 @@ def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalM
     """Yield the models in the folders that are not in `seen`; None for each that is no Gemma."""
     for given in folders:
         try:
-            root = Path(given).expanduser().absolute()
-        except RuntimeError as error:  # an unknown user after `~`
-            yield _listed("folder", Path(given), "absent", f"It cannot be found: {error}")
+            root = expanded(str(given)).absolute()
+        except GeluError as error:
+            yield _listed("folder", Path(given), "absent", _sentences(error))
             continue
         try:
             found = {str(folder.resolve()): folder for folder in reversed(_model_folders(root))}
             if not found:
                 yield _empty(root)
         except OSError as error:
-            yield _unreadable(_listed("folder", root, "damaged"), error)
+            yield _unreadable(_listed("folder", root, "unusable"), error)
             continue
         new = found.keys() - seen
         seen |= new

@@ -75,7 +75,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert "no config.json" in refused(tmp_path).info.message
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_file_that_may_not_be_read(name: str, folder: Path) -> None:
     with closed(folder / name):
         info = refused(folder).info

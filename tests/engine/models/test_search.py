@@ -227,7 +227,7 @@ def test_one_repository_that_may_not_be_read_hides_no_other(
         found = find_models().models
     assert [(model.id, model.state) for model in found[1:]] == [
         ("maker/gemma-a", "ready"),
-        ("maker/gemma-b", "damaged"),
+        ("maker/gemma-b", "unusable"),
     ]
     assert re.search(r" cannot be read: Permission denied\. ", found[2].reason)
 
@@ -235,7 +235,7 @@ def test_one_repository_that_may_not_be_read_hides_no_other(
 def test_a_cache_that_is_a_file(cache: Path) -> None:
     cache.write_text("")
     model = only()
-    assert (model.id, model.state) == (str(cache), "damaged")
+    assert (model.id, model.state) == (str(cache), "unusable")
     assert f"{cache} is a file, not a folder." in model.reason
 
 
@@ -243,8 +243,8 @@ def test_a_cache_that_may_not_be_read(cache: Path, made: Path) -> None:
     cached_repo(cache, "maker/gemma-a", model_folder(made))
     with closed(cache):
         model = only()
-    assert (model.id, model.source, model.state) == (str(cache), "hub", "damaged")
-    assert model.reason == "It cannot be read: Permission denied. Check its permissions."
+    assert (model.id, model.source, model.state) == (str(cache), "hub", "unusable")
+    assert model.reason == "It cannot be read: Permission denied. Correct its permissions."
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
@@ -381,7 +381,7 @@ def test_a_folder_that_may_not_be_read(part: str, made: Path) -> None:
     with closed(made / part):
         model = only(made / "inner")
     assert model.id == str(made / "inner")
-    assert model.state == "damaged"
+    assert model.state == "unusable"
     assert "Permission denied" in model.reason
 
 
@@ -390,7 +390,7 @@ def test_a_folder_of_models_may_hold_some_that_may_not_be_read(made: Path) -> No
         model_folder(made / name)
     with closed(made / "a", made / "b" / "model.safetensors"):
         states = {model.id: model.state for model in find_models([made]).models[1:]}
-    assert states == {str(made / "b"): "damaged", str(made / "c"): "ready"}
+    assert states == {str(made / "b"): "unusable", str(made / "c"): "ready"}
 
 
 def refuse(_: Path) -> NoReturn:
