@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -306,11 +305,13 @@ def test_an_export_that_fails_in_the_middle_leaves_the_old_file(
 ) -> None:
     path = tmp_path / "run.json"
     path.write_text("old")
+    written = Path.write_text
 
-    def full(_: int) -> None:
+    def full(path: Path, text: str, **how: str) -> int:
+        written(path, text[:100], **how)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(GeluError, match="cannot be written: No space left on device"):
         export(run_document(), path, overwrite=True)
     assert path.read_text() == "old"
