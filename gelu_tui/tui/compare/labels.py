@@ -22,6 +22,8 @@ from gelu_tui.tui.text_view.pieces import named
 
 NATIVE_MARK = "◆"
 
+_PRECISIONS = {"float32": "float32", "model": "the model's dtype"}
+
 _SMALL = 0.01  # nats below which a KL needs an exponent
 _NARROW = 34  # cells below which a KL has one digit
 _FLOOR_WIDTH = 50  # cells from which the noise floor is shown beside the max KL
@@ -117,7 +119,7 @@ def token(stream: Stream, index: int, reference: str) -> list[str]:
     if step.logprob is not None:
         parts.append(f"logprob {step.logprob:.2f} nats")
     if step.kl is not None:
-        parts.append(f"KL from {visible_line(reference)}")
+        parts.append(f"KL against {visible_line(reference)}")
     return parts
 
 
@@ -168,18 +170,18 @@ def settings(
     parts = []
     if shown is not None and names != [x.name for x in shown.streams if x.name != CONTROL]:
         parts.append(f"next: {', '.join(names)}")
-    native = loaded.model.native_activation if loaded is not None else "native"
+    native = loaded.model.native_activation if loaded is not None else "the model's own function"
     default = native if loaded is None or native in names or not names else names[0]
     chat = choices.chat
     if chat == "auto" and loaded is not None:
         chat = loaded.has_chat_template
     parts += [
-        {"auto": "chat or raw by the model", True: "chat template", False: "raw prompt"}[chat],
+        {"auto": "chat template: automatic", True: "chat template", False: "raw prompt"}[chat],
         f"{choices.max_tokens} tokens",
         choices.schedule,
         short_sampling(choices),
-        f"reference {choices.reference or default}",
-        f"functions: {'model dtype' if choices.activation_precision == 'model' else 'float32'}",
+        f"reference: {choices.reference or default}",
+        f"functions computed in {_PRECISIONS[choices.activation_precision]}",
         "with a control" if choices.control else "",
     ]
     return [visible_line(part) for part in parts if part]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from gelu_tui.core import protocol as p
@@ -20,6 +21,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _FIXED_CELLS = 19  # place, mark, percent and place in the other list, with the blanks between
 _TOKEN_CELLS = (10, 22)
 _BAR_CELLS = 60
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,16 @@ class CandidateList:
     fork: p.Fork
     scale: float
 
-    @property
-    def summary(self) -> str:
-        """How far the other side's token is behind, in one short line."""
+    def summaries(self) -> tuple[str, str]:
+        """How far the other side's token is behind: in a sentence, and in a short line."""
         rank, margin = self.fork.ranks.get("b_in_reference"), self.fork.margins.get("reference")
-        where = "" if rank is None else f"other's #{rank + 1:,}"
+        where = f"not among the first {len(self.fork.reference_top)}"
+        if rank is not None:
+            where = _ORDINALS[rank] if 0 <= rank < len(_ORDINALS) else f"number {rank + 1:,}"
         if margin is None:
-            return where or f"other's: not among the {len(self.fork.reference_top)}"
-        behind = f"margin {margin:.3g} logits".replace("-", "−")
-        return f"{behind}, {where}" if where else behind
+            return f"the other's token is {where}", f"other's is {where}"
+        ahead = f"{abs(margin):.3g} logits {'ahead' if margin >= 0 else 'behind'}"
+        return f"{ahead}; the other's token is {where}", f"{ahead}; other's is {where}"
 
 
 def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
@@ -70,7 +73,9 @@ def candidates(side: CandidateList, width: int, rows: int) -> Content:
     places = sorted((*listed, *first[: max(0, room - len(listed))]))
     shown = [*((top[place], place) for place in places), *below]
     lines += [_row(side, place, token, width) for token, place in shown]
-    lines.append(Content.styled(side.summary, "dim").truncate(width, ellipsis=True))
+    full, short = side.summaries()
+    summary = full if cell_len(full) <= width else short
+    lines.append(Content.styled(summary, "dim").truncate(width, ellipsis=True))
     return Content("\n").join(lines)
 
 

@@ -215,7 +215,7 @@ class ForkScreen(Screen[int]):
         found = [(f"{FORK_MARK} Fork", "bold $text-warning"), (f" at token {step}", "bold")]
         return Content.assemble(
             *(found if step is not None else [("= No fork", "bold")]),
-            f"   {other} seen from {one}",
+            f"   {other} against {one}",
             (f"   {number} of {len(others)}", "dim"),
         )
 
@@ -249,7 +249,7 @@ class ForkScreen(Screen[int]):
         """The KL divergence, which is known only from the run's own reference."""
         of_run = self.comparison.reference
         kl = kl_at_fork(self.comparison, *self._pair)
-        whose = "" if of_run is self._reference else f" from {visible_line(of_run.name)}"
+        whose = "" if of_run is self._reference else f" against {visible_line(of_run.name)}"
         return "" if kl is None else f"   KL{whose} {kl:.3g} nats"
 
     def _draw_after(self, width: int) -> None:

@@ -125,7 +125,7 @@ PANE_ACTIONS = (
     Action("colours", "c", "Colours", "Token colours: plain, KL, probability, margin",
            "What the tokens' colours show: nothing, KL, probability, margin."),
     Action("copy_stream", "y", "", "Copy the text of this pane", "Copy the text of the pane."),
-    Action("clear", "escape", "", "", "Remove the cursor and the search."),
+    Action("clear", "escape", "", "", "Clear cursor and search."),
 )
 # fmt: on
 
@@ -133,12 +133,12 @@ PANE_ACTIONS = (
 PROMPT_KEYS = (
     ("Enter", "Run."),
     ("^n", "New line. Pasted line breaks are kept."),
-    ("↑, ↓", "In the first and the last line: the previous prompt, the next one."),
+    ("↑, ↓", "First/last line: previous/next prompt."),
     ("Tab, Shift+Tab", "To the panes and back."),
 )
 MOVING_KEYS = (
     ("Tab", "From the prompt to the panes."),
-    ("←, →", "Move the token cursor; it begins at the fork. The line above describes the token."),
+    ("←, →", "Move the token cursor; it begins at the fork. Details appear above the panes."),
     ("↑, ↓", "Scroll; with a cursor, move it by rows."),
     ("PgUp, PgDn", "Scroll by pages."),
     ("Home, End", "The start; the end, which is then followed. A cursor goes with it."),

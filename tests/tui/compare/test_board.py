@@ -276,14 +276,14 @@ async def test_another_reference_without_a_new_run() -> None:
         await it.until_notice("Compared with silu from here on.")
         assert "against gelu_approx" in it.notice
         assert it.app.compare.shown.document().reference == "gelu_approx"
-        await it.until_info("reference silu")
+        await it.until_info("reference: silu")
         await it.go(0)
         await it.press("r")
         await it.until(lambda: "the reference" in it.head(0), "back")
         assert "identical " in it.head(1), "it is finished, not `same so far`"
         await it.until(lambda: "Compared with silu" not in it.notice, "no stale notice")
         await it.press("2", "r")
-        await it.until_info("reference gelu")
+        await it.until_info("reference: gelu")
         await it.press("ctrl+r")
         await it.until(lambda: it.finished, "a run")
         assert it.comparison.reference.name == "gelu"

@@ -192,7 +192,7 @@ def test_what_is_known_of_a_token_the_most_wanted_first() -> None:
     assert parts[1].startswith("p 60.7")
     assert "margin 1.50" in parts
     assert f"id {stream.tokens[2]}" in parts
-    assert parts[-1] == "KL from gelu␛"
+    assert parts[-1] == "KL against gelu␛"
 
 
 def test_what_is_not_known_of_a_token_is_left_out() -> None:

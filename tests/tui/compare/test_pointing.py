@@ -51,9 +51,9 @@ async def test_the_info_line_tells_of_the_token() -> None:
         token = it.comparison.streams[2].tokens[2]
         for part in (f"id {token}", "p 60.7 %", "margin 1.50", "KL 2.0e-03 nats"):
             assert part in it.info, it.info
-        assert "KL from gelu_approx" in it.info
+        assert "KL against gelu_approx" in it.info
         await it.press("escape")
-        await it.until_info("reference gelu_approx")
+        await it.until_info("reference: gelu_approx")
         assert it.pane.cursor is None
 
 
@@ -245,7 +245,7 @@ async def test_hovering_tells_of_the_token_under_the_mouse() -> None:
         assert pane.hover == 1
         assert pane.cursor is None
         await it.pilot.hover("#prompt")
-        await it.until_info("reference gelu_approx")
+        await it.until_info("reference: gelu_approx")
         assert pane.hover is None
 
 

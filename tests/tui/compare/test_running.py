@@ -179,7 +179,7 @@ async def test_a_pane_becomes_the_reference_of_the_next_run() -> None:
         await it.press("tab")
         await it.until(lambda: isinstance(it.app.focused, TokenPane), "a pane has the focus")
         await it.press("r")
-        await it.until_shown("reference gelu ·")
+        await it.until_shown("reference: gelu ·")
         await it.until(lambda: it.app.compare.board.perspective.reference == 0, "seen from gelu")
         await it.until_shown("the reference")
         await it.press("ctrl+r")

@@ -40,10 +40,10 @@ def test_it_always_fits(left: str, right: str, width: int) -> None:
 
 
 async def test_the_line_of_settings_drops_whole_parts() -> None:
-    narrow = "256 tokens · lockstep · reference gelu_approx"
+    narrow = "256 tokens · lockstep · reference: gelu_approx"
     async with ready(size=(120, 36), max_tokens=256) as it:
         told = it.app.compare.query_one(InfoText)
-        assert str(told.content).endswith(f"{narrow} · functions: float32")
+        assert str(told.content).endswith(f"{narrow} · functions computed in float32")
         await it.pilot.resize_terminal(80, 24)
         await it.until(lambda: str(told.content).endswith(narrow), "no half of a part")
         await it.pilot.resize_terminal(120, 36)

@@ -28,7 +28,7 @@ async def test_a_fork_explains_itself() -> None:
             "Why is the sky blue?The sky is blue",  # the prompt, and what both sides share
             "● ␣scattering.↵↵Sunlight",
             "● ␣light scattering.↵↵Sunlight",
-            "margin 0.05 logits, other's #2",
+            "0.05 logits ahead; the other's token is second",
             "KL 0.25 nats",
             "Verdict: unverified.",
             "forks are not replayed yet",
@@ -78,14 +78,14 @@ async def test_streams_that_do_not_rejoin() -> None:
 async def test_from_stream_to_stream_and_back() -> None:
     run = five()
     async with alone(ForkScreen(run, 1, 2), WIDE) as it:
-        await it.until_shown("gelu_fast_approx seen from gelu_approx 2 of 4", "rejoin")
+        await it.until_shown("gelu_fast_approx against gelu_approx 2 of 4", "rejoin")
         await it.press("n")
-        await it.until_shown("silu seen from gelu_approx 3 of 4", "At token 1 gelu_approx took")
+        await it.until_shown("silu against gelu_approx 3 of 4", "At token 1 gelu_approx took")
         await it.press("n", "n")
         await it.until_shown("= No fork", "gelu_approx and gelu: same so far (40 tokens)")
         await it.until_gone("rejoin")
         await it.press("p", "p")
-        await it.until_shown("silu seen from gelu_approx 3 of 4", "do not rejoin")
+        await it.until_shown("silu against gelu_approx 3 of 4", "do not rejoin")
         await it.press("q")
         await it.until(lambda: it.results == [3], "the screen says which stream was shown")
 
@@ -122,7 +122,7 @@ async def test_the_fork_seen_from_the_other_side() -> None:
         await it.until_shown(
             "At token 10 gelu_fast_approx took “␣light” (28.0 %) and gelu_approx took",
             "0.12 and 0.05 logits",
-            "KL from gelu_approx 0.25 nats",
+            "KL against gelu_approx 0.25 nats",
         )
 
 
@@ -186,7 +186,7 @@ async def test_the_others_token_is_listed_even_if_it_is_far_down() -> None:
     top = [(" scattering", 0.9), *((f" r{i}", 0.01) for i in range(9))]
     fork(run, 2, top, LIGHT, ranks={"b_in_reference": 411, "a_in_variant": 1})
     async with alone(ForkScreen(run, 1, 2), WIDE) as it:
-        await it.until_shown("412 ○ ␣light <0.1 % #1", "margin 0.05 logits, other's #412")
+        await it.until_shown("412 ○ ␣light <0.1 % #1", "0.05 logits ahead; the other's token is number 412")
 
 
 async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
@@ -195,7 +195,7 @@ async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
     fork(run, 1, [("a", 0.5), ("c", 0.4)], [("c", 0.5), ("e", 0.3), ("a", 0.1)])
     fork(run, 2, [("a", 0.5), ("e", 0.4)], [("e", 0.9), ("a", 0.01)])
     async with alone(ForkScreen(run, 1, 2), WIDE) as it:
-        await it.until_shown("2 ○ e 30.0 %", "? ○ c ?", "other's: not among the 2")
+        await it.until_shown("2 ○ e 30.0 %", "? ○ c ?", "not among the first 2")
         await it.until_shown("run again with silu as the reference")
 
 
@@ -264,15 +264,15 @@ async def test_r_asks_for_a_replay_then_shows_it_and_the_run_again() -> None:
             "Verdict: formula. The formula made this fork: replayed in float32, gelu_approx still "
             "prefers “␣scattering” (by 0.31 logits) and gelu_fast_approx still “␣light” (by "
             "0.0040 logits).",
-            "margin 0.05 logits, other's #2",
+            "0.05 logits ahead; the other's token is second",
         )
         assert "again1" not in it.flat()
         await it.press("r")
         await it.until_shown(
-            "replayed in float32", "again1", "variant2", "margin 0.31 logits, other's #3"
+            "replayed in float32", "again1", "variant2", "0.31 logits ahead; the other's token is third"
         )
         await it.press("r")
-        await it.until_shown("margin 0.05 logits, other's #2")
+        await it.until_shown("0.05 logits ahead; the other's token is second")
         assert "again1" not in it.flat() and len(asked) == 1
 
 
