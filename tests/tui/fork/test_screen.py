@@ -186,7 +186,9 @@ async def test_the_others_token_is_listed_even_if_it_is_far_down() -> None:
     top = [(" scattering", 0.9), *((f" r{i}", 0.01) for i in range(9))]
     fork(run, 2, top, LIGHT, ranks={"b_in_reference": 411, "a_in_variant": 1})
     async with alone(ForkScreen(run, 1, 2), WIDE) as it:
-        await it.until_shown("412 ○ ␣light <0.1 % #1", "0.05 logits ahead; the other's token is number 412")
+        await it.until_shown(
+            "412 ○ ␣light <0.1 % #1", "0.05 logits ahead; the other's token is number 412"
+        )
 
 
 async def test_what_is_not_known_of_a_pair_is_not_made_up() -> None:
@@ -269,7 +271,10 @@ async def test_r_asks_for_a_replay_then_shows_it_and_the_run_again() -> None:
         assert "again1" not in it.flat()
         await it.press("r")
         await it.until_shown(
-            "replayed in float32", "again1", "variant2", "0.31 logits ahead; the other's token is third"
+            "replayed in float32",
+            "again1",
+            "variant2",
+            "0.31 logits ahead; the other's token is third",
         )
         await it.press("r")
         await it.until_shown("0.05 logits ahead; the other's token is second")
