@@ -6,11 +6,13 @@ folder cannot run, a part of the sentence that refuses it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tests.support import tiny_models, weight_edits
 from tests.support.tokenizer_variations import EDITS, SHOWS_ALL, config, edit_json, names
 
 
@@ -56,6 +58,22 @@ def _end_ids_in_generation_config(folder: Path) -> None:
     edit_json(folder / "generation_config.json", eos_token_id=[5, 7])
 
 
+def _shards(folder: Path) -> None:
+    weight_edits.shards(folder)
+
+
+def _shards_and_index(folder: Path) -> None:
+    _shards(folder)
+    weight_edits.index(folder)
+
+
+def _quantized(folder: Path) -> None:
+    """4 bits, and a configuration that says 8."""
+    family = json.loads((folder / "config.json").read_text())["model_type"]
+    tiny_models.write(folder, family, bits=4)
+    edit_json(folder / "config.json", quantization={"group_size": 64, "bits": 8})
+
+
 VARIATIONS: dict[str, Variation] = {
     "plain": Variation(lambda folder: None),
     "no generation_config": Variation(_no_generation_config),
@@ -92,6 +110,26 @@ VARIATIONS: dict[str, Variation] = {
         partial(config, bos_token="<s>", chat_template="{{ bos_token }}"),
         refused="token 384, '<s>', which this model has no embedding for",
         families=("gemma3", "gemma4"),
+    ),
+}
+
+VARIATIONS |= {
+    "shards": Variation(_shards),
+    "shards and their index": Variation(_shards_and_index),
+    "an index of other files": Variation(weight_edits.index_of_other_files),
+    "no index, a shard is missing": Variation(
+        lambda folder: weight_edits.shards(folder)[0].unlink(),
+        refused="model-00001-of-00002.safetensors is missing",
+    ),
+    "towers": Variation(weight_edits.with_towers, families=("gemma3", "gemma3n", "gemma4")),
+    "quantized": Variation(_quantized, families=("gemma", "gemma3_text", "gemma3n")),
+    "packed by AutoAWQ": Variation(weight_edits.by_awq, families=("gemma2", "gemma3_text")),
+    "names of transformers": Variation(
+        lambda folder: weight_edits.renamed(
+            folder, "language_model.model.", "model.language_model."
+        ),
+        refused="model.language_model.embed_tokens.weight, not language_model.model.",
+        families=("gemma3",),
     ),
 }
 

@@ -75,3 +75,41 @@ def with_head(folder: Path, *, tied: bool) -> None:
         return {**found, "lm_head.weight": found[name] if tied else found[name] + 1}
 
     edit(folder, change)
+
+
+def index_of_other_files(folder: Path) -> None:
+    """Shards, and the index of another conversion, which names five that are not there."""
+    names = [f"model-{number:05}-of-00005.safetensors" for number in range(1, 6)]
+    weights = read(folder)
+    shards(folder)
+    index(folder, {name: names[at % 5] for at, name in enumerate(weights)})
+
+
+def with_towers(folder: Path) -> None:
+    """Tensors of images and sound beside those of the text, by the names of their family."""
+    prefix = {"gemma3": "", "gemma3n": "model.", "gemma4": "model."}
+    begin = prefix[json.loads((folder / "config.json").read_text())["model_type"]]
+    more = {f"{begin}vision_tower.layers.0.weight": mx.zeros((1000, 1000))}
+    edit(folder, lambda found: {**found, **more})
+
+
+def by_awq(folder: Path) -> None:
+    """Pack some weights as AutoAWQ does, which mlx-lm unpacks."""
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 32}
+    (folder / "config.json").write_text(json.dumps(config))
+
+    def change(found: Weights) -> Weights:
+        packed: Weights = {}
+        for name, weight in found.items():
+            if not name.endswith("mlp.up_proj.weight"):
+                packed[name] = weight
+                continue
+            start, (rows, columns) = name.removesuffix("weight"), weight.shape
+            words = mx.random.randint(0, 2**31 - 1, (columns, rows // 8)).astype(mx.uint32)
+            packed[f"{start}qweight"] = words
+            packed[f"{start}qzeros"] = words[: columns // 32]
+            packed[f"{start}scales"] = mx.full((columns // 32, rows), 0.05)
+        return packed
+
+    edit(folder, change)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
@@ -21,6 +22,7 @@ from gelu_tui.engine.models.search import find_models
 from tests.support import in_process, tiny_models
 from tests.support import weight_edits as edits
 from tests.support.folder_variations import edit_json
+from tests.support.model_folders import cached_repo
 
 INDEX = "model.safetensors.index.json"
 
@@ -82,6 +84,19 @@ def test_the_folder_of_any_name_and_no_sibling(two: tuple[Path, Path], name: str
         for sibling in {name.replace("[", "").replace("]", ""), "m 1", "m1", "mm"} - {name, ""}:
             shutil.copytree(other, Path(parent) / sibling)
         holds(open_checkpoint(folder), edits.read(one))
+
+
+@pytest.mark.parametrize("name", ["hub [1]", "*", "[!a]", "a\nb?"])
+def test_a_hubs_cache_of_any_name(
+    name: str, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / name
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    cached_repo(cache, "maker/gemma-x", shutil.copytree(two[0], tmp_path / "made"))
+    cached_repo(tmp_path / "hub 1", "maker/gemma-x", shutil.copytree(two[1], tmp_path / "other"))
+    [model] = [model for model in find_models().models if model.source == "hub"]
+    assert (model.id, model.state) == ("maker/gemma-x", "ready")
+    holds(open_checkpoint(Path(model.folder)), edits.read(two[0]))
 
 
 def test_a_bracket_above_the_folder(two: tuple[Path, Path], tmp_path: Path) -> None:
@@ -187,9 +202,7 @@ def test_a_missing_shard_is_named(two: tuple[Path, Path], data: st.DataObject) -
 def test_an_index_of_shards_where_whole_files_lie(folder: Path) -> None:
     """As mlx-community/gemma-3-12b-it-4bit ships it."""
     weights = edits.read(folder)
-    edits.shards(folder)
-    names = [f"model-0000{number}-of-00005.safetensors" for number in range(1, 6)]
-    edits.index(folder, {name: names[at % 5] for at, name in enumerate(weights)})
+    edits.index_of_other_files(folder)
     holds(open_checkpoint(folder), weights)
     assert listed(folder).state == "ready"
 
@@ -211,9 +224,9 @@ def _quantized_by(method: str, part: str) -> Callable[[Path], None]:
     return change
 
 
-def _pointer(name: str) -> Callable[[Path], None]:
+def _pointer(name: str) -> Callable[[Path], object]:
     text = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 33384568\n"
-    return lambda folder: (folder / name).write_text(text) and None
+    return lambda folder: (folder / name).write_text(text)
 
 
 def _adapter(name: str, **content: object) -> Callable[[Path], None]:
