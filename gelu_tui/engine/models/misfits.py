@@ -29,7 +29,7 @@ class Fitting:
     def without_tied_head(self, model: Any, weights: dict[str, Any]) -> dict[str, Any]:
         """The weights without a stored output head, where the model uses its embeddings as head.
 
-        Raises `GeluError` if the head is not equal to the embeddings.
+        A head that is not equal to the embeddings stays. Raises `OSError`.
         """
         wanted = _shapes(model)
         extra = [name for name in weights if _is_of("lm_head", name) and name not in wanted]
@@ -51,14 +51,9 @@ class Fitting:
         if missing:
             self._refuse_other_names(wanted)
             refuse_missing_files(self.folder)
-        if not missing and not wrong and all(_is_of("lm_head", name) for name in extra):
-            raise GeluError(
-                "untied_head",
-                f"The model in '{self._where}' has an output head of its own "
-                f"({visible_line(extra[0])}), which is not equal to its embeddings; mlx-lm uses "
-                "the embeddings as the head of this family.",
-                "Choose a model of this family whose head is tied to its embeddings.",
-            )
+        elif not wrong:
+            self._refuse_own_head(extra)
+        self._refuse_unsaid_quantization(extra)
         if wrong:
             name = wrong[0]
             stored, taken = _dimensions(weights[name].shape), _dimensions(wanted[name])
@@ -104,6 +99,25 @@ class Fitting:
                 f"family: {visible_line(theirs[0])}, not {ours[0]}.",
                 "Choose a copy that is converted for MLX, such as those of mlx-community: "
                 "transformers names them differently from version to version.",
+            )
+
+    def _refuse_own_head(self, extra: list[str]) -> None:
+        if all(_is_of("lm_head", name) for name in extra):
+            raise GeluError(
+                "untied_head",
+                f"The model in '{self._where}' has an output head of its own "
+                f"({visible_line(extra[0])}), which is not equal to its embeddings; mlx-lm uses "
+                "the embeddings as the head of this family.",
+                "Choose a model of this family whose head is tied to its embeddings.",
+            )
+
+    def _refuse_unsaid_quantization(self, extra: list[str]) -> None:
+        if "quantization" not in self.config and any(name.endswith(".scales") for name in extra):
+            raise GeluError(
+                "quantization",
+                f"The weights in '{self._where}' are quantized, and config.json has no key "
+                "`quantization`.",
+                "Take the config.json that belongs to these weights.",
             )
 
     def _foreign_quantization(self, reason: str = "") -> GeluError | None:

@@ -30,6 +30,7 @@ from gelu_tui.engine.models.checkpoint import open_checkpoint
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
 from gelu_tui.engine.models.hub_environment import check_cache
 
+_LACKING = ("absent", "partial")  # files
 _FETCHABLE = "It is partly downloaded; fetching it downloads what is missing."
 
 
@@ -127,10 +128,9 @@ def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
         return _unreadable(found, failure)
     if snapshot is not None:
         found = _inspected(found, snapshot)
-        lacking = found.state in ("absent", "partial")
-        if found.state in ("not_served", "unusable") or (whole and not lacking):
+        if found.state in ("not_served", "unusable") or (whole and found.state not in _LACKING):
             return found
-    reason = f"{found.reason} {_FETCHABLE}".strip()
+    reason = (found.state in _LACKING and found.reason) or _FETCHABLE
     return msgspec.structs.replace(found, state="partial", reason=reason)
 
 
@@ -205,7 +205,8 @@ def _empty(root: Path) -> LocalModel:
         try:
             read_config(root)
         except GeluError as error:
-            state, reason = state_of(error.info.kind), _sentences(error)
+            state = state_of(error.info.kind)
+            reason = f"{error.info.message} {error.info.hint}"
     return _listed("folder", root, state, reason)
 
 
@@ -220,7 +221,10 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
         facts["native_activation"] = family_of(config).native_activation
         checkpoint = open_checkpoint(folder)
     except GeluError as error:
-        facts |= {"state": state_of(error.info.kind), "reason": _sentences(error)}
+        state, hint = state_of(error.info.kind), error.info.hint
+        if found.source == "hub" and state in _LACKING:
+            hint = _FETCHABLE
+        facts |= {"state": state, "reason": f"{error.info.message} {hint}".strip()}
     else:
         facts["dtype"] = checkpoint.dtype
         facts["quantization"] = checkpoint.quantization
@@ -228,10 +232,6 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
         checkpoint.cast(default_dtype())
         facts["weight_bytes"] = checkpoint.weight_bytes
     return msgspec.structs.replace(found, **facts)
-
-
-def _sentences(error: GeluError) -> str:
-    return f"{error.info.message} {error.info.hint}".strip()
 
 
 def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +161,13 @@ def test_a_tensor_in_two_shards_of_the_index(two: tuple[Path, Path], tmp_path: P
     holds(open_checkpoint(folder), weights)
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_a_path_that_is_no_text_is_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(two[0], os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    with pytest.raises(GeluError, match="MLX cannot read the weight file"):
+        open_checkpoint(Path(folder))
+
+
 def test_two_names_of_one_file_are_no_conflict(folder: Path) -> None:
     (folder / "model-copy.safetensors").symlink_to("model.safetensors")
     holds(open_checkpoint(folder), edits.read(folder))
@@ -275,6 +284,18 @@ CAUSES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a layer is missing": (
         "num_hidden_layers is 4 in config.json, not 3",
         lambda f: edits.edit(f, lambda w: {n: v for n, v in w.items() if ".3." not in n}),
+    ),
+    "bits without a word": (
+        "are quantized, and config.json has no key `quantization`",
+        lambda f: edit_json(
+            tiny_models.write(f, "gemma3_text", bits=4) / "config.json", quantization=None
+        ),
+    ),
+    "a dtype that MLX does not read": (
+        "MLX cannot read the weight file",
+        lambda f: (f / edits.WEIGHTS).write_bytes(
+            (f / edits.WEIGHTS).read_bytes().replace(b'"F32"', b'"F6_"', 1)
+        ),
     ),
     "a tensor is missing": (
         "model.layers.1.mlp.up_proj.weight is missing. What is expected follows from hidden_size",
