@@ -206,7 +206,7 @@ def _empty(root: Path) -> LocalModel:
             read_config(root)
         except GeluError as error:
             state = state_of(error.info.kind)
-            reason = f"{error.info.message} {error.info.hint}"
+            reason = _sentences(error)
     return _listed("folder", root, state, reason)
 
 
@@ -232,6 +232,10 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
         checkpoint.cast(default_dtype())
         facts["weight_bytes"] = checkpoint.weight_bytes
     return msgspec.structs.replace(found, **facts)
+
+
+def _sentences(error: GeluError) -> str:
+    return f"{error.info.message} {error.info.hint}".strip()
 
 
 def delete_model(model: str, *, dry_run: bool = False) -> p.ModelDeleted:
