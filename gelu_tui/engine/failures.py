@@ -28,8 +28,9 @@ def stop_if(cancelled: bool) -> None:
 
 
 def reason_of(error: BaseException, limit: int = 200) -> str:
-    """The text of an error on one line and shortened; its class if it has none."""
-    return " ".join(str(error).split())[:limit] or type(error).__name__
+    """The text of an error on one line, shortened, without a full stop; else its class."""
+    text = " ".join(str(error).split()).removesuffix(".")
+    return (text if len(text) <= limit else f"{text[: limit - 1]}…") or type(error).__name__
 
 
 def error_info(error: Exception) -> ErrorInfo:

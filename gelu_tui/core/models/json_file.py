@@ -5,6 +5,7 @@ They come from anywhere: a pipe or a device in their place would hang the reader
 
 from __future__ import annotations
 
+import codecs
 import json
 import stat
 from dataclasses import dataclass
@@ -66,10 +67,10 @@ def read_object(path: Path, kind: str) -> JsonObject | None:
         raise _unreadable(path, kind, str(error.strerror), hint_for(error)) from None
     if len(data) > LIMIT:
         raise _unreadable(path, kind, f"it is larger than {LIMIT:,} bytes")
-    encoding = json.detect_encoding(data)
-    if encoding != "utf-8":
-        named = "UTF-8 with a byte-order mark" if encoding == "utf-8-sig" else encoding.upper()
-        raise _unreadable(path, kind, f"it is {named}, not UTF-8", f"Convert {path.name} to UTF-8.")
+    if encoding := other_encoding(data):
+        reason, hint = f"it is {encoding}, not UTF-8", f"Convert {path.name} to UTF-8."
+        has_mark = data.startswith(codecs.BOM_UTF8)  # which makes it no JSON for mlx-lm
+        raise _unreadable(path, kind, reason, hint, NotJsonError if has_mark else GeluError)
     try:
         content = json.loads(data.decode("utf-8"))
     except json.JSONDecodeError as error:
@@ -95,6 +96,14 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise OSError(0, f"it is {what}")
     with path.open("rb") as file:
         return file.read(limit + 1)
+
+
+def other_encoding(data: bytes) -> str | None:
+    """The name of a JSON text's encoding if it is not UTF-8 without a byte-order mark."""
+    encoding = json.detect_encoding(data)
+    if encoding == "utf-8":
+        return None
+    return "UTF-8 with a byte-order mark" if encoding == "utf-8-sig" else encoding.upper()
 
 
 def shown(value: object, limit: int = 60) -> str:

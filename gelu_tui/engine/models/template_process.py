@@ -21,7 +21,7 @@ from gelu_tui.core.text_files import PROMPT_LIMIT
 from gelu_tui.engine.failures import Interrupted, IsCancelled, reason_of
 
 # Gemma's own templates take milliseconds.
-_CPU_LIMIT_S = 5.0
+_CPU_LIMIT_S = 2.0
 _MEMORY_LIMIT = 1_000_000_000
 _TEXT_LIMIT = 2 * PROMPT_LIMIT
 _POLL_S = 0.02

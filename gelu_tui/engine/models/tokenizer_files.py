@@ -22,9 +22,11 @@ from gelu_tui.core.models.json_file import (
     JsonObject,
     NotJsonError,
     hint_for,
+    other_encoding,
     read_object,
     read_regular,
 )
+from gelu_tui.core.models.weights import refuse_pointer
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.failures import reason_of
 
@@ -173,6 +175,7 @@ def check_files(folder: Path) -> None:
         for path in sorted(folder.glob(pattern)):
             if path.exists():  # a link may lead nowhere
                 _read(path, 0)
+                refuse_pointer(path)
                 if path.stat().st_size > _LIMIT:
                     raise unreadable(path.name, f"it is larger than {_LIMIT:,} bytes")
 
@@ -180,10 +183,15 @@ def check_files(folder: Path) -> None:
 def plain_tokenizer(folder: Path, config: JsonObject | None) -> Plain | None:
     """Read tokenizer.json; None if mlx-lm may read it, or the files beside it, in another way.
 
-    Raises `GeluError` for a special token of the wrong type.
+    Raises `GeluError` for a file or a key that mlx-lm cannot read either.
     """
     path = folder / "tokenizer.json"
-    if config is None or not path.exists() or not _is_known(config, folder):
+    if (
+        _has_older_files(folder, config)
+        or config is None
+        or not path.exists()
+        or not _is_known(config)
+    ):
         return None
     named = {**_DEFAULTS[config.content["tokenizer_class"]], **_named_tokens(config)}
     special_tokens = {name: text for name, text in named.items() if text is not None}
@@ -225,13 +233,33 @@ def mlx_lm_tokenizer(folder: Path) -> Any:
     try:
         with refusing("The tokenizer"):
             # No code of the folder runs, and its template is read by `chat_template.py`.
-            return load(folder, {"trust_remote_code": False, "chat_template": None})
+            wrapper = load(folder, {"trust_remote_code": False, "chat_template": None})
     except GeluError:
-        file = folder / "tokenizer.json"
-        if file.exists():  # does it fail alone?
-            with refusing(file.name):
-                tokenizers.Tokenizer.from_buffer(_read(file, _LIMIT))
+        _refuse_vocabulary(folder)
         raise
+    if not isinstance(getattr(wrapper, "backend_tokenizer", None), tokenizers.Tokenizer):
+        message = f"{type(wrapper._tokenizer).__name__} is no tokenizer for a Gemma."
+        raise GeluError(KIND, message, "Copy the original model's tokenizer files into the folder.")
+    return wrapper
+
+
+def _refuse_vocabulary(folder: Path) -> None:
+    """Raise `GeluError` if the file with the vocabulary cannot be read even by itself."""
+    file = folder / "tokenizer.json"
+    if file.exists():
+        data = _read(file, _LIMIT)
+        if encoding := other_encoding(data):
+            raise unreadable(file.name, f"it is {encoding}, not UTF-8", "Convert it to UTF-8.")
+        with refusing(file.name):
+            tokenizers.Tokenizer.from_buffer(data)
+    else:
+        file = folder / "tokenizer.model"
+        from sentencepiece import SentencePieceProcessor
+
+        try:
+            SentencePieceProcessor(model_proto=_read(file, _LIMIT))
+        except RuntimeError:
+            raise unreadable(file.name, "it is not a model of SentencePiece") from None
 
 
 def configured_end_ids(folder: Path) -> frozenset[int]:
@@ -291,14 +319,19 @@ def _read(path: Path, limit: int) -> bytes:
         raise unreadable(path.name, str(error.strerror), hint_for(error)) from None
 
 
-def _is_known(config: JsonObject, folder: Path) -> bool:
+def _has_older_files(folder: Path, config: JsonObject | None) -> bool:
+    """Whether there are files that tokenizer_config.json has replaced, and they are still read."""
+    if config is not None and "added_tokens_decoder" in config.content:
+        return False
+    names = ("special_tokens_map.json", "added_tokens.json")
+    files = [read_object(folder / name, KIND) for name in names]
+    return any(files)
+
+
+def _is_known(config: JsonObject) -> bool:
     """Whether tokenizer_config.json has only classes, keys and types whose meaning is known."""
     content = config.content
-    if not isinstance(name := content.get("tokenizer_class"), str) or name not in _DEFAULTS:
-        return False
-    if "added_tokens_decoder" not in content and any(
-        (folder / name).exists() for name in ("special_tokens_map.json", "added_tokens.json")
-    ):
+    if config.get("tokenizer_class", str) not in _DEFAULTS:
         return False
     for key, value in content.items():
         try:

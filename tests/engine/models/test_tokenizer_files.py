@@ -128,10 +128,61 @@ def test_end_ids_are_read_as_mlx_lm_reads_them(
         }
 
 
-def test_a_generation_config_that_is_no_json_is_skipped(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b'{"eos_token_id": [5, 7],}', b'\xef\xbb\xbf{"eos_token_id": 5}']
+)
+def test_a_generation_config_that_is_no_json_is_skipped(
+    content: bytes, folder: Path, tmp_path: Path
+) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (copy / "generation_config.json").write_text('{"eos_token_id": [5, 7],}')
+    (copy / "generation_config.json").write_bytes(content)
     assert Tokenizer.load(copy).end_ids == {1}
+    assert load_config(copy)["eos_token_id"] == 1
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    {
+        "pointer": ("tokenizer.json", POINTER, "json is a pointer of Git LFS, not the file itself"),
+        "pointer too": ("tokenizer.model", POINTER, "model is a pointer of Git LFS, not the file"),
+        "mark": (
+            "tokenizer.json",
+            b"\xef\xbb\xbf{}",
+            "it is UTF-8 with a byte-order mark, not UTF-8",
+        ),
+        "UTF-16": ("tokenizer.json", "{}".encode("utf-16"), "it is UTF-16, not UTF-8"),
+        "vocabulary": ("tokenizer.model", b"x", r"tokenizer\.model .* is not a model of Sentence"),
+        "comma": ("tokenizer_config.json", b"{},", r"tokenizer_config\.json .* it is not JSON"),
+        "class": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": 5}',
+            "tokenizer_class is 5 in tok",
+        ),
+        "BOS": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "GemmaTokenizer", "bos_token": [1]}',
+            r"bos_token is \[1\] in tokenizer_config\.json, not text",
+        ),
+        "map": ("special_tokens_map.json", b"[]", r"special_tokens_map\.json .* not an object"),
+        "no Gemma": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "ByT5Tokenizer"}',
+            "ByT5Tokenizer is no tokenizer for a Gemma",
+        ),
+    }.values(),
+)
+def test_what_cannot_be_read_is_named(
+    name: str, content: bytes, sentence: str, folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / name).write_bytes(content)
+    if name == "tokenizer.model":
+        (copy / "tokenizer.json").unlink()
+    with pytest.raises(GeluError, match=sentence):
+        Tokenizer.load(copy)
 
 
 # --- byte-level vocabularies ----------------------------------------------------------------------
