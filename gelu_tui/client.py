@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import shlex
 import signal
 import sys
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -19,10 +21,14 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.parent_death import parent_named
+from gelu_tui.core.process_end import how_it_ended, what_helps
 from gelu_tui.core.safe_text import visible_line
 
 # -P: a folder named `mlx` in the working directory must not be imported instead of the library.
 DEFAULT_COMMAND = (sys.executable, "-P", "-m", "gelu_tui.engine")
+
+_LOG_TAIL = 64 * 1024
+_OF_THE_LOG = re.compile(r"\d{4}-\d\d-\d\d |  File |Traceback ")  # an entry, or a traceback's lines
 
 _LINE_LIMIT = 64 * 1024 * 1024
 _HELLO_TIMEOUT_S = 30.0
@@ -70,6 +76,8 @@ class EngineClient:
     def __init__(self, command: EngineCommand = None) -> None:
         self._transport = command() if callable(command) else ChildProcess(command)
         self._ids = itertools.count(1)
+        self._is_own = command is None
+        self._log_size: int | None = None  # when the engine said hello
         self._closing = False
         self._sent: p.Command | None = None
         self.hello: p.Hello | None = None
@@ -110,6 +118,7 @@ class EngineClient:
                 raise EngineDied(message) from None
             raise
         self.hello = hello
+        self._log_size = _size(hello.log_file)
         return hello
 
     async def send(self, command: p.Command) -> int:
@@ -164,21 +173,28 @@ class EngineClient:
         return p.decode_event(line)
 
     async def _death(self) -> EngineDied:
-        code, last_line = await self._transport.exit_status()
-        how = f"ended with exit code {code}"
-        if code is None:
-            how = "closed its output"
-        elif code < 0:
-            names = {number.value: number.name for number in signal.Signals}
-            how = f"was killed ({names.get(-code, f'signal {-code}')})"
-        message = f"The engine {how}" + (f": {visible_line(last_line)}." if last_line else ".")
-        if code == -signal.SIGKILL:
-            if isinstance(self._sent, p.Fetch):
-                kept = "files that have arrived whole are kept"
-                return EngineDied(message, f"If memory ran out, close other programs; {kept}.")
-            return EngineDied(message, "If memory ran out, choose a smaller model.")
+        code, last_words = await self._transport.exit_status()
+        last_words = last_words or self._last_words_in_log()
+        message = f"The engine {how_it_ended(code)}"
+        message += f": {visible_line(last_words)}." if last_words else "."
+        if code == -signal.SIGKILL and isinstance(self._sent, p.Fetch):
+            kept = "files that have arrived whole are kept"
+            return EngineDied(message, f"If memory ran out, close other programs; {kept}.")
         log = f"Its log is {self.hello.log_file}." if self.hello else "Check --engine-command."
-        return EngineDied(message, log)
+        return EngineDied(message, what_helps(code, last_words, log))
+
+    def _last_words_in_log(self) -> str:
+        """What a library of our own engine wrote last, past the log's own lines."""
+        if self.hello is None or self._log_size is None or not self._is_own:
+            return ""
+        try:
+            with Path(self.hello.log_file).open("rb") as file:
+                file.seek(self._log_size)
+                lines = file.read(_LOG_TAIL).decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        said = [line.strip() for line in lines if line.strip() and not _OF_THE_LOG.match(line)]
+        return said[-1][:200] if said else ""
 
     async def close(self) -> None:
         """End the engine. Raises nothing; cancelled while it waits, it still leaves no process."""
@@ -189,6 +205,13 @@ class EngineClient:
         """End the engine at once, without waiting: for a signal handler or a hung engine."""
         self._closing = True
         self._transport.kill()
+
+
+def _size(file: str) -> int | None:
+    try:
+        return Path(file).stat().st_size
+    except OSError:
+        return None
 
 
 class ChildProcess:

@@ -143,7 +143,7 @@ class Session:
             self._answer(job, job.command)
         except Interrupted:
             job.emit(p.Cancelled(job.tag))
-        except Exception as error:  # the engine outlives whatever a command runs into
+        except BaseException as error:  # the engine outlives it, a panic of a library in Rust too
             job.emit(p.Failed(error_info(error), job.tag))
 
     def _answer(self, job: Job, command: p.Command) -> None:

@@ -60,6 +60,7 @@ def gelu(
 def finished(code: int, out: bytes, err: bytes) -> Done:
     done = Done(code, out, err.decode("utf-8", "replace"))
     assert not _TRACEBACK.search(done.err), done.err
+    assert "an error that it does not know" not in done.err, done.err
     return done
 
 

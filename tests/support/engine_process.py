@@ -85,7 +85,11 @@ class EngineProcess:
     def next(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """The next event; `{}` at the end of the output. Raises `queue.Empty`."""
         _, line = self._lines.get(timeout=timeout_s)
-        return json.loads(line) if line else {}
+        event = json.loads(line) if line else {}
+        # Whatever a test provokes: the last resort is for faults of our own.
+        error = event.get("error") or {}
+        assert error.get("kind") != "internal", error
+        return event
 
     def until(self, *names: str) -> list[dict[str, Any]]:
         """All events up to the first one of these names; none before it may be a failure."""
