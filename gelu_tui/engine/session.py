@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -200,6 +201,7 @@ class Session:
 
             # The old weights go before the new ones come, and not only to MLX's cache.
             self._loaded = None
+            gc.collect()  # a model's modules may refer to each other in a circle
             mx.clear_cache()
         self._self_checks = {}
         loaded = loading.load(command.model, command.dtype, job.emit, job.cancelled)
