@@ -21,12 +21,12 @@ PROMPT = "Why is the sky blue the sky"
 COUNT = 3
 
 # Keys beside those that mlx-lm reads of the text model.
-_OTHER_KEYS = (
+OTHER_KEYS = (
     "rope_parameters", "rope_scaling", "layer_types", "per_layer_config", "rope_theta",
     "use_bidirectional_attention", "hidden_act", "hidden_activation", "attn_logit_softcapping",
     "final_logit_softcapping", "max_position_embeddings", "sliding_window", "model_type",
 )  # fmt: skip
-_AROUND = ("architectures", "text_config", "quantization", "eos_token_id", "vocab_size")
+AROUND = ("architectures", "text_config", "quantization", "eos_token_id", "vocab_size")
 
 _numbers = st.one_of(
     st.integers(-2, 70),
@@ -70,7 +70,7 @@ def changes(draw: st.DrawFn, families: tuple[str, ...]) -> tuple[str, bool, str,
     model = draw(st.sampled_from(families))
     family = tiny_models.CONFIGS[model]["model_type"]
     around = draw(st.integers(0, 9)) == 0
-    keys = _AROUND if around else (*RULES[family], *_OTHER_KEYS)
+    keys = AROUND if around else (*RULES[family], *OTHER_KEYS)
     return model, around, draw(st.sampled_from(keys)), draw(values)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from collections.abc import Iterable
@@ -35,7 +34,11 @@ class Configuration:
 
 def configure(config: Values, family: Family) -> Configuration:
     """Check config.json of a model and translate it. Raises `GeluError`, by key and value."""
-    values = _decoded(copy.deepcopy(config))
+    try:
+        values = _decoded(config)
+    except RecursionError:  # as mlx-lm's own reader would end
+        hint = "Take the config.json that belongs to these weights."
+        raise GeluError("config", "config.json is nested too deeply.", hint) from None
     refuse_other_tasks(values)
     if (nested := values.get("text_config", {})) is not None and not isinstance(nested, dict):
         raise refusal("text_config", nested, "an object")
@@ -87,7 +90,7 @@ def _check_quantization(values: Values) -> None:
 
 
 def _decoded(value: Any) -> Any:
-    """`value` with the numbers that JSON does not have, as transformers tags them."""
+    """A copy of `value` with the numbers that JSON does not have, as transformers tags them."""
     if isinstance(value, list):
         return [_decoded(each) for each in value]
     if not isinstance(value, dict):
@@ -136,5 +139,5 @@ def keys_behind(tensor: str) -> str:
     """The keys of config.json that decide whether a model has this tensor, and its shape."""
     for pattern, keys in _SHAPED_BY.items():
         if re.search(pattern, tensor):
-            return f"hidden_size, {keys}"
+            return f"hidden_size{',' if ' and ' in keys else ' and'} {keys}"
     return "hidden_size and num_hidden_layers"

@@ -97,7 +97,7 @@ class Translation:
                 self._set("layer_types", "sliding_window_pattern", pattern, 6)
                 return
         self._ignored(
-            "layer_types", f"mlx-lm computes full attention in every {shown(configured)}th layer"
+            "layer_types", f"mlx-lm computes full attention in one of {shown(configured)} layers"
         )
 
     def _rope_by_layer_type(self) -> None:

@@ -262,6 +262,17 @@ def test_no_capping_is_refused_by_key(tmp_path: Path) -> None:
         in_process.load(folder)
 
 
+@pytest.mark.parametrize("depth", [100, 300, 400, 600, 900, 5000])
+def test_deep_nesting_is_read_or_told(depth: int, tmp_path: Path) -> None:
+    file = tiny_models.write(tmp_path, "gemma") / "config.json"
+    file.write_text(file.read_text()[:-1] + ', "deep": ' + "[" * depth + "]" * depth + "}")
+    try:
+        in_process.load(tmp_path)
+    except GeluError as error:
+        assert depth > 100
+        assert error.info.message.startswith("config.json")
+
+
 def test_images_may_be_seen_in_both_directions(tmp_path: Path) -> None:
     folder = _changed(tiny_models.write(tmp_path, "gemma4"), use_bidirectional_attention="vision")
     assert in_process.load(folder).info.warnings == ()
