@@ -33,7 +33,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 )
 @click.option("--start-up/--no-start-up", default=True, help="Also time command to first token.")
 @o.text_or_json_option
-@o.common_options
+@o.engine_options
 def bench_command(
     prompt: str,
     model: str,

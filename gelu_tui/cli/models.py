@@ -43,7 +43,7 @@ _Answer = TypeVar("_Answer", bound=p.Event)
 )
 @click.option("--yes", is_flag=True, help="Delete without a question.")
 @o.text_or_json_option
-@o.common_options
+@o.engine_options
 def models_command(
     folders: tuple[str, ...],
     fetch: str | None,

@@ -21,7 +21,7 @@ from gelu_tui.cli.completers import BY_NAME
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.core.settings.user_file import Settings, SettingsFile, reference_error
+from gelu_tui.core.settings.user_file import PREFIX, Settings, SettingsFile, reference_error
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -58,6 +58,13 @@ class _Known(click.Choice[str]):
         return value
 
 
+class _Whole(click.types.UnprocessedParamType):
+    """Text whose environment variable is one value: a formula may hold blanks."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return [rv]
+
+
 def options_of(schema: type[RunSettings], *names: str) -> Callable[[_F], _F]:
     """Add the options of the named settings, in that order; without names, of all settings."""
     fields = fields_of(schema)
@@ -81,15 +88,18 @@ def _option(field: Field) -> Callable[[_F], _F]:
     elif values:
         attributes = {"type": _Known(values)}
     elif isinstance(field.default, tuple):
-        attributes["multiple"] = True
+        attributes |= {"multiple": True, "type": _Whole()}
         help_text += " Comma separated; may be repeated."
 
-    def checked(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+    def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         if isinstance(value, bool) or not was_given(field.name, context=ctx):
             return value
         from gelu_tui.core.settings.validation import convert
 
-        return convert(field, value, declarations[-1], text=True)
+        source = ctx.get_parameter_source(field.name)
+        is_variable = source is ParameterSource.ENVIRONMENT and isinstance(param.envvar, str)
+        typed = param.envvar if is_variable else declarations[-1]
+        return convert(field, value, str(typed), text=True)
 
     return click.option(
         field.name,
@@ -104,9 +114,31 @@ def _option(field: Field) -> Callable[[_F], _F]:
     )
 
 
-common_options = options_of(Settings, "color", "engine_command")
+def _log_level_option(function: _F) -> _F:
+    """Add `--log-level`, which reaches the engine by its environment and not the function."""
+    option: Callable[[_F], _F] = _option(fields_of(Settings)["log_level"])
+    decorated = option(function)
+    (made,) = (p for p in decorated.__click_params__ if p.name == "log_level")  # type: ignore[attr-defined]
+    check, made.expose_value = made.callback, False
+
+    def export(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        os.environ[f"{PREFIX}LOG_LEVEL"] = check(ctx, param, value)
+
+    made.callback = export
+    return decorated
+
+
+def engine_options(function: _F) -> _F:
+    """Add the options of every command that starts an engine."""
+    return options_of(Settings, "color", "engine_command")(_log_level_option(function))
+
+
 color_option = options_of(Settings, "color")
-app_options = options_of(Settings, "theme", "refresh", "color", "engine_command")
+
+
+def app_options(function: _F) -> _F:
+    """Add the options of the app."""
+    return options_of(Settings, "theme", "refresh")(engine_options(function))
 
 
 def format_option(help_text: str, *more: str) -> Callable[[_F], _F]:
@@ -192,9 +224,10 @@ def warn_of_no_effect(settings: RunSettings) -> None:
 
 
 def was_given(name: str, *, context: click.Context | None = None) -> bool:
-    """Return whether an option of the command that runs now was typed."""
+    """Return whether an option was typed, or set by the variable of the command that runs now."""
     context = context or click.get_current_context()
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    source = context.get_parameter_source(name)
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def no_color(color: str) -> bool:

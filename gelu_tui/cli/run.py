@@ -32,7 +32,8 @@ _PATIENCE_S = 30.0  # for a history that another program has locked: all else is
     "engine's events as they come.",
     "jsonl",
 )
-@o.options_of(Settings, "save_runs", "color", "engine_command")
+@o.options_of(Settings, "save_runs")
+@o.engine_options
 @click.pass_obj
 def run_command(
     file: SettingsFile,

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     help="Tokens of a window, BOS included.",
 )
 @o.text_or_json_option
-@o.common_options
+@o.engine_options
 @click.pass_obj
 def score_command(
     file: SettingsFile,

@@ -10,13 +10,12 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from gelu_tui import __version__
 from gelu_tui.cli import options as o
 from gelu_tui.cli.app import app_command
 from gelu_tui.cli.completion import VARIABLE, complete
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.settings.field import fields_of
-from gelu_tui.core.settings.user_file import Settings, load_settings
+from gelu_tui.core.settings.user_file import PREFIX, Settings, load_settings
 
 _EXAMPLES = (
     'gelu-tui "Why is the sky blue?"',
@@ -31,15 +30,21 @@ _MODULES = {
     "app": "app",
     "bench": "bench",
     "completion": "completion",
+    "doctor": "doctor",
     "engine": "tree",
     "history": "history",
+    "man": "manual",
     "models": "models",
     "open": "history",
     "run": "run",
+    "schema": "schema",
     "score": "score",
     "settings": "settings",
     "show": "history",
 }
+
+# Options that do something once; a variable that is forgotten must not do it again.
+_WITHOUT_VARIABLE = frozenset({"delete", "fetch", "yes", "shown", "help"})
 
 
 class _PromptGroup(click.Group):
@@ -65,6 +70,7 @@ class _PromptGroup(click.Group):
             return None
         module = importlib.import_module(f"gelu_tui.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        _name_variables(command, cmd_name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
@@ -89,16 +95,44 @@ class _PromptGroup(click.Group):
             formatter.write("".join(f"  {line}\n" for line in _EXAMPLES))
 
 
+def _name_variables(command: click.Command, name: str) -> None:
+    """Give each option the variable of this command: GELU_TUI_RUN_MAX_TOKENS is of `run`."""
+    for param in command.params:
+        if isinstance(param, click.Option) and param.name not in _WITHOUT_VARIABLE:
+            word = max(param.opts, key=len).lstrip("-").replace("-", "_")
+            param.envvar = f"{PREFIX}{name}_{word}".upper()
+    if any(param.envvar for param in command.params):
+        command.epilog = (
+            "Each option has an environment variable, which may be set for this command only: "
+            f"{PREFIX}{name.upper()}_ and the option's name."
+        )
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from gelu_tui.cli.doctor import version_lines
+
+        click.echo("\n".join(filter(None, version_lines())))
+        ctx.exit()
+
+
 @click.group(
     cls=_PromptGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="[PROMPT | COMMAND [ARGS]...]",
 )
-@click.version_option(__version__, prog_name="gelu-tui")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions, as a report of a fault needs them.",
+)
 @click.pass_context
 def tree(ctx: click.Context) -> None:
     """Compare the token streams of one Gemma model under different activation functions."""
-    if ctx.invoked_subcommand not in ("engine", "settings"):
+    if ctx.invoked_subcommand not in ("engine", "settings", "completion"):
         _take_settings(ctx)
 
 
@@ -143,7 +177,11 @@ def run_tree() -> int:
         # An error of click's parser may not name the command.
         typed = " ".join(["gelu-tui", *(name for name in sys.argv[1:2] if name in _MODULES)])
         path = context.command_path if context else typed
-        o.complain(UsageError(error.format_message(), f"See `{path} --help`."))
+        variable = getattr(getattr(error, "param", None), "envvar", None)
+        where = (
+            f" ({variable} is set)" if isinstance(variable, str) and variable in os.environ else ""
+        )
+        o.complain(UsageError(f"{error.format_message()}{where}", f"See `{path} --help`."))
         return o.WRONG_USAGE
     except GeluError as error:
         o.complain(error)

@@ -21,6 +21,7 @@ from gelu_tui.engine.models import hub_environment
 from gelu_tui.engine.session import Inbox, Session, writer
 
 _LOG_LIMIT = 1_000_000
+_LOG_LEVELS = {"debug": logging.DEBUG, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def _open_log() -> Path | None:
@@ -60,7 +61,7 @@ def serve() -> None:
     os.dup2(2, 1)
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.INFO,
+        level=_LOG_LEVELS.get(os.environ.get("GELU_TUI_LOG_LEVEL", ""), logging.INFO),
         format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(name)s: %(message)s",
     )
     # Ctrl-C in a terminal is for the app, also where the engine shares its session (ssh).

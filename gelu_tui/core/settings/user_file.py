@@ -25,6 +25,7 @@ from gelu_tui.core.settings.run_settings import RunSettings, Text
 from gelu_tui.core.settings.validation import convert, quoted, shown, suggestion
 from gelu_tui.core.text_files import other_encoding
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 TokenStyle = Literal["plain", "kl", "logprob", "margin"]
 
 PREFIX = "GELU_TUI_"  # of a setting's environment variable
@@ -43,6 +44,10 @@ class Settings(RunSettings, frozen=True, kw_only=True):
             metavar="COMMAND",
         ),
     ] = None
+    log_level: Annotated[
+        LogLevel,
+        about("How much the engine writes into its log; `gelu-tui --version` says where it is."),
+    ] = "info"
     color: Annotated[
         Literal["auto", "always", "never"],
         about("Colour on the terminal; with auto, NO_COLOR is respected."),

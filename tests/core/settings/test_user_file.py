@@ -43,6 +43,7 @@ control = true
 replay = false
 dtype = "bfloat16"
 engine_command = "ssh mac gelu-tui engine"
+log_level = "debug"
 color = "never"
 theme = "nord"
 refresh = 5
@@ -91,6 +92,7 @@ def test_every_setting_is_read(file: Path) -> None:
         replay=False,
         dtype="bfloat16",
         engine_command="ssh mac gelu-tui engine",
+        log_level="debug",
         color="never",
         theme="nord",
         refresh=5.0,

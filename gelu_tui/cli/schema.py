@@ -1,0 +1,51 @@
+"""`gelu-tui schema`: JSON Schemas of the documents and of the settings file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from gelu_tui.cli import options as o
+
+NAMES = ("comparison", "score", "bench", "settings")
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@click.command("schema", short_help="Print the JSON Schema of a document.")
+@click.argument("name", type=click.Choice(NAMES))
+def schema_command(name: str) -> int:
+    """Print the JSON Schema of what `run`, `score` and `bench` print, or of the settings file."""
+    o.print_json(schema(name), indent=2)
+    return o.DONE
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return a schema by its name, one of `NAMES`."""
+    struct, version = _document(name)
+    made = msgspec.json.schema(struct)
+    properties = made["$defs"][struct.__name__]["properties"]
+    if version:
+        properties["schema"] = {"const": version}
+    return {"$schema": _DIALECT, "title": version or f"gelu-tui {name}", **made}
+
+
+def _document(name: str) -> tuple[type[msgspec.Struct], str]:
+    """A document's type, and the value of its field `schema`; empty if it has none."""
+    match name:
+        case "comparison":
+            from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument
+
+            return ComparisonDocument, SCHEMA
+        case "bench":
+            from gelu_tui.core.runs.document import BENCH_SCHEMA, BenchDocument
+
+            return BenchDocument, BENCH_SCHEMA
+        case "score":
+            from gelu_tui.core.scoring.document import SCORE_SCHEMA, ScoreDocument
+
+            return ScoreDocument, SCORE_SCHEMA
+    from gelu_tui.core.settings.user_file import Settings
+
+    return Settings, ""
