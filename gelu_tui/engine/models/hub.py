@@ -178,11 +178,11 @@ def download(repo_id: str, report: Report) -> Path:
 
     Its config.json is downloaded first, and must be one that can be computed.
     """
-    blobs: Path | None = None
+    storage: Path | None = None
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaks
     report(p.Progress("download", "asking the hub", 0, 0, "bytes"))
     try:
-        blobs = storage_folder(repo_id) / "blobs"
+        storage = storage_folder(repo_id)
         files = _listing(repo_id)
         remove_unfinished(repo_id)
         folder = Path(hf_hub_download(repo_id, "config.json")).parent
@@ -192,9 +192,9 @@ def download(repo_id: str, report: Report) -> Path:
             message = f"config.json of {repo_id} cannot be read."
             raise GeluError("not_a_model", message, "Choose another repository.") from error
         configure(config, family_of(config))
-        missing = [file for file in files if not (blobs / _hash(file)).exists()]
+        missing = [file for file in files if not (storage / "blobs" / _hash(file)).exists()]
         total = sum(file.size or 0 for file in missing)
-        cache = blobs.parent.parent
+        cache = storage.parent
         free = shutil.disk_usage(cache).free
         if total > free:
             raise GeluError(
@@ -211,7 +211,9 @@ def download(repo_id: str, report: Report) -> Path:
         OSError, ValueError, LookupError, TypeError, AssertionError,
         httpx2.HTTPError, NotWholeError,
     ) as error:  # fmt: skip
-        raise hub_error(error, repo_id, partly=bool(blobs and any(blobs.glob("*")))) from error
+        # Without links a cache has copies in its snapshots, and no blobs.
+        here = storage and [*storage.glob("blobs/*"), *storage.glob("snapshots/*/*")]
+        raise hub_error(error, repo_id, partly=bool(here)) from error
     return folder
 
 

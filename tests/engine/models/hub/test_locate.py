@@ -8,6 +8,7 @@ import pytest
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine.models.locate import Located, locate
+from gelu_tui.engine.models.search import find_models
 from tests.support import in_process, tiny_models
 from tests.support.fake_hub import COMMIT, REPO, FakeHub
 from tests.support.fetching import fetch
@@ -95,3 +96,19 @@ def test_a_snapshot_that_no_ref_names_is_fetched(
     assert located(REPO).folder == folder
     assert main.read_text() == COMMIT
     assert not any(hub.asked_for(name) for name in hub.files)  # its files are whole
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "copies"])
+def test_a_snapshot_that_no_ref_names_is_partly_here(
+    links: bool, hub: FakeHub, cache: Path
+) -> None:
+    folder = fetch()
+    storage = cache / "models--maker--tiny-gemma"
+    (storage / "refs" / "main").unlink()
+    if not links:  # as on a disk that has none
+        for file in folder.iterdir():
+            file.resolve().rename(file)
+    hub.stop()
+    assert refusal(REPO).message.startswith(f"{REPO} is only partly on this machine")
+    (found,) = [model for model in find_models().models if model.id == REPO]
+    assert found.state == "partial"
