@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.models.json_file import read_object
+from gelu_tui.core.models.json_file import read_object, read_regular
 from gelu_tui.core.models.weights import refuse_adapter, refuse_pointer
 from gelu_tui.core.paths import look
 from gelu_tui.core.safe_text import visible_line
@@ -36,7 +36,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raise `GeluError` if a folder has no tokenizer."""
+    """Raise `GeluError` if a folder has no tokenizer that can be read, and `OSError`."""
     files = [folder / name for name in _TOKENIZERS if look(folder / name) == "file"]
     if not files:
         where, names = visible_line(str(folder)), " nor ".join(_TOKENIZERS)
@@ -44,3 +44,4 @@ def check_tokenizer(folder: Path) -> None:
         hint = "Finish the download, or copy the original model's tokenizer beside the weights."
         raise GeluError("tokenizer_missing", message, hint)
     refuse_pointer(files[0])
+    read_regular(files[0], 0)  # raises what reading all of it would raise

@@ -375,7 +375,10 @@ def test_weights_of_another_format(made: Path) -> None:
     assert "mlx_lm.convert" in model.reason
 
 
-@pytest.mark.parametrize("part", ["", "inner", "inner/config.json", "inner/model.safetensors"])
+@pytest.mark.parametrize(
+    "part",
+    ["", "inner", "inner/config.json", "inner/model.safetensors", "inner/tokenizer.json"],
+)
 def test_a_folder_that_may_not_be_read(part: str, made: Path) -> None:
     model_folder(made / "inner")
     with closed(made / part):
