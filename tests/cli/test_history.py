@@ -93,7 +93,7 @@ def test_a_failed_run_is_kept_if_it_has_tokens(
     [
         ("same_names", "variants of different names", 0),
         ("wrong_fork", "a fork of silu where there is none", 1),
-        ("huge_token", "length <= 20000", 1),
+        ("huge_token", "length <= 200000", 1),
     ],
 )
 def test_what_could_not_be_read_later_is_refused_when_it_is_told(
