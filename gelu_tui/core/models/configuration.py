@@ -122,8 +122,8 @@ _SHAPED_BY = {
     r"lm_head": "vocab_size and tie_word_embeddings",
     r"[qo]_(?:proj|norm)": "num_attention_heads, head_dim, global_head_dim and layer_types",
     r"[kv]_(?:proj|norm)": (
-        "num_key_value_heads, head_dim, num_kv_shared_layers, layer_types and the keys of global "
-        "heads and attention_k_eq_v"
+        "num_key_value_heads, head_dim, num_kv_shared_layers, layer_types, global_head_dim, "
+        "num_global_key_value_heads and attention_k_eq_v"
     ),
     r"experts|router|layernorm_[12]": (
         "enable_moe_block, num_experts and moe_intermediate_size"
