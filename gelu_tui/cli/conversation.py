@@ -22,6 +22,7 @@ from gelu_tui.core.safe_text import visible_line
 _Answer = TypeVar("_Answer", bound=p.Event)
 
 _CANCEL_GRACE_S = 5.0
+_SILENCE_S = 30.0
 _PROGRESS_INTERVAL_S = 0.1
 
 
@@ -39,6 +40,7 @@ class Conversation:
         self._worth_a_cancel = always_cancels
         self._shows_progress = sys.stderr.isatty()
         self._shown_at = 0.0
+        self._silence: asyncio.TimerHandle | None = None
         self.loaded: p.Loaded | None = None
         self.comparison: Comparison | None = None
         self.error: ErrorInfo | None = None
@@ -86,16 +88,34 @@ class Conversation:
             take(await self._client.start())
             if self.signal is not None:
                 return  # it came before there was an engine to kill
+            self._wait_for_silence()
             async for event in self._client.ask(*commands):
+                self._wait_for_silence()
                 self._apply(event)
                 take(event)
         except GeluError as error:
             if self.signal is None:
                 self.error = error.info
         finally:
+            if self._silence is not None:
+                self._silence.cancel()
             if self._shown_at:
                 self._rewrite_line("")
             await self._client.close()
+
+    def _wait_for_silence(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+        loop = asyncio.get_running_loop()
+        self._silence = loop.call_later(_SILENCE_S, self._tell_silence)
+
+    def _tell_silence(self) -> None:
+        """Once for each silence: whoever waits may not know that there is something to wait for."""
+        if self._shown_at:
+            self._rewrite_line("")
+        message = f"The engine has said nothing for {_SILENCE_S:g} seconds."
+        hint = "It may be busy with a large model; Ctrl+C ends it."
+        o.complain(ErrorInfo("silent", message, hint))
 
     def _apply(self, event: p.Event) -> None:
         match event:

@@ -210,7 +210,10 @@ def in_force(file: SettingsFile, options: dict[str, Any]) -> Settings:
 
 
 def warn_of_no_effect(settings: RunSettings) -> None:
-    """Report on stderr which options were typed that need another one to have an effect."""
+    """Report on stderr which options were typed that have no effect as they stand."""
+    if settings.temperature and settings.top_p == 0 and was_given("top_p"):
+        message = "--top-p 0 has no effect: as in mlx-lm, 0 is off, as 1 is."
+        complain(ErrorInfo("sampling", message, "For the most probable token give --top-k 1."))
     typed = [
         f"--{name.replace('_', '-')}"
         for name, field in fields_of(RunSettings).items()

@@ -156,6 +156,10 @@ def engine_command() -> None:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "gelu_tui.engine"])
 
 
+def _takes_a_prompt(command: click.Command) -> bool:
+    return any(param.name == "prompt" for param in command.params)
+
+
 def run_tree() -> int:
     """Run the command that was typed and return its exit code."""
     if sys.stdout is None:
@@ -181,7 +185,10 @@ def run_tree() -> int:
         where = (
             f" ({variable} is set)" if isinstance(variable, str) and variable in os.environ else ""
         )
-        o.complain(UsageError(f"{error.format_message()}{where}", f"See `{path} --help`."))
+        hint = f"See `{path} --help`"
+        if isinstance(error, click.NoSuchOption) and context and _takes_a_prompt(context.command):
+            hint += f"; a prompt that begins with a hyphen follows `--`: {path} -- '-…'"
+        o.complain(UsageError(f"{error.format_message()}{where}", f"{hint}."))
         return o.WRONG_USAGE
     except GeluError as error:
         o.complain(error)

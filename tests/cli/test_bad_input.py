@@ -121,7 +121,8 @@ USAGE = {
     "top-p over 1": (
         ("run", "--top-p", "1.5", "x"),
         "--top-p must be a number from 0 to 1, not 1.5.",
-        "Sample from the most probable tokens that together have this probability; 1 is off.",
+        "Sample from the most probable tokens that together have this probability; 1 is off, and 0 "
+        "too.",
     ),
     "min-p under 0": (
         ("run", "--min-p", "-0.5", "x"),
@@ -163,6 +164,11 @@ USAGE = {
         ("run", "--schedule", "never", "x"),
         '--schedule must be "lockstep" or "solo", not never.',
         "All functions as rows of one batch",
+    ),
+    "a prompt with hyphens": (
+        ("run", "--find me"),
+        "No such option '--find me'.",
+        "See `gelu-tui run --help`; a prompt that begins with a hyphen follows `--`:",
     ),
     "unknown option of the app": (("--nope",), "No such option '--nope'.", "See `gelu-tui app"),
     "hostile option": (

@@ -58,6 +58,17 @@ def test_what_has_no_effect_is_said(env: dict[str, str], words: tuple[str, ...],
     assert done.err == f"gelu-tui: {said}\n  Give --temperature too, e.g. --temperature 0.8.\n"
 
 
+def test_a_top_p_of_0_is_off_and_that_is_said(env: dict[str, str], model: str) -> None:
+    words = ("run", "--model", model, "--max-tokens", "8", "--temperature", "1", "--seed", "5")
+    nought = gelu(env, *words, "--top-p", "0", "--format", "json", "the sky")
+    one = gelu(env, *words, "--top-p", "1", "--format", "json", "the sky")
+    assert nought.code == one.code == 0
+    assert nought.err.startswith("gelu-tui: --top-p 0 has no effect: as in mlx-lm, 0 is off")
+    assert one.err == ""
+    tokens = [[v["tokens"] for v in json.loads(done.raw)["variants"]] for done in (nought, one)]
+    assert tokens[0] == tokens[1]
+
+
 def test_nothing_is_said_of_what_has_an_effect(env: dict[str, str]) -> None:
     words = ("-a", "gelu", "--engine-command", fake_engine("five"), "--top-p", "0.9")
     assert gelu(env, "run", *words, "--temperature", "1", "x").err == ""

@@ -104,7 +104,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     top_p: Annotated[
         Probability,
         about(
-            "Sample from the most probable tokens that together have this probability; 1 is off.",
+            "Sample from the most probable tokens that together have this probability; 1 is off, "
+            "and 0 too.",
             metavar="P",
             palette="Top-p",
             presets=(0.9, 0.95, 1.0),
