@@ -22,7 +22,11 @@ from typing import Any
 import filelock
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import WeakFileLock, filter_repo_objects
@@ -65,6 +69,9 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
         raise hub_error(error, repo_id) from error
     if folder is not None and whole and _lacking(folder) is None:
         return folder
+    if constants.is_offline_mode():
+        partly = _is_partly_here(storage_folder(repo_id))
+        raise hub_error(OfflineModeIsEnabled(), repo_id, partly=partly)
     check_variables()
     spawn = multiprocessing.get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
@@ -140,6 +147,11 @@ def storage_folder(repo_id: str) -> Path:
     return cache / repo_folder_name(repo_id=repo_id, repo_type="model")
 
 
+def _is_partly_here(storage: Path) -> bool:
+    """Whether a repository has any file; without links they are in its snapshots only."""
+    return any(any(storage.glob(pattern)) for pattern in ("blobs/*", "snapshots/*/*"))
+
+
 def remove_unfinished(repo_id: str) -> None:
     """Delete the partial files of downloads that were killed; no later download continues them."""
     storage = storage_folder(repo_id)
@@ -211,9 +223,8 @@ def download(repo_id: str, report: Report) -> Path:
         OSError, ValueError, LookupError, TypeError, AssertionError,
         httpx2.HTTPError, NotWholeError,
     ) as error:  # fmt: skip
-        # Without links a cache has copies in its snapshots, and no blobs.
-        here = storage and [*storage.glob("blobs/*"), *storage.glob("snapshots/*/*")]
-        raise hub_error(error, repo_id, partly=bool(here)) from error
+        partly = storage is not None and _is_partly_here(storage)
+        raise hub_error(error, repo_id, partly=partly) from error
     return folder
 
 

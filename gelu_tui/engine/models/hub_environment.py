@@ -60,11 +60,7 @@ def prepare() -> None:
 
 def check_variables() -> None:
     """Raise `GeluError` for a variable with which nothing can be fetched."""
-    from huggingface_hub import constants
-
     check_cache()
-    if constants.is_offline_mode():
-        return  # nothing is fetched, which is told as that
     for name in ("HF_ENDPOINT", *_TIMEOUTS):
         for problem in _problems(name):
             raise _refusal(name, f"{name} is '{_shown(_value(name))}', {problem}")

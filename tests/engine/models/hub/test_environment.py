@@ -260,6 +260,17 @@ async def test_what_breaks_an_import_breaks_the_fetch_only(
     )
 
 
+async def test_where_nothing_may_be_asked_no_variable_is_to_blame(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ALL_PROXY": "socks://x", "TRANSFORMERS_OFFLINE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    failed = await answer(p.Fetch(REPO))
+    assert isinstance(failed, p.Failed)
+    assert failed.error.kind == "offline"
+    assert "TRANSFORMERS_OFFLINE forbids to ask the hub" in failed.error.message
+
+
 async def test_empty_means_unset(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "HF_TOKEN", "HF_HUB_OFFLINE",
                  "HF_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", *PROXIES):  # fmt: skip
