@@ -97,8 +97,7 @@ class Fitting:
                 "tensor_names",
                 f"The tensors in '{self._where}' are not named as mlx-lm reads them in this "
                 f"family: {visible_line(theirs[0])}, not {ours[0]}.",
-                "Choose a copy that is converted for MLX, such as those of mlx-community: "
-                "transformers names them differently from version to version.",
+                "Choose a copy that is converted for MLX, such as those of mlx-community.",
             )
 
     def _refuse_own_head(self, extra: list[str]) -> None:

@@ -68,7 +68,7 @@ def cells(model: Listed, width: int, memory: Memory, *, loaded: bool) -> dict[st
     style = "" if usable else "dim"
     name = (_shown_name(model, width), style)
     return {
-        NAME: Content.assemble(f"{LOADED_MARK if loaded else ' '} ", name),
+        NAME: Content.assemble(f"{LOADED_MARK if loaded and usable else ' '} ", name),
         **{column: Content.styled(text, style) for column, text in shown.items()},
         STATUS: status(model, memory),
     }
@@ -94,7 +94,7 @@ def details(model: Listed, memory: Memory, width: int, *, loaded: bool) -> Conte
     if isinstance(model, PublicModel):
         return Content.assemble(name, f"\n{texts.before_fetching(model.id)}")
     sentences = texts.sentences(model, memory)
-    if loaded:
+    if loaded and model.usable:  # the user may have named what cannot be loaded
         sentences.insert(0, "Loaded now.")
     shown = Content.assemble(name, "\n", " ".join(sentences))
     if model.folder == model.id or not model.disk_bytes:

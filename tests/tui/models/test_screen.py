@@ -81,6 +81,28 @@ async def test_the_loaded_folder_is_listed_and_marked(
         await it.until_shown("Loaded now.")
 
 
+async def test_what_was_named_and_cannot_be_loaded_is_not_called_loaded(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    (folder / "model-2.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    async with shown(current=str(folder)) as it:
+        await it.until_shown("model-2.safetensors and in model.safetensors")
+        await it.until_shown("unusable")
+        assert "Loaded now" not in it.flat() and "●" not in it.screen()
+        await it.press("enter")
+        await it.until_shown("✗ In")
+        assert not it.results
+
+
+async def test_a_folder_that_lacks_files_says_which(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    (folder / "tokenizer.json").unlink()
+    async with shown(folders=(str(folder),)) as it:
+        await it.to(str(folder))
+        await it.press("enter")
+        await it.until_shown("has no tokenizer (neither tokenizer.json nor tokenizer.model)")
+        assert not it.results
+
+
 async def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "a\x1b[31m[bold]b", "gemma\u202e[red]")
     async with shown(folders=(str(folder),)) as it:
