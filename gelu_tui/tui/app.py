@@ -17,6 +17,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
@@ -38,12 +39,17 @@ from gelu_tui.tui.terminal.driver import TerminalDriver
 from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
 
 
 _OPEN_AT_LATEST_S = 1.0
+
+
+class Palette(ClosesOnce, CommandPalette):
+    """The command palette."""
 
 
 class GeluApp(App[None]):
@@ -217,6 +223,11 @@ class GeluApp(App[None]):
             self.call_later(self.compare.action_stop)
         else:
             self.compare.notice.show_message("Nothing is running. Ctrl+Q quits.")
+
+    async def action_command_palette(self) -> None:  # type: ignore[override]
+        # Without the id of Textual's, which the one that is just being closed may still have.
+        if not isinstance(self.screen, CommandPalette):
+            await self.push_screen(Palette())
 
     def action_redraw(self) -> None:
         """Draw everything again, over whatever another program has written."""

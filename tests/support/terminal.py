@@ -97,7 +97,8 @@ class Terminal:
     def wait(self, timeout_s: float = 60) -> int:
         """Wait for the app to end; its exit code, negative for a signal."""
         self.until(lambda: self.process.poll() is not None, "the app has ended", timeout_s)
-        self._read(0.2)
+        while self._read(0.2):  # a read takes no more than a part of a frame
+            pass
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -145,16 +146,19 @@ class Terminal:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    def _read(self, timeout_s: float) -> None:
+    def _read(self, timeout_s: float) -> bool:
+        """Take in what the app has written; return whether there was anything."""
         if self.master < 0:
             time.sleep(timeout_s)
-            return
+            return False
         if select.select([self.master], [], [], timeout_s)[0]:
             try:
                 data = os.read(self.master, 65536)
             except OSError:
-                return
+                return False
             self.take(data)
+            return True
+        return False
 
     def take(self, data: bytes) -> None:
         """Take in what the app has written."""

@@ -17,6 +17,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.fed_text.content import Fed, as_ids, as_text, as_tokens
 from gelu_tui.tui.keys.actions import HELP
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import error_content
 
@@ -25,7 +26,7 @@ _KEYS = "1 text · 2 token boundaries · 3 ids · ↑ ↓ PgUp PgDn scroll · q,
 _VIEWS = ("text", "token boundaries", "ids")
 
 
-class FedTextScreen(Screen[None]):
+class FedTextScreen(ClosesOnce, Screen[None]):
     """Shows `fed`, or waits for the answer to the command with the id `question`."""
 
     CSS_PATH = "fed_text.tcss"

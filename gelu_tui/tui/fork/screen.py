@@ -25,6 +25,7 @@ from gelu_tui.tui.fork.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork.context import fork_context
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.text_view.pieces import FORK_MARK
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
@@ -41,7 +42,7 @@ _OTHER_ROWS = 21  # around the lists, where the terminal is 80 columns wide
 _LIST_ROWS = (5, 10)
 
 
-class ForkScreen(Screen[int]):
+class ForkScreen(ClosesOnce, Screen[int]):
     """Shows the fork of a stream seen from another one, while the comparison grows too.
 
     Dismissed with the index of the stream that was shown last.

@@ -28,6 +28,7 @@ from gelu_tui.tui.functions.picking import Picking
 from gelu_tui.tui.functions.texts import ACTIONS, KEYS, about, caret_line, row_text
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.background import is_open
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.message_line import error_content
 
@@ -50,7 +51,7 @@ class FunctionList(OptionList):
     ]
 
 
-class ActivationsScreen(ModalScreen[RunSettings | None]):
+class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     """Dismissed with the new choices, or None where they are left as they were."""
 
     CSS_PATH = "functions.tcss"

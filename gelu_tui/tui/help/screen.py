@@ -15,9 +15,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from gelu_tui.tui.help.texts import Section
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ClosesOnce, ModalScreen[None]):
     """Closed by Enter, q, F1 or Escape."""
 
     CSS_PATH = "help.tcss"

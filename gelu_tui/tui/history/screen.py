@@ -28,6 +28,7 @@ from gelu_tui.tui.history.preview import preview
 from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.background import T, run_in_thread
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
@@ -75,7 +76,7 @@ class CompareRuns:
 Result = Reopen | Rerun | CompareRuns | None
 
 
-class HistoryScreen(Screen[Result]):
+class HistoryScreen(ClosesOnce, Screen[Result]):
     """The saved runs of `history`; dismissed with what to do with one of them, or None."""
 
     CSS_PATH = "history.tcss"

@@ -20,6 +20,7 @@ from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.matrix.view import MatrixView
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
@@ -69,7 +70,7 @@ def identical_groups(perspectives: Sequence[Perspective]) -> list[tuple[list[int
     return [(group, shared(group)) for group in groups if len(group) > 1]
 
 
-class MatrixScreen(ModalScreen[MatrixChoice | None]):
+class MatrixScreen(ClosesOnce, ModalScreen[MatrixChoice | None]):
     """Dismissed with the fork to open, the stream to make the reference, or None."""
 
     CSS_PATH = "matrix.tcss"

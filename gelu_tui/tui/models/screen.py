@@ -28,6 +28,7 @@ from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import delete_refusal, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.models.table import ModelTable
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
@@ -40,7 +41,7 @@ _INPUT_KEYS = "Enter takes it · Esc to the list · F10 back"
 _NOTHING = "No Gemma here can be loaded yet: f fetches one of these, / takes a folder."
 
 
-class ModelsScreen(Screen[str | None]):
+class ModelsScreen(ClosesOnce, Screen[str | None]):
     """Dismissed with the model to load (`demo`, a folder, or a hub id), or None.
 
     `current` is the loaded model as the user named it, `held_bytes` the size of its weights, which

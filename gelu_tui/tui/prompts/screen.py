@@ -25,6 +25,7 @@ from gelu_tui.core.text_files import complete_path, read_prompt_file
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.prompts.presets import PRESETS, PromptRow
 from gelu_tui.tui.widgets.background import run_in_thread
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.message_line import MessageLine
@@ -65,7 +66,7 @@ class PathSuggester(Suggester):
         return await asyncio.to_thread(complete_path, value) if value else None
 
 
-class PromptsScreen(ModalScreen[str | None]):
+class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
     """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
 
     CSS_PATH = "prompts.tcss"

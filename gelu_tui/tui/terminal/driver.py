@@ -29,6 +29,7 @@ _ANSWER_S = 2.0
 # of the cursor, which nearly all know, and those about modes at the start.
 _MUTE_S = 3.0
 _MUTE_TO_MODES_S = 1.0
+_ABANDON_S = 1.0  # a terminal that reads nothing more does not get its modes back
 
 # Off again, in the order of `stop_application_mode`: first what makes the terminal send something.
 _QUIET = "\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?1004l\x1b[?2004l"
@@ -136,7 +137,7 @@ class TerminalDriver(LinuxDriver):
             off = (_QUIET + _KITTY_KEYS_OFF + _SHELL_SCREEN).encode()
             writer = threading.Thread(target=_write_all, args=(_STDERR, off), daemon=True)
             writer.start()
-            writer.join(_TICK_S)
+            writer.join(_ABANDON_S)
             self._restore_settings()
 
     def _restore_settings(self) -> None:
