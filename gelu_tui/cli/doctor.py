@@ -236,7 +236,7 @@ def _places(kept: dict[str, Path]) -> list[ErrorInfo]:
         above = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             message = f"The folder of {name} cannot be written: {visible_line(str(above))}."
-            problems.append(_wrong(message, "Give it to yourself, or set XDG_… to another one."))
+            problems.append(_wrong(message, "Make it yours, e.g. with chown."))
     if _room(paths.cache_dir()) < _LEAST_ROOM:
         message = "The disk has less than 2 GB free for models."
         hint = f"Free some, or set XDG_CACHE_HOME: {visible_line(str(paths.cache_dir()))}."

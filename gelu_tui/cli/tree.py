@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 
 import click
 from click.shell_completion import CompletionItem
@@ -43,12 +44,29 @@ _MODULES = {
     "show": "history",
 }
 
+_NARROW = 74  # cells of help from which the explanations are beside the options
+
 # Options that do something once; a variable that is forgotten must not do it again.
 _WITHOUT_VARIABLE = frozenset({"delete", "fetch", "yes", "shown", "help"})
 
 
+class _Formatter(click.HelpFormatter):
+    """Leaves room for the explanations on a narrow terminal."""
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        super().write_dl(rows, col_max if self.width >= _NARROW else 14, col_spacing)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class _PromptGroup(click.Group):
     """A group whose first word may be a prompt instead of a command."""
+
+    context_class = _Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Options of the app may come before or after the prompt, so all of them go to the app.
@@ -70,6 +88,7 @@ class _PromptGroup(click.Group):
             return None
         module = importlib.import_module(f"gelu_tui.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        command.context_class = _Context
         _name_variables(command, cmd_name)
         return command
 

@@ -165,6 +165,18 @@ def test_the_manual_has_every_command_and_option(home: dict[str, str]) -> None:
         assert said.stderr == b""
 
 
+@pytest.mark.parametrize("command", [(), ("run",), ("score",), ("models",), ("completion",)])
+def test_help_leaves_room_for_explanations_at_60_columns(
+    home: dict[str, str], command: tuple[str, ...]
+) -> None:
+    done = gelu({**home, "COLUMNS": "60"}, *command, "--help")
+    lines = done.out.splitlines()
+    to_be_copied = ("  gelu-tui", "  bash", "  zsh", "  fish")
+    assert all(len(line) <= 60 for line in lines if not line.startswith(to_be_copied))
+    continued = [len(line) - len(line.lstrip()) for line in lines if line.startswith(" " * 10)]
+    assert all(indent <= 18 for indent in continued)
+
+
 # --- variables and the log ------------------------------------------------------------------------
 
 
