@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
-import os
 import re
 import shutil
 import threading
 from collections.abc import Iterable
 from hashlib import file_digest
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +37,10 @@ from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.inventory import state_of
-from gelu_tui.core.parent_death import end_with
 from gelu_tui.core.paths import look
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report, error_info
 from gelu_tui.engine.models.checkpoint import open_checkpoint
+from gelu_tui.engine.models.child_process import end_with_parent
 from gelu_tui.engine.models.hub_environment import cache_variable, check_cache, check_variables
 from gelu_tui.engine.models.hub_errors import NotWholeError, ended_early, hub_error
 
@@ -170,15 +169,7 @@ def remove_unfinished(repo_id: str) -> None:
 
 def _download_and_send(repo_id: str, sender: Connection) -> None:
     """Download, and send progress, then the folder or an `ErrorInfo`; exit with the parent."""
-
-    def end_with_parent() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            wait([parent.sentinel])
-        os._exit(0)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
-        end_with(parent.pid)  # also while it is stopped by a signal
+    end_with_parent()
     try:
         sender.send(str(download(repo_id, sender.send)))
     except Exception as error:

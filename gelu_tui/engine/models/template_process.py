@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import resource
-import threading
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
 
 from gelu_tui.core.text_files import PROMPT_LIMIT
 from gelu_tui.engine.failures import Interrupted, IsCancelled, reason_of
+from gelu_tui.engine.models.child_process import end_with_parent
 
 # Gemma's own templates take milliseconds.
 _CPU_LIMIT_S = 2.0
@@ -39,7 +38,7 @@ def render(template: str, turns: Turns, arguments: dict[str, Any], cancelled: Is
     Raises `RenderError`, and `Interrupted` if it was cancelled.
     """
     global _renderer
-    if _renderer is None:
+    if _renderer is None or not _renderer.is_alive():
         _renderer = _Renderer()
     try:
         return _renderer.render((template, turns, arguments), cancelled)
@@ -89,6 +88,9 @@ class _Renderer:
                 raise RenderError(f"takes more than {_MEMORY_LIMIT / 1e9:g} GB of memory")
         return self._connection.recv()
 
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
     def stop(self) -> None:
         self._process.kill()
         self._process.join()
@@ -112,7 +114,7 @@ def _usage(process: psutil.Process) -> tuple[float, int]:
 
 def _serve(connection: Connection) -> None:
     """Send a text when ready; then for each request its text, or a tuple with what went wrong."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from transformers.utils.chat_template_utils import render_jinja_template
 
     connection.send("ready")
@@ -148,9 +150,3 @@ def _limit_cpu() -> None:
     limit = int(used.ru_utime + used.ru_stime + 2 * _CPU_LIMIT_S) + 1
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
-        wait([parent.sentinel])
-    os._exit(0)

@@ -93,7 +93,7 @@ class Tokenizer:
         if self.chat_template is None:
             raise GeluError("no_chat_template", "This model has no chat template.", hint)
         # mlx-lm passes `enable_thinking`, too.
-        arguments = {"enable_thinking": self.thinking, **self.special_tokens}
+        arguments = {**self.special_tokens, "enable_thinking": self.thinking}
         rendered = self.chat_template.render(prompt, arguments, cancelled)
         # The template writes BOS itself; encoding with special tokens would double it.
         return rendered, self._encode(rendered, add_special_tokens=False)

@@ -171,6 +171,15 @@ def test_one_process_renders_all_templates_that_end() -> None:
     assert children() == before
 
 
+def test_a_process_that_was_killed_is_started_again() -> None:
+    ChatTemplate("one").render("", {}, never)
+    renderer = template_process._renderer
+    assert renderer is not None
+    renderer._process.kill()
+    renderer._process.join()
+    assert ChatTemplate("two").render("", {}, never) == "two"
+
+
 # --- in an engine ---------------------------------------------------------------------------------
 
 
