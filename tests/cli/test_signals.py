@@ -54,6 +54,17 @@ class Running:
                 return events
         raise AssertionError(f"no {name} among {[event['event'] for event in events]}")
 
+    def until_phase(self, phase: str) -> int:
+        """With `--format jsonl`: wait for an event of a phase; return the engine's process id."""
+        assert self.process.stdout is not None
+        pid = 0
+        for line in self.process.stdout:
+            event = json.loads(line)
+            pid = event.get("pid", pid)
+            if phase in (event["event"], event.get("phase")):
+                return pid
+        raise AssertionError(f"the run ended before {phase}")
+
     def end(self) -> Done:
         out, err = self.process.communicate(timeout=TIMEOUT_S)
         return finished(self.process.returncode, out, err)
@@ -176,6 +187,51 @@ def test_a_hang_up_is_ignored_under_nohup(env: dict[str, str]) -> None:
         done = command.end()
     assert done.code == 0
     assert json.loads(done.raw.splitlines()[-1])["status"] == "completed"
+
+
+# --- in every phase -------------------------------------------------------------------------------
+
+
+def phases(model: Path, phase: str) -> tuple[str, ...]:
+    """A run that comes through this phase, and never ends by itself."""
+    prompt = "the sky is blue " * (2500 if phase == "prefill" else 1)
+    words = ("run", "--model", str(model), "--format", "jsonl", "--max-tokens", "100000")
+    return (*words, "-a", "gelu,relu,silu", prompt)
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("hello", signal.SIGTERM),
+        ("load", signal.SIGKILL),
+        ("prefill", signal.SIGABRT),
+        ("step", signal.SIGSEGV),
+    ],
+)
+def test_an_engine_that_is_killed_is_one_sentence(
+    env: dict[str, str], long_model: Path, phase: str, number: signal.Signals
+) -> None:
+    with running(env, *phases(long_model, phase)) as command:
+        pid = command.until_phase(phase)
+        os.kill(pid, number)
+        done = command.end()
+    assert soon_gone(pid)
+    sentence, hint = done.err.splitlines()
+    assert done.code == 1
+    assert sentence.startswith(f"gelu-tui: The engine was killed ({number.name})")
+    assert hint.startswith("  ") and "Its log is" not in hint, "the signal itself is explained"
+
+
+@pytest.mark.parametrize("phase", ["hello", "prefill"])
+def test_a_command_that_is_hung_up_in_other_phases(
+    env: dict[str, str], long_model: Path, phase: str
+) -> None:
+    with running(env, *phases(long_model, phase)) as command:
+        pid = command.until_phase(phase)
+        command.signal(signal.SIGHUP)
+        done = command.end()
+    assert soon_gone(pid)
+    assert (done.code, done.err) == (128 + signal.SIGHUP, "")
 
 
 # --- an engine that does not listen ---------------------------------------------------------------
