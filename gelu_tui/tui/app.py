@@ -51,6 +51,10 @@ _OPEN_AT_LATEST_S = 1.0
 class Palette(ClosesOnce, CommandPalette):
     """The command palette."""
 
+    def _action_command_list(self, action: str) -> None:
+        with contextlib.suppress(KeyError):  # Textual's, for a page of a list without rows yet
+            super()._action_command_list(action)
+
 
 class GeluApp(App[None]):
     """Owns the engine link; the screens own what is shown of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import InvalidStateError
 from typing import Any
 
 from textual.await_complete import AwaitComplete
@@ -17,5 +18,8 @@ class ClosesOnce:
     def dismiss(self: Screen[Any], result: Any = None) -> AwaitComplete:  # type: ignore[misc]
         if not self.is_current:
             return AwaitComplete()
-        closed: AwaitComplete = super().dismiss(result)  # type: ignore[misc]
+        try:
+            closed: AwaitComplete = super().dismiss(result)  # type: ignore[misc]
+        except InvalidStateError:  # who waited for the result was cancelled meanwhile
+            return self.app.pop_screen()
         return closed

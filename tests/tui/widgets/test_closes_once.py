@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual.screen import Screen
 
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
@@ -41,3 +43,20 @@ async def test_the_palette_opened_and_closed_in_one_burst() -> None:
         assert it.app.screen is it.app.compare
         await it.press("f1")
         await it.until(lambda: it.app.screen is not it.app.compare, "help opens")
+
+
+async def test_a_screen_closes_also_if_nobody_waits_for_its_result_any_more() -> None:
+    async with ready() as it:
+        waiting = it.app.run_worker(it.app.push_screen_wait(Small()))
+        await it.until(lambda: isinstance(it.app.screen, Small), "it is open")
+        waiting.cancel()
+        await asyncio.sleep(0)
+        it.app.screen.dismiss(1)
+        assert it.app.screen is it.app.compare
+
+
+async def test_a_page_of_a_palette_that_finds_nothing() -> None:
+    async with ready() as it:
+        await it.app.action_command_palette()
+        await it.press(*"zzzz", "pagedown", "pageup", "escape")
+        await it.until(lambda: it.app.screen is it.app.compare, "it is closed")
