@@ -10,7 +10,6 @@ import click
 import pytest
 from rich.cells import cell_len
 
-from gelu_tui import __version__
 from gelu_tui.cli.app import app_command
 from gelu_tui.cli.tree import tree
 from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY
@@ -118,11 +117,6 @@ def test_the_examples_of_the_help_are_commands_that_exist(env: dict[str, str]) -
         command = tree.get_command(click.Context(tree), words[0]) or app_command
         known = {name for param in command.params for name in param.opts}
         assert {word for word in words if word.startswith("-")} <= known
-
-
-def test_version(env: dict[str, str]) -> None:
-    done = gelu(env, "--version")
-    assert (done.code, done.out) == (0, f"gelu-tui, version {__version__}\n")
 
 
 def test_the_engine_command_is_the_engine(env: dict[str, str]) -> None:
