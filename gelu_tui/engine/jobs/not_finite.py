@@ -109,7 +109,7 @@ class Causes:
 
         if not is_damaged(self._cancelled):
             return None
-        return _Cause("its files have changed since they were written", _CONVERTS_ANEW)
+        return _Cause("the demo's files have changed since they were written", _CONVERTS_ANEW)
 
     @cached_property
     def _damaged_weights(self) -> _Cause | None:

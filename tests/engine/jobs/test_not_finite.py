@@ -173,7 +173,7 @@ def test_the_demos_files_are_checked_before_a_function_is_blamed(rotten: Path) -
     assert convert._is_current(rotten, convert.PACKAGED_SHA256), "nothing is seen from outside"
     loaded = in_process.load(rotten)
     for error in compared(loaded, *FUNCTIONS):
-        assert told(error, "its files have changed", "converted anew")
+        assert told(error, "the demo's files have changed", "converted anew")
     assert not convert._is_current(rotten, convert.PACKAGED_SHA256), "the next load converts it"
 
 
