@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from textual.command import CommandList
 from textual.screen import Screen
 
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
@@ -47,16 +46,21 @@ async def test_the_palette_opened_and_closed_in_one_burst() -> None:
 
 async def test_a_screen_closes_also_if_nobody_waits_for_its_result_any_more() -> None:
     async with ready() as it:
-        waiting = it.app.run_worker(it.app.push_screen_wait(Small()))
+        it.app.run_worker(it.app.push_screen_wait(Small()))
         await it.until(lambda: isinstance(it.app.screen, Small), "it is open")
-        waiting.cancel()
-        await asyncio.sleep(0)
+        future = it.app.screen._result_callbacks[-1].future
+        assert future is not None
+        future.cancel()
         it.app.screen.dismiss(1)
         assert it.app.screen is it.app.compare
 
 
-async def test_a_page_of_a_palette_that_finds_nothing() -> None:
+async def test_a_page_of_a_palette_that_has_not_been_laid_out() -> None:
     async with ready() as it:
         await it.app.action_command_palette()
-        await it.press(*"zzzz", "pagedown", "pageup", "escape")
+        commands = it.app.screen.query_one(CommandList)
+        commands.set_options(["one", "two"])
+        commands.highlighted = 0
+        await it.app.run_action("command_list('page_down')", it.app.screen)
+        await it.press("escape")
         await it.until(lambda: it.app.screen is it.app.compare, "it is closed")
