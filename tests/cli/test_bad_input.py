@@ -214,10 +214,11 @@ def test_wrong_usage(
         ("max(x)", "max takes 2 arguments, not 1,", 0),
     ],
 )
+@pytest.mark.parametrize("name", ["mine=", ""])
 def test_a_malformed_formula_is_pointed_at(
-    env: dict[str, str], formula: str, reason: str, place: int
+    env: dict[str, str], name: str, formula: str, reason: str, place: int
 ) -> None:
-    done = gelu(env, "run", "-a", f"mine={formula}", "x")
+    done = gelu(env, "run", "-a", f"{name}{formula}", "x")
     told, advice = complaint(done, 2)
     assert told == f"The formula '{formula}' is not usable: {reason} at character {place + 1}."
     assert done.err.splitlines()[1:3] == [f"  {formula}", "  " + " " * place + "^"]

@@ -84,6 +84,15 @@ _HINT = (
 )
 
 
+def reads_as_formula(text: str) -> bool:
+    """Return whether a text has what no name has: the input, an operator or a parenthesis.
+
+    A hyphen alone is none: `gelu-approx` is a misspelt name.
+    """
+    marks = {"x", *"()+*/", "**"}
+    return any(match.group() in marks for match in _TOKEN.finditer(text))
+
+
 def parse(source: str, registry: Mapping[str, str] = MappingProxyType({})) -> Node:
     """Parse a formula; `registry` maps the registry's names and aliases to canonical names.
 

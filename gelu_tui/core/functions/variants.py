@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.functions.expressions import Call, Node, Variable, parse
+from gelu_tui.core.functions.expressions import Call, Node, Variable, parse, reads_as_formula
 from gelu_tui.core.functions.registry import REGISTRY, names
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MAX_VARIANTS = 8
 CONTROL = "control"  # the variant that `--control` adds
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,31}")
+_BEGINS_WITH_NAME = re.compile(r"[^(<>!=]*=(?!=)")  # in `where(x>=0, x, 0)` nothing is named
 _LARGEST = 60.0  # formulas are tried up to here, to both sides of 0
 
 
@@ -61,19 +63,52 @@ def split_specs(values: Iterable[str]) -> list[str]:
     return [spec.strip() for spec in specs if spec.strip()]
 
 
+def has_name(spec: str) -> bool:
+    """Return whether a spec is `NAME=EXPRESSION`, whatever name and expression are worth."""
+    return _BEGINS_WITH_NAME.match(spec) is not None
+
+
+def is_formula(spec: str) -> bool:
+    """Return whether a spec is meant as a formula, with a name or without, and not as a name."""
+    return has_name(spec) or (spec.strip() not in names() and reads_as_formula(spec))
+
+
+def free_name(taken: Collection[str]) -> str:
+    """Return the first of `f1`, `f2`, … that is not taken."""
+    return next(name for number in count(1) if (name := f"f{number}") not in taken)
+
+
+def named(specs: Iterable[str]) -> list[str]:
+    """Return the specs with a name of its own for each formula that has none: `f1=x*x`."""
+    given = list(specs)
+    taken = {spec.partition("=")[0].strip() for spec in given if has_name(spec)}
+    found = []
+    for spec in given:
+        if is_formula(spec) and not has_name(spec):
+            taken.add(name := free_name(taken))
+            found.append(f"{name}={spec.strip()}")
+        else:
+            found.append(spec)
+    return found
+
+
 @lru_cache(maxsize=256)
 def parse_variant(spec: str) -> Variant:
-    """Resolve a name, an alias or `NAME=EXPRESSION`. Raises `UsageError`.
+    """Resolve a name, an alias, `NAME=EXPRESSION`, or a bare formula, which becomes `f1`.
 
-    Cached, because checking a formula takes milliseconds.
+    Cached, because checking a formula takes milliseconds. Raises `UsageError`.
     """
-    if "=" in spec:
+    (spec,) = named([spec])
+    if has_name(spec):
         return _own_formula(spec)
     canonical = names().get(spec)
     if canonical is None:
         shown = spec if len(spec) <= 40 else spec[:37] + "…"
         message = f"There is no activation function named '{shown}'."
-        hint = f"Known are {', '.join(REGISTRY)}; a formula of your own is NAME=EXPRESSION."
+        hint = (
+            f"Known are {', '.join(REGISTRY)}; a formula of your own is e.g. x*sigmoid(1.7*x), "
+            "or NAME=x*sigmoid(1.7*x)."
+        )
         raise UsageError(message, hint, kind="unknown_activation")
     return Variant(canonical, REGISTRY[canonical].formula, Call(canonical, (Variable(),)))
 
@@ -125,7 +160,7 @@ def _tried() -> npt.NDArray[np.float64]:
 
 def parse_variants(specs: Sequence[str]) -> list[Variant]:
     """Resolve the chosen functions, in order. Raises `UsageError`."""
-    variants = [parse_variant(spec) for spec in specs]
+    variants = [parse_variant(spec) for spec in named(specs)]
     check_variants(variants)
     return variants
 

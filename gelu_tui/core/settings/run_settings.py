@@ -31,7 +31,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     activations: Annotated[
         tuple[str, ...],
         about(
-            "Functions to compare, in the order of the panes; NAME=EXPRESSION is one of your own.",
+            "Functions to compare, in the order of the panes; x*sigmoid(1.7*x), or "
+            "NAME=x*sigmoid(1.7*x), is one of your own.",
             metavar="NAMES",
             options=("-a", "--activations"),
         ),

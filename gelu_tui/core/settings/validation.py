@@ -14,7 +14,7 @@ from msgspec import inspect
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.controls import check_room
 from gelu_tui.core.functions.registry import NATIVE_OF
-from gelu_tui.core.functions.variants import parse_variants, resolve_reference, split_specs
+from gelu_tui.core.functions.variants import named, parse_variants, resolve_reference, split_specs
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
@@ -31,7 +31,9 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
     match field.info:
         case inspect.VarTupleType() if isinstance(value, str | list | tuple):
             texts = [value] if isinstance(value, str) else value
-            value = split_specs(texts) if all(isinstance(one, str) for one in texts) else value
+            value = (
+                named(split_specs(texts)) if all(isinstance(one, str) for one in texts) else value
+            )
         case inspect.DictType() if text and isinstance(value, str):
             with contextlib.suppress(msgspec.DecodeError):
                 value = msgspec.json.decode(value)

@@ -17,6 +17,9 @@ from gelu_tui.core.functions.numpy_operations import values
 from gelu_tui.core.functions.registry import DEFAULT_SET, REGISTRY, names
 from gelu_tui.core.functions.variants import (
     MAX_VARIANTS,
+    has_name,
+    is_formula,
+    named,
     parse_variant,
     parse_variants,
     resolve_reference,
@@ -159,7 +162,7 @@ def test_own_formulas_of_one_name_are_refused() -> None:
     assert "name of its own" in error.info.hint
 
 
-@pytest.mark.parametrize("spec", ["gleu", "GELU", "", "gelu()", "x", "g" * 500])
+@pytest.mark.parametrize("spec", ["gleu", "GELU", "", "gelu-approx", "2", "e", "g" * 500])
 def test_unknown_names(spec: str) -> None:
     error = refused(spec)
     assert error.info.kind == "unknown_activation"
@@ -174,6 +177,74 @@ def test_own_formulas() -> None:
     assert values(variant.node, 2.0) == pytest.approx(2 * sigmoid(3.546))
     again = parse_variant("again=gelu_erf(x)")
     assert values(again.node, 1.25) == values(parse_variant("gelu").node, 1.25)
+
+
+@pytest.mark.parametrize(
+    ("specs", "resolved"),
+    [
+        ("gelu x*sigmoid(1.7*x)", "gelu f1=x*sigmoid(1.7*x)"),
+        ("x*x f1=x f3=2*x -x", "f2=x*x f1=x f3=2*x f4=-x"),
+        ("x*x x*x", "f1=x*x f2=x*x"),  # on purpose twice: a control
+        ("x swish gelu(x)", "f1=x silu f2=gelu(x)"),
+        ("e**2", "f1=e**2"),
+    ],
+)
+def test_a_bare_formula_gets_the_first_free_name(specs: str, resolved: str) -> None:
+    assert [variant.spec for variant in parse_variants(specs.split())] == resolved.split()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("gelu()", "unexpected ')' at character 6"),
+        ("2x", "unexpected 'x' at character 2"),
+        ("x*sigmoid(1.7*x", "expected ')', found the end at character 16"),
+        ("where(x>=0, x, 0)", "unexpected '>' at character 8"),
+        ("x==0", "unexpected '=' at character 2"),
+        ("x·σ(1.702x)", "unexpected '·' at character 2"),  # as the list shows it
+        ("1/x", "is infinite at x = 0"),
+    ],
+)
+def test_a_bare_formula_that_is_wrong_is_refused_as_a_formula(spec: str, reason: str) -> None:
+    error = refused("gelu", spec)
+    assert error.info.kind == "formula"
+    assert reason in error.info.message
+
+
+FORMULAS = st.recursive(
+    st.just("x"),
+    lambda inner: st.one_of(
+        st.builds("{}{}{}".format, inner, st.sampled_from("+-*"), inner),
+        st.builds("{}({})".format, st.sampled_from(["tanh", "gelu", "swish", "abs"]), inner),
+        st.builds("max({}, {})".format, inner, inner),
+        st.builds("-{}".format, inner),
+    ),
+    max_leaves=4,
+)
+SPECS = st.lists(
+    st.one_of(
+        st.sampled_from(sorted(names())),
+        FORMULAS,
+        st.builds("{}={}".format, st.sampled_from(["f1", "f2", " f3 ", "own"]), FORMULAS),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200)
+@given(SPECS)
+def test_naming_changes_bare_formulas_alone(specs: list[str]) -> None:
+    found = named(specs)
+    for spec, resolved in zip(specs, found, strict=True):
+        if spec in names() or has_name(spec):
+            assert resolved == spec
+        else:
+            assert has_name(resolved) and is_formula(resolved)
+            name, _, formula = resolved.partition("=")
+            assert formula == spec
+            assert [other.partition("=")[0].strip() for other in found].count(name) == 1
+    assert named(found) == found, "what has names keeps them"
+    assert named(split_specs([", ".join(specs)])) == [spec.strip() for spec in found]
 
 
 @pytest.mark.parametrize("name", ["", "2gelu", "my gelu", "a-b", "ä", "a" * 33, "\x1b[0m"])
