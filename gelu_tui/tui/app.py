@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events, on
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding
 from textual.command import CommandPalette
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from textual.widget import MountError
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core import paths
@@ -207,6 +209,11 @@ class GeluApp(App[None]):
         """Quit, also where the terminal reads nothing more."""
         self.shutdown.hurry()
         await super().action_quit()
+
+    def _handle_exception(self, error: Exception) -> None:
+        # What still comes to a screen that is being closed finds its widgets gone.
+        if not (self._exit and isinstance(error, (NoMatches, MountError, ScreenStackError))):
+            super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         # Textual prints a traceback with local variables; ours goes to a file, and the user gets

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from textual.css.query import NoMatches
 
 from gelu_tui.core.runs.history import History
 from tests.support import shown
 from tests.support.app_terminal import opened, saved, terminal
-from tests.support.driving import fake_engine
+from tests.support.driving import fake_engine, ready
 from tests.support.terminal import Terminal
 from tests.support.terminal_bytes import SEQUENCES
 
@@ -210,3 +211,10 @@ def test_an_app_that_hangs_gives_the_terminal_back(tmp_path: Path) -> None:
         it.process.send_signal(signal.SIGTERM)
         assert it.wait() == 143
         assert it.left_behind() == []
+
+
+async def test_widgets_that_are_gone_at_the_end_are_no_fault() -> None:
+    async with ready() as it:
+        it.app.exit()
+        it.app._handle_exception(NoMatches("a message that waited for a closed screen"))
+        assert it.app.return_code == 0
