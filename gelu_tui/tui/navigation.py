@@ -133,7 +133,7 @@ class Navigation:
         """Show the exact text that the model is fed for the prompt in the field."""
         engine, compare = self._services.engine, self._compare
         if engine.phase not in (Phase.READY, Phase.RUNNING, Phase.STOPPING):
-            compare.notice.show_message("The text is known once a model is loaded.")
+            compare.notice.show_message("The text is known once a model is loaded.", "loading")
             return
         from gelu_tui.tui.fed_text.screen import FedTextScreen
 
@@ -166,7 +166,7 @@ class Navigation:
         if model is not None:
             self._services.engine.choose_model(model)
             self._compare.choices = replace(self._compare.choices, model=model)
-            self._compare.action_reload()
+            self._compare.reload()
 
     def history(self) -> None:
         """Open the saved runs."""
@@ -194,7 +194,7 @@ class Navigation:
         compare = self._compare
         compare.take_prompt(document.prompt)
         await compare.choose(await asyncio.to_thread(like, compare.choices, document))
-        await compare.run_command(p.Compare(document.prompt, document.settings))
+        await compare.run_command(p.Compare(document.prompt, document.settings), "Enter")
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""

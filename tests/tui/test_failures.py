@@ -159,6 +159,8 @@ async def test_a_late_word_of_a_replaced_engine_is_ignored() -> None:
     async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")
         await it.press("f5")
+        await it.until(lambda: it.app.compare.notice.about == "reload", "a question")
+        await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the new engine is ready")
         tokens = it.comparison.total_tokens
         await asyncio.sleep(0.3)

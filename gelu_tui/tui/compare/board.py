@@ -43,9 +43,10 @@ class Board(PaneGrid):
 
     @dataclass
     class Feedback(Message):
-        """A sentence about what a key has done."""
+        """A sentence about what a key has done; it goes when what it is `about` has changed."""
 
         sentence: str | Content
+        about: str = ""
 
     @dataclass
     class ReferenceChosen(Message):
@@ -55,6 +56,9 @@ class Board(PaneGrid):
 
     class Reordered(Message):
         """The panes are in another order."""
+
+    class SearchEnded(Message):
+        """Nothing is searched for any more."""
 
     class SearchWanted(Message):
         """The user wants to type what to search for."""
@@ -138,13 +142,13 @@ class Board(PaneGrid):
         self.action_choose(place)
         self.panes[place].tokens.point(token)
 
-    def _feedback(self, sentence: str | Content) -> None:
-        self.post_message(self.Feedback(sentence))
+    def _feedback(self, sentence: str | Content, about: str = "") -> None:
+        self.post_message(self.Feedback(sentence, about))
 
     # --- keys ---------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape goes on to the screen where there is nothing here to clear."""
+        """Escape does nothing where there is nothing to clear."""
         if action == "clear":
             return bool(self.query_text) or any(p.tokens.cursor is not None for p in self.panes)
         return True
@@ -152,6 +156,7 @@ class Board(PaneGrid):
     def action_clear(self) -> None:
         """Remove the cursor and the search."""
         self.search("")
+        self.post_message(self.SearchEnded())
         for pane in self.panes:
             if pane.tokens.cursor is not None:
                 pane.tokens.point(None)
@@ -171,16 +176,16 @@ class Board(PaneGrid):
         if here:
             self.point(self.chosen, here[0])
         elif seen is not None and pane is not None and pane.index == seen.reference:
-            self._feedback("This is the reference: the others fork from it.")
+            self._feedback("This is the reference: the others fork from it.", "forks")
         else:
-            self._feedback("This stream does not differ from the reference.")
+            self._feedback("This stream does not differ from the reference.", "forks")
 
     def action_fork_step(self, by: int) -> None:
         """Point at the next or the previous fork of all panes."""
         forks = self._forks()
         pane = self.chosen_pane
         if not forks or pane is None:
-            self._feedback("No stream differs from the reference so far.")
+            self._feedback("No stream differs from the reference so far.", "forks")
             return
         cursor = pane.tokens.cursor
         if cursor is None:
@@ -218,7 +223,7 @@ class Board(PaneGrid):
         pane = self.chosen_pane
         if not found or pane is None:
             text = f"‘{visible_line(self.query_text)}’ is not found." if self.query_text else ""
-            self._feedback(text or "Nothing is searched for: / begins a search.")
+            self._feedback(text or "Nothing is searched for: / begins a search.", "search")
             return
         cursor = pane.tokens.cursor
         self.point(*_beside(found, (self.chosen, -1 if cursor is None else cursor), by))

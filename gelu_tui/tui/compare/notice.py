@@ -18,14 +18,14 @@ class Notice(Static):
     def __init__(self) -> None:
         super().__init__()
         self._clearing: Timer | None = None
-        self._stays = False
-        self.kind = ""  # of the error that is shown
+        self.about = ""  # what the sentence is about: of an error, its kind
 
-    def show_message(self, sentence: str | Content, *, stays: bool = False) -> None:
-        """Show a plain sentence for eight seconds, or if it `stays`, until `clear_awaited`."""
+    def show_message(
+        self, sentence: str | Content, about: str = "", *, stays: bool = False
+    ) -> None:
+        """Show a plain sentence for eight seconds; if it `stays`, until what it is about ends."""
         safe = visible_line(sentence) if isinstance(sentence, str) else sentence
-        self._show(Content.assemble(("• ", "bold"), safe))
-        self._stays = stays
+        self._show(Content.assemble(("• ", "bold"), safe), about)
         if not stays:
             self._clearing = self.set_timer(_NEWS_S, self.clear)
 
@@ -33,11 +33,12 @@ class Notice(Static):
         """Show what happened and what to do; `hint` is one more thing to do."""
         hints = " ".join(filter(None, (visible_line(error.hint), hint)))
         message = (visible_line(error.message), "bold")
-        self._show(Content.assemble(("✗ ", "bold $text-error"), message, f" {hints}"), error.kind)
+        content = Content.assemble(("✗ ", "bold $text-error"), message, f" {hints}")
+        self._show(content, error.kind, error=True)
 
-    def clear_awaited(self) -> None:
-        """Clear a message that stays: what it waited for has happened."""
-        if self._stays:
+    def end(self, *about: str) -> None:
+        """Clear a sentence that is about one of these, because it is out of date."""
+        if self.about in about:
             self.clear()
 
     def clear_news(self) -> None:
@@ -49,10 +50,10 @@ class Notice(Static):
         """Show nothing any more."""
         self._show(Content(""))
 
-    def _show(self, content: Content, kind: str = "") -> None:
+    def _show(self, content: Content, about: str = "", *, error: bool = False) -> None:
         if self._clearing is not None:
             self._clearing.stop()
-        self.kind, self._stays = kind, False
+        self.about = about
         self.update(content)
-        self.set_class(bool(kind), "-error")
+        self.set_class(error, "-error")
         self.set_class(bool(content), "-shown")

@@ -100,23 +100,29 @@ class CompareScreen(KeptLines, Screen[None]):
     # --- what the user does -------------------------------------------------------------------
 
     async def action_run(self) -> None:
-        await self._run(self.prompt.prompt)
+        await self._run(self.prompt.prompt, "Ctrl+R again")
 
     @on(Prompt.Submitted)
     async def _submitted(self, message: Prompt.Submitted) -> None:
-        await self._run(message.prompt)
+        await self._run(message.prompt, "Enter again")
 
-    async def _run(self, prompt: str) -> None:
+    async def _run(self, prompt: str, again: str) -> None:
         try:
             command = compare_command(prompt, self.choices)
         except GeluError as error:
             self.notice.show_error(error.info)
             return
-        self.prompt.remember(prompt)
-        await self.run_command(command)
+        if await self.run_command(command, again):
+            self.prompt.remember(prompt)
 
-    async def run_command(self, command: p.Compare) -> None:
-        """Run a command, now or as soon as the engine can."""
+    async def run_command(self, command: p.Compare, again: str) -> bool:
+        """Run a command, now or as soon as the engine can; return whether that is done.
+
+        While another run goes on, that one is replaced only if the user asks once more: `again`
+        says by which key.
+        """
+        if not self._confirmed("replace", f"{again} replaces it; the old one is"):
+            return False
         self.notice.clear()
         self._replaced = self.live
         if not await self._engine.run(command):
@@ -124,21 +130,40 @@ class CompareScreen(KeptLines, Screen[None]):
         if self._engine.pending is not None:
             stopping = self._engine.phase is Phase.STOPPING
             when = "when the last one has stopped" if stopping else "as soon as the model is ready"
-            self.notice.show_message(f"The run is queued: it starts {when}.", stays=True)
+            self.notice.show_message(f"The run is queued: it starts {when}.", "queue", stays=True)
         self._phase_changed()
+        return True
+
+    def _confirmed(self, about: str, what: str) -> bool:
+        """Whether the present run may be ended: none goes on, or this is the second time.
+
+        The first time a notice says `what` the second one does to the run, which is kept or not.
+        """
+        if self._engine.phase is not Phase.RUNNING or self.notice.about == about:
+            return True
+        kept = "kept in the history" if self._services.history is not None else "not saved"
+        self.notice.show_message(f"A run is going on. {what} {kept}.", about)
+        return False
 
     async def action_stop(self) -> None:
         """Stop the load or run; a second time, end an engine that does not answer."""
         engine = self._engine
         if engine.phase in (Phase.STARTING, Phase.LOADING) and engine.withdraw():
-            self.notice.show_message("The queued run is withdrawn; the model goes on loading.")
+            self.notice.show_message(
+                "The queued run is withdrawn; the model goes on loading.", "loading"
+            )
         elif engine.phase is Phase.STOPPING:
-            self.action_reload()
+            self.reload()
         else:
             await engine.stop()
         self._phase_changed()
 
     def action_reload(self) -> None:
+        """Load the model again; while a run goes on, only if the user asks once more."""
+        if self._confirmed("reload", "F5 again loads the model anew; the run stops and is"):
+            self.reload()
+
+    def reload(self) -> None:
         """Start a new engine; the comparison on the screen stays."""
         self._end_run()
         self.notice.clear()
@@ -195,8 +220,7 @@ class CompareScreen(KeptLines, Screen[None]):
 
     @on(Prompt.Changed)
     def _prompt_changed(self) -> None:
-        if self.notice.kind in _PROMPT_ERRORS:
-            self.notice.clear()
+        self.notice.end(*_PROMPT_ERRORS)
 
     def on_paste(self, event: Paste) -> None:
         """Text that is pasted while a pane has the focus is meant for the prompt."""
@@ -209,10 +233,15 @@ class CompareScreen(KeptLines, Screen[None]):
 
     @on(Board.Feedback)
     def _show_feedback(self, message: Board.Feedback) -> None:
-        self.notice.show_message(message.sentence)
+        self.notice.show_message(message.sentence, message.about)
+
+    @on(Board.SearchEnded)
+    def _search_ended(self) -> None:
+        self.notice.end("search")
 
     @on(Board.SearchWanted)
     def _ask_what_to_search(self) -> None:
+        self.notice.end("search")
         self._info.open_search(self.board.query_text)
 
     @on(InfoLine.Searched)
@@ -224,9 +253,11 @@ class CompareScreen(KeptLines, Screen[None]):
         if message.text and found:
             self.board.action_match_step(1)
             keys = "N and Shift+N go through them, Escape ends the search."
-            self.notice.show_message(f"{found} found. {keys}")
+            self.notice.show_message(f"{found} found. {keys}", "search")
         elif message.text:
-            self.notice.show_message(f"‘{visible_line(message.text)}’ is nowhere in the panes.")
+            so_far = " so far" if self.live else ""
+            sentence = f"‘{visible_line(message.text)}’ is nowhere in the panes{so_far}."
+            self.notice.show_message(sentence, "search")
         if self.board.chosen_pane is not None:
             self.board.chosen_pane.tokens.focus()
 
@@ -253,7 +284,7 @@ class CompareScreen(KeptLines, Screen[None]):
         """Apply an event that the engine link has already seen. Raises `ProtocolError`."""
         match event:
             case p.Loaded():
-                self.notice.clear_awaited()
+                self.notice.end("loading")
                 if event.model.warnings:
                     self.notice.show_message(" ".join(event.model.warnings))
                 await self._show_choices()
@@ -270,6 +301,8 @@ class CompareScreen(KeptLines, Screen[None]):
             case _ if self.shown is not None and self.live:
                 self.shown.comparison.apply(event)
                 self._frames.want()
+                if isinstance(event, p.ForkFound):
+                    self.notice.end("forks")
                 if isinstance(event, p.Finished):
                     self.shown.comparison.check()
                     self._finish(self.shown, event)
@@ -287,7 +320,7 @@ class CompareScreen(KeptLines, Screen[None]):
         comparison = Comparison.begin(started)
         comparison.check()
         await self._show(ShownRun(comparison, self._engine.loaded, self._services.history))
-        self.notice.clear_awaited()
+        self.notice.end("search", "forks")  # they were about the streams before
         if self._replaced:
             self._replaced = False
             kept = "; it is in the history" if self._services.history is not None else ""
@@ -325,7 +358,6 @@ class CompareScreen(KeptLines, Screen[None]):
         if finished.error is not None:
             self.notice.show_error(finished.error)
             return
-        self.notice.clear_awaited()
         if sentences := suspicions(shown.document()):
             self.notice.show_message(" ".join(sentences))
 
@@ -370,11 +402,17 @@ class CompareScreen(KeptLines, Screen[None]):
         self._info.show_settings(labels.settings(self.choices, self.comparison, loaded))
 
     def _phase_changed(self) -> None:
-        """Update status line, keys and timer; cheap while the phase stays."""
+        """Update status line, notice, keys and timer; cheap while the phase stays."""
         phase = self._engine.phase
         if phase is self._phase_shown:
             return
         self._phase_shown = phase
+        if phase is not Phase.STOPPING:
+            self.notice.end("stopping")
+        if phase is not Phase.RUNNING:
+            self.notice.end("replace", "reload")
+        if self._engine.pending is None:
+            self.notice.end("queue")
         self._show_status()
         self._show_keys()
         if self._beats is not None:
@@ -402,6 +440,7 @@ class CompareScreen(KeptLines, Screen[None]):
             self.notice.show_message(
                 f"The engine has not stopped for {self._engine.phase_s:.0f} s. "
                 "Ctrl+G once more ends it and starts a new one.",
+                "stopping",
                 stays=True,
             )
 

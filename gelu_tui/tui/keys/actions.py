@@ -71,7 +71,7 @@ _HELP = Action("help", "f1,question_mark", "Help", "Help",
 
 COMPARE_ACTIONS = (
     Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
-    Action("stop", "ctrl+g,escape", "Stop", "Stop",
+    Action("stop", "ctrl+g", "Stop", "Stop",
            "Stop the run or the load; once more ends an engine that does not answer."),
     _HELP,
     Action("activations", "f2", "Functions", "Activation functions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from msgspec.structs import replace
 from textual import events
 from textual.app import SystemCommand
@@ -94,6 +95,10 @@ async def test_a_run_that_takes_the_place_of_another_says_so() -> None:
         await it.until_shown("same so far")
         await it.type("y")
         await it.press("enter")
+        await it.until_shown(
+            "A run is going on. Enter again replaces it; the old one is kept in the history."
+        )
+        await it.press("enter")
         await it.until(lambda: it.comparison.prompt == "xy", "the second run")
         await it.until_shown("The previous run was stopped for this one; it is in the history.")
         await it.press("ctrl+g")
@@ -148,9 +153,45 @@ async def test_run_while_running_stops_and_runs_the_new_prompt() -> None:
         await it.press("enter")
         await it.until_shown("The sky")
         await it.type(" two")
-        await it.press("enter")
+        await it.press("ctrl+r")
+        await it.until_shown("Ctrl+R again replaces it;")
+        await it.press("ctrl+r")
         await it.until(lambda: it.comparison.prompt == "one two", "the new prompt is running")
         await it.press("ctrl+g")
+        await it.until_finished()
+
+
+@pytest.mark.parametrize(("key", "about"), [("enter", "replace"), ("f5", "reload")])
+async def test_one_key_ends_no_run(key: str, about: str) -> None:
+    async with driven("long", prompt="one", step_s=0.05, max_tokens=2000, save_runs=False) as it:
+        notice = it.app.compare.notice
+        await it.until(lambda: it.comparison.total_tokens, "tokens")
+        first = it.comparison
+        await it.press(key)
+        await it.until(lambda: notice.about == about, "a question")
+        assert "not saved." in str(notice.content)
+        assert it.phase is Phase.RUNNING and it.app.engine.pending is None
+        await it.press("ctrl+g")
+        await it.until_finished()
+        assert it.comparison is first
+        assert not notice.about, "the run has ended by itself"
+
+
+async def test_escape_stops_nothing() -> None:
+    async with driven("long", prompt="one", step_s=0.05, max_tokens=2000) as it:
+        await it.until(lambda: it.comparison.total_tokens, "tokens")
+        await it.press("escape", "escape", "f6", "escape", "escape", "tab", "escape", "escape")
+        seen = it.comparison.total_tokens
+        await it.until(lambda: it.comparison.total_tokens > seen, "it goes on")
+        assert it.phase is Phase.RUNNING
+        await it.press("ctrl+g")
+        await it.until_finished()
+
+
+async def test_escape_leaves_a_load_alone() -> None:
+    async with driven("slow_load", prompt="hello", step_s=0.1) as it:
+        await it.until_shown("The run is queued")
+        await it.press("escape", "escape")
         await it.until_finished()
 
 

@@ -13,7 +13,8 @@ from textual.widgets import Input
 
 from gelu_tui.core import paths
 from gelu_tui.tui.compare.info_line import InfoLine
-from tests.support.driving import ready
+from gelu_tui.tui.engine_link.session import Phase
+from tests.support.driving import driven, ready
 from tests.support.still import Still, drawn, still
 
 TEXTS = {
@@ -87,6 +88,7 @@ async def test_escape_ends_the_search_in_the_field_and_in_the_pane() -> None:
         await it.until(lambda: it.pane.has_focus and it.pane.cursor is not None, "the first")
         await it.press("escape")
         await it.until(lambda: not marked(it) and it.pane.cursor is None, "neither")
+        await it.until(lambda: not it.notice, "no message about a search that has ended")
 
 
 @pytest.mark.parametrize("text", ["nowhere", "[", "(", "s.y", "\\"])
@@ -104,6 +106,26 @@ async def test_a_search_without_a_match_says_so(text: str) -> None:
             assert it.at == (1, None)
             await it.press("n")
             await it.until_notice(f"‘{text}’ is not found.")
+
+
+async def test_a_message_about_a_search_goes_when_another_begins() -> None:
+    async with still(TEXTS) as it:
+        await it.go(0)
+        await begin_search(it, "nowhere")
+        await it.press("enter")
+        await it.until_notice("‘nowhere’ is nowhere in the panes.")
+        await it.press("slash")
+        await it.until(lambda: not it.notice, "the message is gone")
+
+
+async def test_a_message_about_forks_goes_when_there_is_one() -> None:
+    names = ("gelu_approx", "gelu_fast_approx")
+    async with driven("long", prompt="x", step_s=0.2, activations=names, max_tokens=2000) as it:
+        await it.until(lambda: it.comparison.streams, "a run")
+        it.app.compare.board.action_fork_step(1)
+        await it.until_shown("No stream differs from the reference so far.")
+        await it.until_gone("No stream differs from the reference so far.")
+        assert it.phase is Phase.RUNNING
 
 
 async def test_signs_of_regular_expressions_are_taken_as_they_are() -> None:
