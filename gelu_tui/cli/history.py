@@ -65,7 +65,7 @@ def history_command(
 
 @click.command("show", short_help="Print a saved run.")
 @click.argument("run", metavar="ID", shell_complete=runs)
-@output_options("As `run` prints it; its JSON document; a report; or a row for each token.")
+@output_options("As `run` prints it; its JSON document; a report; a page; or a row for each token.")
 @o.color_option
 def show_command(run: str, output_format: str | None, output: str | None, color: str) -> None:
     """Print a saved run; ID may be `last`, or a file that `run --format json` wrote."""

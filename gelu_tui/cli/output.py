@@ -1,4 +1,4 @@
-"""Where a comparison is printed, stdout or a file, and in which format."""
+"""Where a document is printed, stdout or a file, and in which format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.paths import expanded
-from gelu_tui.core.reports.export import FORMATS, format_of, write_file
-from gelu_tui.core.runs.document import ComparisonDocument, to_json
+from gelu_tui.core.reports.export import FORMATS, Formats, format_of, write_file
+from gelu_tui.core.runs.document import to_json
 from gelu_tui.core.safe_text import visible_line
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def output_options(help_text: str, *more: str) -> Callable[[_F], _F]:
+def output_options(
+    help_text: str, *more: str, formats: Formats[Any] = FORMATS
+) -> Callable[[_F], _F]:
     """Add `--format`, with text, those of files and `more`, and `--output`."""
     format_option = click.option(
         "--format",
         "output_format",
         cls=o.SettingOption,
         unset="text, or what the suffix of --output means",
-        type=click.Choice(["text", *FORMATS, *more]),
+        type=click.Choice(["text", *formats, *more]),
         help=help_text,
     )
     output_option = click.option(
@@ -48,11 +50,18 @@ def output_options(help_text: str, *more: str) -> Callable[[_F], _F]:
 
 
 class Output:
-    """Where to and how a comparison is printed. Raises `GeluError` if it cannot be written."""
+    """Where to and how a document is printed. Raises `GeluError` if it cannot be written."""
 
-    def __init__(self, output_format: str | None, file: str | None, color: str) -> None:
+    def __init__(
+        self,
+        output_format: str | None,
+        file: str | None,
+        color: str,
+        formats: Formats[Any] = FORMATS,
+    ) -> None:
         self._file = expanded(file) if file is not None else None
-        meant = None if file is None else format_of(file)
+        self._formats = formats
+        meant = None if file is None else format_of(file, formats)
         if file is not None and Path(file).suffix.lower() == ".jsonl":
             meant = "jsonl"
         self.format = output_format or meant or "text"
@@ -67,13 +76,14 @@ class Output:
         on_stdout = self._file is None and sys.stdout.isatty()
         return self.format == "text" and on_stdout and os.environ.get("TERM") != "dumb"
 
-    def document(self, document: ComparisonDocument, report: Callable[[], RenderableType]) -> None:
-        """Print a comparison; `report` is what the format `text` shows. Raises `GeluError`."""
-        if self.format not in FORMATS and self._file is None:
+    def document(self, document: Any, report: Callable[[], RenderableType]) -> None:
+        """Print a document; `report` is what the format `text` shows. Raises `GeluError`."""
+        how = self._formats.get(self.format)
+        if how is None and self._file is None:
             o.print_report(report(), self._color)
             return
-        if self.format in FORMATS:
-            text = FORMATS[self.format].text(document)
+        if how is not None:
+            text = how.text(document)
         else:
             text = o.report_text(report(), self._color, is_file=True)
         if self._file is None:

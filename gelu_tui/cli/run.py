@@ -28,8 +28,8 @@ _PATIENCE_S = 30.0  # for a history that another program has locked: all else is
 @o.prompt_argument(required=True)
 @o.options_of(RunSettings)
 @output_options(
-    "Streams and a table; one JSON document; a report in Markdown; a row for each token; or the "
-    "engine's events as they come.",
+    "Streams and a table; one JSON document; a report in Markdown; a page for a browser; a row "
+    "for each token; or the engine's events as they come.",
     "jsonl",
 )
 @o.options_of(Settings, "save_runs")

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import files, runs
 from gelu_tui.cli.conversation import Conversation
+from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.protocol.requests import score_command as checked_command
+from gelu_tui.core.reports.export import SCORE_FORMATS
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Tokens of a window, BOS included.",
 )
-@o.text_or_json_option
+@output_options("Tables, one JSON document, or a page for a browser.", formats=SCORE_FORMATS)
 @o.engine_options
 @click.pass_obj
 def score_command(
@@ -62,7 +64,8 @@ def score_command(
     run: str | None,
     control_added: bool,
     context: int | None,
-    output_format: str,
+    output_format: str | None,
+    output: str | None,
     **options: Any,
 ) -> int:
     """Feed one text to all functions and compare their predictions of every token.
@@ -71,6 +74,7 @@ def score_command(
     it in its window is scored.
     """
     settings = o.in_force(file, {**options, "control": control_added})
+    printed = Output(output_format, output, settings.color, SCORE_FORMATS)
     if text is not None and run is None:
         command = checked_command(settings.of_run(), text=_read(text), context=context)
         source = ScoreSource("text", "stdin" if text == "-" else text)
@@ -81,6 +85,7 @@ def score_command(
         raise UsageError(
             "Either --text or --run is needed, not both.", "See `gelu-tui score --help`."
         )
+    from gelu_tui.core.reports.score import score_report
     from gelu_tui.core.scoring.statistics import Scoring  # numpy, which no completion waits for
 
     engine = Conversation(settings.engine_command)
@@ -96,12 +101,7 @@ def score_command(
     engine.hold(take, p.Load(command.settings.model, command.settings.dtype), command)
     if scoring is not None and engine.loaded is not None:
         document = scoring.document(engine.loaded, source, status=engine.status, error=engine.error)
-        if output_format == "json":
-            o.print_json(document, indent=2)
-        else:
-            from gelu_tui.core.reports.score import score_report
-
-            o.print_report(score_report(document), settings.color)
+        printed.document(document, lambda: score_report(document))
     for error in engine.errors:
         o.complain(error)
     return engine.exit_code

@@ -198,7 +198,7 @@ class Navigation:
 
     async def export(self, kind: str) -> None:
         """Write the comparison, or a picture of the screen, into the working directory."""
-        from gelu_tui.core.reports.export import exported, write_new
+        from gelu_tui.core.reports.export import FORMATS, exported, write_new
 
         shown = self._compare.shown
         if shown is None:
@@ -208,7 +208,7 @@ class Navigation:
         if kind == "svg":
             text = self._app.export_screenshot()
         else:
-            text = exported(shown.document(), f"run{suffix}")
+            text = exported(shown.document(), f"run{suffix}", FORMATS)
         try:
             path = await asyncio.to_thread(write_new, suffix, text)
         except GeluError as error:

@@ -65,6 +65,7 @@ def test_hostile_text_is_harmless_in_every_format(home: dict[str, str]) -> None:
     [
         ("run.json", ()),
         ("run.md", ()),
+        ("run.html", ()),
         ("run.CSV", ()),
         ("run.jsonl", ()),
         ("run", ()),
@@ -83,6 +84,8 @@ def test_the_suffix_means_the_format(
             assert json.loads(text)["schema"] == "gelu-tui.comparison/1"
         case ".md":
             assert text.startswith("# 3 activation functions, one prompt")
+        case ".html":
+            assert text.startswith("<!DOCTYPE html>") and text.count("<article") == 3
         case ".csv":
             assert len(rows(text)) == 18
         case ".jsonl":

@@ -255,3 +255,12 @@ def test_an_engine_that_dies_leaves_what_is_scored(
     found = json.loads(done.raw)
     assert (found["status"], found["error"]["kind"]) == ("failed", "engine_died")
     assert all(v["perplexity"] > 0 for v in found["variants"])
+
+
+def test_a_page_in_a_file(env: dict[str, str], model: str, tmp_path: Path) -> None:
+    file = tmp_path / "score.html"
+    words = ("score", "--text", "-", "--model", model, "-a", "gelu,relu", "-o", str(file))
+    done = gelu(env, *words, stdin=b"a b c d e <b>f</b>")
+    assert (done.code, done.out) == (0, "")
+    page = file.read_text()
+    assert page.startswith("<!DOCTYPE html>") and "Percentiles of KL" in page

@@ -361,6 +361,8 @@ async def test_exports_write_files_and_never_over_another(home: Path) -> None:
             assert all(read_document(t.encode()).prompt == "Why is the sky blue?" for t in texts)
         (report,) = await export(it, "md", home, 1)
         assert "silu" in report
+        (page,) = await export(it, "html", home, 1)
+        assert page.startswith("<!DOCTYPE html>")
         (picture,) = await export(it, "svg", home, 1)
         assert picture.lstrip().startswith("<svg")
 

@@ -1,1 +1,1 @@
-"""Everything that is printed: terminal, Markdown, tables, progress, exports."""
+"""Everything that is printed: terminal, Markdown, HTML, tables, progress, exports."""

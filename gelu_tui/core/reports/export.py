@@ -7,43 +7,63 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.own_files import replace_file
 from gelu_tui.core.paths import look
+from gelu_tui.core.reports.html.comparison import comparison_page
+from gelu_tui.core.reports.html.score import score_page
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
+from gelu_tui.core.scoring.document import ScoreDocument
+
+_D = TypeVar("_D")
 
 
 @dataclass(frozen=True)
-class Format:
+class Format(Generic[_D]):
     """How a document is written, and the suffixes of file names that mean it."""
 
-    text: Callable[[ComparisonDocument], str]
+    text: Callable[[_D], str]
     suffixes: tuple[str, ...]
 
 
-# Every format but the terminal's text, by the name that `--format` takes.
-FORMATS: Mapping[str, Format] = {
-    "json": Format(lambda document: to_json(document, indent=2) + "\n", (".json",)),
+Formats = Mapping[str, Format[_D]]
+"""Every format but the terminal's text, by the name that `--format` takes."""
+
+
+def _json(document: ComparisonDocument | ScoreDocument) -> str:
+    return to_json(document, indent=2) + "\n"
+
+
+_HTML = (".html", ".htm")
+
+FORMATS: Formats[ComparisonDocument] = {
+    "json": Format(_json, (".json",)),
     "markdown": Format(markdown_report, (".md", ".markdown")),
+    "html": Format(comparison_page, _HTML),
     "csv": Format(tokens_csv, (".csv",)),
+}
+SCORE_FORMATS: Formats[ScoreDocument] = {
+    "json": Format(_json, (".json",)),
+    "html": Format(score_page, _HTML),
 }
 
 
-def format_of(name: str) -> str | None:
+def format_of(name: str, formats: Formats[Any] = FORMATS) -> str | None:
     """The format that the suffix of a file's name means; None if it means none."""
     suffix = Path(name).suffix.lower()
-    return next((known for known, how in FORMATS.items() if suffix in how.suffixes), None)
+    return next((known for known, how in formats.items() if suffix in how.suffixes), None)
 
 
-def export(document: ComparisonDocument, path: Path, *, overwrite: bool = False) -> None:
+def export(document: _D, path: Path, formats: Formats[_D], *, overwrite: bool = False) -> None:
     """Write a document in the format of the file's suffix.
 
     Raises `GeluError`: `file_exists` where it may not overwrite, `export` for everything else.
     """
-    text = exported(document, path.name)
+    text = exported(document, path.name, formats)
     try:
         there = look(path)
     except OSError as error:
@@ -79,12 +99,13 @@ def _not_written(path: Path, error: OSError) -> GeluError:
     return GeluError("export", message, "Give a folder that exists, has room, and is writable.")
 
 
-def exported(document: ComparisonDocument, name: str) -> str:
+def exported(document: _D, name: str, formats: Formats[_D]) -> str:
     """The text of a document in the format of a file's suffix. Raises `GeluError`."""
-    if (known := format_of(name)) is not None:
-        return FORMATS[known].text(document)
+    if (known := format_of(name, formats)) is not None:
+        return formats[known].text(document)
     message = f"'{name}' names no format that can be written."
-    hint = "Let the name end in .md for a report, in .json for the data, in .csv for its tokens."
+    *endings, last = (how.suffixes[0] for how in formats.values())
+    hint = f"Let the name end in {', '.join(endings)} or {last}."
     if Path(name).suffix.lower() == ".svg":
         message = "A picture is made of the screen, not of a saved run."
         hint = "Open the run; then Ctrl+P, Export the screen as SVG."

@@ -33,7 +33,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         "## Prompt",
         fence(document.prompt),
         "## Settings",
-        _settings(document),
+        _table([{"setting": k, "value": value} for k, value in setting_values(document).items()]),
         "## Variants",
         _table([terminal.stream_cells(document, v) for v in variants], numbers),
         "A stream diverges at the first step, counted from 0, at which its token differs from the "
@@ -62,7 +62,8 @@ def fence(text: str) -> str:
     return f"{ticks}text\n{visible(text)}\n{ticks}"
 
 
-def _settings(document: ComparisonDocument) -> str:
+def setting_values(document: ComparisonDocument) -> dict[str, str]:
+    """Return how a comparison was made, by the names that reports give to it."""
     model, settings = document.model, document.settings
     check = document.self_check
     same = ""
@@ -82,7 +83,7 @@ def _settings(document: ComparisonDocument) -> str:
         "tokens drawn with": ", ".join(sampling_words(settings)),
         "one function on several rows": same,
     }
-    return _table([{"setting": name, "value": value} for name, value in values.items() if value])
+    return {name: value for name, value in values.items() if value}
 
 
 def _forks(document: ComparisonDocument) -> list[str]:

@@ -19,13 +19,19 @@ from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVa
 
 def score_report(document: ScoreDocument) -> RenderableType:
     """The functions, their statistics on the text and against the reference, and notes."""
-    parts: list[RenderableType] = [_functions(document)]
+    sentences = [Text(sentence) for sentence in score_sentences(document)]
+    footing = Text("\n".join(score_footing(document)), style="dim")
+    return spaced(*score_tables(document), *sentences, footing)
+
+
+def score_tables(document: ScoreDocument) -> list[FittedTable]:
+    """The functions, their statistics on the text, and those against the reference."""
+    tables = [_functions(document)]
     if document.positions:
-        parts.append(_text_table(document))
+        tables.append(_text_table(document))
     if compared := [(v, v.kl) for v in document.variants if v.kl is not None]:
-        parts += _kl_tables(compared)
-    parts += [Text(sentence) for sentence in _sentences(document)]
-    return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
+        tables += _kl_tables(compared)
+    return tables
 
 
 def _functions(document: ScoreDocument) -> FittedTable:
@@ -99,7 +105,8 @@ def _with_error(value: float | None, error: float | None, form: str, error_form:
     return shown if value is None or error is None else f"{shown} ± {_number(error_form, error)}"
 
 
-def _sentences(document: ScoreDocument) -> list[str]:
+def score_sentences(document: ScoreDocument) -> list[str]:
+    """What was scored, what the figures are, the noise floor, and what went wrong."""
     sentences = [_text(document)]
     if document.positions:
         sentences += [
@@ -153,7 +160,8 @@ def _floor(document: ScoreDocument) -> list[str]:
     ]
 
 
-def _footing(document: ScoreDocument) -> list[str]:
+def score_footing(document: ScoreDocument) -> list[str]:
+    """The model, how it was computed, and whether it is all."""
     how = [f"functions computed in {PRECISIONS[document.settings.activation_precision]}"]
     if rate := document.timing.tokens_per_second:
         how.append(f"{rate:.1f} tok/s through all functions")

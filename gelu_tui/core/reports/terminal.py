@@ -40,7 +40,7 @@ def stream_text(variant: VariantDocument) -> Text:
         rest = variant.text[len(shared) + len(token) :]
         text = Text.assemble(
             (_mark_first_line_feeds(visible(shared)), "dim"),
-            (f"{FORK_LEFT}{_fork_text(variant, fork)}{FORK_RIGHT}", "bold black on yellow"),
+            (f"{FORK_LEFT}{fork_text(variant, fork)}{FORK_RIGHT}", "bold black on yellow"),
             "\n" if token.endswith("\n") else "",
             _mark_last_line_feeds(visible(rest)),
         )
@@ -56,7 +56,7 @@ def _mark_last_line_feeds(text: str) -> str:
     return re.sub(r"\n+\Z", lambda match: "↵" * len(match[0]), text)
 
 
-def _fork_text(variant: VariantDocument, fork: int) -> str:
+def fork_text(variant: VariantDocument, fork: int) -> str:
     """The first divergent token, at step `fork`, on one line and always visible."""
     if fork >= len(variant.steps):  # the reference is longer
         return FINISH[variant.finish_reason][0]

@@ -24,7 +24,7 @@ class RunTable(ListTable[Entry]):
         Binding("enter", "screen.open", "Open the run, without the model"),
         Binding("c", "screen.compare", "Mark the run; on another one, show both side by side"),
         Binding("r", "screen.rerun", "Run it again"),
-        Binding("e", "screen.export", "Export it as a report (.md) or as data (.json)"),
+        Binding("e", "screen.export", "Export: a report (.md, .html) or data (.json, .csv)"),
         Binding("x,delete", "screen.delete", "Delete it"),
         Binding("slash", "screen.search", "Search"),
         *ListTable.MOVING,

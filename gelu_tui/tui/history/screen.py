@@ -18,7 +18,7 @@ from textual.worker import Worker
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.paths import expanded
-from gelu_tui.core.reports.export import export
+from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.core.runs.merge import merged
@@ -40,7 +40,7 @@ LIMIT = 200  # the table is rebuilt for every letter of a search
 _KEYS = {
     "runs": "Enter open · q back · / search · c compare · r rerun · e export · x delete",
     "search": "Enter or ↓ to the runs · Esc, F10 clear the search",
-    "path": "Enter writes · Esc, F10 do not · .md is a report, .json the data",
+    "path": "Enter writes · Esc, F10 do not · .md, .html: a report · .json: the data",
 }
 _KEYS_MARKED = f"Compare run {{run}}: c on another run · c on {MARK} or Esc takes the mark away"
 _NO_KEYS = "q, Esc back · F1 help"
@@ -300,7 +300,7 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
         run_in_thread(
             self,
-            lambda: export(document, path, overwrite=overwrite),
+            lambda: export(document, path, FORMATS, overwrite=overwrite),
             lambda _: self._report(f"Written: {path.absolute()}"),
             failed,
         )

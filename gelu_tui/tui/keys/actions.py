@@ -98,6 +98,8 @@ COMPARE_ACTIONS = (
            "Write this comparison as JSON.", "app.export('json')"),
     Action("export_markdown", "", "", "Export as Markdown",
            "Write a Markdown report of it.", "app.export('md')"),
+    Action("export_html", "", "", "Export as HTML",
+           "Write a page for a browser, in one file.", "app.export('html')"),
     Action("export_svg", "", "", "Export the screen as SVG",
            "Write a picture of the screen.", "app.export('svg')"),
 )

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.reports.export import export
+from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.help.screen import HelpScreen
 from gelu_tui.tui.history.screen import CompareRuns, HistoryScreen, Reopen, Rerun
@@ -283,7 +283,7 @@ async def test_export_of_the_data_and_names_that_do_not_work(
 ) -> None:
     async with opened(history, (120, 30)) as it:
         for name, said in (
-            (f"{tmp_path}/run.txt", "Let the name end in .md"),
+            (f"{tmp_path}/run.txt", "Let the name end in .json, .md, .html or .csv."),
             (f"{tmp_path}/run.SVG", "Open the run; then Ctrl+P, Export the screen as SVG."),
             (f"{tmp_path}/none/run.json", "cannot be written: No such file or directory."),
             ("~nobody-here/run.json", "there is no user 'nobody-here'."),
@@ -313,7 +313,7 @@ def test_an_export_that_fails_in_the_middle_leaves_the_old_file(
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(GeluError, match="cannot be written: No space left on device"):
-        export(run_document(), path, overwrite=True)
+        export(run_document(), path, FORMATS, overwrite=True)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

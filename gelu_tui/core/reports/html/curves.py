@@ -1,0 +1,140 @@
+"""Curves of KL on a logarithmic scale, as SVG that needs no script.
+
+Each curve has its colour and its dashes, so that it is told apart without colour too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gelu_tui.core.reports.html.page import element, escaped
+from gelu_tui.core.safe_text import visible_line
+
+_WIDTH, _HEIGHT = 960, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 36
+_DASHES = ("none", "8 4", "2 3", "10 3 2 3", "14 5", "5 2", "1 4", "12 3 2 3 2 3")
+_MOST_DECADES = 16  # below the largest value; what is smaller is drawn at the bottom
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named curve: y in nats over x; `colour` is the number of its colour."""
+
+    name: str
+    colour: int
+    points: Sequence[tuple[float, float]]
+
+
+def chart(
+    curves: Sequence[Curve],
+    *,
+    axis: str,
+    ticks: Mapping[float, str] | None = None,
+    floor: float | None = None,
+) -> str:
+    """The curves with their legend; empty if none has a point.
+
+    `ticks` names values of x, else they are numbered; `floor` is drawn as a line. A KL of 0, which
+    has no logarithm, is at the bottom.
+    """
+    points = [point for curve in curves for point in curve.points]
+    if not points:
+        return ""
+    scale = _Scale.of(points, floor)
+    parts = [*_decades(scale), *_steps(scale, ticks), _label(_WIDTH / 2, _HEIGHT - 2, axis)]
+    if floor:
+        height = scale.y(floor)
+        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, class_="floor"))
+    parts += [_path(curve, scale) for curve in curves if curve.points]
+    names = ", ".join(visible_line(curve.name) for curve in curves)
+    drawn = element("title", escaped(f"KL of {names}")) + "".join(parts)
+    return element("svg", drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img") + _legend(
+        curves, bool(floor)
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    first: float  # the range of x
+    last: float
+    low: int  # the decades of y
+    high: int
+
+    @classmethod
+    def of(cls, points: Sequence[tuple[float, float]], floor: float | None) -> _Scale:
+        values = [y for _, y in points if y > 0] + ([floor] if floor else [])
+        high = math.ceil(math.log10(max(values))) if values else 0
+        low = math.floor(math.log10(min(values))) if values else -1
+        low = max(min(low, high - 1), high - _MOST_DECADES)
+        xs = [x for x, _ in points]
+        return cls(min(xs), max(xs), low, high)
+
+    def x(self, value: float) -> float:
+        share = (value - self.first) / ((self.last - self.first) or 1)
+        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        exponent = math.log10(value) if value > 0 else self.low
+        share = (max(exponent, self.low) - self.low) / (self.high - self.low)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _decades(scale: _Scale) -> list[str]:
+    every = max(1, (scale.high - scale.low) // 6)
+    parts = []
+    for exponent in range(scale.low, scale.high + 1, every):
+        height = scale.y(10.0**exponent)
+        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, class_="grid"))
+        parts.append(_label(_LEFT - 8, height + 4, f"1e{exponent}".replace("-", "−"), "end"))
+    return parts
+
+
+def _steps(scale: _Scale, ticks: Mapping[float, str] | None) -> list[str]:
+    if ticks is None:
+        count = min(8, round(scale.last - scale.first))
+        steps = {round(scale.first + (scale.last - scale.first) * i / (count or 1))
+                 for i in range(count + 1)}  # fmt: skip
+        ticks = {step: f"{step:,}" for step in sorted(steps)}
+    base = _HEIGHT - _BOTTOM + 16
+    return [_label(scale.x(x), base, name) for x, name in ticks.items()]
+
+
+def _path(curve: Curve, scale: _Scale) -> str:
+    points = [(scale.x(x), scale.y(y)) for x, y in curve.points]
+    if len(points) == 1:  # a line of no length is not seen
+        ((x, y),) = points
+        points = [(x - 3, y), (x + 3, y)]
+    return element(
+        "polyline",
+        element("title", escaped(visible_line(curve.name))),
+        class_=f"curve c{curve.colour}",
+        stroke_dasharray=_DASHES[curve.colour],
+        points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points),
+    )
+
+
+def _legend(curves: Sequence[Curve], has_floor: bool) -> str:
+    items = [
+        (curve.name, f"curve c{curve.colour}", _DASHES[curve.colour])
+        for curve in curves
+        if curve.points
+    ]
+    if has_floor:
+        items.append(("noise floor", "floor", "2 4"))
+    made = []
+    for name, style, dashes in items:
+        line = _line(0, 5, 36, 5, class_=style, stroke_dasharray=dashes)
+        sample = element("svg", line, viewBox="0 0 36 10", aria_hidden="true")
+        made.append(element("li", f"{sample}<bdi>{escaped(visible_line(name))}</bdi>"))
+    return element("ul", "".join(made), class_="legend")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, **attributes: str) -> str:
+    ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
+    return element("line", "", **ends, **attributes)
+
+
+def _label(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return element("text", escaped(text), x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
