@@ -65,15 +65,6 @@ def times_noise_floor(comparison: Comparison, stream: Stream) -> float | None:
     return mean / floor if floor and mean is not None else None
 
 
-def drawn_floor(comparison: Comparison) -> float | None:
-    """Return the control's mean KL, else the bound from the self-check; None without both."""
-    if floor := noise_floor(comparison):
-        return floor.mean_kl
-    check = comparison.self_check
-    difference = check.max_logit_difference if check else None
-    return None if difference is None else largest_kl(difference)
-
-
 def largest_kl(logit_difference: float) -> float:
     """Return the largest KL, in nats, of distributions whose logits differ by at most d: d²/2.
 

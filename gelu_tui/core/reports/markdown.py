@@ -68,7 +68,7 @@ def setting_values(document: ComparisonDocument) -> dict[str, str]:
     check = document.self_check
     same = ""
     if check is not None:
-        same = "bit-identical logits" if check.identical else "logits that differ: noise floor"
+        same = "bit-identical logits" if check.identical else "logits that differ"
     values = {
         "model": terminal.model_words(model),
         "the function acts in": terminal.sites_sentence(model.sites),

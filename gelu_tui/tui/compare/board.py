@@ -26,7 +26,7 @@ Scroll = Literal["together", "free"]
 _Choice = TypeVar("_Choice")
 _STYLE_NAMES: dict[TokenStyle, str] = {
     "plain": "plain",
-    "kl": "KL against the run's reference",
+    "kl": "KL against {}",
     "logprob": "probability of the token",
     "margin": "margin to the second token",
 }
@@ -273,7 +273,9 @@ class Board(PaneGrid):
         for step, meaning in enumerate(legend(self.statistic)):
             style = styles[f"level{step}"] if step else Style()
             parts += [Content("  "), (f" {meaning} ", style)]
-        name = Content(f"Colours: {_STYLE_NAMES[self.statistic]}")
+        seen = self.perspective
+        run = "the run's reference" if seen is None else seen.comparison.reference.name
+        name = Content(f"Colours: {_STYLE_NAMES[self.statistic].format(visible_line(run))}")
         self._feedback(Content.assemble(name, *parts))
 
     def action_copy_stream(self) -> None:

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent
-from gelu_tui.core.comparison.noise import drawn_floor, is_suspicious, times, times_noise_floor
+from gelu_tui.core.comparison.noise import is_suspicious, noise_floor, times, times_noise_floor
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.functions.variants import CONTROL
@@ -62,35 +62,34 @@ def divergence_numbers(
     """KL against the run's reference: sparkline, max KL, and the mean KL or the noise floor.
 
     The mean KL is a multiple of a control's floor. `against` is the stream that the screen compares
-    with; where that is not the run's reference, the KL names the run's.
+    with; where that is not the run's reference, the KL names the run's, or is left out.
     """
-    if stream is comparison.reference:
+    reference = comparison.reference
+    if stream is reference:
         return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
-    values, largest = stream.kl.values, stream.kl.largest
+    largest = stream.kl.largest
     if largest is None:
         return ""
-    floor = drawn_floor(comparison)
-    whose = ""
-    if against not in (None, comparison.reference):
-        whose = f" from {visible_line(comparison.reference.name)}"
-        if width < KL_ROOM + cell_len(whose):
-            if stream is against:
-                return ""  # beside "the reference" a KL would be read as one from itself
-            whose = ""
-    if width < _NARROW:
-        words = f"KL {largest:{'.0e' if largest < _SMALL else '.2f'}}" if largest else "KL 0"
-    else:
-        words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
-        words += ": engaged?" if is_suspicious(comparison, stream) else ""
-    if whose:
-        words += whose
-    elif floor is not None and width >= _FLOOR_WIDTH:
+    floor = noise_floor(comparison)
+    mean_floor = None if floor is None else floor.mean_kl
+    short = f"KL {largest:{'.0e' if largest < _SMALL else '.2f'}}" if largest else "KL 0"
+    words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
+    words += ": engaged?" if is_suspicious(comparison, stream) else ""
+    if against not in (None, reference):
+        wordings = [f"{kl} from {visible_line(reference.name)}" for kl in (words, short)]
+        words = next((kl for kl in wordings if cell_len(kl) <= width), "")
+    elif width < _NARROW:
+        words = short
+    elif mean_floor is not None and width >= _FLOOR_WIDTH:
         mean = times_noise_floor(comparison, stream)
-        words += f" · floor {nats(floor)}" if mean is None else f" · mean {times(mean)} × floor"
-    elif floor is not None and width >= _SHORT_FLOOR_WIDTH:
-        words += f" · floor {floor:.0e}" if floor else " · floor 0"
-    room = width - cell_len(words) - 1
-    return f"{sparkline(values, min(room, len(values)), noise_floor=floor)} {words}"
+        multiple = "" if mean is None else f" · mean {times(mean)} × floor"
+        words += multiple or f" · floor {nats(mean_floor)}"
+    elif mean_floor is not None and width >= _SHORT_FLOOR_WIDTH:
+        words += f" · floor {mean_floor:.0e}" if mean_floor else " · floor 0"
+    if not words:
+        return ""
+    values, room = stream.kl.values, width - cell_len(words) - 1
+    return f"{sparkline(values, min(room, len(values)), noise_floor=mean_floor)} {words}".lstrip()
 
 
 def nats(value: float) -> str:
@@ -104,8 +103,11 @@ def _digits(value: float) -> str:
     return f"{value:.{0 if value >= 100 else 1}f}"
 
 
-def token(stream: Stream, index: int, reference: str) -> list[str]:
-    """Return what is known of one token, the most important first."""
+def token(stream: Stream, index: int, reference: str, *, of_run: bool = True) -> list[str]:
+    """Return what is known of one token, the most important first.
+
+    `reference` is the run's; its name stays with the KL where the screen compares with another.
+    """
     step = stream.steps[index]
     parts = [f"{index} ‘{named(stream, index)}’"]
     if step.logprob is not None:
@@ -114,11 +116,11 @@ def token(stream: Stream, index: int, reference: str) -> list[str]:
     if step.margin is not None:
         parts.append(f"margin {step.margin:.2f}")
     if step.kl is not None:
-        parts.append(f"KL {nats(step.kl)}")
+        parts.append(f"KL {nats(step.kl)}" + ("" if of_run else f" from {visible_line(reference)}"))
     parts.append(f"id {stream.tokens[index]}")
     if step.logprob is not None:
         parts.append(f"logprob {step.logprob:.2f} nats")
-    if step.kl is not None:
+    if step.kl is not None and of_run:
         parts.append(f"KL against {visible_line(reference)}")
     return parts
 

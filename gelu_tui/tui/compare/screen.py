@@ -33,6 +33,7 @@ from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
+from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.engine_link.session import BUSY, Phase
 from gelu_tui.tui.engine_link.shown_run import RunSaved, ShownRun
 from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
@@ -189,6 +190,7 @@ class CompareScreen(KeptLines, Screen[None]):
     async def _take_reference(self, message: Board.ReferenceChosen) -> None:
         if any(variant.name == message.name for variant in chosen_variants(self.choices)):
             await self.choose(replace(self.choices, reference=message.name))
+        self._show_cursor()
         seen = self.board.perspective
         if seen is not None:
             run = visible_line(seen.comparison.reference.name)
@@ -262,21 +264,31 @@ class CompareScreen(KeptLines, Screen[None]):
             self.board.chosen_pane.tokens.focus()
 
     @on(TokenPane.Pointed)
-    def _show_token(self, message: TokenPane.Pointed) -> None:
-        panes = self.board.panes
-        pane = next((x for x in panes if x.tokens is message.pane), None)
-        token = message.token
-        if token is None:  # the mouse has left: show the token of the cursor again
-            pane = next((x for x in panes if x.tokens.cursor is not None), None)
-            token = pane.tokens.cursor if pane is not None else None
+    def _show_pointed(self, message: TokenPane.Pointed) -> None:
+        pane = next((x for x in self.board.panes if x.tokens is message.pane), None)
+        if message.token is None or pane is None:  # the mouse has left
+            self._show_cursor()
+        else:
+            self._show_token(pane, message.token)
+
+    def _show_cursor(self) -> None:
+        """Show the token of the cursor, if there is one."""
+        for pane in self.board.panes:
+            if pane.tokens.cursor is not None:
+                self._show_token(pane, pane.tokens.cursor)
+                return
+        self._info.show_token(None)
+
+    def _show_token(self, pane: StreamPane, token: int) -> None:
         seen = self.board.perspective
-        if pane is None or token is None or seen is None:
+        if seen is None:
             self._info.show_token(None)
             return
         stream = seen.comparison.streams[pane.index]
         if token < len(stream.steps):  # a new run may have begun since
             reference = seen.comparison.reference.name
-            self._info.show_token(labels.token(stream, token, reference))
+            known = labels.token(stream, token, reference, of_run=seen.of_run)
+            self._info.show_token(known)
 
     # --- events of the engine -----------------------------------------------------------------
 

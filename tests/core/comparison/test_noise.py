@@ -9,11 +9,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.noise import (
     NoiseFloor,
     compared_steps,
-    drawn_floor,
     is_suspicious,
     mean_kl,
     noise_floor,
@@ -263,18 +261,3 @@ def test_a_control_of_another_reference_is_none_here() -> None:
     both = merged(one, other, (1, 2))
     assert both.noise_floor is None
     assert [(v.control, v.mean_kl) for v in both.variants] == [(False, None)] * 3
-
-
-# --- in the app -----------------------------------------------------------------------------------
-
-
-def test_the_drawn_floor_is_the_controls_or_what_the_self_check_allows() -> None:
-    comparison = run(control="")
-    assert drawn_floor(comparison) is None
-    for difference, floor in ((0.0, 0.0), (1e-3, 5e-7), (None, None)):
-        report = p.SelfCheckReport(2, 3, difference == 0, difference)
-        comparison.apply(p.SelfChecked(report))
-        assert drawn_floor(comparison) == floor
-    with_control = run()
-    with_control.apply(p.SelfChecked(p.SelfCheckReport(2, 3, False, 1e-3)))
-    assert drawn_floor(with_control) == pytest.approx(2e-10)

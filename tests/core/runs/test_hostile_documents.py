@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_pair
-from gelu_tui.core.comparison.noise import drawn_floor, is_suspicious
+from gelu_tui.core.comparison.noise import is_suspicious, noise_floor
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.reports.terminal import comparison_report
@@ -81,7 +81,7 @@ def use(run: ComparisonDocument) -> None:
     Console(file=io.StringIO(), width=80).print(comparison_report(run))
     assert preview(1, run, 80)
     comparison = restore(run)
-    drawn_floor(comparison)
+    noise_floor(comparison)
     for index, stream in enumerate(comparison.streams):
         is_suspicious(comparison, stream)
         for reference in range(len(comparison.streams)):

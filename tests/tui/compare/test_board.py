@@ -50,7 +50,7 @@ async def test_colours_go_through_the_statistics_and_explain_their_steps() -> No
     async with still(FOUR) as it:
         await it.go(2)
         for statistic, said in (
-            ("kl", "KL against the run's reference"),
+            ("kl", "KL against gelu_approx"),
             ("logprob", "probability of the token"),
             ("margin", "margin to the second token"),
             ("plain", "plain"),
@@ -289,6 +289,16 @@ async def test_another_reference_without_a_new_run() -> None:
         assert it.comparison.reference.name == "gelu"
 
 
+async def test_the_token_that_is_pointed_at_says_against_what_its_kl_is() -> None:
+    async with still(FOUR, activations=tuple(FOUR)) as it:
+        await it.go(2)
+        await it.press("right")
+        await it.until_info("KL against gelu_approx")
+        await it.press("r")
+        await it.until_info("nats from gelu_approx")
+        assert "KL against" not in it.info
+
+
 async def test_another_reference_while_it_runs() -> None:
     async with ready("long", step_s=0.02, activations=tuple(FOUR), max_tokens=2000) as driven_:
         it = Still(driven_.app, driven_.pilot)
@@ -321,7 +331,7 @@ async def test_a_click_on_a_key_does_what_the_key_does() -> None:
         await it.until(lambda: "Colours" in str(keys.content), "the keys of the panes")
         at = str(keys.content).index("Colours") + 1
         await it.pilot.click(keys, offset=(at + 1, 0))
-        await it.until_notice("KL against the run's reference")
+        await it.until_notice("KL against gelu_approx")
         at = str(keys.content).index("Help") + 1
         await it.pilot.click(keys, offset=(at + 1, 0))
         await it.until(lambda: type(it.app.screen).__name__ == "HelpScreen", "help")

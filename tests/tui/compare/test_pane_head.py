@@ -174,12 +174,30 @@ def test_a_verdict_is_told_of_its_own_pair_alone() -> None:
 def test_a_kl_says_whose_it_is_where_the_screen_compares_with_another_stream() -> None:
     swapped = Perspective(run_comparison(), 2)
     for width in (60, 48):
-        assert numbers(swapped, 2, width, 3, running=False).kl.endswith(
-            "2.0e-03 nats from gelu_approx"
-        )
-    # Without room for that, none stands beside "the reference".
-    assert numbers(swapped, 2, 30, 3, running=False).kl == ""
-    assert "KL" in numbers(swapped, 1, 30, 3, running=False).kl
+        for index, largest in ((1, "KL max 1"), (2, "KL max 2")):
+            told = numbers(swapped, index, width, 3, running=False).kl
+            assert largest in told and told.endswith("e-03 nats from gelu_approx")
+    assert numbers(swapped, 2, 30, 3, running=False).kl.endswith(" KL 2e-03 from gelu_approx")
+    for index in range(3):  # without room for that, there is none
+        assert numbers(swapped, index, 20, 3, running=False).kl == ""
+
+
+@given(st.integers(1, 130), st.integers(1, 3), st.integers(0, 2), st.integers(0, 2))
+def test_no_number_is_against_a_stream_that_is_not_told(
+    width: int, rows: int, reference: int, index: int
+) -> None:
+    seen = Perspective(run_comparison(), reference)
+    told = numbers(seen, index, width, rows, running=False)
+    assert "floor" not in told.kl, "there is no control"
+    if not seen.of_run and "KL" in told.kl and index != seen.comparison.reference_index:
+        assert told.kl.endswith(" from gelu_approx")
+        assert cells(told.kl) <= width
+
+
+def test_a_self_check_is_no_floor() -> None:
+    comparison = run_comparison()
+    comparison.apply(p.SelfChecked(p.SelfCheckReport(2, 3, False, 1e-3)))
+    assert "floor" not in numbers(Perspective(comparison), 2, 120, 3, running=False).kl
 
 
 # --- the line of a token --------------------------------------------------------------------------
@@ -193,6 +211,11 @@ def test_what_is_known_of_a_token_the_most_wanted_first() -> None:
     assert "margin 1.50" in parts
     assert f"id {stream.tokens[2]}" in parts
     assert parts[-1] == "KL against gelu␛"
+    assert "KL 2.0e-03 nats" in parts
+    # Where the screen compares with another stream, the name does not go when room is short.
+    swapped = labels.token(stream, 2, "gelu\x1b", of_run=False)
+    assert "KL 2.0e-03 nats from gelu␛" in swapped
+    assert len(swapped) == len(parts) - 1
 
 
 def test_what_is_not_known_of_a_token_is_left_out() -> None:
