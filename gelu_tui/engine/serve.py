@@ -70,6 +70,7 @@ def serve() -> None:
     hub_environment.prepare()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    device.prefer_full_float32()
     emit = writer(stdout)
     versions = {
         "gelu_tui": __version__,

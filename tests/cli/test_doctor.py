@@ -61,6 +61,24 @@ def test_a_broken_mlx_is_a_sentence(home: dict[str, str], tmp_path: Path) -> Non
     assert "device" in done.out and "unknown" in done.out
 
 
+@pytest.mark.parametrize(
+    ("library", "said", "hint"),
+    [
+        ("libmlx.so", "MLX is installed without a backend", "'mlx[cpu]'"),
+        ("libcublasLt.so.12", "MLX's CUDA backend lacks a library of NVIDIA's", "'mlx[cuda12]'"),
+    ],
+)
+def test_a_backend_that_is_missing_is_named_by_all_that_need_it(
+    home: dict[str, str], tmp_path: Path, library: str, said: str, hint: str
+) -> None:
+    broken_mlx(tmp_path, f"{library}: cannot open shared object file: No such file or directory")
+    broken = {**home, "PYTHONPATH": str(tmp_path)}
+    for command in (("doctor",), ("run", "hello", "--model", "demo")):
+        done = gelu(broken, *command)
+        assert done.code == 1 and said in done.err and library in done.err and hint in done.err
+        assert "Traceback" not in done.err
+
+
 def test_what_is_wrong_with_settings_and_places_is_said(
     home: dict[str, str], tmp_path: Path
 ) -> None:
@@ -80,13 +98,9 @@ def test_what_is_wrong_with_settings_and_places_is_said(
         ({"mlx-cpu": "0.32.4", "mlx-cuda-12": "0.32.4"}, "mlx-cpu and mlx-cuda-12 are installed"),
         ({"mlx-cpu": "0.31.0"}, "mlx 0.32.4 and mlx-cpu 0.31.0 do not belong together"),
         ({"mlx-cpu": "0.32.4", "mlx-lm": None}, "The package mlx-lm is not installed"),
-        ({}, "mlx is installed without a backend"),
     ],
 )
-def test_packages_that_do_not_go_together(
-    monkeypatch: pytest.MonkeyPatch, wheels: dict[str, str | None], sentence: str
-) -> None:
-    monkeypatch.setattr(doctor.sys, "platform", "linux")
+def test_packages_that_do_not_go_together(wheels: dict[str, str | None], sentence: str) -> None:
     found = {**dict.fromkeys(doctor._PACKAGES, "1"), "mlx": "0.32.4", **wheels}
     said = [problem.message for problem in doctor._packages(found)]
     assert len(said) == 1 and said[0].startswith(sentence)

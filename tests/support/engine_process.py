@@ -143,9 +143,10 @@ def tokens_of(events: Sequence[dict[str, Any]]) -> list[list[int]]:
     return streams
 
 
-def broken_mlx(folder: Path) -> None:
+def broken_mlx(folder: Path, reason: str = "broken on purpose") -> None:
+    """Put a package into `folder` that cannot be imported, in the place of MLX."""
     (folder / "mlx").mkdir()
-    (folder / "mlx" / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
+    (folder / "mlx" / "__init__.py").write_text(f"raise ImportError({reason!r})\n")
 
 
 def load(engine: EngineProcess, folder: str) -> dict[str, Any]:

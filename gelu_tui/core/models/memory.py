@@ -27,12 +27,18 @@ class Memory(msgspec.Struct, frozen=True):
     usable_bytes: int
     on_metal: bool = False
     limit: str = ""
+    on_cuda: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether models run on a GPU there."""
+        return self.on_metal or self.on_cuda
 
     def plus(self, freed_bytes: int) -> Memory:
         """The memory after a model of this size is unloaded."""
         free = min(self.total_bytes, self.free_bytes + freed_bytes)
         usable = self.usable_bytes if self.on_metal else free
-        return Memory(self.total_bytes, free, usable, self.on_metal, self.limit)
+        return msgspec.structs.replace(self, free_bytes=free, usable_bytes=usable)
 
     def reserve(self, weight_bytes: int) -> int:
         """What must be free beside weights of this size.

@@ -63,7 +63,7 @@ def _memory_sentence(model: LocalModel, memory: Memory) -> str:
     """The memory it needs against the memory there is; empty where the need is unknown."""
     if model.weight_bytes is None or model.needed_bytes is None:
         return ""
-    target = None if model.quantization else default_dtype(on_gpu=memory.on_metal)
+    target = None if model.quantization else default_dtype(on_gpu=memory.on_gpu)
     weights = f"{size(model.weight_bytes)} for weights" + (f" in {target}" if target else "")
     need = (
         f"Needs {size(model.needed_bytes)} of memory: {weights}, "
@@ -96,7 +96,7 @@ def sentences(model: LocalModel, memory: Memory) -> list[str]:
     found = [visible_line(model.reason)]
     if model.usable or model.state == "not_served":
         found.append(_memory_sentence(model, memory))
-    if model.usable and model.quantization and not memory.on_metal:
+    if model.usable and model.quantization and not memory.on_gpu:
         found.append("Quantized weights are very slow on MLX's CPU backend.")
     if model.native_activation:
         found.append(f"Its native activation function is {model.native_activation}.")

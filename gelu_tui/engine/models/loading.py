@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gelu_tui.core import backends
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import names
@@ -88,7 +89,11 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
         quantization=checkpoint.quantization,
         native_activation=family.native_activation,
         sites=sites_of(checkpoint.model),
-        warnings=(*configuration.warnings, *_other_activation(configuration.text, family)),
+        warnings=(
+            *configuration.warnings,
+            *_other_activation(configuration.text, family),
+            *_of_backends(),
+        ),
     )
     context = configuration.context_length
     return LoadedModel(checkpoint.model, tokenizer, family, info, located.folder, context, needed)
@@ -105,6 +110,12 @@ def _other_activation(values: dict[str, Any], family: Family) -> list[str]:
         f"{key} in config.json is ignored: it is {shown(found)}, and mlx-lm computes {family.name} "
         f"with {native}."
     ]
+
+
+def _of_backends() -> list[str]:
+    """A warning for each thing that is wrong with MLX's installed backends."""
+    wrong = backends.problems(importlib.metadata.version("mlx"), backends.installed())
+    return [f"{problem.message} {problem.hint}" for problem in wrong]
 
 
 def _read(checkpoint: Checkpoint) -> Tokenizer:

@@ -22,10 +22,10 @@ from gelu_tui.core.models.families import FAMILIES, family_of
 from gelu_tui.core.models.folder import default_dtype, read_config
 from gelu_tui.core.models.inventory import LocalModel, Source, State, state_of
 from gelu_tui.core.models.json_file import hint_for
-from gelu_tui.core.models.memory import machine_memory
 from gelu_tui.core.models.names import is_hub_id
 from gelu_tui.core.paths import expanded, look
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.engine import device
 from gelu_tui.engine.models.checkpoint import open_checkpoint
 from gelu_tui.engine.models.hub import cached_snapshot, storage_folder
 from gelu_tui.engine.models.hub_environment import check_cache
@@ -41,7 +41,7 @@ def find_models(folders: Sequence[str | Path] = ()) -> p.ModelsFound:
     found = [*cached, *_models_in(folders, seen)]
     models = [model for model in found if model is not None]
     models.sort(key=lambda model: (not model.usable, model.source == "folder", model.id))
-    return p.ModelsFound((_demo(), *models), found.count(None), machine_memory())
+    return p.ModelsFound((_demo(), *models), found.count(None), device.memory())
 
 
 def _demo() -> LocalModel:
@@ -229,7 +229,7 @@ def _inspected(found: LocalModel, folder: Path) -> LocalModel:
         facts["dtype"] = checkpoint.dtype
         facts["quantization"] = checkpoint.quantization
         facts["parameters"] = checkpoint.parameters
-        checkpoint.cast(default_dtype())
+        checkpoint.cast(default_dtype(on_gpu=device.on_gpu()))
         facts["weight_bytes"] = checkpoint.weight_bytes
     return msgspec.structs.replace(found, **facts)
 

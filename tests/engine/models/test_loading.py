@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import mlx.core as mx
 import psutil
 import pytest
 
+from gelu_tui.core import backends
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device
 from gelu_tui.engine.failures import Interrupted
@@ -55,6 +57,18 @@ def test_dtype(dtype: str | None, expected: str, tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path, "gemma2", dtype=mx.bfloat16)
     stored = "bfloat16" if device.on_gpu() and dtype is None else expected
     assert in_process.load(folder, dtype).info.dtype == stored
+
+
+def test_two_backends_are_told_with_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_process.load(folder).info.warnings == ()
+    version = importlib.metadata.version("mlx")
+    both = {"mlx-cpu": version, "mlx-cuda-12": version}
+    monkeypatch.setattr(backends, "installed", lambda: both)
+    (warning,) = in_process.load(folder).info.warnings
+    assert warning.startswith("mlx-cpu and mlx-cuda-12 are installed together: ")
+    assert "pip uninstall -y mlx-cpu mlx-cuda-12" in warning
 
 
 def test_unknown_dtype(folder: Path) -> None:

