@@ -168,6 +168,7 @@ def test_json_says_what_was_asked(document: dict[str, Any], model: str) -> None:
         "top_p": 1.0,
         "top_k": 0,
         "min_p": 0.0,
+        "stop_repeats": False,
         "control": False,
         "replay": True,
     }

@@ -24,6 +24,7 @@ _RELATIONS: Mapping[Relation, tuple[str, str]] = {
 FINISH: Mapping[p.FinishReason, tuple[str, str]] = {
     "stop": ("end of text", "ended"),
     "length": ("token limit", "limit"),
+    "repeats": ("repetition", "repeats"),
     "cancelled": ("stopped", "stopped"),
     "failed": ("failed", "failed"),
 }
@@ -81,7 +82,9 @@ def standing(
     shared = min(len(stream.tokens), len(reference.tokens))
     if not shared:
         return Standing("uncompared")
-    ended = {stream.finish_reason, reference.finish_reason} <= {"stop", "length"}
+    reasons = {stream.finish_reason, reference.finish_reason}
+    # One that was stopped in a repetition would have gone on.
+    ended = reasons <= {"stop", "length"} or reasons == {"repeats"}
     return Standing("identical" if ended else "same", shared)
 
 

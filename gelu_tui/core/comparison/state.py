@@ -9,6 +9,7 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.checks import fork_fits, names_fit
+from gelu_tui.core.comparison.repetition import Repetition, Repetitions
 from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import MAX_VARIANTS
@@ -49,6 +50,7 @@ class Stream:
     kl: Peaks = field(default_factory=lambda: Peaks())  # in nats, while contexts are equal
     kl_sums: list[float] = field(default_factory=list)  # KL of the first 1, 2, 3 … steps together
     fork: p.Fork | None = None
+    repetitions: Repetitions = field(default_factory=Repetitions)
 
     @property
     def name(self) -> str:
@@ -59,6 +61,12 @@ class Stream:
         return "".join(self.segments) + self.tail
 
     @property
+    def repeats(self) -> Repetition | None:
+        """The repetition that the stream is in, or was in when its end token came."""
+        ended = self.finish_reason == "stop"
+        return self.repetitions.before if ended else self.repetitions.now
+
+    @property
     def generation_tps(self) -> float | None:
         """Tokens per second of this stream's own decode time, the first token included."""
         seconds = self.steps[-1].decode_s if self.steps else 0.0
@@ -67,6 +75,7 @@ class Stream:
     def add(self, token: int, step: TokenStep) -> None:
         number = len(self.tokens)
         self.tokens.append(token)
+        self.repetitions.add(token)
         self.segments.append(step.text)
         self.steps.append(step)
         if step.kl is None:

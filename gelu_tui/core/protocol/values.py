@@ -10,7 +10,7 @@ from msgspec import Meta
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
 
-FinishReason = Literal["stop", "length", "cancelled", "failed"]
+FinishReason = Literal["stop", "length", "repeats", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
 ProgressPhase = Literal[

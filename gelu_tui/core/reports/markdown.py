@@ -14,6 +14,7 @@ from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.reports import terminal
 from gelu_tui.core.reports.noise_sentences import noise_sentences
+from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import quoted, visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
@@ -40,6 +41,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
         "that one: until there both have read the same text.",
         *map(escaped, noise_sentences(document)),
+        *map(escaped, repetition_sentences(document)),
         *_forks(document),
         "## Texts",
         f"{terminal.FORK_LEFT}…{terminal.FORK_RIGHT} is the first divergent token.",

@@ -18,6 +18,7 @@ from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY, Precision
 from gelu_tui.core.functions.variants import CONTROL, parse_variant
 from gelu_tui.core.reports.layout import INDENT, FittedTable, StreamHeading, spaced
 from gelu_tui.core.reports.noise_sentences import noise_sentences
+from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 from gelu_tui.core.runs.document import BenchDocument, ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
@@ -76,8 +77,8 @@ def comparison_report(
     without = ("formula",)
     rows = [stream_cells(document, variant, without) for variant in document.variants]
     parts.append(FittedTable(rows, left=("ended",)))
-    if noise := noise_sentences(document):
-        parts.append(Text("\n".join(noise)))
+    if sentences := [*noise_sentences(document), *repetition_sentences(document)]:
+        parts.append(Text("\n".join(sentences)))
     if forks := _forks(document):
         parts.append(Group(*forks))
     return spaced(*parts, Text("\n".join(_footing(document)), style="dim"))
@@ -89,7 +90,10 @@ def _stream(document: ComparisonDocument, variant: VariantDocument) -> Renderabl
     if variant.error is not None:
         sentence = visible_line(f"{variant.error.message} {variant.error.hint}")
         below.append(Text(sentence, style="bold"))
-    heading = StreamHeading(variant.name, variant.formula, document.standing(variant).long)
+    standing = document.standing(variant).long
+    if variant.repeats is not None:
+        standing = f"{standing} · {variant.repeats.words}"
+    heading = StreamHeading(variant.name, variant.formula, standing)
     return Group(heading, *(Padding(text, (0, 0, 0, INDENT)) for text in below))
 
 

@@ -11,6 +11,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_verdict
 from gelu_tui.core.comparison.noise import NoiseFloor, mean_kl, noise_floor, times_noise_floor
+from gelu_tui.core.comparison.repetition import Repetition
 from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
 from gelu_tui.core.errors import ErrorInfo
@@ -47,6 +48,7 @@ class VariantDocument(msgspec.Struct, frozen=True):
     control: bool = False
     mean_kl: float | None = None
     times_noise_floor: float | None = None
+    repeats: Repetition | None = None  # that it is in at its end
 
     @property
     def info(self) -> p.VariantInfo:
@@ -182,6 +184,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         control=stream.variant.control,
         mean_kl=mean_kl(comparison, stream),
         times_noise_floor=times_noise_floor(comparison, stream),
+        repeats=stream.repeats,
     )
 
 

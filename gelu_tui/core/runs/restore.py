@@ -87,6 +87,7 @@ def with_statistics(document: ComparisonDocument) -> ComparisonDocument:
                 first_divergent_token=stream.first_divergent_token,
                 mean_kl=mean_kl(comparison, stream),
                 times_noise_floor=times_noise_floor(comparison, stream),
+                repeats=stream.repeats,
             )
             for variant, stream in zip(document.variants, comparison.streams, strict=True)
         ],

@@ -135,6 +135,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             needs="temperature",
         ),
     ] = 0
+    stop_repeats: Annotated[
+        bool,
+        about(
+            "End a stream that repeats itself: the same up to 64 tokens, three times or more, and "
+            "at least 32 tokens together.",
+            palette="Stop at repetition",
+        ),
+    ] = False
     control: Annotated[
         bool,
         about(

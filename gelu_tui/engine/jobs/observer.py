@@ -11,17 +11,19 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.repetition import Repetitions
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import not_finite
 from gelu_tui.engine.models.tokenizer import Detokenizer, Tokenizer
 
 Emit = Callable[[p.Event], None]
+Endings = Mapping[int, p.FinishReason]  # of the streams that end with a step
 
 _CANDIDATES = 10  # of each side of a fork
 
@@ -44,6 +46,7 @@ class _StreamState:
     name: str
     detokenizer: Detokenizer
     tokens: list[int] = field(default_factory=list)
+    repetitions: Repetitions = field(default_factory=Repetitions)  # of the decode loop
     forked: bool = False
     broken: bool = False  # its logits are not numbers
     finished: bool = False
@@ -53,9 +56,10 @@ class _StreamState:
 class Observer:
     """Turns decode steps into events. `observe` from the decode loop, then `drain`, then `close`.
 
-    The decode loop may read `ended` (streams with an end token, the last step, or logits that are
-    not finite) and `forks` (those found so far), and takes from `broken` the streams whose logits
-    are not finite, which end when it calls `fail`. `seconds` is the time that the thread computed.
+    The decode loop may read `ended` (streams with an end token, a repetition, the last step, or
+    logits that are not finite) and `forks` (those found so far), and takes from `broken` the
+    streams whose logits are not finite, which end when it calls `fail`. `seconds` is the time that
+    the thread computed.
     """
 
     def __init__(self, emit: Emit, tokenizer: Tokenizer, started: p.Started) -> None:
@@ -63,10 +67,11 @@ class Observer:
         self._tokenizer = tokenizer
         self._reference = started.reference
         self._last_step = started.settings.max_tokens - 1
+        self._stop_repeats = started.settings.stop_repeats
         self._streams = [_StreamState(v.name, Detokenizer(tokenizer)) for v in started.variants]
         # The reference's last step: its number, token, distribution and, if needed, probabilities.
         self._reference_step: tuple[int, int, Distribution, Logits | None] | None = None
-        self._queue: queue.Queue[tuple[int, float, list[RowStep], int] | None]
+        self._queue: queue.Queue[tuple[int, float, list[RowStep], Endings, int] | None]
         self._queue = queue.Queue(_QUEUE_LIMIT)
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
@@ -80,10 +85,20 @@ class Observer:
         """Hand over one step; of solo streams the reference first. Raises the thread's error."""
         if self._failure is not None:
             raise self._failure
-        for row in rows:
-            if row.token in self._tokenizer.end_ids or step >= self._last_step:
-                self.ended.add(row.stream)
-        self._queue.put((step, elapsed_s, rows, memory_bytes))
+        endings = {row.stream: reason for row in rows if (reason := self._ending(step, row))}
+        self.ended.update(endings)
+        self._queue.put((step, elapsed_s, rows, endings, memory_bytes))
+
+    def _ending(self, step: int, row: RowStep) -> p.FinishReason | None:
+        """Why a stream ends with this token; None if it goes on."""
+        if row.token in self._tokenizer.end_ids:
+            return "stop"
+        if self._stop_repeats:
+            repetitions = self._streams[row.stream].repetitions
+            repetitions.add(row.token)
+            if repetitions.now is not None:
+                return "repeats"
+        return "length" if step >= self._last_step else None
 
     def drain(self) -> None:
         """Wait until all steps are emitted. Raises the thread's error."""
@@ -130,7 +145,9 @@ class Observer:
                 self.seconds += time.perf_counter() - began
             del item  # the logits go back to MLX now, not after the next step
 
-    def _observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory: int) -> None:
+    def _observe(
+        self, step: int, elapsed_s: float, rows: list[RowStep], endings: Endings, memory: int
+    ) -> None:
         steps: list[p.StreamStep] = []
         forks: list[p.ForkFound] = []
         finished: list[tuple[int, p.FinishReason]] = []
@@ -151,22 +168,22 @@ class Observer:
                 forks.append(p.ForkFound(row.stream, fork))
             state.tokens.append(row.token)
             # The end token is a token of the stream, but no text.
-            is_end = row.token in self._tokenizer.end_ids
-            text = "" if is_end else state.detokenizer.add(row.token)
+            ending = endings.get(row.stream)
+            text = "" if ending == "stop" else state.detokenizer.add(row.token)
             logprob, margin = distribution.logprob(row.token), distribution.margin(row.token)
             steps.append(
                 p.StreamStep(row.stream, row.token, text, logprob, margin, kl, row.decode_s)
             )
-            if is_end or step >= self._last_step:
-                finished.append((row.stream, "stop" if is_end else "length"))
+            if ending is not None:
+                finished.append((row.stream, ending))
         if steps:
             ordered = tuple(sorted(steps, key=lambda s: s.stream))
             self._emit(p.Step(step, elapsed_s, ordered, memory))
         for found in forks:
             self._emit(found)
         self.forks.extend(forks)
-        for ending in finished:
-            self._finish(*ending, None)
+        for stream, reason in finished:
+            self._finish(stream, reason, None)
 
     def _against_reference(
         self, step: int, row: RowStep, v: Distribution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -59,18 +60,19 @@ class PaneHead(PlainRows):
         }[rows]
         styles = (_STYLES.get(n.relation, ""), "", "")
         self.write(
-            [_row(*row, style, width - 1) for row, style in zip(texts, styles, strict=False)]
+            [head_row(*row, style, width - 1) for row, style in zip(texts, styles, strict=False)]
         )
 
 
-def _row(left: str, right: str, style: str, room: int) -> list[Part]:
+def head_row(left: str, right: str, style: str, room: int) -> list[Part]:
+    """Return the parts of a row of `room` cells; `style` is that of the left text."""
     if right and cell_len(left) + len(right) + 2 > room:
-        left = left.partition(" (")[0]  # a number of tokens is in the counts, too
+        left = re.sub(r" \(.*?\)", "", left)  # a number of tokens is in the counts, too
     # The left text matters more: the right one is shortened word by word.
     while right and cell_len(left) + len(right) + 2 > room:
         right = right.rpartition(" ")[0]
     if cell_len(left) > room:
-        left = left.replace("diverges at", "at")
+        left = left.replace("diverges at", "at").replace("from token", "from")
     while cell_len(left) > room and " · " in left:
         left = left.rpartition(" · ")[0]
     if cell_len(left) > room:
@@ -93,8 +95,11 @@ def numbers(
     rates = _rates(stream, room, rows, beside_kl=beside_kl, running=running)
     if rows == 2:  # the KL is beside them
         room -= len(rates) + 2
+    state = f"{FORK_MARK} {standing.long}" if diverged else standing.long
+    if stream.repeats is not None:
+        state += f" · {stream.repeats.words}"
     return Numbers(
-        state=f"{FORK_MARK} {standing.long}" if diverged else standing.long,
+        state=state,
         counts=labels.counts(stream, comparison.settings.max_tokens, running=running),
         rates=rates,
         kl=labels.divergence_numbers(stream, comparison, room, reference),

@@ -365,12 +365,17 @@ class CompareScreen(KeptLines, Screen[None]):
 
     def _finish(self, shown: ShownRun, finished: p.Finished) -> None:
         from gelu_tui.core.reports.noise_sentences import suspicions  # not before the first frame
+        from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 
         self._end_run()
         if finished.error is not None:
             self.notice.show_error(finished.error)
             return
-        if sentences := suspicions(shown.document()):
+        document = shown.document()
+        repetitions = repetition_sentences(document)
+        if repetitions and not document.settings.stop_repeats:
+            repetitions.append("Ctrl+P, “Stop at repetition” ends such streams there.")
+        if sentences := [*suspicions(document), *repetitions]:
             self.notice.show_message(" ".join(sentences))
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:

@@ -40,6 +40,7 @@ top_p = 0.9
 top_k = 40
 min_p = 0.05
 control = true
+stop_repeats = true
 replay = false
 dtype = "bfloat16"
 engine_command = "ssh mac gelu-tui engine"
@@ -89,6 +90,7 @@ def test_every_setting_is_read(file: Path) -> None:
         top_k=40,
         min_p=0.05,
         control=True,
+        stop_repeats=True,
         replay=False,
         dtype="bfloat16",
         engine_command="ssh mac gelu-tui engine",

@@ -11,6 +11,8 @@ import pytest
 from msgspec import structs
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison import repetition
+from gelu_tui.core.comparison.repetition import Repetitions
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device
@@ -95,6 +97,32 @@ def test_a_stream_ends_at_an_end_id_and_the_others_go_on(
     assert relu.tokens == before[1]
     assert relu.finish_reason == "length"
     assert relu.first_divergent_token is not None
+
+
+@SCHEDULES
+def test_a_stream_that_repeats_itself_ends_where_the_comparison_says_so(
+    loaded: LoadedModel, schedule: p.Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repetition, "LEAST_TOKENS", 7)  # a random model soon leaves its loops
+    names = ("gelu", "relu", "none=x*0")
+    settings = comparing(PROMPT, names, max_tokens=40, schedule=schedule).settings
+    whole = in_process.compare(loaded, p.Compare(PROMPT, settings)).streams
+    stopping = structs.replace(settings, stop_repeats=True)
+    stopped = in_process.compare(loaded, p.Compare(PROMPT, stopping)).streams
+    assert {stream.finish_reason for stream in stopped} == {"repeats", "length"}
+    for all_of_it, stream in zip(whole, stopped, strict=True):
+        growing = Repetitions()
+        until = next(
+            (at for at, token in enumerate(all_of_it.tokens, 1) if _repeats(growing, token)), None
+        )
+        assert stream.tokens == all_of_it.tokens[:until]
+        assert stream.finish_reason == ("length" if until is None else "repeats")
+        assert (stream.repeats is None) == (until is None)
+
+
+def _repeats(growing: Repetitions, token: int) -> bool:
+    growing.add(token)
+    return growing.now is not None
 
 
 @SCHEDULES

@@ -13,7 +13,7 @@ from textual.style import Style
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Perspective
 from gelu_tui.tui.compare import labels
-from gelu_tui.tui.compare.pane_head import numbers
+from gelu_tui.tui.compare.pane_head import head_row, numbers
 from gelu_tui.tui.compare.status_line import status_texts
 from gelu_tui.tui.engine_link.session import EngineLink, Phase
 from gelu_tui.tui.engine_link.shown_run import ShownRun
@@ -127,6 +127,28 @@ def test_the_numbers_of_a_reference_of_a_fork_and_of_an_equal_stream() -> None:
     assert forked.counts == "5/256 limit"
     assert forked.kl.endswith("KL max 2.0e-03 nats")
     assert "avg" in forked.rates and "first token" in forked.rates
+
+
+LOOP = ["A", *["実", "際"] * 20]
+
+
+@pytest.mark.parametrize(
+    ("index", "width", "shown"),
+    [
+        (0, 60, "the reference · repeats from token 1"),
+        (1, 80, "identical (41 tokens) · repeats from token 1"),
+        (1, 40, "identical · repeats from token 1"),
+        (2, 60, "► diverges at 0 · repeats from token 1"),
+        (2, 28, "► at 0 · repeats from 1"),
+    ],
+)
+def test_a_repetition_is_marked_also_where_room_is_short(
+    index: int, width: int, shown: str
+) -> None:
+    texts = {"gelu": LOOP, "relu": LOOP, "silu": ["B", *LOOP[1:]]}
+    found = numbers(Perspective(run_comparison(texts=texts)), index, width, 3, running=False)
+    row = "".join(text for text, _ in head_row(found.state, found.counts, "", width - 1))
+    assert row.startswith(shown)
 
 
 @pytest.mark.parametrize("width", [20, 30, 40, 80])
