@@ -41,7 +41,9 @@ class Row(NamedTuple):
 
 def cells(text: str) -> int:
     """The width of `text` in terminal cells; a line feed has none."""
-    return cell_len(text) + text.count("\t") * len(TAB)
+    # A joiner with nothing before it joins nothing, but Rich gives what follows no width.
+    parts = [part.lstrip("\u200d") for part in text.split("\t")]
+    return sum(map(cell_len, parts)) + (len(parts) - 1) * len(TAB)
 
 
 def clusters(text: str) -> Iterator[tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.style import Style
 
@@ -54,6 +54,7 @@ def rows_of(buffer: TokenBuffer, width: int) -> list[tuple[int, int, Row]]:
 
 
 @given(tokens, widths)
+@example(["a\t\u200d", " "], 5)
 def test_the_segments_hold_what_the_row_shows(texts: list[str], width: int) -> None:
     buffer = buffer_of(texts)
     for index, at, row in rows_of(buffer, width):
