@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +14,9 @@ from gelu_tui.core.functions.variants import (
     MAX_VARIANTS,
     Variant,
     check_variants,
+    free_name,
+    has_name,
+    is_formula,
     parse_variant,
     parse_variants,
     resolve_reference,
@@ -40,23 +44,36 @@ class FunctionRow:
     chosen: bool
 
 
+_Kept = tuple[tuple[FunctionRow, ...], str | None]  # the rows and the reference
+
+
 class Picking:
     """The choices so far; an index is always one of `rows`.
 
     The chosen rows come first when the picker opens; then a row only moves if the user moves it.
+    `own` are formulas of the user's that are listed besides.
     """
 
-    def __init__(self, choices: RunSettings, native: str | None) -> None:
+    def __init__(
+        self, choices: RunSettings, native: str | None, own: Sequence[Variant] = ()
+    ) -> None:
         self.choices = choices
         self.native = native
         self.reference = choices.reference
-        self.rows = _ordered(chosen_variants(choices), [])
+        self.rows = _ordered(chosen_variants(choices), own)
         self._opened = self._state()
-        self._before_sets: tuple[list[FunctionRow], str | None] | None = None
+        self._before: list[_Kept] = []  # what each change can be taken back to
+        self._before_sets: _Kept | None = None
         self._set = -1
 
-    def _state(self) -> tuple[tuple[str, ...], str | None]:
-        return tuple(variant.spec for variant in self.chosen), self.reference
+    def _state(self) -> tuple[object, ...]:
+        specs = tuple(variant.spec for variant in self.chosen)
+        return specs, self.reference, frozenset(self.formulas)
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The specs of all own formulas in the list."""
+        return tuple(row.variant.spec for row in self.rows if row.variant.is_own)
 
     @property
     def changed(self) -> bool:
@@ -86,10 +103,23 @@ class Picking:
             return None
         return self.chosen[resolve_reference(self.chosen, None, self.native)].name
 
+    def is_formula(self, text: str) -> bool:
+        """Whether a text is meant as a formula, and not as the name of a row."""
+        return is_formula(text) and self.index(text.strip()) is None
+
+    def spec(self, formula: str) -> str:
+        """A formula with a name: its own, that of a row with the same formula, or a free one."""
+        if has_name(formula):
+            return formula.strip()
+        own = [row.variant for row in self.rows if row.variant.is_own]
+        same = (v.name for v in own if "".join(v.formula.split()) == "".join(formula.split()))
+        name = next(same, None) or free_name([row.variant.name for row in self.rows])
+        return f"{name}={formula.strip()}"
+
     def find(self, text: str) -> int | None:
-        """The row whose name or alias begins with `text`, or else contains it."""
+        """The row whose name or alias is `text`, or else begins with it, or else contains it."""
         sought = text.strip().lower()
-        for test in (str.startswith, str.__contains__):
+        for test in (str.__eq__, str.startswith, str.__contains__):
             for index, row in enumerate(self.rows):
                 if any(test(name, sought) for name in (row.variant.name, *row.variant.aliases)):
                     return index
@@ -125,9 +155,10 @@ class Picking:
 
     def refer(self, index: int) -> None:
         """Make a row the reference, choosing it if need be, or leave that to the model again."""
-        if not self.rows[index].chosen:
+        if self.rows[index].chosen:
+            self._touch()
+        else:
             self.toggle(index)
-        self._touch()
         name = self.rows[index].variant.name
         self.reference = None if self.reference == name else name
 
@@ -147,8 +178,10 @@ class Picking:
 
         An own formula of the same name is replaced; a function of the registry is only chosen.
         """
-        self._touch()
         index = self.index(variant.name)
+        if index is not None and self.rows[index] == FunctionRow(variant, chosen=True):
+            return index
+        self._touch()
         if index is None:
             index = max((at + 1 for at, row in enumerate(self.rows) if row.chosen), default=0)
             self.rows.insert(index, FunctionRow(variant, chosen=False))
@@ -158,11 +191,12 @@ class Picking:
 
     def next_set(self) -> str:
         """Choose the next ready-made set, after the last one the choice before; its name."""
-        before = self._before_sets or (list(self.rows), self.reference)
+        before = self._before_sets
+        if before is None:
+            before = self._keep()
         self._set = (self._set + 1) % (len(SETS) + 1)
         if self._set == len(SETS):
-            self.rows, self.reference = list(before[0]), before[1]
-            self._touch()
+            self.undo()
             return "as it was before"
         name, specs = SETS[self._set]
         own = [row.variant for row in before[0] if row.variant.is_own]
@@ -172,7 +206,23 @@ class Picking:
         self._before_sets = before
         return name
 
+    def undo(self) -> bool:
+        """Take the last change back, or all sets that were looked at; False if there is none."""
+        if not self._before:
+            return False
+        rows, self.reference = self._before.pop()
+        self.rows = list(rows)
+        self._before_sets = None
+        self._set = -1
+        return True
+
+    def _keep(self) -> _Kept:
+        """Keep the present state for `undo`, and return it."""
+        self._before.append((tuple(self.rows), self.reference))
+        return self._before[-1]
+
     def _touch(self) -> None:
+        self._keep()
         # The sets return to what was last chosen by hand.
         self._before_sets = None
         self._set = -1
@@ -185,8 +235,16 @@ class Picking:
         return msgspec.structs.replace(self.choices, activations=specs, reference=self.reference)
 
 
-def _ordered(chosen: list[Variant], own: list[Variant]) -> list[FunctionRow]:
+def _ordered(chosen: Sequence[Variant], own: Sequence[Variant]) -> list[FunctionRow]:
     """The chosen functions in their order, other own formulas, then the rest of the registry."""
-    names = {variant.name for variant in chosen}
-    others = (v for v in (*own, *map(parse_variant, REGISTRY)) if v.name not in names)
-    return [FunctionRow(variant, variant in chosen) for variant in (*chosen, *others)]
+    listed = [*chosen]
+    for variant in own:
+        if variant in listed:
+            continue
+        if variant.name in [other.name for other in listed]:  # neither of the two is lost
+            name = free_name([other.name for other in (*listed, *own)])
+            variant = parse_variant(f"{name}={variant.formula}")
+        listed.append(variant)
+    known = {variant.name for variant in listed}
+    listed += [variant for variant in map(parse_variant, REGISTRY) if variant.name not in known]
+    return [FunctionRow(variant, place < len(chosen)) for place, variant in enumerate(listed)]

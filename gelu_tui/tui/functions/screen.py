@@ -16,14 +16,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.functions.curves import Curve, curve
 from gelu_tui.core.functions.expressions import MAX_LENGTH, FormulaError
-from gelu_tui.core.functions.variants import MAX_VARIANTS, Variant, parse_variant
+from gelu_tui.core.functions.variants import MAX_VARIANTS, Variant, has_name, parse_variant
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.functions.curve import CurvePlot, terminal_dots
 from gelu_tui.tui.functions.curve_views import VIEWS, facts
+from gelu_tui.tui.functions.grammar import EXAMPLES, GRAMMAR
 from gelu_tui.tui.functions.picking import Picking
 from gelu_tui.tui.functions.texts import ACTIONS, KEYS, about, caret_line, row_text
 from gelu_tui.tui.keys.actions import HELP
@@ -39,6 +40,15 @@ _MOST = MAX_LENGTH + 100  # name, sign and blanks; enough to see that a formula 
 class FormulaField(Input, KeysInTurn):
     """The field for a name or an own formula, in which nothing pasted can act on the terminal."""
 
+    BINDINGS: ClassVar = [Binding("escape", "empty", "Clear the field")]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape goes on to the screen where there is nothing to clear."""
+        return bool(self.value) if action == "empty" else True
+
+    def action_empty(self) -> None:
+        self.value = ""
+
     def validate_value(self, value: str) -> str:
         return visible_line(value[:_MOST])
 
@@ -52,7 +62,10 @@ class FunctionList(OptionList):
 
 
 class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
-    """Dismissed with the new choices, or None where they are left as they were."""
+    """Dismissed with the new choices, or None where they are left as they were.
+
+    `own` are formulas that are listed besides the chosen ones, and `problem` is shown first.
+    """
 
     CSS_PATH = "functions.tcss"
     BINDINGS: ClassVar = [
@@ -60,10 +73,18 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         Binding("escape,f10", "leave", "Leave as it was"),
         HELP,
     ]
+    FIELD_HELP: ClassVar = (("Formulas", GRAMMAR), ("Examples", EXAMPLES))
 
-    def __init__(self, choices: RunSettings, native: str | None) -> None:
+    def __init__(
+        self,
+        choices: RunSettings,
+        native: str | None,
+        own: Sequence[Variant] = (),
+        problem: ErrorInfo | None = None,
+    ) -> None:
         super().__init__()
-        self.picking = Picking(choices, native)
+        self.picking = Picking(choices, native, own)
+        self._problem = problem  # what is shown first
         self.view = 0
         self._leaving: int | None = None  # the row on which leaving was asked for once
         self._messages = 0  # how many were shown
@@ -74,14 +95,14 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="picker") as box:
             box.border_title = "Activation functions"
-            box.border_subtitle = "Enter, F2 done · Esc, F10 leave as it was"
+            box.border_subtitle = "Enter, F2 done · Esc clears the field · F10 cancels"
             with Container(id="sides"):
                 yield FunctionList(id="functions", markup=False)
                 with Vertical(id="details"):
                     yield Static(id="about", markup=False)
                     yield CurvePlot()
                     yield Static(id="facts", markup=False)
-            placeholder = "Tab: find a name, or your own NAME=EXPRESSION"
+            placeholder = "Tab: a name, or a formula like x*sigmoid(1.7*x); F1 explains"
             yield FormulaField(placeholder=placeholder, id="formula")
             yield Static(id="message", markup=False)
             yield Static(Content.from_markup(KEYS), id="keys")
@@ -89,6 +110,8 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     def on_mount(self) -> None:
         self._list.focus()
         self._show(0)
+        if self._problem is not None:
+            self._show_content(error_content(self._problem))
 
     @on(events.Resize)
     def _resized(self, event: events.Resize) -> None:
@@ -106,17 +129,28 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         return self.query_one(FormulaField)
 
     @property
+    def _is_formula(self) -> bool:
+        """Whether a formula is in the field, and not a name."""
+        return self.picking.is_formula(self._input.value)
+
+    @property
     def _index(self) -> int:
         return min(self._list.highlighted or 0, len(self.picking.rows) - 1)
 
     def action_change(self, how: str, *to: str) -> None:
         """Call a method of `Picking` for the highlighted row, and show the rows or the error."""
+        name = self.picking.rows[self._index].variant.name
         try:
             index = getattr(self.picking, how)(self._index, *to)
         except GeluError as error:
             self._show_error(error)
         else:
-            self._show(self._index if index is None else index)
+            gone = f"{name} is deleted; Z brings it back. " if how == "remove" else ""
+            self._show(self._index if index is None else index, gone)
+
+    def action_undo(self) -> None:
+        undone = self.picking.undo()
+        self._show(self._index, "" if undone else "Nothing to take back. ")
 
     def action_next_set(self) -> None:
         name = self.picking.next_set()
@@ -130,9 +164,9 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     def action_formula(self) -> None:
         self._input.focus()
 
-    def _show(self, index: int) -> None:
+    def _show(self, index: int, news: str = "") -> None:
         self._draw_rows(index)
-        self._show_chosen()
+        self._show_chosen(news)
 
     @work(group="curves", exclusive=True)
     async def _compute(self, variants: Sequence[Variant]) -> None:
@@ -169,7 +203,7 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     def _show_details(self) -> None:
         """Show the formula that is written, else the highlighted function."""
         variant = self.picking.rows[self._index].variant
-        if self._written is not None and self.focused is self._input and "=" in self._input.value:
+        if self._written is not None and self.focused is self._input and self._is_formula:
             variant = self._written
         width = self.query_one("#details").content_size.width
         self.query_one("#about", Static).update(about(self.picking, variant, width))
@@ -190,7 +224,7 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
     async def _check(self, event: Input.Changed) -> None:
         """Find the function of that name, or check and compute a formula, on a thread."""
         text = event.value
-        if "=" not in text:
+        if not self._is_formula:
             self._written = None
             self._find(text)
             return
@@ -203,7 +237,8 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
 
         await asyncio.sleep(_CHECK_AFTER_S)
         try:
-            written = await asyncio.to_thread(lambda: curve(parse_variant(text.strip())))
+            spec = self.picking.spec(text)
+            written = await asyncio.to_thread(lambda: curve(parse_variant(spec)))
         except GeluError as error:
             if still_asks():
                 self._show_error(error)
@@ -215,46 +250,54 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
                 self._show_message(f"{variant.name}: {variant.formula} is usable. Enter adds it.")
 
     def _find(self, text: str) -> None:
+        index = self.picking.find(text) if text.strip() else None
+        self._list.highlighted = self._home if index is None else index
+        self._show_details()
         if not text.strip():
             self._show_chosen()
-            return
-        index = self.picking.find(text)
-        self._list.highlighted = self._home if index is None else index
-        message = "No function of that name; your own is NAME=EXPRESSION, x is its input."
-        if index is not None:
-            name = self.picking.rows[index].variant.name
-            message = f"{name}: Enter goes to it. Your own is NAME=EXPRESSION."
-        self._show_message(message)
+        elif index is None:
+            self._show_message("No function of that name; a formula has x, its input.")
+        else:
+            row = self.picking.rows[index]
+            does = "Tab goes to it" if row.chosen else "Enter chooses it"
+            self._show_message(f"{row.variant.name}: {does}.")
 
     @on(Input.Submitted)
     async def _submitted(self, event: Input.Submitted) -> None:
-        if not event.value.strip():
+        """Take what was typed. The focus stays: what is typed next must not act on the list."""
+        if event.value.strip():
+            await self._take(event.value)
+        else:
             await self.action_done()
-        elif await self._take_formula(event.value):
-            self._list.focus()
 
-    async def _take_formula(self, typed: str) -> bool:
-        """Add or find what was typed; False, with the reason shown, if that cannot be."""
-        text = typed.strip()
+    async def _take(self, typed: str) -> bool:
+        """Choose the function that was typed; False, with the reason shown, if that cannot be."""
         try:
-            index = None if "=" in text else self.picking.find(text)
+            index = None if self.picking.is_formula(typed) else self.picking.find(typed)
             if index is None:
-                index = self.picking.add(await asyncio.to_thread(parse_variant, text))
+                spec = self.picking.spec(typed) if self.picking.is_formula(typed) else typed.strip()
+                variant = await asyncio.to_thread(parse_variant, spec)
+            else:
+                variant = self.picking.rows[index].variant
+            index = self.picking.add(variant)
         except GeluError as error:
             self._show_error(error)
             return False
         with self._input.prevent(Input.Changed):
             self._input.value = self._input.value.removeprefix(typed)  # more may have come since
-        self._show(index)
-        if not self.picking.rows[index].chosen and "=" in text:
-            message = f"It is in the list, but {MAX_VARIANTS} are chosen already."
+        self._home = index
+        if self.picking.rows[index].chosen:
+            self._show(index, f"{variant.name} is chosen. ")
+        else:
+            self._show(index)
+            message = f"{variant.name} is in the list, but {MAX_VARIANTS} are chosen already."
             self._show_error(UsageError(message, "Leave one out first."))
         return True
 
     @on(OptionList.OptionSelected)
     async def action_done(self) -> None:
         """Take the choices if they can be run, with the formula in the field if there is one."""
-        if "=" in self._input.value and not await self._take_formula(self._input.value):
+        if self._is_formula and not await self._take(self._input.value):
             self._input.focus()
             return
         try:
@@ -263,34 +306,34 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
             self._show_error(error)
 
     def action_leave(self) -> None:
-        """From the field to the list; from there away, and changes are lost only if asked twice."""
-        if self.focused is self._input and self._input.value:
-            self._list.focus()
-            return
-        if self._leaving is not None or not (self.picking.changed or "=" in self._input.value):
+        """Leave; changes are lost only if asked twice."""
+        if self._leaving is not None or not (self.picking.changed or self._is_formula):
             self.dismiss(None)
             return
-        message = "! Not taken yet: Enter keeps the changes, Esc again discards them."
+        key = "F10" if self.focused is self._input and self._input.value else "Esc"
+        message = f"! Not taken yet: F2 keeps the changes, {key} again discards them."
         self._show_message(message, "bold $text-warning")
         self._leaving = self._index
 
-    def _show_chosen(self) -> None:
+    def _show_chosen(self, news: str = "") -> None:
         reference = self.picking.effective_reference()
         if self.picking.reference is None:
             how = "the model's own" if reference == self.picking.native else "the first chosen"
             reference = f"{reference}, {how}" if reference else "the model's own, else the first"
         count = len(self.picking.chosen)
-        self._show_message(f"{count} chosen of at most {MAX_VARIANTS}. Reference: {reference}.")
+        chosen = f"{count} chosen of at most {MAX_VARIANTS}. Reference: {reference}."
+        self._show_message(f"{news}{chosen}")
 
     def _show_message(self, sentence: str, style: str = "dim") -> None:
         self._show_content(Content.styled(visible_line(sentence), style))
 
     def _show_error(self, error: GeluError) -> None:
         field = self._input
-        if not isinstance(error, FormulaError) or "=" not in field.value:
+        if not isinstance(error, FormulaError) or not self._is_formula:
             self._show_content(error_content(error.info))
             return
-        formula = field.value.partition("=")[2].lstrip()
+        formula = field.value.partition("=")[2] if has_name(field.value) else field.value
+        formula = formula.lstrip()
         before = field.value[: len(field.value) - len(formula) + error.position]
         line = self.query_one("#message")
         column = cell_len(before) - int(field.scroll_offset.x)

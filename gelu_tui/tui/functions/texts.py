@@ -19,10 +19,11 @@ ACTIONS = {
     "change('toggle')": ("space", "Space choose", "Choose the function, or leave it out"),
     "change('move', 'up')": ("u,shift+up", "U up", "Move its pane towards the front"),
     "change('move', 'down')": ("d,shift+down", "D down", "Move its pane towards the end"),
-    "change('refer')": ("r", "R reference", "Compare the others with it"),
+    "change('refer')": ("r", "R ref", "Compare the others with it"),
     "next_set": ("s", "S sets", "The next ready-made set"),
     "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
-    "change('remove')": ("x,delete", "X delete own", "Delete a formula of your own"),
+    "change('remove')": ("x,delete", "X delete", "Delete a formula of your own"),
+    "undo": ("z", "Z undo", "Take the last change back"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widgets import Input
 
 from gelu_tui.tui.compare.labels import NATIVE_MARK
 from gelu_tui.tui.keys.actions import (
@@ -46,7 +47,11 @@ def screen_help(screen: Screen[object]) -> list[Section]:
     rows = [(keys, f"{binding.description}.") for _, binding, keys in own_bindings(screen)]
     # A key that a field handles itself, to keep its turn among letters, is no binding.
     rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
-    return [("On this screen", rows), ("Everywhere", OTHER_KEYS)]
+    keys: Section = ("On this screen", rows)
+    written = getattr(screen, "FIELD_HELP", ())  # what a field of the screen takes
+    first = isinstance(screen.focused, Input)
+    own = (*written, keys) if first else (keys, *written)
+    return [*own, ("Everywhere", OTHER_KEYS)]
 
 
 def own_bindings(screen: Screen[object]) -> list[tuple[DOMNode, Binding, str]]:

@@ -109,6 +109,26 @@ def test_the_sets_go_round_and_come_back() -> None:
     assert names(it) == list(DEFAULT_SET[1:]), "a change by hand is what the sets come back to"
 
 
+def test_own_formulas_are_listed_and_none_hides_another() -> None:
+    chosen = choices("gelu", "f1=x*x")
+    own = [parse_variant(f"{name}") for name in ("f1=x*x", "f1=2*x", "f2=3*x", "c=1", "gelu(x)")]
+    it = Picking(chosen, None, own)
+    assert it.formulas == ("f1=x*x", "f3=2*x", "f2=3*x", "c=1", "f4=gelu(x)")
+    assert names(it) == ["gelu", "f1"] and not it.changed
+    it.remove(it.index("c") or 0)
+    assert it.changed, "a formula that was not chosen is lost, too"
+
+
+def test_a_bare_formula_has_the_name_of_its_row_or_a_free_one() -> None:
+    it = picking("gelu", "f1=x*x", "mine=max(x, 0)")
+    assert it.spec(" max( x,0 ) ") == "mine=max( x,0 )"
+    assert it.spec("gelu(x)") == "f2=gelu(x)"
+    assert it.spec(" a = x ") == "a = x"
+    assert [it.is_formula(text) for text in ("x", "mine", "gelu", "relux", "a=", "(")] == [
+        True, False, False, False, True, True,
+    ]  # fmt: skip
+
+
 def test_finding() -> None:
     it = picking("gelu")
     assert it.rows[it.find("mis") or 0].variant.name == "mish"
@@ -119,7 +139,7 @@ def test_finding() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["toggle", "up", "down", "refer", "remove", "add", "set"]),
+        st.sampled_from(["toggle", "up", "down", "refer", "remove", "add", "set", "undo"]),
         st.integers(0, 20),
     ),
     max_size=30,
@@ -139,6 +159,7 @@ def test_whatever_is_done_it_can_be_run_or_says_why(steps: list[tuple[str, int]]
             "remove": lambda index=index: it.remove(index),
             "add": lambda number=number: it.add(parse_variant(f"own{number}=x*{number}")),
             "set": it.next_set,
+            "undo": it.undo,
         }[what]
         try:
             act()
@@ -152,3 +173,23 @@ def test_whatever_is_done_it_can_be_run_or_says_why(steps: list[tuple[str, int]]
         assert numbers == list(range(1, len(it.chosen) + 1))
     if it.chosen:
         assert [variant.name for variant in chosen_variants(it.result())] == names(it)
+    while it.undo():
+        pass
+    assert not it.changed, "everything can be taken back"
+
+
+@given(STEPS)
+def test_undo_takes_one_change_back(steps: list[tuple[str, int]]) -> None:
+    it = picking("gelu", "gelu_approx", "own=x*x")
+    for what, number in steps:
+        changes = {"toggle": it.toggle, "refer": it.refer, "remove": it.remove}
+        before = list(it.rows), it.reference
+        try:
+            changes.get(what, it.toggle)(number % len(it.rows))
+        except UsageError:
+            assert (list(it.rows), it.reference) == before
+        else:
+            assert (list(it.rows), it.reference) != before
+            if number % 2:
+                assert it.undo()
+                assert (list(it.rows), it.reference) == before

@@ -108,7 +108,7 @@ async def test_the_details_follow_the_cursor() -> None:
 async def test_list_drawing_field_and_keys_are_all_there(size: tuple[int, int]) -> None:
     async with picker(*DEFAULT_SET, size=size) as it:
         await it.until_shown(
-            "gelu", "identity", "exact GELU", "Space choose", "X delete own", "F2 done", "Tab:"
+            "gelu", "identity", "exact GELU", "Space choose", "Z undo", "F2 done", "Tab:"
         )
         assert len(it.screen().splitlines()) <= size[1]
 
@@ -199,7 +199,7 @@ async def test_unchanged_it_is_left_at_once(key: str) -> None:
 async def test_changes_are_discarded_only_if_asked_twice(key: str) -> None:
     async with picker("gelu", "silu") as it:
         await it.press("space", key)
-        await it.until_shown("! Not taken yet: Enter keeps the changes, Esc again discards them.")
+        await it.until_shown("! Not taken yet: F2 keeps the changes, Esc again discards them.")
         await it.press("down")
         await it.until_shown("1 chosen of at most 8.")
         await it.press(key)
@@ -220,12 +220,37 @@ async def test_a_formula_in_the_field_is_not_lost() -> None:
     async with picker("gelu") as it:
         await to_formula(it)
         await it.type("mine=x*x")
+        await it.press("f10")
+        await it.until_shown("! Not taken yet: F2 keeps the changes, F10 again discards them.")
+        await it.press("shift+tab", "down")
+        await it.until_shown("1 chosen of at most 8.")
         await it.press("escape")
-        await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
-        await it.press("escape")
-        await it.until_shown("! Not taken yet")
+        await it.until_shown("! Not taken yet: F2 keeps the changes, Esc again discards them.")
         await it.press("f2")
         assert await it.result() == choices("gelu", "mine=x*x")
+
+
+@pytest.mark.parametrize("text", ["mine=x*x", "x*x", "mish", "no such name"])
+async def test_escape_clears_the_field_before_it_leaves(text: str) -> None:
+    async with picker("gelu") as it:
+        await to_formula(it)
+        await it.type(text)
+        await it.press("escape")
+        await it.until(lambda: it.app.screen.query_one(Input).value == "", "the field is empty")
+        await highlighted(it, "gelu")
+        await it.until_shown("1 chosen of at most 8.")
+        assert isinstance(it.app.focused, Input)
+        await it.press("escape")
+        assert await it.result() is None
+
+
+@pytest.mark.parametrize("text", ["", "mish"])
+async def test_f10_leaves_from_the_field(text: str) -> None:
+    async with picker("gelu") as it:
+        await to_formula(it)
+        await it.type(text)
+        await it.press("f10")
+        assert await it.result() is None
 
 
 # --- the field ----------------------------------------------------------------------------------
@@ -276,12 +301,75 @@ async def test_an_own_formula_is_added_and_deleted() -> None:
         await to_formula(it)
         await it.type("gelu2024=x*sigmoid(1.773*x)")
         await it.press("enter")
+        await it.until_shown("gelu2024 is chosen. 2 chosen of at most 8", "[■] 2 gelu2024")
+        await it.press("shift+tab", "x")
+        await it.until_shown("gelu2024 is deleted; Z brings it back. 1 chosen of at most 8")
+        await it.press("z")
         await it.until_shown("2 chosen of at most 8", "[■] 2 gelu2024")
-        await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
         await it.press("x")
         await it.until_shown("1 chosen of at most 8")
         await it.press("x")
         await it.until_shown("✗ Only your own formulas can be deleted.")
+        await it.press("escape")
+        assert await it.result() is None
+
+
+async def test_the_focus_stays_in_the_field() -> None:
+    """Whatever is typed after Enter is text: none of it is a command of the list."""
+    async with picker("gelu", "mine=x*x") as it:
+        await to_formula(it)
+        for typed, rows in (("x*tanh(x)", "[■] 3 f1"), ("mish", "[■] 4 mish"), ("mine", "mine")):
+            await it.type(typed)
+            await it.press("enter")
+            await it.until_shown(f"{rows.split()[-1]} is chosen.", rows)
+            assert it.app.screen.query_one(Input).value == ""
+        await it.type("xdurs")
+        await it.until(lambda: it.app.screen.query_one(Input).value == "xdurs", "it is typed")
+        await it.press("ctrl+u", "enter")
+        assert await it.result() == choices("gelu", "mine=x*x", "f1=x*tanh(x)", "mish")
+
+
+async def test_a_bare_formula_is_named_by_itself() -> None:
+    async with picker("gelu", "f1=x*x") as it:
+        await to_formula(it)
+        await it.type("x*sigmoid(1.7*x)")
+        await it.until_shown("f2: x*sigmoid(1.7*x) is usable. Enter adds it.")
+        await highlighted(it, "f2")
+        await it.press("enter")
+        await it.until_shown("[■] 3 f2")
+        await it.type("x * x")
+        await it.until_shown("f1: x * x is usable.")
+        await it.press("ctrl+u")
+        await it.type("x*silu(")
+        await it.until_shown("^ something is missing")
+        await it.type("x))")
+        await it.until_shown("^ unexpected ')'")
+        await it.press("backspace", "f2")
+        result = await it.result()
+        assert result == choices("gelu", "f1=x*x", "f2=x*sigmoid(1.7*x)", "f3=x*silu(x)")
+
+
+async def test_a_name_means_the_function_of_just_that_name() -> None:
+    async with picker("gelu_approx", "x=x*x") as it:
+        await to_formula(it)
+        await it.type("gelu")
+        await highlighted(it, "gelu")
+        await it.press("enter")
+        await it.until_shown("gelu is chosen.")
+        await it.type("x")
+        await it.until_shown("x: Tab goes to it.")
+        await it.press("enter", "f2")
+        assert await it.result() == choices("gelu_approx", "x=x*x", "gelu")
+
+
+async def test_each_change_can_be_taken_back() -> None:
+    async with picker("gelu", "silu") as it:
+        await it.press("space", "down", "r", "s", "s", "z")
+        await it.until_shown("1 chosen of at most 8. Reference: silu.")
+        await it.press("z", "z")
+        await it.until_shown("2 chosen of at most 8.")
+        await it.press("z")
+        await it.until_shown("Nothing to take back.")
         await it.press("escape")
         assert await it.result() is None
 
@@ -303,7 +391,7 @@ async def test_a_ninth_formula_is_listed_and_told() -> None:
         await to_formula(it)
         await it.type("mine=x*x")
         await it.press("enter")
-        await it.until_shown("✗ It is in the list, but 8 are chosen already.", "[ ] mine")
+        await it.until_shown("✗ mine is in the list, but 8 are chosen already.", "[ ] mine")
 
 
 async def test_finding_by_name_or_alias() -> None:
@@ -311,10 +399,8 @@ async def test_finding_by_name_or_alias() -> None:
         await to_formula(it)
         await it.type("swi")
         await highlighted(it, "silu")
-        await it.until_shown("silu: Enter goes to it.")
-        await it.press("enter")
-        await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
-        await it.press("space", "enter")
+        await it.until_shown("silu: Enter chooses it.")
+        await it.press("enter", "enter")
         assert await it.result() == choices("gelu", "silu")
 
 
@@ -415,8 +501,7 @@ async def test_no_formula_is_computed_on_the_thread_that_draws(
         await highlighted(it, "mine")
         await it.press("enter")
         await it.until_shown("[■] 2 mine")
-        await it.until(lambda: isinstance(it.app.focused, FunctionList), "back in the list")
-        await it.press("v", "v", "u", "space", "space", "r", "f2")
+        await it.press("shift+tab", "v", "v", "u", "space", "space", "r", "f2")
         assert await it.result() == choices(slowest, "gelu", reference="mine")
     assert threads and threading.get_ident() not in threads
 
