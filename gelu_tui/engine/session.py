@@ -19,6 +19,8 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.failures import Interrupted, error_info, stop_if
 
 if TYPE_CHECKING:
+    from gelu_tui.engine.jobs.compare import Run
+    from gelu_tui.engine.jobs.request import Request
     from gelu_tui.engine.models.loading import LoadedModel
 
 Emit = Callable[[p.Event], None]
@@ -109,7 +111,7 @@ class Inbox:
                 case p.Cancel():
                     for job in self._pending:
                         job.cancel.set()
-                case p.Replay():
+                case p.Replay(run=None):
                     for job in self._pending[:1]:
                         job.replay.set()
                 case p.Shutdown():
@@ -172,12 +174,20 @@ class Session:
 
                 job.emit(render(self._model(), command, job.cancelled))
             case p.Compare():
-                from gelu_tui.engine.jobs.compare import Run, resolve
+                from gelu_tui.engine.jobs.request import resolve
 
-                loaded = self._model()
-                request = resolve(loaded, command, job.cancelled)
-                run = Run(loaded, request, job.emit, job.cancelled, self._load_s, job.replay_asked)
-                run.run(self._self_checks)
+                request = resolve(self._model(), command, job.cancelled)
+                self._comparison(job, request).run(self._self_checks)
+            case p.Continue():
+                from gelu_tui.engine.jobs.request import resolve_again
+
+                request = resolve_again(self._model(), command)
+                self._comparison(job, request).run(self._self_checks)
+            case p.Replay(run=p.Continue() as command):
+                from gelu_tui.engine.jobs.request import resolve_again
+
+                request = resolve_again(self._model(), command)
+                self._comparison(job, request).replay(self._self_checks)
             case p.Score():
                 from gelu_tui.engine.jobs.score import score
 
@@ -188,6 +198,12 @@ class Session:
                 job.emit(bench(self._model(), command, job.emit, job.cancelled))
             case _:
                 raise NotImplementedError(job.tag)
+
+    def _comparison(self, job: Job, request: Request) -> Run:
+        from gelu_tui.engine.jobs.compare import Run
+
+        loaded = self._model()
+        return Run(loaded, request, job.emit, job.cancelled, self._load_s, job.replay_asked)
 
     def _load(self, job: Job, command: p.Load) -> None:
         from gelu_tui.engine import device

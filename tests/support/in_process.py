@@ -9,7 +9,8 @@ from mlx_lm import stream_generate
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
-from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.jobs.compare import Run
+from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models import loading
 from tests.support.subclasses import with_function
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gelu_tui.core.protocol.events import Started
+from gelu_tui.core.protocol.values import EarlierStream, ModelInfo, Seconds
 from gelu_tui.core.settings.run_settings import Chat, RunSettings
 
 
@@ -46,6 +48,26 @@ class Compare(Command, frozen=True, tag="compare"):
     settings: RunSettings = RunSettings()
 
 
+class Continue(Command, frozen=True, tag="continue"):
+    """Decode a run further, which was stopped or reached its limit, as if it had not ended.
+
+    `started` is how it began, with the limit that it has now. All streams that have not ended have
+    the same number of tokens, and no stream has more. Answers: as to `Compare`, but only what is
+    new, and `Started` not before all that was decoded is in the caches again.
+    """
+
+    started: Started
+    model: ModelInfo
+    streams: tuple[EarlierStream, ...]
+    load_s: Seconds | None = None  # as measured when it began
+    prefill_s: Seconds | None = None
+
+    @property
+    def first_step(self) -> int:
+        """The step at which the run goes on."""
+        return max(len(stream.tokens) for stream in self.streams)
+
+
 class RenderPrompt(Command, frozen=True, tag="render_prompt"):
     """Render a prompt as the loaded model would be fed it, after any running job."""
 
@@ -63,7 +85,12 @@ class Bench(Command, frozen=True, tag="bench"):
 
 
 class Replay(Command, frozen=True, tag="replay"):
-    """Replay the forks that the running comparison has found so far. Answer: `ForkReplayed`."""
+    """Replay the forks of `run`; None: those that the running comparison has found so far.
+
+    Answers: `ForkReplayed`, and `Replayed` after those of a `run`.
+    """
+
+    run: Continue | None = None
 
 
 class Score(Command, frozen=True, tag="score"):

@@ -159,6 +159,12 @@ class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
     replay: ForkReplay | None = None
 
 
+class Replayed(Event, frozen=True, tag="replayed"):
+    """The forks of a run that does not go on have been replayed."""
+
+    last = True
+
+
 class StreamFinished(Event, frozen=True, tag="stream_finished"):
     """A stream ended; `tail` is the text of an incomplete character."""
 

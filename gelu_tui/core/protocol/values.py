@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
 
@@ -14,7 +15,7 @@ FinishReason = Literal["stop", "length", "repeats", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
 ProgressPhase = Literal[
-    "download", "convert", "load", "prefill", "replay", "self_check", "score", "bench"
+    "download", "convert", "load", "prefill", "recompute", "replay", "self_check", "score", "bench"
 ]
 
 # The limits of what an engine or a file may say: wide enough for every float32 and every model, and
@@ -91,6 +92,17 @@ class StreamStep(msgspec.Struct, frozen=True, gc=False):
     margin: Number | None  # logits
     kl: Number | None  # nats against the reference; None for the reference and after the fork
     decode_s: Seconds  # this stream's own decode seconds so far
+
+
+class EarlierStream(msgspec.Struct, frozen=True):
+    """What a stream has so far in a run that goes on; only one that has `ended` gets no more."""
+
+    tokens: tuple[Index, ...]
+    logprob: Number | None = None  # of its last token, in nats
+    decode_s: Seconds = 0.0
+    ended: bool = False
+    error: ErrorInfo | None = None  # that ended it
+    judged: bool = False  # its fork needs no replay
 
 
 class SelfCheckReport(msgspec.Struct, frozen=True):

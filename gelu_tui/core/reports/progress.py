@@ -9,6 +9,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "convert": "",  # checking, converting, building: the label says which
     "load": "Loading",
     "prefill": "Reading the prompt:",
+    "recompute": "Recomputing",
     "self_check": "Checking",
     "replay": "Replaying",
     "score": "Scoring",

@@ -42,6 +42,35 @@ def prefill(
     return cache
 
 
+def decode_again(
+    model: Any,
+    cache: list[Any],
+    rows: list[list[int]],
+    progress: Callable[[int], None],
+    cancelled: IsCancelled,
+) -> Logits:
+    """Put tokens that were decoded before into a cache, as decoding did: step by step.
+
+    A prefill of them would round differently. `rows` are the tokens of each row, two or more, from
+    the prompt's last one on. The last one of each is not fed: returned are the logits, of shape
+    (rows, vocabulary), that it was chosen from. `progress` receives the steps done. Raises
+    `Interrupted`.
+    """
+    steps = mx.array(rows, dtype=mx.int32)
+    last = steps.shape[1] - 2
+    for step in range(last):
+        stop_if(cancelled())
+        # Only the cache is evaluated, so that the output head does not run.
+        model(steps[:, step : step + 1], cache=cache)
+        mx.eval(caches.arrays(cache))
+        progress(step + 1)
+        if (step + 1) % _CLEAR_CACHE_EVERY == 0:
+            mx.clear_cache()
+    stop_if(cancelled())
+    logits = model(steps[:, last : last + 1], cache=cache)[:, -1, :]
+    return np.array(logits.astype(mx.float32))
+
+
 @dataclass(frozen=True)
 class Decoded:
     """One decode step: the chosen token of each row, and (rows, vocabulary) float32 logits.
@@ -56,13 +85,15 @@ class Decoded:
 def decode(
     model: Any,
     cache: list[Any],
-    last_token: int,
-    rows: int,
+    last_tokens: list[int],
     *,
     ahead: bool,
     choose: Chooser | None = None,
+    first_step: int = 0,
 ) -> Iterator[Decoded]:
     """Yield decode steps without end; every row continues with its own token, greedy by default.
+
+    `last_tokens` are the tokens that each row's next one follows, at `first_step`.
 
     `ahead` starts the next step before waiting for the present one: on a GPU this hides the time
     that Python takes to describe a step. On a CPU starting a step blocks until it is done, so the
@@ -76,8 +107,8 @@ def decode(
         mx.async_eval(*started)
         return started
 
-    tokens, logits = start(mx.full((rows,), last_token, dtype=mx.int32), 0)
-    for step in itertools.count(1):
+    tokens, logits = start(mx.array(last_tokens, dtype=mx.int32), first_step)
+    for step in itertools.count(first_step + 1):
         if ahead:
             following = start(tokens, step)
         ids = np.array(tokens).tolist()

@@ -40,7 +40,7 @@ def self_check(
     cache = caches.join([prefilled[row % 2] for row in range(rows)])
     differences = []
     with sites.use(*[function] * rows):
-        for step in islice(decode(model, cache, head[-1], rows, ahead=False), _STEPS):
+        for step in islice(decode(model, cache, [head[-1]] * rows, ahead=False), _STEPS):
             difference = np.abs(step.logits - step.logits[:1]).max()
             differences.append(float(np.nan_to_num(difference, nan=np.inf)))
     return SelfCheckReport(rows, _STEPS, not any(differences), max(differences))

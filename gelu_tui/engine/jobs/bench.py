@@ -26,8 +26,9 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.decode import prefill
 from gelu_tui.engine.failures import IsCancelled, stop_if
-from gelu_tui.engine.jobs.compare import Run, SelfChecks, resolve
+from gelu_tui.engine.jobs.compare import Run, SelfChecks
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.models.mlx_lm_import import complete_tokenizers
 

@@ -4,92 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlx.core as mx
-from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.functions.controls import with_control
-from gelu_tui.core.functions.variants import (
-    Variant,
-    parse_variant,
-    parse_variants,
-    resolve_reference,
-)
-from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
-from gelu_tui.engine.compute.decode import decode, prefill
+from gelu_tui.engine.compute.decode import decode, decode_again, prefill
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.self_check import self_check
-from gelu_tui.engine.compute.token_selection import Chooser, seeded
+from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit, Observer, RowStep
-from gelu_tui.engine.jobs.prompt import check_tokens, feed
 from gelu_tui.engine.jobs.replay import WHY_NOT, Replayer
+from gelu_tui.engine.jobs.request import Request, check_same_numbers
 from gelu_tui.engine.models.loading import LoadedModel
 
 SelfChecks = dict[int, p.SelfCheckReport]
-
-
-def resolve_variants(
-    loaded: LoadedModel, settings: RunSettings, *, room: bool = True
-) -> tuple[list[Variant], tuple[p.VariantInfo, ...], int]:
-    """The chosen functions, the control included, their descriptions, and the reference's index.
-
-    Raises `GeluError`; also for too many variants, unless `room` is False.
-    """
-    variants = parse_variants(settings.activations)
-    native, precision = loaded.info.native_activation, settings.activation_precision
-    reference = resolve_reference(variants, settings.reference, native)
-    variants, control = with_control(variants, reference, wanted=settings.control, room=room)
-    infos = (
-        p.VariantInfo.of(variant, precision, native, control=index == control)
-        for index, variant in enumerate(variants)
-    )
-    return variants, tuple(infos), reference
-
-
-class Request(NamedTuple):
-    """A command with names, reference, chat and prompt tokens resolved."""
-
-    variants: list[Variant]
-    started: p.Started
-
-
-def resolve(
-    loaded: LoadedModel, command: p.Compare, cancelled: IsCancelled = lambda: False
-) -> Request:
-    """Resolve a command against the loaded model. Raises `GeluError` and `Interrupted`."""
-    asked = command.settings
-    variants, infos, reference = resolve_variants(loaded, asked)
-    text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat, cancelled)
-    if not tokens:
-        message = "This model's tokenizer makes no tokens of the prompt."
-        raise GeluError("empty_prompt", message, "Choose another prompt.")
-    check_tokens(loaded, tokens)
-    room = loaded.context_length - len(tokens)
-    if room < 1:
-        raise GeluError(
-            "prompt_too_long",
-            f"The prompt has {len(tokens)} tokens; this model's context holds "
-            f"{loaded.context_length} with what it generates.",
-            "Shorten the prompt.",
-        )
-    settings = replace(
-        seeded(asked),
-        model=loaded.info.id,
-        dtype=known_dtype(loaded.info.dtype),
-        reference=variants[reference].name,
-        max_tokens=min(asked.max_tokens, room),
-        chat=chat,
-    )
-    started = p.Started(command.prompt, text, tuple(tokens), infos, reference, settings)
-    return Request(variants, started)
 
 
 class Run:
@@ -105,22 +41,26 @@ class Run:
         replay_asked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._loaded, self._model = loaded, loaded.model
-        self._variants, self._started = request
+        self._variants, self._started, self._goes_on = request
+        self._earlier = self._goes_on.streams if self._goes_on else ()
+        self._first_step = self._goes_on.first_step if self._goes_on else 0
         self._settings = self._started.settings
         self._emit, self._cancelled, self._replay_asked = emit, cancelled, replay_asked
-        self._load_s = load_s
+        self._load_s: float | None = load_s
         self._tokens = list(self._started.prompt_tokens)
         precision = self._settings.activation_precision
         self._functions = [function_of(variant, precision) for variant in self._variants]
         self._choose = Chooser(self._settings)
         self._observer = Observer(emit, loaded.tokenizer, self._started)
+        judged = [stream for stream, its in enumerate(self._earlier) if its.judged]
         self._replayer = Replayer(
-            loaded, self._variants, self._started, self._choose, emit, cancelled
+            loaded, self._variants, self._started, self._choose, emit, cancelled, judged
         )
         self._causes = Causes(loaded, precision, cancelled)
         self._self_checks: SelfChecks = {}
         self._noise: float | None = None  # None until it is checked
         self._prefill_s: float | None = None
+        self._cached: list[list[Any]] | None = None  # of each batch
         self._decode_s: float | None = None
         self._decode_steps = 0
         self.statistics_s = 0.0
@@ -130,12 +70,15 @@ class Run:
         """Decode and emit all events; always ends with `Finished`.
 
         `self_checks` holds this model's reports by number of rows; a new one is added. Afterwards
-        `statistics_s` is the time that statistics and text took beside the decode loop.
+        `statistics_s` is the time that statistics and text took beside the decode loop. Before
+        `Started`, a run that goes on raises `Interrupted`, and `GeluError` where it cannot.
         """
         mx.reset_peak_memory()
         self._self_checks = self_checks
-        self._emit(self._started)
         observer = self._observer
+        if self._goes_on is not None:
+            self._take_up(self._goes_on)
+        self._emit(self._started)
         peak_memory = 0
         status: p.Status = "completed"
         error: ErrorInfo | None = None
@@ -161,6 +104,80 @@ class Run:
         timing = p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)
         self._emit(p.Finished(status, timing, peak_memory or mx.get_peak_memory(), error))
 
+    def replay(self, self_checks: SelfChecks) -> None:
+        """Replay the forks that a run has so far and emit the verdicts; ends with `Replayed`."""
+        self._self_checks = self_checks
+        self._observer.take_up(self._earlier)
+        try:
+            with rowwise(self._model) as sites:
+                self._replay(sites)
+        finally:
+            self._observer.drain()
+        self._emit(p.Replayed())
+
+    def _take_up(self, goes_on: p.Continue) -> None:
+        """Bring observer, times and caches to where the run was."""
+        try:
+            self._observer.take_up(goes_on.streams)
+            with rowwise(self._model) as sites:
+                self._cached = self._fill(sites)
+        except BaseException:
+            self._observer.drain()
+            raise
+        self._load_s, self._prefill_s = goes_on.load_s, goes_on.prefill_s
+        self._decode_s, self._decode_steps = sum(self._seconds()), self._first_step
+        self._began = time.perf_counter() - (self._prefill_s or 0.0) - self._decode_s
+
+    @property
+    def _batches(self) -> list[list[int]]:
+        """The rows of each batch.
+
+        Lockstep is one batch of all rows. Solo is a batch of each row, the reference first: they
+        take turns step by step, and each is timed by itself.
+        """
+        rows = range(len(self._functions))
+        if self._settings.schedule == "lockstep":
+            return [list(rows)]
+        return [[row] for row in sorted(rows, key=lambda row: row != self._started.reference)]
+
+    def _seconds(self) -> list[float]:
+        """The decode seconds of each batch before the first step."""
+        earlier = self._earlier
+        return [max((earlier[row].decode_s for row in batch), default=0.0) if earlier else 0.0
+                for batch in self._batches]  # fmt: skip
+
+    def _fill(self, sites: RowFunctions) -> list[list[Any]]:
+        """The cache of each batch with the prompt and, where the run goes on, its tokens."""
+        rows = self._prefill(sites)
+        cached = [
+            caches.join([rows[row] for row in batch]) if len(batch) > 1 else rows[batch[0]]
+            for batch in self._batches
+        ]
+        del rows
+        if self._first_step:
+            for at, batch in enumerate(self._batches):
+                if not self._observer.ended.issuperset(batch):
+                    self._decode_again(sites, cached[at], batch)
+        return cached
+
+    def _decode_again(self, sites: RowFunctions, cache: list[Any], batch: list[int]) -> None:
+        """Decode what the streams of a batch have; the model must compute as it did."""
+        steps = self._first_step
+
+        def progress(done: int) -> None:
+            self._emit(p.Progress("recompute", "the tokens so far", done, steps, "tokens"))
+
+        fed = []
+        for row in batch:
+            tokens = [self._tokens[-1], *self._earlier[row].tokens]
+            # What a stream that has ended is fed further does not matter: rows are independent.
+            fed.append(tokens + tokens[-1:] * (steps + 1 - len(tokens)))
+        with sites.use(*(self._functions[row] for row in batch)):
+            logits = decode_again(self._model, cache, fed, progress, self._cancelled)
+        for at, row in enumerate(batch):
+            if row not in self._observer.ended:
+                check_same_numbers(self._earlier[row], logits[at])
+
     def _prefill(self, sites: RowFunctions) -> list[list[Any]]:
         """A batch-1 cache for each row: a batched prefill may not leave rows bit-identical."""
         began = time.perf_counter()
@@ -176,37 +193,35 @@ class Run:
             with sites.use(function):
                 cache = prefill(self._model, self._tokens, chunk, progress, self._cancelled)
             seconds = time.perf_counter() - start
-            self._emit(p.Prefilled(row, seconds, total / seconds))
+            if self._goes_on is None:
+                self._emit(p.Prefilled(row, seconds, total / seconds))
             result.append(cache)
         self._prefill_s = time.perf_counter() - began
         return result
 
     def _decode(self, sites: RowFunctions) -> None:
-        """Decode until all streams have ended. Raises `Interrupted`.
-
-        Lockstep is one batch of all rows. Solo is a batch of each row, the reference first: they
-        take turns step by step, and each is timed by itself.
-        """
+        """Decode until all streams have ended. Raises `Interrupted`."""
         rows, observer = range(len(self._functions)), self._observer
-        lockstep = self._settings.schedule == "lockstep"
-        cached = self._prefill(sites)
-        if lockstep:
-            batches = [list(rows)]
-            cached = [caches.join(cached)]
-        else:
-            batches = [[r] for r in sorted(rows, key=lambda row: row != self._started.reference)]
-            cached = [cached[row] for (row,) in batches]
+        lockstep, batches = self._settings.schedule == "lockstep", self._batches
+        cached = self._fill(sites) if self._cached is None else self._cached
+        self._cached = None
         # With several batches, work started ahead would be timed as another one's.
         ahead = device.on_gpu() and len(batches) == 1
-        last = self._tokens[-1]
         streams = [
-            decode(self._model, cache, last, len(batch), ahead=ahead, choose=self._choose)
+            decode(
+                self._model,
+                cache,
+                [self._last_token(row) for row in batch],
+                ahead=ahead,
+                choose=self._choose,
+                first_step=self._first_step,
+            )
             for batch, cache in zip(batches, cached, strict=True)
         ]
         del cached
-        seconds = [0.0] * len(batches)
+        seconds = self._seconds()
         began = time.perf_counter()
-        for step in range(self._settings.max_tokens):
+        for step in range(self._first_step, self._settings.max_tokens):
             for index, batch in enumerate(batches):
                 if observer.ended.issuperset(batch):
                     continue
@@ -233,6 +248,10 @@ class Run:
             if self._replay_asked():
                 self._replay(sites)
             began += time.perf_counter() - asked  # neither is decode time
+
+    def _last_token(self, row: int) -> int:
+        tokens = self._earlier[row].tokens if self._earlier else ()
+        return tokens[-1] if tokens else self._tokens[-1]
 
     def _explain(self, sites: RowFunctions) -> None:
         """End the streams whose logits are not numbers, with the reason. Raises `Interrupted`."""

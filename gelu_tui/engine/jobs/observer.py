@@ -11,7 +11,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,25 @@ class Observer:
         self.seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
+
+    def take_up(self, earlier: Sequence[p.EarlierStream]) -> None:
+        """Begin with these tokens, which are told already; before the first `observe`."""
+        reference = earlier[self._reference].tokens
+        for index, (state, its) in enumerate(zip(self._streams, earlier, strict=True)):
+            state.tokens = list(its.tokens)
+            for token in its.tokens:
+                if token not in self._tokenizer.end_ids:
+                    state.detokenizer.add(token)
+                if self._stop_repeats:
+                    state.repetitions.add(token)
+            if its.ended:
+                state.finished, state.error = True, its.error
+                self.ended.add(index)
+            pairs = enumerate(zip(reference, its.tokens, strict=False))
+            differs = next(((step, a, b) for step, (a, b) in pairs if a != b), None)
+            if differs is not None:
+                state.forked = True
+                self.forks.append(p.ForkFound(index, p.Fork(*differs)))
 
     def observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory_bytes: int) -> None:
         """Hand over one step; of solo streams the reference first. Raises the thread's error."""

@@ -7,7 +7,7 @@ batch 1, with hidden states and activations in float32. The output head runs at 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -49,13 +49,15 @@ class Replayer:
         choose: Chooser,
         emit: Emit,
         cancelled: IsCancelled,
+        judged: Iterable[int] = (),
     ) -> None:
+        """`judged` are streams whose forks need no replay."""
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._functions = [function_of(variant, "float32") for variant in variants]
         self._prompt, self._reference = started.prompt_tokens, started.reference
         self._choose, self._emit, self._cancelled = choose, emit, cancelled
         self._chunk = device.prefill_chunk() if device.on_gpu() else _CHUNK
-        self._judged: set[int] = set()
+        self._judged = set(judged)
         self._done = self._total = 0  # tokens
 
     def replay(

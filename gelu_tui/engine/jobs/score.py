@@ -28,9 +28,9 @@ from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
-from gelu_tui.engine.jobs.compare import resolve_variants
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.request import resolve_variants
 from gelu_tui.engine.models.loading import LoadedModel
 
 _USUAL_CONTEXT = 512

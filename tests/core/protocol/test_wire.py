@@ -18,6 +18,12 @@ ERROR = ErrorInfo("memory", "Memory ran out.", "Close something.")
 TIMING = p.Timing(1.0, None, 0.25, 3, 12.5)
 REPORT = p.SelfCheckReport(4, 8, False, 1e-7)
 
+CONTINUE = p.Continue(
+    started=p.Started("Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32"),), 0),
+    model=p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx"),
+    streams=(p.EarlierStream((5, 6), -0.5, 0.2), p.EarlierStream((), ended=True)),
+)
+
 COMMANDS: list[p.Command] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
@@ -37,6 +43,8 @@ COMMANDS: list[p.Command] = [
             seed=2**63 - 1,
         ),
     ),
+    CONTINUE,
+    p.Replay(run=CONTINUE),
     p.RenderPrompt("空が\n青い", True),
     p.Replay(),
     p.Bench("Hi", 1, 2, (3,)),
@@ -72,6 +80,7 @@ EVENTS: list[p.Event] = [
             {"reference": 0.1}, {"reference_a": 0.5}, {"b_in_reference": 1}, "formula", "why",
         ),
     ),
+    p.Replayed(),
     p.ForkReplayed(
         1, "rounding", "", p.ForkReplay(
             {"reference": -0.1}, {"reference": 0.4, "variant": None}, {"reference_a": 0.5},

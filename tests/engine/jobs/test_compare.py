@@ -19,7 +19,8 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compute.decode import Decoded, decode
 from gelu_tui.engine.failures import IsCancelled
 from gelu_tui.engine.jobs import compare, observer
-from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.jobs.compare import Run
+from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing

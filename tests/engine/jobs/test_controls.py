@@ -15,7 +15,7 @@ from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import CONTROL, parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute.functions import function_of
-from gelu_tui.engine.jobs.compare import resolve
+from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing

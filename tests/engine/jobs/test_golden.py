@@ -149,7 +149,8 @@ def test_greedy_tokens(golden: tuple[str, LoadedModel]) -> None:
                 # In chunks, so that the sliding windows are met in the middle of one.
                 prefilled.append(prefill(loaded.model, PROMPT, 5, lambda _: None, lambda: False))
         with rows.use(*own):
-            steps = decode(loaded.model, caches.join(prefilled), PROMPT[-1], len(own), ahead=False)
+            last = PROMPT[-1:] * len(own)
+            steps = decode(loaded.model, caches.join(prefilled), last, ahead=False)
             found = [next(steps).tokens for _ in range(len(expected["gelu"]))]
     streams = np.array(found).T.tolist()
     assert dict(zip(expected, streams, strict=True)) == expected

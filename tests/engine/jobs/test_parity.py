@@ -111,7 +111,7 @@ def test_every_row_breaks_ties_as_plain_mlx_lm_does(tmp_path: Path) -> None:
         for ids in ([2, *range(10, 22)], [2, *range(31, 43)]):
             plain = generate_step(mx.array(ids), model, max_tokens=TOKENS)
             one = prefill(model, ids, 512, lambda _: None, lambda: False)
-            rows = decode(model, caches.join([one] * 3), ids[-1], 3, ahead=False)
+            rows = decode(model, caches.join([one] * 3), [ids[-1]] * 3, ahead=False)
             for (token, logprobs), decoded in zip(plain, rows, strict=False):
                 logits = mx.array(decoded.logits).astype(mx.bfloat16)
                 ours = logits - mx.logsumexp(logits, axis=-1, keepdims=True)

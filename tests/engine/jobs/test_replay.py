@@ -18,7 +18,8 @@ from gelu_tui.core.runs.document import document
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.engine import device
 from gelu_tui.engine.jobs import replay
-from gelu_tui.engine.jobs.compare import Run, resolve
+from gelu_tui.engine.jobs.compare import Run
+from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing

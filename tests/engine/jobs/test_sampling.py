@@ -116,7 +116,7 @@ def test_steps_that_are_started_ahead_are_the_same(
     def stream(*, ahead: bool) -> list[list[int]]:
         cache = prefill(loaded.model, prompt, 512, lambda _: None, lambda: False)
         choose = Chooser(sampling)
-        steps = decode(loaded.model, cache, prompt[-1], 1, ahead=ahead, choose=choose)
+        steps = decode(loaded.model, cache, prompt[-1:], ahead=ahead, choose=choose)
         return [step.tokens for step in islice(steps, TOKENS)]
 
     assert stream(ahead=True) == stream(ahead=False)

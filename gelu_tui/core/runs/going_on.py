@@ -1,0 +1,158 @@
+"""A run that was stopped, or reached its limit, as one that goes on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import inspect
+from msgspec.structs import replace
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import Comparison, Stream
+from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.functions.variants import CONTROL
+from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
+from gelu_tui.core.runs.restore import restore
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.run_settings import RunSettings
+
+_NO_MORE = "Run the prompt with other functions, or another prompt."
+
+
+class GoingOn(NamedTuple):
+    """The command that makes a run go on, and the comparison that its answers belong to."""
+
+    command: p.Continue
+    comparison: Comparison
+
+
+def go_on(document: ComparisonDocument, max_tokens: int) -> GoingOn:
+    """Return how a run goes on to `max_tokens` in each stream.
+
+    It goes on where all streams that have not ended by themselves have all that an undisturbed run
+    knows of a step, which may be a step or two before the end of some. Raises `GeluError` if none
+    of its streams can go on.
+    """
+    _check_one_run(document)
+    first = _first_step(document)
+    variants = [_cut(variant, first) for variant in document.variants]
+    if all(map(_has_ended, variants)):
+        message = "All streams of this run have ended by themselves: there is nothing to continue."
+        raise GeluError("run_ended", message, _NO_MORE)
+    if max_tokens <= first:
+        message = f"The streams of this run have {first} tokens already; the limit is {max_tokens}."
+        raise UsageError(message, f"Choose more than {first} tokens.", kind="max_tokens")
+    settings = replace(document.settings, max_tokens=max_tokens)
+    cut = replace(document, settings=settings, status="cancelled", error=None, variants=variants)
+    comparison = restore(cut)
+    comparison.status = comparison.timing = None
+    for stream, variant in zip(comparison.streams, variants, strict=True):
+        if not _has_ended(variant):
+            stream.finish_reason, stream.tail = None, ""
+    return GoingOn(_command(cut, comparison), comparison)
+
+
+def replay_command(document: ComparisonDocument, comparison: Comparison) -> p.Replay:
+    """Return the command that replays the forks of a run that has ended. Raises `GeluError`."""
+    _check_one_run(document)
+    return p.Replay(run=_command(document, comparison))
+
+
+def limit_of_more(document: ComparisonDocument, wanted: int) -> int:
+    """Return the limit with which a run goes on where none is named.
+
+    A stopped run goes on to its own limit, or to `wanted` if that is higher; one that reached its
+    limit gets `wanted` tokens more.
+    """
+    own, has = document.settings.max_tokens, _tokens(document)
+    limit = has + wanted if has >= own else max(own, wanted)
+    allowed = fields_of(RunSettings)["max_tokens"].info
+    assert isinstance(allowed, inspect.IntType) and allowed.le is not None
+    return min(limit, allowed.le)
+
+
+def _tokens(document: ComparisonDocument) -> int:
+    return max(len(variant.tokens) for variant in document.variants)
+
+
+def _check_one_run(document: ComparisonDocument) -> None:
+    made = [v for v in document.variants if not (v.control and v.name == CONTROL)]
+    if len(made) != len(document.settings.activations):
+        message = "Two runs are shown as one here."
+        raise GeluError("two_runs", message, "Open one of them from the history.")
+
+
+def _first_step(document: ComparisonDocument) -> int:
+    """The step at which all streams go on that have not ended before."""
+    open_streams = [v for v in document.variants if not _has_ended(v)]
+    first = min((len(v.tokens) for v in open_streams), default=_tokens(document))
+    reference = document.reference_variant.tokens
+    for variant in document.variants:
+        if variant.tokens and variant.text and not any(step.text for step in variant.steps):
+            return 0  # the first version stored no text of tokens
+        pairs = enumerate(zip(reference, variant.tokens, strict=False))
+        at = next((step for step, (a, b) in pairs if a != b), None)
+        if at is not None and variant.fork is None:
+            first = min(first, at)  # the engine ended before it could tell of the fork
+    return first
+
+
+def _has_ended(variant: VariantDocument) -> bool:
+    """Whether a stream ended by itself: its function, not the limit or what stopped the run."""
+    broke = variant.error is not None and variant.error.kind == "not_finite"
+    reason = variant.finish_reason
+    return reason in ("stop", "repeats") or (reason == "failed" and broke)
+
+
+def _cut(variant: VariantDocument, first: int) -> VariantDocument:
+    """A stream up to a step; it goes on there unless it had ended before."""
+    tokens, steps = variant.tokens[:first], variant.steps[:first]
+    if _has_ended(variant) and len(variant.tokens) <= first:
+        return variant
+    fork = variant.fork if variant.fork is not None and variant.fork.step < first else None
+    return replace(
+        variant,
+        tokens=tokens,
+        steps=steps,
+        text="".join(step.text for step in steps),
+        finish_reason="cancelled",
+        error=None,
+        fork=fork,
+        time_to_first_token_s=variant.time_to_first_token_s if first else None,
+    )
+
+
+def _is_judged(stream: Stream) -> bool:
+    """Whether the fork of a stream has a verdict, or can have none."""
+    if stream.fork is None:  # an engine may not have told of it
+        return stream.first_divergent_token is not None
+    return stream.fork.verdict != "unverified"
+
+
+def _command(document: ComparisonDocument, comparison: Comparison) -> p.Continue:
+    started = p.Started(
+        document.prompt,
+        document.prompt_text,
+        document.prompt_tokens,
+        tuple(stream.variant for stream in comparison.streams),
+        comparison.reference_index,
+        comparison.settings,
+    )
+    streams = tuple(
+        p.EarlierStream(
+            tuple(stream.tokens),
+            stream.steps[-1].logprob if stream.steps else None,
+            stream.steps[-1].decode_s if stream.steps else 0.0,
+            ended=stream.finish_reason is not None,
+            error=stream.error,
+            judged=_is_judged(stream),
+        )
+        for stream in comparison.streams
+    )
+    return p.Continue(
+        started=started,
+        model=document.model,
+        streams=streams,
+        load_s=document.timing.load_s,
+        prefill_s=document.timing.prefill_s,
+    )
