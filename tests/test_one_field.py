@@ -20,7 +20,7 @@ FIELD = """
     patience: Annotated[
         int,
         Meta(ge=1, le=9),
-        about("How long to wait.", metavar="P", palette="Patience", presets=(2, 3)),
+        about("How long to wait.", metavar="P", noun="the patience"),
     ] = 3
 
 """
@@ -117,7 +117,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.compare.choices import setting_variations
+from gelu_tui.tui.compare.choices import setting_variations, typed
 
 command = compare_command("x", RunSettings(patience=4))
 line = p.encode(command)
@@ -128,15 +128,14 @@ for broken, error in ((compare_command, UsageError), (p.Compare, p.ProtocolError
         p.decode_command(p.encode(broken("x", RunSettings(patience=0))))
     except error as refused:
         print(str(refused).partition(" (")[0])
-for title, explanation, result in setting_variations(command.settings):
-    if "Patience" in title:
-        print(title, explanation, result.patience)
+for title, explanation, field, _ in setting_variations(command.settings):
+    if field.name == "patience":
+        print(title, explanation, typed(command.settings, field, " 9 ").patience)
 """
     done = python("-c", script)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "patience must be a whole number from 1 to 9, not 0.",
         "The app sent a line it should not: Expected `int` >= 1 - at `$.settings.patience`",
-        "Patience: 2 How long to wait. 2",
-        "Patience: 3 How long to wait. 3",
+        "Set the patience… How long to wait. Now: 4. 9",
     ]

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events, on
+from textual.actions import parse
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
@@ -33,7 +35,7 @@ from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.screen import CompareScreen
 from gelu_tui.tui.engine_link.session import BUSY, EngineEvent, EngineLost
-from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS
+from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS, shown_keys
 from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.services import Services
@@ -270,14 +272,21 @@ class GeluApp(App[None]):
             for node, binding, keys in own_bindings(screen):
                 if binding.show or binding.id == "help":  # not the moves of a cursor
                     call = partial(self.run_action, binding.action, node)
-                    yield SystemCommand(binding.description, f"Here also by {keys}.", call)
+                    yield SystemCommand(f"{binding.description} · {keys}", "", call)
             return
-        for actions, node in ((COMPARE_ACTIONS, self.compare), (PANE_ACTIONS, self.compare.board)):
+        board = self.compare.board
+        for actions, node in ((COMPARE_ACTIONS, self.compare), (PANE_ACTIONS, board)):
             for action in actions:
-                if action.title:
-                    call = partial(self.run_action, action.call or action.name, node)
-                    yield SystemCommand(action.title, action.help, call)
-        yield from self.compare.setting_commands()
+                title, does = board.will_do(action.name) or action.title, action.call or action.name
+                if title and self._can_run(does, node):
+                    keys = shown_keys(self.services.user_keys.get(action.name, action.keys))
+                    titled = f"{title} · {keys}" if keys else title
+                    yield SystemCommand(titled, action.help, partial(self.run_action, does, node))
+        yield from self.navigation.setting_commands()
+
+    def _can_run(self, call: str, node: DOMNode) -> bool:
+        target, name, parameters = parse(call)
+        return bool((self if target == "app" else node).check_action(name, parameters))
 
     def _keep_theme(self, name: str) -> None:
         from gelu_tui.core.settings.edit import save_setting

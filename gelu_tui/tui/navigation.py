@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from textual.app import App
+from textual.app import App, SystemCommand
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.field import Field
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.compare.choices import like
+from gelu_tui.tui.compare.choices import like, setting_variations
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.services import Services
 
@@ -164,9 +167,38 @@ class Navigation:
 
     def _model_chosen(self, model: str | None) -> None:
         if model is not None:
-            self._services.engine.choose_model(model)
-            self._compare.choices = replace(self._compare.choices, model=model)
-            self._compare.reload()
+            self._load(replace(self._compare.choices, model=model))
+
+    def _load(self, choices: RunSettings) -> None:
+        self._services.engine.choose_model(choices.model, choices.dtype)
+        self._compare.choices = choices
+        self._compare.reload()
+
+    def setting_commands(self) -> Iterator[SystemCommand]:
+        """Yield the changes of the settings of the next run, for the command palette."""
+        comparison = self._compare.comparison
+        shown = comparison.settings if comparison is not None else None
+        for title, explanation, field, choices in setting_variations(self._compare.choices, shown):
+            take = partial(self._set, field, choices) if choices else partial(self._ask, field)
+            yield SystemCommand(title, explanation, take)
+
+    def _ask(self, field: Field) -> None:
+        """Let a value of a setting be typed."""
+        from gelu_tui.tui.setting.screen import SettingScreen
+
+        screen = SettingScreen(field, self._compare.choices)
+        self._app.push_screen(screen, partial(self._set, field))
+
+    async def _set(self, field: Field, choices: RunSettings | None) -> None:
+        if choices is None:
+            return
+        before = self._compare.choices
+        if (choices.model, choices.dtype) != (before.model, before.dtype):
+            self._load(choices)
+        await self._compare.choose(choices)
+        value = visible_line(field.word(getattr(choices, field.name)))
+        noun = f"{field.noun[:1].upper()}{field.noun[1:]}"
+        self._compare.notice.show_message(f"{noun}: {value}, from the next run on.")
 
     def history(self) -> None:
         """Open the saved runs."""

@@ -29,8 +29,7 @@ class Field:
     example: object = None  # for the commented file, where the default is None
     metavar: str = "VALUE"
     options: tuple[str, ...] = ()  # where they do not follow from `name`
-    palette: str = ""  # the title in the command palette; not in it without one
-    presets: tuple[Any, ...] = ()  # offered by the palette; if empty, all that the type lists
+    noun: str = ""  # what the app calls it in a sentence
     needs: str = ""  # a setting without which this one has no effect
 
     def values(self) -> tuple[Any, ...]:
@@ -43,13 +42,21 @@ class Field:
         )
         return tuple(itertools.chain.from_iterable(lists))
 
+    def text(self, value: object) -> str:
+        """Return a value as it is typed; empty for None."""
+        if isinstance(value, tuple):
+            return ", ".join(map(str, value))
+        if isinstance(value, float):
+            return short if float(short := f"{value:g}") == value else str(value)
+        return "" if value is None else str(value)
+
     def word(self, value: object) -> str:
         """Return a value as the app shows it."""
         if isinstance(value, bool):
             return "on" if value else "off"
         if value == self.default and (self.unset or self.needs):
             return self.unset or "off"
-        return f"{value:.12g}" if isinstance(value, float) else str(value)
+        return f"{value:.12g}" if isinstance(value, float) else self.text(value)
 
 
 @cache
@@ -68,5 +75,6 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
             case inspect.UnionType(types=(only, inspect.NoneType())):
                 info = only
         default = own.default_factory() if callable(own.default_factory) else own.default
+        more.setdefault("noun", own.name.replace("_", " "))
         found[own.name] = Field(own.name, field.type, info, default, **more)
     return found

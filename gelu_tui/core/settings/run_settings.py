@@ -26,7 +26,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: Annotated[
-        Text, about("demo, a folder, or the id of a model on the hub.", metavar="MODEL")
+        Text,
+        about(
+            "demo, a folder, or the id of a model on the hub.", metavar="MODEL", noun="the model"
+        ),
     ] = "demo"
     activations: Annotated[
         tuple[str, ...],
@@ -35,6 +38,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "NAME=x*sigmoid(1.7*x), is one of your own.",
             metavar="NAMES",
             options=("-a", "--activations"),
+            noun="the functions",
         ),
     ] = DEFAULT_SET
     reference: Annotated[
@@ -44,7 +48,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             unset="the model's own if it is chosen, else the first",
             example="gelu",
             metavar="NAME",
-            palette="Reference",
+            noun="the reference",
         ),
     ] = None
     max_tokens: Annotated[
@@ -53,15 +57,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "At most this many tokens in each stream.",
             metavar="N",
-            palette="Tokens",
-            presets=(16, 40, 64, 80, 128, 256, 512, 1024, 2048, 4096),
+            noun="the number of tokens",
         ),
     ] = 256
     schedule: Annotated[
         Schedule,
         about(
             "All functions as rows of one batch (lockstep), or each alone at batch size 1 (solo).",
-            palette="Schedule",
+            noun="the schedule",
         ),
     ] = "lockstep"
     chat: Annotated[
@@ -70,14 +73,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Use the model's chat template, or feed the prompt as it is.",
             unset="the template if there is one",
             options=("--chat/--raw",),
-            palette="Chat template",
+            noun="the chat template",
         ),
     ] = "auto"
     activation_precision: Annotated[
         Precision,
         about(
             "Compute the functions in float32, or in the model's dtype as mlx-lm does.",
-            palette="Activation precision",
+            noun="the precision of the functions",
         ),
     ] = "float32"
     temperature: Annotated[
@@ -87,8 +90,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "0 takes the most probable token; above 0 tokens are sampled, for all functions with "
             "the same random numbers.",
             metavar="T",
-            palette="Temperature",
-            presets=(0.0, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2),
+            noun="the temperature",
         ),
     ] = 0.0
     seed: Annotated[
@@ -98,7 +100,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             unset="random; shown with the run",
             example=42,
             metavar="S",
-            palette="Seed",
+            noun="the seed",
             needs="temperature",
         ),
     ] = None
@@ -108,8 +110,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Sample from the most probable tokens that together have this probability; 1 is off, "
             "and 0 too.",
             metavar="P",
-            palette="Top-p",
-            presets=(0.9, 0.95, 1.0),
+            noun="top-p",
             needs="temperature",
         ),
     ] = 1.0
@@ -119,8 +120,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Sample from tokens that are at least this probable, relative to the most probable; "
             "0 is off.",
             metavar="P",
-            palette="Min-p",
-            presets=(0.05, 0.1, 0.0),
+            noun="min-p",
             needs="temperature",
         ),
     ] = 0.0
@@ -130,8 +130,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "Sample from the K most probable tokens; 0 is off.",
             metavar="K",
-            palette="Top-k",
-            presets=(20, 40, 0),
+            noun="top-k",
             needs="temperature",
         ),
     ] = 0
@@ -140,7 +139,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "End a stream that repeats itself: the same up to 64 tokens, three times or more, and "
             "at least 32 tokens together.",
-            palette="Stop at repetition",
+            noun="stopping at repetition",
         ),
     ] = False
     control: Annotated[
@@ -148,7 +147,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "Add the reference once more in another order of operations: the effect of rounding "
             "alone.",
-            palette="Control",
+            noun="the control",
         ),
     ] = False
     replay: Annotated[
@@ -156,7 +155,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "Replay each fork in float32 at the end, to decide whether the formula or rounding "
             "made it.",
-            palette="Replay",
+            noun="the replay of forks",
         ),
     ] = True
     dtype: Annotated[
@@ -165,6 +164,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Convert floating-point weights to this dtype.",
             unset="as stored; float32 on a CPU",
             example="bfloat16",
+            noun="the dtype",
         ),
     ] = None
 

@@ -245,6 +245,21 @@ class Board(PaneGrid):
         elif (pane := self.chosen_pane) is not None:
             self.screen.maximize(pane)
 
+    def will_do(self, action: str) -> str:
+        """What an action that depends on the present state would do now; else an empty text."""
+        match action:
+            case "zoom":
+                return "Restore all panes" if self.screen.maximized else "Maximise this pane"
+            case "layout":
+                return f"Change the layout to {_after(LAYOUTS, self.layout_wanted)}"
+            case "together":
+                free = self.scroll == "together"
+                return "Scroll each pane by itself" if free else "Scroll all panes together"
+            case "colours":
+                name = _STYLE_NAMES[_after(TOKEN_STYLES, self.statistic)]
+                return f"Colour the tokens: {name.partition(' ')[0]}"
+        return ""
+
     def action_move_pane(self, by: int) -> None:
         if self.move(by):
             self.post_message(self.Reordered())

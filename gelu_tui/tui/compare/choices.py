@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.variants import Variant, parse_variants
-from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.validation import check, convert
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
@@ -31,24 +33,57 @@ def chosen_variants(choices: RunSettings) -> list[Variant]:
         return []
 
 
+class Variation(NamedTuple):
+    """A change of one setting that the palette offers; without `choices` the value is typed."""
+
+    title: str
+    explanation: str
+    field: Field
+    choices: RunSettings | None
+
+
 def setting_variations(
     choices: RunSettings, shown: RunSettings | None = None
-) -> Iterator[tuple[str, str, RunSettings]]:
-    """Yield title, explanation and result of every change that the palette offers.
+) -> Iterator[Variation]:
+    """Yield every change of a setting: each value that its type lists, else one to be typed.
 
     `shown` are the settings of the run on the screen, whose seed can be used again.
     """
     for field in fields_of(type(choices)).values():
-        now = getattr(choices, field.name)
-        if not field.palette or (field.needs and not getattr(choices, field.needs)):
-            continue
-        values = field.presets or field.values()
-        if field.unset and field.default not in values:
-            values = (*values, field.default)
-        for value in values:
+        now, noun = getattr(choices, field.name), field.noun
+        about = " ".join(filter(None, (field.description, without_effect(field, choices))))
+        titles: dict[Any, str] = {}
+        for value in field.values():
+            is_switch = isinstance(value, bool)
+            titles[value] = (
+                f"Turn {noun} {field.word(value)}" if is_switch else f"Set {noun} to {value}"
+            )
+        if not titles:
+            yield Variation(
+                f"Set {noun}…", f"{about} Now: {visible_line(field.word(now))}.", field, None
+            )
+        if field.name == "seed" and shown is not None and shown.seed is not None:
+            titles[shown.seed] = f"Set {noun} to {shown.seed}, as in the run shown"
+        if field.unset:
+            titles[field.default] = f"Reset {noun}: {field.unset}"
+        for value, title in titles.items():
             if value != now:
-                title = f"{field.palette}: {field.word(value)}"
-                yield title, field.description, replace(choices, **{field.name: value})
-        if field.name == "seed" and shown is not None and shown.seed not in (None, now):
-            title = f"{field.palette}: {shown.seed}, as shown"
-            yield title, field.description, replace(choices, seed=shown.seed)
+                yield Variation(title, about, field, replace(choices, **{field.name: value}))
+
+
+def typed(choices: RunSettings, field: Field, text: str) -> RunSettings:
+    """Return the choices with a value that was typed. Raises `UsageError`."""
+    text = text.strip()
+    unset = not text and field.default is None
+    value = None if unset else convert(field, text, text=True)
+    changed = replace(choices, **{field.name: value})
+    check(changed)
+    return changed
+
+
+def without_effect(field: Field, choices: RunSettings) -> str:
+    """Return a sentence where another setting makes this one idle, else an empty text."""
+    if not field.needs or getattr(choices, field.needs):
+        return ""
+    needed = fields_of(type(choices))[field.needs]
+    return f"It has no effect while {needed.noun} is {needed.text(getattr(choices, field.needs))}."

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 from textual import on
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.events import Paste, Resize
 from textual.reactive import Reactive
 from textual.screen import Screen
@@ -26,7 +24,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.board import Board
-from gelu_tui.tui.compare.choices import chosen_variants, like, setting_variations
+from gelu_tui.tui.compare.choices import chosen_variants, like
 from gelu_tui.tui.compare.info_line import InfoLine
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
@@ -170,16 +168,6 @@ class CompareScreen(KeptLines, Screen[None]):
         self.notice.clear()
         self._services.start_engine()
         self._phase_changed()
-
-    def setting_commands(self) -> Iterator[SystemCommand]:
-        """Yield the settings of the next run that have no key, for the command palette."""
-        shown = self.comparison.settings if self.comparison is not None else None
-        for title, explanation, choices in setting_variations(self.choices, shown):
-            yield SystemCommand(title, explanation, partial(self._set, title, choices))
-
-    async def _set(self, title: str, choices: RunSettings) -> None:
-        await self.choose(choices)
-        self.notice.show_message(f"{title}, from the next run on.")
 
     async def choose(self, choices: RunSettings) -> None:
         """Set and show the choices of the next run."""
@@ -374,7 +362,7 @@ class CompareScreen(KeptLines, Screen[None]):
         document = shown.document()
         repetitions = repetition_sentences(document)
         if repetitions and not document.settings.stop_repeats:
-            repetitions.append("Ctrl+P, “Stop at repetition” ends such streams there.")
+            repetitions.append("“Turn stopping at repetition on” (Ctrl+P) ends such streams there.")
         if sentences := [*suspicions(document), *repetitions]:
             self.notice.show_message(" ".join(sentences))
 

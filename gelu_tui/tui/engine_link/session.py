@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeVar
 
-import msgspec
 from textual.message import Message
 
 from gelu_tui.client import EngineClient, EngineCommand, EngineDied
@@ -116,9 +115,9 @@ class EngineLink:
         """Start no engine until something is run."""
         self._enter(Phase.ASLEEP)
 
-    def choose_model(self, model: str) -> None:
-        """Set the model of the next load."""
-        self._load = msgspec.structs.replace(self._load, model=model)
+    def choose_model(self, model: str, dtype: str | None) -> None:
+        """Set the model of the next load, and the dtype of its weights (None: as stored)."""
+        self._load = p.Load(model, dtype)
 
     def kill(self) -> None:
         """End the engine at once, from anywhere."""

@@ -18,6 +18,7 @@ from gelu_tui.tui.keys.actions import (
     PROMPT_KEYS,
     Action,
     shown_key,
+    shown_keys,
 )
 from gelu_tui.tui.text_view.pieces import FORK_MARK
 
@@ -79,7 +80,7 @@ def _own_actions(node: type) -> set[tuple[str, str]]:
 def _rows(actions: Sequence[Action], keymap: Mapping[str, str]) -> list[tuple[str, str]]:
     # A user may have put an action on other keys.
     return [
-        (", ".join(shown_key(key) for key in keys.split(",")), action.help)
+        (shown_keys(keys), action.help)
         for action in actions
         if (keys := keymap.get(action.name, action.keys))
     ]

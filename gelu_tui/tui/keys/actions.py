@@ -59,6 +59,11 @@ def shown_key(key: str) -> str:
     return _NAMES.get(key) or (sign if len(sign) == 1 and sign.isascii() else key.capitalize())
 
 
+def shown_keys(keys: str) -> str:
+    """All keys of an action: `F1, ?`; empty without any."""
+    return ", ".join(shown_key(key) for key in keys.split(",") if key)
+
+
 def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
@@ -66,31 +71,32 @@ def _is_function_key(key: str) -> bool:
 # name, keys, footer, palette, help, call
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
 # fmt: off
-_HELP = Action("help", "f1,question_mark", "Help", "Help",
+_HELP = Action("help", "f1,question_mark", "Help", "Show help",
                "Help for what has the focus.", "app.open('help')")
 
 COMPARE_ACTIONS = (
-    Action("run", "ctrl+r", "Run", "Run", "Run the prompt; Enter in the prompt does it too."),
-    Action("stop", "ctrl+g", "Stop", "Stop",
+    Action("run", "ctrl+r", "Run", "Run the prompt",
+           "Run the prompt; Enter in the prompt does it too."),
+    Action("stop", "ctrl+g", "Stop", "Stop the run or the load",
            "Stop the run or the load; once more ends an engine that does not answer."),
     _HELP,
-    Action("activations", "f2", "Functions", "Activation functions",
+    Action("activations", "f2", "Functions", "Choose functions",
            "Choose and order the activation functions, write your own, choose the reference.",
            "app.open('activations')"),
-    Action("prompts", "f3", "Prompts", "Prompts: recent, presets, from a file",
+    Action("prompts", "f3", "Prompts", "Choose a prompt: recent, presets, from a file",
            "Take a recent prompt, a preset, or the text of a file.", "app.open('prompts')"),
-    Action("models", "f4", "Models", "Models",
+    Action("models", "f4", "Models", "Choose a model",
            "Choose another model: what is on this machine, what it needs, what can be fetched.",
            "app.open('models')"),
-    Action("history", "f6", "History", "History",
+    Action("history", "f6", "History", "Open saved runs",
            "Saved runs: search, reopen without the model, run again, export, delete.",
            "app.open('history')"),
-    Action("fork", "f7", "Fork", "Fork of this pane",
+    Action("fork", "f7", "Fork", "Show the fork of this pane",
            "Why a stream leaves the reference: the candidates of both sides, and what follows.",
            "app.open('fork')"),
-    Action("matrix", "f8", "", "Matrix of first divergent tokens",
+    Action("matrix", "f8", "", "Show the matrix of first divergent tokens",
            "The first divergent token of every pair of streams.", "app.open('matrix')"),
-    Action("fed_text", "f9", "", "Text fed to the model",
+    Action("fed_text", "f9", "", "Show the text fed to the model",
            "The exact text and tokens that the model is fed: chat template or raw.",
            "app.open('fed_text')"),
     Action("reload", "f5", "", "Reload the model", "Restart the engine and load the model again."),
@@ -112,7 +118,7 @@ PANE_ACTIONS = (
     Action("search", "slash", "Search", "Search in all panes", "Search in all panes."),
     Action("next_match", "n", "", "", "The next match.", "match_step(1)"),
     Action("previous_match", "N", "", "", "The previous match.", "match_step(-1)"),
-    Action("reference", "r", "Reference", "Reference: this pane",
+    Action("reference", "r", "Reference", "Make this pane the reference",
            "Compare the others with this pane, at once and in the next run."),
     Action("zoom", "z", "Zoom", "Maximise or restore this pane",
            "Maximise the pane, or restore it."),
@@ -120,11 +126,11 @@ PANE_ACTIONS = (
            "Move the pane towards the front.", "move_pane(-1)"),
     Action("move_on", "greater_than_sign", "", "",
            "Move the pane towards the end.", "move_pane(1)"),
-    Action("layout", "g", "Layout", "Layout: columns, grid, tabs",
+    Action("layout", "g", "Layout", "Change the layout",
            "Next layout: by the available room, columns, grid, tabs."),
-    Action("together", "t", "Together", "Scroll together or free",
+    Action("together", "t", "Together", "Scroll together or each by itself",
            "Scroll and point in all panes together, token by token, or in each by itself."),
-    Action("colours", "c", "Colours", "Token colours: plain, KL, probability, margin",
+    Action("colours", "c", "Colours", "Change the tokens' colours",
            "What the tokens' colours show: nothing, KL, probability, margin."),
     Action("copy_stream", "y", "", "Copy the text of this pane", "Copy the text of the pane."),
     Action("clear", "escape", "", "", "Clear cursor and search."),
@@ -151,7 +157,7 @@ OTHER_KEYS = (
     ("^c", "Copy what is selected; with nothing selected, stop the run."),
     ("^q, ^z", "Quit; the engine ends too. Suspend: `fg` comes back."),
     ("^l", "Redraw the screen."),
-    ("^p", "Command palette: every action, schedule, chat or raw, tokens, theme."),
+    ("^p", "Command palette: every action with its key, every setting with any value."),
 )
 
 ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)

@@ -26,8 +26,8 @@ async def test_the_palette_puts_it_on_and_off() -> None:
         await it.press("ctrl+r")
         await it.until_finished()
         assert names(it) == [*THREE]
-        await commands(it)["Control: on"].callback()
-        await it.until_shown("Control: on, from the next run on.")
+        await commands(it)["Turn the control on"].callback()
+        await it.until_shown("The control: on, from the next run on.")
         await it.press("ctrl+r")
         await it.until(lambda: len(it.comparison.streams) == 4, "four streams")
         await it.until_finished()
@@ -35,7 +35,7 @@ async def test_the_palette_puts_it_on_and_off() -> None:
         await it.until_shown("4 control · 0.5*x*(1+tanh(")
         assert "next:" not in it.flat(), "the control is no other choice"
         assert it.app.compare.choices.activations == THREE
-        await commands(it)["Control: off"].callback()
+        await commands(it)["Turn the control off"].callback()
         await it.press("ctrl+r")
         await it.until(lambda: len(it.comparison.streams) == 3, "three streams")
         await it.until_finished()
@@ -108,7 +108,7 @@ async def test_replays_can_be_left_out() -> None:
         await it.until_finished()
         assert it.comparison.streams[2].fork.verdict == "tie"
         await it.until_shown("► diverges at 1 · tie")
-        await commands(it)["Replay: off"].callback()
+        await commands(it)["Turn the replay of forks off"].callback()
         await it.press("ctrl+r")
         await it.until(lambda: not it.comparison.settings.replay, "a run without replays")
         await it.until_finished()

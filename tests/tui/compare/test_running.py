@@ -7,16 +7,13 @@ import re
 import pytest
 from msgspec.structs import replace
 from textual import events
-from textual.app import SystemCommand
 
-from gelu_tui.core.settings.run_settings import sampling_words
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.text_view.pane import TokenPane
 from tests.support.comparisons import run_document
 from tests.support.driving import PROMPT, driven, ready
-from tests.support.fake_engine import FRESH_SEED
 
 
 async def test_a_prompt_is_typed_and_run_with_enter() -> None:
@@ -276,50 +273,6 @@ async def test_a_maximised_pane_gives_way_to_another_number_of_panes() -> None:
         await it.until_finished()
         assert "silu" in it.screen()
         assert "x" in it.screen().splitlines()[0]
-
-
-async def test_the_palette_holds_the_actions_and_the_settings() -> None:
-    async with ready() as it:
-
-        def commands() -> dict[str, SystemCommand]:
-            return {c.title: c for c in it.app.get_system_commands(it.app.screen)}
-
-        wanted = {"Run", "Activation functions", "Reload the model", "Schedule: solo"}
-        assert wanted <= set(commands())
-        await commands()["Schedule: solo"].callback()
-        await commands()["Tokens: 80"].callback()
-        await it.until_shown("80 tokens · solo")
-
-
-async def test_a_temperature_and_its_seed() -> None:
-    async with ready() as it:
-
-        async def choose(title: str) -> None:
-            await {c.title: c for c in it.app.get_system_commands(it.app.screen)}[title].callback()
-
-        await choose("Temperature: 0.7")
-        await it.until_shown("T 0.7 new seed")
-        await it.type("x")
-        await it.press("enter")
-        await it.until_finished()
-        assert sampling_words(it.comparison.settings) == [
-            "temperature 0.7",
-            f"seed {FRESH_SEED}",
-        ]
-        await it.until_shown(f"lockstep · T 0.7 seed {FRESH_SEED} · cpu")
-        for title in ("Top-p: 0.9", "Top-k: 40", "Min-p: 0.05"):
-            await choose(title)
-        await it.until_shown("T 0.7 new seed top-p 0.9 min-p 0.05 top-k 40")
-        for title in ("Top-p: off", "Top-k: off", "Min-p: off"):
-            await choose(title)
-        await choose(f"Seed: {FRESH_SEED}, as shown")
-        assert it.app.compare.choices.seed == FRESH_SEED
-        await choose("Seed: random; shown with the run")
-        assert sampling_words(it.app.compare.choices) == ["temperature 0.7", "new seed"]
-        await choose("Temperature: 0")
-        titles = [c.title for c in it.app.get_system_commands(it.app.screen)]
-        assert not any(title.startswith("Top-p") for title in titles), "without effect"
-        await it.until(lambda: "new seed" not in it.flat(), "nothing is drawn")
 
 
 async def test_help_lists_the_keys() -> None:
