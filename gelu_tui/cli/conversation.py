@@ -35,7 +35,15 @@ class Conversation:
     engine is killed.
     """
 
-    def __init__(self, engine_command: str | None, *, always_cancels: bool = False) -> None:
+    def __init__(
+        self,
+        engine_command: str | None,
+        *,
+        always_cancels: bool = False,
+        earlier: Comparison | None = None,
+    ) -> None:
+        """`earlier` is the comparison that the command makes go on."""
+        self._earlier = earlier
         self._client = EngineClient(engine_command)
         self._worth_a_cancel = always_cancels
         self._shows_progress = sys.stderr.isatty()
@@ -123,7 +131,8 @@ class Conversation:
                 self.loaded = event
                 self._warn(event.model.warnings)
             case p.Started():
-                self.comparison = Comparison.begin(event)
+                self.comparison = self._earlier or Comparison.begin(event)
+                self.comparison.settings = event.settings
                 self.comparison.check()
                 self._worth_a_cancel = True
             case p.ScoreStarted():

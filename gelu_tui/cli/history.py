@@ -114,9 +114,15 @@ def user_history() -> Iterator[History]:
 
 def saved_run(run: str) -> ComparisonDocument:
     """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
+    return numbered_run(run)[1]
+
+
+def numbered_run(run: str) -> tuple[int | None, ComparisonDocument]:
+    """Return the same with its id, which is None for a file. Raises `GeluError`."""
     if run == "last" or run.isdecimal():
         with user_history() as history:
-            return history.load(history.last() if run == "last" else int(run[:18]))
+            number = history.last() if run == "last" else int(run[:18])
+            return number, history.load(number)
     try:
         with Path(run).open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)
@@ -126,4 +132,4 @@ def saved_run(run: str) -> ComparisonDocument:
         raise UsageError(message, hint, kind="no_run") from None
     if len(data) > _SIZE_LIMIT:
         raise GeluError("not_a_document", f"'{Path(run)}' is too large for a saved comparison.")
-    return read_document(data)
+    return None, read_document(data)

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.completers import runs
 from gelu_tui.cli.conversation import Conversation
+from gelu_tui.cli.earlier_run import EarlierRun, earlier_run
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
@@ -25,7 +27,16 @@ _PATIENCE_S = 30.0  # for a history that another program has locked: all else is
 
 
 @click.command("run", short_help="Compare without the app: text, JSON or events.")
-@o.prompt_argument(required=True)
+@o.prompt_argument(required=False)
+@click.option(
+    "--continue",
+    "earlier",
+    metavar="ID",
+    help="Without a PROMPT: let this saved run go on where it ended, with its own settings. A "
+    "stopped run goes on to its limit, a finished one by as many tokens as a run has; "
+    "--max-tokens names another limit. ID as for `show`.",
+    shell_complete=runs,
+)
 @o.options_of(RunSettings)
 @output_options(
     "Streams and a table; one JSON document; a report in Markdown; a page for a browser; a row "
@@ -38,7 +49,8 @@ _PATIENCE_S = 30.0  # for a history that another program has locked: all else is
 def run_command(
     file: SettingsFile,
     /,
-    prompt: str,
+    prompt: str | None,
+    earlier: str | None,
     output_format: str | None,
     output: str | None,
     **options: Any,
@@ -48,39 +60,50 @@ def run_command(
     On a terminal the reference's text and a line for each function are shown as they are made.
     """
     settings = o.in_force(file, options)
-    command = compare_command(_read_prompt(prompt), settings.of_run())
+    before = None if earlier is None else earlier_run(earlier, prompt, settings.max_tokens)
+    commands = _commands(prompt, settings) if before is None else before.commands
     printed = Output(output_format, output, settings.color)
     o.warn_of_no_effect(settings)
-    engine = Conversation(settings.engine_command)
-    commands = (p.Load(settings.model, settings.dtype), command)
-    saved = _saved_run() if settings.save_runs else None
+    comparison = before.going_on.comparison if before is not None else None
+    asked = comparison.settings.max_tokens if comparison is not None else settings.max_tokens
+    engine = Conversation(settings.engine_command, earlier=comparison)
+    saved = _saved_run(before) if settings.save_runs else None
     shown: tuple[str, ...] = ()
     if printed.is_text_on_a_terminal:
         from gelu_tui.cli.live import LiveRun
 
         with LiveRun(engine, settings.color) as live:
-            engine.hold(_keeping(saved, engine, live.take), *commands)
+            engine.hold(_keeping(saved, engine, live.take, before), *commands)
         shown = live.shown
     else:
         show = printed.line if printed.format == "jsonl" else lambda _: None
-        engine.hold(_keeping(saved, engine, show), *commands)
+        engine.hold(_keeping(saved, engine, show, before), *commands)
     whole = None
     if engine.comparison is not None and engine.loaded is not None:
-        whole = _document(engine, engine.status)
+        whole = _document(engine, engine.status, before)
     try:
         if whole is not None:
             _print(whole, printed, shown)
         for error in engine.errors:
             o.complain(error)
-        asked, comparison = settings.max_tokens, engine.comparison
-        room = comparison.settings.max_tokens if comparison else asked
+        room = engine.comparison.settings.max_tokens if engine.comparison else asked
         if room < asked:
             message = f"The context has room for {room} tokens after this prompt, not {asked}."
             o.complain(ErrorInfo("context", message))
     finally:
-        if whole is not None and saved is not None:
+        has_more = whole is not None and (before is None or before.is_less_than(whole))
+        if whole is not None and saved is not None and has_more:
             _save(saved, whole)
     return engine.exit_code
+
+
+def _commands(prompt: str | None, settings: Settings) -> tuple[p.Command, ...]:
+    """The commands that load the model and run the prompt. Raises `UsageError`."""
+    if prompt is None:
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param_hint="'PROMPT'", param_type="argument")
+    command = compare_command(_read_prompt(prompt), settings.of_run())
+    return p.Load(settings.model, settings.dtype), command
 
 
 def _read_prompt(argument: str) -> str:
@@ -114,25 +137,31 @@ def _save(saved: SavedRun, whole: ComparisonDocument) -> None:
 
 
 def _keeping(
-    saved: SavedRun | None, engine: Conversation, show: Callable[[p.Event], object]
+    saved: SavedRun | None,
+    engine: Conversation,
+    show: Callable[[p.Event], object],
+    before: EarlierRun | None,
 ) -> Callable[[p.Event], None]:
     """A function that shows an event, and now and then saves what there is of the run."""
 
     def take(event: p.Event) -> None:
         show(event)
         if saved is not None and isinstance(event, p.Step):
-            saved.keep(lambda: _document(engine, "cancelled"))
+            saved.keep(lambda: _document(engine, "cancelled", before))
 
     return take
 
 
-def _saved_run() -> SavedRun:
+def _saved_run(before: EarlierRun | None) -> SavedRun:
     from gelu_tui.core.runs.history import History
 
-    return SavedRun(History(patience_s=_PATIENCE_S))
+    return SavedRun(History(patience_s=_PATIENCE_S), before.number if before is not None else None)
 
 
-def _document(engine: Conversation, status: p.Status) -> ComparisonDocument:
+def _document(
+    engine: Conversation, status: p.Status, before: EarlierRun | None
+) -> ComparisonDocument:
     """The document of the engine's comparison, which has begun."""
     assert engine.comparison is not None and engine.loaded is not None
-    return document(engine.comparison, engine.loaded, status=status, error=engine.error)
+    whole = document(engine.comparison, engine.loaded, status=status, error=engine.error)
+    return whole if before is None else before.followed_by(whole)

@@ -47,7 +47,7 @@ _MODULES = {
 _NARROW = 74  # cells of help from which the explanations are beside the options
 
 # Options that do something once; a variable that is forgotten must not do it again.
-_WITHOUT_VARIABLE = frozenset({"delete", "fetch", "yes", "shown", "help"})
+_WITHOUT_VARIABLE = frozenset({"delete", "earlier", "fetch", "yes", "shown", "help"})
 
 
 class _Formatter(click.HelpFormatter):

@@ -24,12 +24,12 @@ _KEEP_SHARE = 0.02  # at most this share of one core: a save of a long run takes
 
 
 class SavedRun:
-    """One entry: the first save creates it, later saves replace it.
+    """One entry: `run`, or the first save creates it; later saves replace it.
 
     Threads may save in any order: the newest document is kept.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, run: int | None = None) -> None:
         self._history = history
         self._at_once = type(history)(history.path, patience_s=_LAST_MOMENT_S)
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class SavedRun:
         self._keeper: threading.Thread | None = None
         self._next_keep = time.monotonic() + _KEEP_EVERY_S
         self._notice: ErrorInfo | None = None  # of a save that nobody waited for
-        self.run: int | None = None
+        self.run = run
         self.failed = False  # whether the last `save…` did not succeed
 
     def keep(self, make: Callable[[], ComparisonDocument]) -> None:
