@@ -1,5 +1,10 @@
 """`python -m gelu_tui` is the command `gelu-tui`."""
 
-from gelu_tui.cli import main
+import sys
+
+try:
+    from gelu_tui.cli import main
+except KeyboardInterrupt:  # `main` guards itself, but not the reading of its own module
+    sys.exit(130)
 
 main()

@@ -31,6 +31,7 @@ def tiny_repo(weight_bytes: int = 3_000_000) -> dict[str, bytes]:
         "tokenizer.json": b'{"model": {}}' + b" " * 40_000,
         "tokenizer_config.json": b"{}",
         "chat_template.jinja": b"{{ messages }}",
+        "additional_chat_templates/tools.jinja": b"{{ tools }}",
         WEIGHTS: header + (pattern * (size // len(pattern) + 1))[:size],
         "modeling_evil.py": b"raise SystemExit('this must never be fetched')",
         "README.md": b"# tiny",

@@ -12,7 +12,10 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.models.hub import download, fetch_model
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub
 
-WANTED = {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", WEIGHTS}
+WANTED = {
+    "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "additional_chat_templates/tools.jinja", WEIGHTS,
+}  # fmt: skip
 
 
 def fetch(
@@ -40,6 +43,7 @@ def partials(cache: Path) -> list[Path]:
 
 
 def assert_whole(folder: Path, hub: FakeHub) -> None:
-    assert {path.name for path in folder.iterdir()} == WANTED
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder)) for path in files} == WANTED
     for name in WANTED:
         assert (folder / name).read_bytes() == hub.files[name]

@@ -81,6 +81,9 @@ def _text_values(values: Values, family: Family) -> Values:
 def _check_quantization(values: Values) -> None:
     found = values.get("quantization")
     if found is None:
+        other = values.get("quantization_config")
+        if other and not isinstance(other, dict):  # mlx-lm skips an empty one
+            raise refusal("quantization_config", other, "an object")
         return
     if not isinstance(found, dict):
         raise refusal("quantization", found, "an object")

@@ -6,6 +6,7 @@ They come from anywhere: a pipe or a device in their place would hang the reader
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import stat
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ _NAMES |= {list: "a list", dict: "an object"}
 
 class NotJsonError(GeluError):
     """The file can be read, and its text is not JSON. mlx-lm skips some files then."""
+
+
+class NotRegularError(OSError):
+    """Something else than a file is where a file should be."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,12 @@ def read_object(path: Path, kind: str) -> JsonObject | None:
 def read_regular(path: Path, limit: int) -> bytes:
     """Read the first `limit` + 1 bytes of a regular file, or of one that a link leads to.
 
-    Raises `OSError`, also for a folder, a pipe or a device.
+    Raises `OSError`, also for a folder, a pipe or a device: `NotRegularError`.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         what = "a folder, not a file" if stat.S_ISDIR(mode) else "a pipe or a device, not a file"
-        raise OSError(0, f"it is {what}")
+        raise NotRegularError(errno.EINVAL, f"it is {what}", str(path))
     with path.open("rb") as file:
         return file.read(limit + 1)
 
@@ -126,6 +131,8 @@ def hint_for(error: OSError) -> str:
     """What helps with a file that cannot be read."""
     if isinstance(error, PermissionError):
         return "Correct its permissions."
+    if isinstance(error, NotRegularError):
+        return "Put the model's own file in its place, or move it out of the folder."
     return "Check the disk that it is on, or fetch it again."
 
 

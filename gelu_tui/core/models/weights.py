@@ -50,7 +50,7 @@ def weight_tensors(folder: Path) -> Tensors:
     Where a tensor is in two files the index decides. Raises `GeluError` if it cannot, if there are
     no weights, or if a file is not whole; `OSError` for what cannot be read.
     """
-    files = [path for path in _weight_paths(folder) if look(path) == "file"]
+    files = [path for path in _weight_paths(folder) if look(path) not in (None, "folder")]
     if not files:
         raise _no_weights(folder)
     headers = {path.name: _read_header(path) for path in files}
@@ -75,7 +75,7 @@ def missing_weight_files(folder: Path) -> list[str]:
             start, _, of, count, end = match.groups()
             numbers = range(1, min(int(count), 999) + 1)
             named |= {f"{start}{number:05}{of}{count}{end}" for number in numbers}
-    return sorted(name for name in named if look(folder / name) != "file")
+    return sorted(name for name in named if look(folder / name) is None)
 
 
 def refuse_missing_files(folder: Path) -> None:
@@ -187,6 +187,7 @@ def _read_header(path: Path) -> Tensors:
     where = f"The weight file '{visible_line(str(path))}'"
     try:
         refuse_pointer(path)
+        read_regular(path, 0)  # raises for a pipe or a device
         with path.open("rb") as file:
             size = path.stat().st_size
             length = int.from_bytes(file.read(8), "little")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.paths import variable_of
 from gelu_tui.core.runs.salvage import readable_rows
 
 Row = tuple[Any, ...]
@@ -254,6 +255,8 @@ class SqliteFile:
             reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
             kind, why = "history_refused", f"{self.path} cannot be opened for it{reason}"
             hint = "Check who owns the file and its folder, and that both can be written."
+            if isinstance(error, OSError) and (variable := variable_of(self.path)):
+                hint = f"Set {variable} to a folder that can be written, or unset it."
         elif code == sqlite3.SQLITE_IOERR:
             kind, why = "history_io", f"the file system refused ({error})"
             hint = f"Check that there is room for {self.path}; {kept}"

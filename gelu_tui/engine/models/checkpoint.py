@@ -20,13 +20,13 @@ from typing import Any
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration import Configuration, check_layers, configure
 from gelu_tui.core.models.families import Family, family_of
-from gelu_tui.core.models.folder import check_tokenizer, read_config
+from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.json_file import hint_for, read_object
 from gelu_tui.core.models.weights import Tensors, refuse_missing_files, weight_tensors
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models.misfits import Fitting
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
-from gelu_tui.engine.models.tokenizer_files import configured_end_ids
+from gelu_tui.engine.models.tokenizer_files import check_files, configured_end_ids
 
 _MODELOPT = "hf_quant_config.json"  # where mlx-lm looks for NVIDIA's quantization
 
@@ -99,7 +99,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         read_object(folder / _MODELOPT, "config")
         tensors = weight_tensors(folder)
         _check_layers(folder, configuration, tensors)
-        check_tokenizer(folder)
+        check_files(folder)
         model = _build(folder, configuration.values, tensors)
         return Checkpoint(folder, configuration, family, model)
     except OSError as error:

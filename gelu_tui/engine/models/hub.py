@@ -47,7 +47,8 @@ from gelu_tui.engine.models.hub_errors import NotWholeError, ended_early, hub_er
 # What mlx-lm reads, without *.py: a model repo never runs code here.
 _PATTERNS: dict[str, Any] = {
     "allow_patterns": ["*.json", "model*.safetensors", "tokenizer.model", "*.jinja"],
-    "ignore_patterns": ["*/*"],
+    # A pattern's `*` also takes slashes. Of other folders only templates belong to the model.
+    "ignore_patterns": ["*/*.json", "*/*.safetensors"],
 }
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

@@ -67,6 +67,8 @@ class Fitting:
         reason = visible_line(" ".join(str(error).split())[:200]) or type(error).__name__
         if isinstance(error, KeyError):
             reason = f"there is no {reason}"
+        elif isinstance(error, UnboundLocalError):  # mlx-lm's, where there is nothing to unpack
+            reason = "none of them is packed (.qweight)"
         if foreign := self._foreign_quantization(reason):
             return foreign
         message = f"mlx-lm cannot build a model from config.json in '{self._where}': {reason}."

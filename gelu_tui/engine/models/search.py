@@ -136,12 +136,16 @@ def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
 
 def _may_be_gemma(folder: Path | None, name: str) -> bool:
     """By its config; by its name where there is no config to read."""
-    if folder is not None:
-        try:
-            return "gemma" in str(read_config(folder).get("model_type")).lower()
-        except GeluError:
-            pass  # listed with this error if its name contains `gemma`
-    return "gemma" in name.lower()
+    found = None if folder is None else _names_gemma(folder)
+    return "gemma" in name.lower() if found is None else found
+
+
+def _names_gemma(folder: Path) -> bool | None:
+    """Whether its config names a Gemma; None if it cannot be read."""
+    try:
+        return "gemma" in str(read_config(folder).get("model_type")).lower()
+    except GeluError:
+        return None
 
 
 def _file_sizes(folder: Path) -> dict[Path, int]:
@@ -178,8 +182,8 @@ def _models_in(folders: Sequence[str | Path], seen: set[str]) -> Iterator[LocalM
         for folder in map(found.__getitem__, new):
             listed = _listed("folder", folder, "ready")
             try:
-                wanted = folder == root or _may_be_gemma(folder, folder.name)
-                yield _inspected(listed, folder) if wanted else None
+                other = folder != root and _names_gemma(folder) is False
+                yield None if other else _inspected(listed, folder)
             except OSError as error:
                 yield _unreadable(listed, error)
 

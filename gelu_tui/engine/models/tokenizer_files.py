@@ -25,13 +25,22 @@ from gelu_tui.core.models.json_file import (
     other_encoding,
     read_object,
     read_regular,
+    shown,
 )
-from gelu_tui.core.models.weights import refuse_pointer
+from gelu_tui.core.models.weights import INDEX, refuse_pointer
+from gelu_tui.core.paths import look
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.failures import reason_of
 
 KIND = "tokenizer"
 CONFIG = "tokenizer_config.json"
+
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model")
+# What no tokenizer reads; whoever reads it checks it.
+_OF_OTHERS = {
+    INDEX, "generation_config.json", "hf_quant_config.json", "chat_template.json",
+    "processor_config.json", "preprocessor_config.json",
+}  # fmt: skip
 
 # Gemma's tokenizer.json has 33 MB.
 _LIMIT = 256 * 1024 * 1024
@@ -163,21 +172,26 @@ class Plain:
 
 
 def check_files(folder: Path) -> None:
-    """Check that all that transformers may read are regular files of a bounded size.
+    """Check that all that transformers may read are regular files of a bounded size, and UTF-8.
 
     Raises `GeluError`, also if there is no tokenizer.
     """
-    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
-        message = "This model folder has no tokenizer (neither tokenizer.json nor tokenizer.model)."
-        hint = "Copy the tokenizer files of the original model beside the weights."
-        raise GeluError(KIND, message, hint)
+    if not any(look(folder / name) for name in _VOCABULARIES):
+        where, names = visible_line(str(folder)), " nor ".join(_VOCABULARIES)
+        message = f"'{where}' has no tokenizer (neither {names})."
+        hint = "Finish the download, or copy the original model's tokenizer beside the weights."
+        raise GeluError("tokenizer_missing", message, hint)
     for pattern in ("*.json", "*.model", "*.jinja", "additional_chat_templates/*.jinja"):
         for path in sorted(folder.glob(pattern)):
-            if path.exists():  # a link may lead nowhere
-                _read(path, 0)
+            if path.exists() and path.name not in _OF_OTHERS:  # a link may lead nowhere
+                begin = _read(path, 3)
                 refuse_pointer(path)
                 if path.stat().st_size > _LIMIT:
                     raise unreadable(path.name, f"it is larger than {_LIMIT:,} bytes")
+                if path.name == "tokenizer.json" and (encoding := other_encoding(begin)):
+                    reason, hint = f"it is {encoding}, not UTF-8", "Convert it to UTF-8."
+                    raise unreadable(path.name, reason, hint)
+    read_object(folder / CONFIG, KIND)
 
 
 def plain_tokenizer(folder: Path, config: JsonObject | None) -> Plain | None:
@@ -234,24 +248,31 @@ def mlx_lm_tokenizer(folder: Path) -> Any:
         with refusing("The tokenizer"):
             # No code of the folder runs, and its template is read by `chat_template.py`.
             wrapper = load(folder, {"trust_remote_code": False, "chat_template": None})
-    except GeluError:
+    except GeluError as error:
         _refuse_vocabulary(folder)
-        raise
+        # The vocabulary is well by itself, so it is the class that does not fit.
+        raise _misfit(folder, error) from None
     if not isinstance(getattr(wrapper, "backend_tokenizer", None), tokenizers.Tokenizer):
         message = f"{type(wrapper._tokenizer).__name__} is no tokenizer for a Gemma."
         raise GeluError(KIND, message, "Copy the original model's tokenizer files into the folder.")
     return wrapper
 
 
+def _misfit(folder: Path, error: GeluError) -> GeluError:
+    config = read_object(folder / CONFIG, KIND)
+    name = config.get("tokenizer_class", str) if config else None
+    if not name:
+        return error
+    message = f"tokenizer_class is {shown(name)} in {CONFIG}. {error.info.message}"
+    return GeluError(KIND, message, "Take the tokenizer files that belong to these weights.")
+
+
 def _refuse_vocabulary(folder: Path) -> None:
     """Raise `GeluError` if the file with the vocabulary cannot be read even by itself."""
     file = folder / "tokenizer.json"
     if file.exists():
-        data = _read(file, _LIMIT)
-        if encoding := other_encoding(data):
-            raise unreadable(file.name, f"it is {encoding}, not UTF-8", "Convert it to UTF-8.")
         with refusing(file.name):
-            tokenizers.Tokenizer.from_buffer(data)
+            tokenizers.Tokenizer.from_buffer(_read(file, _LIMIT))
     else:
         file = folder / "tokenizer.model"
         from sentencepiece import SentencePieceProcessor

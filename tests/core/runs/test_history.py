@@ -318,6 +318,16 @@ def test_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     assert caught.value.info.kind == "history_refused"
 
 
+def test_the_variable_that_names_a_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    with pytest.raises(GeluError, match="Not a directory") as caught:
+        History(tmp_path / "file" / "gelu-tui" / "history.sqlite").save(run_document())
+    assert caught.value.info.hint.startswith("Set XDG_DATA_HOME to a folder")
+
+
 def test_a_newer_version_is_left_as_it_is(history: History) -> None:
     history.save(run_document())
     with sqlite3.connect(history.path) as connection:

@@ -261,6 +261,14 @@ CAUSES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "quantized by bitsandbytes",
         lambda f: edits.edit(f, lambda w: {**w, "model.norm.weight.absmax": mx.zeros((2,))}),
     ),
+    "no object": (
+        "quantization_config is 5 in config.json, not an object",
+        lambda f: edit_json(f / "config.json", quantization_config=5),
+    ),
+    "gptq, and nothing is packed": (
+        "does not read: none of them is packed (.qweight).",
+        lambda f: edit_json(f / "config.json", quantization_config={"quant_method": "gptq"}),
+    ),
     "pointer: weights": ("a pointer of Git LFS", _pointer("model.safetensors")),
     "pointer: tokenizer": ("a pointer of Git LFS", _pointer("tokenizer.json")),
     "pointer: config": ("a pointer of Git LFS", _pointer("config.json")),

@@ -292,6 +292,44 @@ def test_a_folder_of_models(tmp_path: Path) -> None:
     assert found.others == 1
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"", "{}".encode("utf-16")])
+def test_a_config_that_cannot_be_read_is_listed_and_of_no_family(
+    content: bytes, tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    (model_folder(root / "one") / "config.json").write_bytes(content)
+    found = find_models([root])
+    assert (found.models[1].id, found.models[1].state) == (str(root / "one"), "damaged")
+    assert "config.json" in found.models[1].reason
+    assert found.others == 0
+
+
+PIPES = {
+    "config.json": "damaged",
+    "model.safetensors": "unusable",
+    "model-2.safetensors": "unusable",
+    "tokenizer.json": "unusable",
+    "tokenizer_config.json": "unusable",
+    "generation_config.json": "unusable",
+    "chat_template.jinja": "unusable",
+    "model.safetensors.index.json": "ready",  # mlx-lm does not read these
+    "chat_template.json": "ready",
+    "processor_config.json": "ready",
+}
+
+
+@pytest.mark.parametrize("file", PIPES)
+def test_a_pipe_in_the_place_of_a_file_is_named(file: str, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "models" / "one")
+    (folder / file).unlink(missing_ok=True)
+    os.mkfifo(folder / file)
+    model = only(tmp_path / "models")
+    assert model.state == PIPES[file]
+    named = f"{file}" in model.reason and "is a pipe or a device, not a file" in model.reason
+    assert named == (model.state != "ready")
+    assert "etch" not in model.reason
+
+
 def test_a_folder_that_was_named_is_listed_whatever_it_is(tmp_path: Path) -> None:
     model = only(model_folder(tmp_path / "llama", "llama"))
     assert model.state == "not_served"
