@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from gelu_tui.core.settings.remembered import remembered_path
 
 # How long an example takes on a loaded machine says nothing about it.
 settings.register_profile("gelu-tui", deadline=None)
@@ -30,6 +33,14 @@ _settings.touch()
 os.environ["GELU_TUI_CONFIG"] = str(_settings)
 # Nor may the history: what a test runs is not a run of theirs.
 os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
+# Nor may what the app remembers, from one test to the next either.
+os.environ["XDG_STATE_HOME"] = str(Path(_home.name) / "state")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    yield
+    remembered_path().unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

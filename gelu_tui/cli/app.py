@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -30,7 +31,11 @@ _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is che
 @click.pass_obj
 def app_command(file: SettingsFile, /, prompt: str | None, **options: Any) -> int:
     """Open the app (the default); a PROMPT given here runs at once."""
-    return open_app(prompt, o.in_force(file, options), file)
+    from gelu_tui.core.settings.remembered import as_remembered
+
+    decided = file.decided | {name for name in options if o.was_given(name)}
+    settings, problem = as_remembered(o.in_force(file, options), decided)
+    return open_app(prompt, settings, file, problems=(problem,) if problem else ())
 
 
 def open_app(
@@ -38,8 +43,9 @@ def open_app(
     settings: Settings,
     file: SettingsFile,
     saved: ComparisonDocument | None = None,
+    problems: Iterable[ErrorInfo] = (),
 ) -> int:
-    """Run the app, which shows the problems of `file`, and return its exit code.
+    """Run the app, which shows the problems of `file` and `problems`, and return its exit code.
 
     `saved` is a comparison to open with. Raises `UsageError` for wrong settings.
     """
@@ -70,4 +76,4 @@ def open_app(
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
-    return run_app(settings, prompt, (*file.problems, *wrong_theme), saved)
+    return run_app(settings, prompt, (*file.problems, *wrong_theme, *problems), saved)

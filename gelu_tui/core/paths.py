@@ -30,6 +30,11 @@ def config_dir() -> Path:
     return Path(platformdirs.user_config_dir(_APP, appauthor=False))
 
 
+def state_dir() -> Path:
+    """The user's state folder: what the app remembers of its last use."""
+    return Path(platformdirs.user_state_dir(_APP, appauthor=False))
+
+
 def log_dir() -> Path:
     """The user's log folder."""
     return Path(platformdirs.user_log_dir(_APP, appauthor=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ class Navigation:
         self._services = services
         self._compare = compare
         self._board = compare.board
+        self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
         """Open the help for the part that has the focus."""
@@ -104,21 +105,32 @@ class Navigation:
         """Choose the functions of the next run."""
         # numpy, for the curves, takes a tenth of a second to import: not on the thread that draws.
         await asyncio.to_thread(import_module, "gelu_tui.tui.functions.curve_views")
+        from gelu_tui.core.settings.remembered import recall, usable
         from gelu_tui.tui.functions.screen import ActivationsScreen
 
+        remembered, unreadable = await asyncio.to_thread(recall)
+        known = tuple(dict.fromkeys((*self._formulas, *remembered.formulas)))
+        own, left_out = await asyncio.to_thread(usable, known)
         loaded = self._services.engine.loaded
         native = loaded.model.native_activation if loaded else None
-        self._app.push_screen(ActivationsScreen(self._compare.choices, native), self._chosen)
+        screen = ActivationsScreen(self._compare.choices, native, own, unreadable or left_out)
 
-    async def _chosen(self, choices: RunSettings | None) -> None:
-        if choices is None or choices == self._compare.choices:
-            return
-        await self._compare.choose(choices)
-        if self._compare.shown is not None:
-            count = len(choices.activations)
-            functions = "1 function" if count == 1 else f"{count} functions"
-            message = f"{functions}, from the next run on. Ctrl+R runs the prompt."
-            self._compare.notice.show_message(message)
+        async def chosen(choices: RunSettings | None) -> None:
+            if choices is not None:
+                self._formulas = screen.picking.formulas
+                await self._chosen(choices, known)
+
+        self._app.push_screen(screen, chosen)
+
+    async def _chosen(self, choices: RunSettings, known: Sequence[str]) -> None:
+        if choices != self._compare.choices:
+            await self._compare.choose(choices)
+            if self._compare.shown is not None:
+                count = len(choices.activations)
+                functions = "1 function" if count == 1 else f"{count} functions"
+                message = f"{functions}, from the next run on. Ctrl+R runs the prompt."
+                self._compare.notice.show_message(message)
+        self._compare.remember(self._formulas, known)
 
     def prompts(self) -> None:
         """Choose a prompt: a recent one, a preset, or a file."""
@@ -199,6 +211,8 @@ class Navigation:
         value = visible_line(field.word(getattr(choices, field.name)))
         noun = f"{field.noun[:1].upper()}{field.noun[1:]}"
         self._compare.notice.show_message(f"{noun}: {value}, from the next run on.")
+        if field.name in ("activations", "reference"):
+            self._compare.remember()
 
     def history(self) -> None:
         """Open the saved runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
@@ -174,10 +175,25 @@ class CompareScreen(KeptLines, Screen[None]):
         self.choices = choices
         await self._show_choices()
 
+    def remember(self, formulas: Iterable[str] | None = None, known: Collection[str] = ()) -> None:
+        """Store the chosen functions for the next start, and own formulas if given."""
+        from gelu_tui.core.settings.remembered import remember  # not before the first frame
+
+        try:
+            remember(self.choices, formulas, known)
+        except GeluError as error:
+            self.notice.show_error(error.info)
+
+    def _remember_board(self) -> None:
+        """Store what was chosen in the panes, unless they show a saved run to look at."""
+        if self.shown is None or self.shown.saved is None:
+            self.remember()
+
     @on(Board.ReferenceChosen)
     async def _take_reference(self, message: Board.ReferenceChosen) -> None:
         if any(variant.name == message.name for variant in chosen_variants(self.choices)):
             await self.choose(replace(self.choices, reference=message.name))
+            self._remember_board()
         self._show_cursor()
         seen = self.board.perspective
         if seen is not None:
@@ -194,6 +210,7 @@ class CompareScreen(KeptLines, Screen[None]):
         if sorted(names) == sorted(specs):
             ordered = tuple(specs[name] for name in names)
             self.choices = replace(self.choices, activations=ordered)
+            self._remember_board()
 
     @on(TokenPane.Chosen)
     async def _open_fork(self) -> None:
