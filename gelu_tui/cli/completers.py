@@ -52,12 +52,12 @@ def one_function(
 
 def models(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """demo, the Gemma models in the hub's cache, some that can be fetched, and folders."""
-    from gelu_tui.core.models.inventory import PUBLIC_MODELS
+    from gelu_tui.core.models.inventory import public_models
 
     if incomplete[:1] in ("/", ".", "~"):
         return [CompletionItem(incomplete, type="dir")]
     here = dict.fromkeys(_cached_models(), "on this machine")
-    public = {model.id: model.family for model in PUBLIC_MODELS}
+    public = {model.id: model.family for model in public_models(on_gpu=True)}
     found = _starting(({"demo": "Gemma 3 270M"} | public | here).items(), incomplete)
     return found or [CompletionItem(incomplete, type="dir")]
 

@@ -12,6 +12,7 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.models.inventory import PUBLIC_IDS, HubSize
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 
@@ -61,14 +62,40 @@ def models_command(
         return _fetch(fetch, engine_command, as_json=as_json)
     if delete is not None:
         return _delete(delete, engine_command, as_json=as_json, yes=yes)
-    found = _answer(p.ModelsFound, p.ListModels(folders), engine_command)
-    from gelu_tui.core.reports.models import models_document, models_report
+    return _list(folders, engine_command, color, as_json=as_json)
 
+
+def _list(
+    folders: tuple[str, ...], engine_command: str | None, color: str, *, as_json: bool
+) -> int:
+    """Print what is here at once, and what can be fetched when the hub has told its sizes.
+
+    Where it cannot be asked, sizes that are about right are printed.
+    """
+    from gelu_tui.core.reports import models as reports
+
+    found: p.ModelsFound | None = None
+    sizes: tuple[HubSize, ...] = ()
+
+    def take(event: p.Event) -> None:
+        nonlocal found, sizes
+        match event:
+            case p.ModelsFound():
+                found = event
+                if not as_json:
+                    o.print_report(reports.local_report(event), color)
+            case p.HubSizes():
+                sizes = event.sizes
+
+    engine = Conversation(engine_command, always_cancels=True)
+    engine.hold(take, p.ListModels(folders), p.AskHub(PUBLIC_IDS))
+    if found is None:
+        raise _gave_no_answer(engine, "Stopped.")
     if as_json:
-        o.print_json(models_document(found), indent=2)
+        o.print_json(reports.models_document(found, sizes), indent=2)
     else:
-        o.print_report(models_report(found), color)
-    return o.DONE
+        o.print_report(reports.fetchable_report(found, sizes), color)
+    return o.DONE if engine.signal is None else engine.exit_code
 
 
 def _fetch(model: str, engine_command: str | None, *, as_json: bool) -> int:
@@ -116,8 +143,13 @@ def _answer(
     engine = Conversation(engine_command, always_cancels=True)
     if (answer := engine.answer(kind, command)) is not None:
         return answer
+    raise _gave_no_answer(engine, stopped, hint)
+
+
+def _gave_no_answer(engine: Conversation, stopped: str, hint: str = "") -> click.exceptions.Exit:
+    """Print why, and return how to exit."""
     if engine.signal is not None:
         o.complain(ErrorInfo("cancelled", stopped, hint))
     else:
         o.complain(engine.error or ErrorInfo("engine_died", "The engine ended without an answer."))
-    raise click.exceptions.Exit(engine.exit_code or o.FAILED)
+    return click.exceptions.Exit(engine.exit_code or o.FAILED)

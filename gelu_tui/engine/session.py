@@ -158,6 +158,10 @@ class Session:
                 from gelu_tui.engine.models.search import find_models
 
                 job.emit(find_models(command.folders))
+            case p.AskHub():
+                from gelu_tui.engine.models.hub_sizes import ask_sizes
+
+                job.emit(ask_sizes(command.models, job.cancelled))
             case p.DeleteModel():
                 from gelu_tui.engine.models.search import delete_model
 

@@ -51,7 +51,10 @@ def test_text_at_80_columns(filled: dict[str, str], tmp_path: Path) -> None:
     # What is here is not offered, what is not is.
     offered = done.out.partition("Can be fetched")[2]
     assert "gemma-3-1b-it-qat-4bit" not in offered
-    assert re.search(r"^google/gemma-7b-it +gemma +gated", offered, re.MULTILINE)
+    assert re.search(r"^google/gemma-7b-it +gemma +~17.10 GB +(fits|tight|too big), gated$",
+                     offered, re.MULTILINE)  # fmt: skip
+    assert re.search(r"^mlx-community/gemma-2-2b-it-4bit +gemma2 +~1.50 GB +\w+", offered, re.M)
+    assert "the hub could not be asked" in offered
 
 
 def test_json(filled: dict[str, str], tmp_path: Path) -> None:
@@ -70,7 +73,19 @@ def test_json(filled: dict[str, str], tmp_path: Path) -> None:
     assert models["maker/gemma-9"]["state"] == "not_served"
     assert models[str(tmp_path / "nowhere")]["state"] == "absent"
     assert document["other_models_in_cache"] == 1
-    assert {"id": "google/gemma-7b-it", "family": "gemma", "gated": True} in document["fetchable"]
+    fetchable = {model["id"]: model for model in document["fetchable"]}
+    gated = fetchable["google/gemma-7b-it"]
+    assert (gated["family"], gated["gated"], gated["estimated"]) == ("gemma", True, True)
+    assert gated["needed_bytes"] == gated["weight_bytes"] + document["allowance_bytes"]
+    assert gated["verdict"] in ("fits", "tight", "too big")
+
+
+def test_the_sizes_of_the_hub_are_shown_where_it_tells_them(env: dict[str, str]) -> None:
+    done = gelu(env, "models", "--engine-command", fake_engine("five"))
+    assert (done.code, done.err) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.strip()}
+    assert rows["mlx-community/gemma-3-12b-it-4bit"] == ["gemma3", "8.01", "GB", "tight"]
+    assert rows["mlx-community/gemma-2-2b-it-4bit"] == ["gemma2", "~1.50", "GB", "fits"]
 
 
 def test_hostile_names_are_harmless(env: dict[str, str], tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.controls import with_control
 from gelu_tui.core.functions.variants import parse_variants, resolve_reference
 from gelu_tui.core.models import demo
+from gelu_tui.core.models.inventory import HubSize
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.settings.run_settings import RunSettings
 
@@ -68,6 +69,11 @@ FETCH_ERRORS = {
 }
 GB = 1_000_000_000
 MEMORY = Memory(17 * GB, 10 * GB, 10 * GB)
+# what its hub tells of two models, and of no other
+HUB_SIZES = (
+    HubSize("mlx-community/gemma-3-12b-it-4bit", 8_010_000_000, 9_500_000_000),
+    HubSize("maker/gemma-mine", 1_230_000_000, 2_340_000_000),
+)
 FRESH_SEED = 1_234_567
 BLANKS = ("\n", " ", "", "<start_of_image>")
 # one of each kind, with a margin of the variant that fits it
@@ -163,6 +169,8 @@ class FakeEngine:
                     await self.fetch(command)
                 case p.ListModels():
                     self.list_models(command)
+                case p.AskHub():
+                    self.emit(p.HubSizes(tuple(s for s in HUB_SIZES if s.id in command.models)))
                 case p.DeleteModel():
                     self.delete_model(command)
                 case p.Compare():

@@ -59,6 +59,7 @@ class FakeHub:
     statuses: list[int] = field(default_factory=list)  # for the next file requests, 0 is well
     api_status: int = 0  # for every API request
     error_code: str = ""  # the hub's word for what is wrong, with a status above
+    parameters: object = None  # how many numbers of each dtype the API counts, if it does
     api_body: bytes | None = None  # instead of the API's answer
     cut_after: list[int] = field(default_factory=list)  # bytes of the next large files sent
     ignore_range: bool = False
@@ -185,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
             siblings = [self._sibling(name) if with_files else {"rfilename": name}
                         for name in hub.files]  # fmt: skip
             info = {"id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": siblings}
+            if hub.parameters is not None:
+                info["safetensors"] = {"parameters": hub.parameters, "total": 0}
             self._send(200, json.dumps(info).encode(), {})
 
     def _sha256(self, name: str) -> str:

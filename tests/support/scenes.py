@@ -20,7 +20,7 @@ from textual.widgets import DataTable, Input
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.compare.board import Board
@@ -331,11 +331,17 @@ async def found_models(*_: object) -> tuple[p.ModelsFound, str]:
     )
 
 
+async def told_sizes(*_: object) -> tuple[HubSize, ...]:
+    """What the hub might say of one of them."""
+    return (HubSize("mlx-community/gemma-2-9b-it-4bit", 5_220_000_000, 5_200_000_000),)
+
+
 @pytest.fixture
 def stopped_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time stands still, in Greenwich, on a machine that is nobody's."""
     monkeypatch.setattr(Services, "start_engine", lambda services: None)
     monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
     monkeypatch.setattr(models_module, "_look", found_models)
+    monkeypatch.setattr(models_module, "_ask_sizes", told_sizes)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

@@ -60,12 +60,45 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.weight_bytes is None else self.weight_bytes + ALLOWANCE_BYTES
 
 
+class HubSize(msgspec.Struct, frozen=True):
+    """What the hub says of a repository.
+
+    `weight_bytes` is the memory that its weights take once they are loaded on the engine's machine.
+    """
+
+    id: str
+    download_bytes: int
+    weight_bytes: int
+
+
 class PublicModel(msgspec.Struct, frozen=True):
-    """A repository on the hub; the licence of a `gated` one has to be accepted first."""
+    """A repository on the hub; the licence of a `gated` one has to be accepted first.
+
+    The sizes are as in `HubSize`, None where nothing is known; `estimated` ones are about right.
+    """
 
     id: str
     family: str
     gated: bool = False
+    download_bytes: int | None = None
+    weight_bytes: int | None = None
+    estimated: bool = False
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """Memory for the weights and a comparison."""
+        return None if self.weight_bytes is None else self.weight_bytes + ALLOWANCE_BYTES
+
+    def with_size(self, size: HubSize | None) -> PublicModel:
+        """The model with the size that the hub gives, if it gives one."""
+        if size is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            download_bytes=size.download_bytes,
+            weight_bytes=size.weight_bytes,
+            estimated=False,
+        )
 
 
 def is_gated(repo_id: str) -> bool:
@@ -73,18 +106,35 @@ def is_gated(repo_id: str) -> bool:
     return repo_id.startswith("google/")
 
 
-# Repositories that public code names.
+# Repositories that public code names, with about the gigabytes that they hold, for machines that
+# cannot ask the hub.
 _PUBLIC = (
-    ("mlx-community/gemma-3-270m-it-bf16", "gemma3_text"),
-    ("mlx-community/gemma-3-1b-it-qat-4bit", "gemma3_text"),
-    ("mlx-community/gemma-3-4b-it-4bit", "gemma3"),
-    ("mlx-community/gemma-3-12b-it-4bit", "gemma3"),
-    ("mlx-community/gemma-2-2b-it-4bit", "gemma2"),
-    ("mlx-community/gemma-2-9b-it-4bit", "gemma2"),
-    ("mlx-community/gemma-1.1-2b-it-4bit", "gemma"),
-    ("mlx-community/gemma-7b-it-4bit", "gemma"),
-    ("mlx-community/gemma-3n-E2B-it-lm-4bit", "gemma3n"),
-    ("mlx-community/gemma-4-e2b-it-4bit", "gemma4"),
-    ("google/gemma-7b-it", "gemma"),
+    ("mlx-community/gemma-3-270m-it-bf16", "gemma3_text", 0.57),
+    ("mlx-community/gemma-3-1b-it-qat-4bit", "gemma3_text", 0.73),
+    ("mlx-community/gemma-3-4b-it-4bit", "gemma3", 3.0),
+    ("mlx-community/gemma-3-12b-it-4bit", "gemma3", 7.5),
+    ("mlx-community/gemma-2-2b-it-4bit", "gemma2", 1.5),
+    ("mlx-community/gemma-2-9b-it-4bit", "gemma2", 5.2),
+    ("mlx-community/gemma-1.1-2b-it-4bit", "gemma", 1.4),
+    ("mlx-community/gemma-7b-it-4bit", "gemma", 4.8),
+    ("mlx-community/gemma-3n-E2B-it-lm-4bit", "gemma3n", 2.5),
+    ("mlx-community/gemma-4-e2b-it-4bit", "gemma4", 3.6),
+    ("google/gemma-7b-it", "gemma", 17.1),
 )
-PUBLIC_MODELS = tuple(PublicModel(name, family, is_gated(name)) for name, family in _PUBLIC)
+PUBLIC_IDS = tuple(name for name, _, _ in _PUBLIC)
+
+
+def public_models(*, on_gpu: bool) -> tuple[PublicModel, ...]:
+    """Models that can be fetched, with the sizes that are known without the hub."""
+    return tuple(
+        PublicModel(
+            name,
+            family,
+            is_gated(name),
+            download_bytes=round(gigabytes * 1e9),
+            # On a CPU weights of 16 bits become float32.
+            weight_bytes=round(gigabytes * 1e9) * (1 if on_gpu or name.endswith("4bit") else 2),
+            estimated=True,
+        )
+        for name, family, gigabytes in _PUBLIC
+    )

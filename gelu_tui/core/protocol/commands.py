@@ -34,6 +34,12 @@ class ListModels(Command, frozen=True, tag="list_models"):
     folders: tuple[str, ...] = ()  # each a model, or a folder of models
 
 
+class AskHub(Command, frozen=True, tag="ask_hub"):
+    """Ask the hub how large repositories are. Answer: `HubSizes`, after a few seconds at most."""
+
+    models: tuple[str, ...]
+
+
 class DeleteModel(Command, frozen=True, tag="delete_model"):
     """Delete a model of the hub's cache, or the converted demo. Answer: `ModelDeleted`."""
 

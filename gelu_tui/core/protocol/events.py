@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
     Amount,
@@ -90,6 +90,13 @@ class ModelsFound(Event, frozen=True, tag="models_found"):
     models: tuple[LocalModel, ...]
     others: int  # number of models of other families
     memory: Memory
+
+
+class HubSizes(Event, frozen=True, tag="hub_sizes"):
+    """The sizes of those repositories of which the hub told in time."""
+
+    last = True
+    sizes: tuple[HubSize, ...]
 
 
 class ModelDeleted(Event, frozen=True, tag="model_deleted"):

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.models.folder import default_dtype
-from gelu_tui.core.models.inventory import PUBLIC_MODELS, LocalModel, PublicModel, is_gated
+from gelu_tui.core.models.inventory import HubSize, LocalModel, PublicModel, public_models
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES, Memory
 from gelu_tui.core.protocol.values import bits_in_words
 from gelu_tui.core.reports.layout import FittedTable, filled
@@ -59,14 +59,17 @@ def _parameters(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 999_500 else f"{count:,}" if count else ""
 
 
-def _memory_sentence(model: LocalModel, memory: Memory) -> str:
+def _memory_sentence(model: LocalModel | PublicModel, memory: Memory) -> str:
     """The memory it needs against the memory there is; empty where the need is unknown."""
     if model.weight_bytes is None or model.needed_bytes is None:
         return ""
-    target = None if model.quantization else default_dtype(on_gpu=memory.on_gpu)
+    target = None
+    if isinstance(model, LocalModel) and not model.quantization:
+        target = default_dtype(on_gpu=memory.on_gpu)
     weights = f"{size(model.weight_bytes)} for weights" + (f" in {target}" if target else "")
+    about = "about " if isinstance(model, PublicModel) and model.estimated else ""
     need = (
-        f"Needs {size(model.needed_bytes)} of memory: {weights}, "
+        f"Needs {about}{size(model.needed_bytes)} of memory: {weights}, "
         f"{size(ALLOWANCE_BYTES)} for caches and logits."
     )
     free = size(memory.usable_bytes)
@@ -103,14 +106,36 @@ def sentences(model: LocalModel, memory: Memory) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def before_fetching(repo_id: str) -> str:
-    """The sentence shown before a repository is fetched."""
-    if is_gated(repo_id):
-        return (
-            f"Gated: accept its licence at https://huggingface.co/{visible_line(repo_id)} and log "
-            "in with `hf auth login`, both once; then it can be fetched."
-        )
-    return "Not on this machine. Its size is asked of the hub when it is fetched."
+def fit(model: PublicModel, memory: Memory) -> str:
+    """The verdict on the memory that it would take, in a word; empty where that is not known."""
+    known = model.weight_bytes is not None and memory.total_bytes
+    return memory.verdict(model.weight_bytes or 0) if known else ""
+
+
+def rough_size(count: int | None, *, estimated: bool) -> str:
+    """Bytes, with a tilde before those that are about right; empty where they are not known."""
+    return "" if count is None else ("~" if estimated else "") + size(count)
+
+
+def before_fetching(model: PublicModel, memory: Memory) -> str:
+    """The sentences shown before a repository is fetched: its size, whether it fits, its gate."""
+    if model.download_bytes is None:
+        found = ["Not on this machine. Its size is asked of the hub when it is fetched."]
+    else:
+        about = "about " if model.estimated else ""
+        found = [f"Not on this machine: {about}{size(model.download_bytes)} to fetch."]
+        found += [_memory_sentence(model, memory)] if memory.total_bytes else []
+    if model.gated:
+        found.append(gate(model.id))
+    return " ".join(found)
+
+
+def gate(repo_id: str) -> str:
+    """What has to be done before a gated repository can be fetched."""
+    return (
+        f"Gated: accept its licence at https://huggingface.co/{visible_line(repo_id)} and log in "
+        "with `hf auth login`, both once; then it can be fetched."
+    )
 
 
 def short_name(model: LocalModel | PublicModel) -> str:
@@ -118,52 +143,68 @@ def short_name(model: LocalModel | PublicModel) -> str:
     return visible_line(Path(model.id).name or model.id)
 
 
-def _fetchable(found: p.ModelsFound) -> list[PublicModel]:
+def fetchable(found: p.ModelsFound, sizes: Iterable[HubSize]) -> list[PublicModel]:
     """The public models that are not on this machine, whole or in part."""
     here = {model.id for model in found.models}
-    return [model for model in PUBLIC_MODELS if model.id not in here]
+    told = {size.id: size for size in sizes}
+    listed = public_models(on_gpu=found.memory.on_gpu)
+    return [model.with_size(told.get(model.id)) for model in listed if model.id not in here]
 
 
-def models_document(found: p.ModelsFound) -> dict[str, Any]:
+def models_document(found: p.ModelsFound, sizes: Iterable[HubSize] = ()) -> dict[str, Any]:
     """Everything that was found, for scripts."""
-    models = []
-    for model in found.models:
-        weights = model.weight_bytes
-        verdict = None if weights is None else found.memory.verdict(weights)
-        more = {"needed_bytes": model.needed_bytes, "verdict": verdict}
-        models.append(msgspec.to_builtins(model) | more)
     return {
         "schema": "gelu-tui.models/1",
         "memory": found.memory,
         "allowance_bytes": ALLOWANCE_BYTES,
-        "models": models,
+        "models": [_with_verdict(model, found.memory) for model in found.models],
         "other_models_in_cache": found.others,
-        "fetchable": _fetchable(found),
+        "fetchable": [_with_verdict(model, found.memory) for model in fetchable(found, sizes)],
     }
 
 
-def models_report(found: p.ModelsFound) -> RenderableType:
-    """Local models, then what can be fetched; ids are whole, to be copied."""
+def _with_verdict(model: LocalModel | PublicModel, memory: Memory) -> dict[str, Any]:
+    weights = model.weight_bytes
+    verdict = None if weights is None else memory.verdict(weights)
+    more = {"needed_bytes": model.needed_bytes, "verdict": verdict}
+    return {**msgspec.to_builtins(model), **more}
+
+
+def local_report(found: p.ModelsFound) -> RenderableType:
+    """The models on this machine; ids are whole, to be copied."""
     parts: list[RenderableType] = [_LocalModels(found)]
     if not any(model.usable for model in found.models):
         parts += [Text(), Text("No Gemma on this machine can be loaded yet.")]
+    return Group(*parts, Text())
+
+
+def fetchable_report(found: p.ModelsFound, sizes: Iterable[HubSize] = ()) -> RenderableType:
+    """What can be fetched, with its size and whether it would fit; then notes on both lists."""
     title = Text("Can be fetched: gelu-tui models --fetch ID", style="bold")
-    fetchable = [
-        {"id": one.id, "family": one.family, "": "gated: see below" if one.gated else ""}
-        for one in _fetchable(found)
+    models = fetchable(found, sizes)
+    rows = [
+        {
+            "id": model.id,
+            "family": model.family,
+            "download": rough_size(model.download_bytes, estimated=model.estimated),
+            "memory": fit(model, found.memory) + (", gated" if model.gated else ""),
+        }
+        for model in models
     ]
-    table = [FittedTable(fetchable, left=("family", ""))] if fetchable else []
+    table = [FittedTable(rows, left=("family", "memory"))] if rows else []
     limit = f" ({found.memory.limit})" if found.memory.limit else ""
     notes = [
         f"Memory: {size(found.memory.total_bytes)}{limit}, of which a model may take "
         f"{size(found.memory.usable_bytes)} now. What a model needs is its weights and "
         f"{size(ALLOWANCE_BYTES)} for caches and logits.",
-        "The size of a download is asked of the hub when it begins. Gated: accept the licence on "
-        "the model's page at https://huggingface.co, then `hf auth login`, both once.",
+        "Gated: accept the licence on the model's page at https://huggingface.co, then `hf auth "
+        "login`, both once.",
     ]
+    if any(model.estimated for model in models):
+        notes.append("~ is about right: the hub could not be asked.")
     if found.others:
         notes.append(f"Not listed: {found.others} models of other families.")
-    return Group(*parts, Text(), title, *table, Text(), Text("\n".join(notes), style="dim"))
+    return Group(title, *table, Text(), Text("\n".join(notes), style="dim"))
 
 
 _HEADERS = ("family", "parameters", "stored as", "on disk", "needs", "native")

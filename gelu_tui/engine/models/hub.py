@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import WeakFileLock, filter_repo_objects
 from tqdm import tqdm
 
@@ -187,7 +187,7 @@ def download(repo_id: str, report: Report) -> Path:
     report(p.Progress("download", "asking the hub", 0, 0, "bytes"))
     try:
         storage = storage_folder(repo_id)
-        files = _listing(repo_id)
+        files = needed_files(repository(repo_id))
         remove_unfinished(repo_id)
         folder = Path(hf_hub_download(repo_id, "config.json")).parent
         try:
@@ -220,9 +220,17 @@ def download(repo_id: str, report: Report) -> Path:
     return folder
 
 
-def _listing(repo_id: str) -> list[RepoSibling]:
-    """The files of a repository that a model needs, each with its size and its hash."""
-    siblings = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT_S).siblings or []
+def repository(repo_id: str, timeout_s: float = _TIMEOUT_S) -> ModelInfo:
+    """Ask the hub about a repository and its files. Raises what the hub's library raises."""
+    return HfApi().model_info(repo_id, files_metadata=True, timeout=timeout_s)
+
+
+def needed_files(info: ModelInfo) -> list[RepoSibling]:
+    """The files of a repository that a model needs, each with its size and its hash.
+
+    Raises `GeluError` and `NotWholeError`.
+    """
+    repo_id, siblings = info.id, info.siblings or []
     files = list(filter_repo_objects(siblings, key=lambda file: file.rfilename, **_PATTERNS))
     names = {file.rfilename for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):

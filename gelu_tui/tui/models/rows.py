@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -24,7 +25,7 @@ LOADED_MARK = "●"
 
 # Cells of each column but the name's, in the order in which they get room.
 _WIDTHS = {
-    STATUS: 10, "needs": 8, "family": 11, "stored": 8, "native": 11, "on disk": 8, "parameters": 10,
+    STATUS: 10, "needs": 9, "family": 11, "stored": 8, "native": 11, "on disk": 9, "parameters": 10,
 }  # fmt: skip
 _ORDER = ("family", "parameters", "stored", "on disk", "needs", STATUS, "native")
 _WHOLE_IDS_FROM = 104  # cells of the table; a narrower one leaves the owners out
@@ -65,6 +66,9 @@ def cells(model: Listed, width: int, memory: Memory, *, loaded: bool) -> dict[st
     shown = {"family": model.family or ""}
     if isinstance(model, LocalModel):
         shown = texts.facts(model) | ({} if usable else {"needs": ""})
+    else:
+        rough = partial(texts.rough_size, estimated=model.estimated)
+        shown |= {"on disk": rough(model.download_bytes), "needs": rough(model.needed_bytes)}
     style = "" if usable else "dim"
     name = (_shown_name(model, width), style)
     return {
@@ -79,7 +83,9 @@ def status(model: Listed, memory: Memory, progress: p.Progress | None = None) ->
     if progress is not None:
         return Content.styled(f"↓ {100 * _share(progress):.0f} %", "bold")
     if isinstance(model, PublicModel):
-        return Content.styled("gated" if model.gated else "to fetch", "dim")
+        fit = texts.fit(model, memory)
+        other = "gated" if model.gated else "to fetch"
+        return Content.styled(fit if fit in ("tight", "too big") else other, "dim")
     readiness = texts.readiness(model, memory)
     return Content.styled(readiness, _STYLES.get(readiness, "dim"))
 
@@ -92,7 +98,7 @@ def details(model: Listed, memory: Memory, width: int, *, loaded: bool) -> Conte
     """Return the id, sentences about the model, and its folder if that is another name."""
     name = Content.styled(visible_line(model.id), "bold")
     if isinstance(model, PublicModel):
-        return Content.assemble(name, f"\n{texts.before_fetching(model.id)}")
+        return Content.assemble(name, f"\n{texts.before_fetching(model, memory)}")
     sentences = texts.sentences(model, memory)
     if loaded and model.usable:  # the user may have named what cannot be loaded
         sentences.insert(0, "Loaded now.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar
 
 from textual import events, on, work
@@ -15,14 +16,15 @@ from gelu_tui.client import EngineCommand
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.models.inventory import (
-    PUBLIC_MODELS,
+    HubSize,
     LocalModel,
     PublicModel,
     is_gated,
+    public_models,
 )
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.models.names import is_hub_id, read_name
-from gelu_tui.core.reports.models import before_fetching, readiness, too_big
+from gelu_tui.core.reports.models import gate, readiness, too_big
 from gelu_tui.core.reports.progress import size
 from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
@@ -67,6 +69,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         self._named: list[PublicModel] = []  # typed by the user
         self._local: tuple[LocalModel, ...] = ()
         self._memory = Memory(0, 0, 0)
+        self._asked: set[str] = set()  # models whose size the hub was asked for
+        self._sizes: dict[str, HubSize] = {}  # that it has told
         self._fetched: set[str] = set()
         self._fetching = ""  # the model that is being fetched
         self._progress: p.Progress | None = None
@@ -126,9 +130,25 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
         here = {model.id for model in self._local}
-        others = [m for m in (*self._named, *PUBLIC_MODELS) if m.id not in here]
+        listed = (*self._named, *public_models(on_gpu=self._memory.on_gpu))
+        others = [m.with_size(self._sizes.get(m.id)) for m in listed if m.id not in here]
         self._table.show([*self._local, *others], self._memory, self.current, choose)
         self._describe()
+        self._ask_hub([model.id for model in others if model.id not in self._sizes])
+
+    @work(group="sizes")
+    async def _ask_hub(self, models: list[str]) -> None:
+        """Fill in the sizes of models that can be fetched; where the hub says nothing, leave them.
+
+        Each is asked for once, and again when the user looks again.
+        """
+        models = [model for model in models if model not in self._asked]
+        if models:
+            self._asked.update(models)
+            with contextlib.suppress(GeluError):
+                told = await _ask_sizes(models, self._engine_command)
+                self._sizes.update({each.id: each for each in told})
+                self._list()
 
     @on(DataTable.RowHighlighted)
     def _describe(self) -> None:
@@ -207,6 +227,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
 
     def action_look(self) -> None:
         self._show_message("")
+        self._asked = set(self._sizes)
         self._search()
 
     def action_name(self) -> None:
@@ -233,8 +254,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
     def _hint(self, event: Input.Changed) -> None:
         text = event.value.strip()
         if is_hub_id(text):
-            gate = before_fetching(text) if is_gated(text) else ""
-            self._show_message(f"Enter fetches it. {gate}")
+            more = gate(text) if is_gated(text) else ""
+            self._show_message(f"Enter fetches it. {more}")
         else:
             self._show_message("Enter looks into this folder." if text else "")
 
@@ -300,6 +321,11 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
     def _show_message(self, message: str | ErrorInfo) -> None:
         self.query_one(MessageLine).show_message(message)
         self.set_class(bool(message), "-message")
+
+
+async def _ask_sizes(models: list[str], engine_command: EngineCommand) -> tuple[HubSize, ...]:
+    """Return what the hub says of these repositories. Raises `GeluError`."""
+    return (await ask(p.AskHub(tuple(models)), p.HubSizes, engine_command)).sizes
 
 
 async def _look(

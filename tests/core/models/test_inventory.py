@@ -7,7 +7,8 @@ import pytest
 from gelu_tui.core.models import inventory as models
 from gelu_tui.core.models import memory
 from gelu_tui.core.models.families import FAMILIES
-from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.models.inventory import HubSize
+from gelu_tui.core.models.memory import ALLOWANCE_BYTES, Memory
 
 GB = 1_000_000_000
 
@@ -37,9 +38,26 @@ def test_this_machine() -> None:
 # --- what can be fetched ------------------------------------------------------------------------
 
 
+PUBLIC = models.public_models(on_gpu=True)
+
+
 def test_only_served_families_are_offered_and_gated_ones_are_marked() -> None:
-    families = {model.family for model in models.PUBLIC_MODELS}
+    families = {model.family for model in PUBLIC}
     assert families == {"gemma", "gemma2", "gemma3_text", "gemma3", "gemma3n", "gemma4"}
     assert families <= FAMILIES.keys()
-    gated = {model.id for model in models.PUBLIC_MODELS if model.gated}
-    assert gated == {"google/gemma-7b-it"}
+    assert {model.id for model in PUBLIC if model.gated} == {"google/gemma-7b-it"}
+
+
+def test_what_the_hub_tells_replaces_the_estimate() -> None:
+    assert all(model.estimated and model.needed_bytes for model in PUBLIC)
+    told = PUBLIC[0].with_size(HubSize(PUBLIC[0].id, 5, 7))
+    assert (told.download_bytes, told.weight_bytes, told.estimated) == (5, 7, False)
+    assert told.needed_bytes == 7 + ALLOWANCE_BYTES
+    assert PUBLIC[0].with_size(None) == PUBLIC[0]
+
+
+def test_on_a_cpu_weights_of_16_bits_take_twice_the_memory() -> None:
+    for gpu, cpu in zip(PUBLIC, models.public_models(on_gpu=False), strict=True):
+        assert gpu.weight_bytes is not None
+        assert cpu.weight_bytes == gpu.weight_bytes * (1 if gpu.id.endswith("4bit") else 2)
+        assert cpu.download_bytes == gpu.download_bytes

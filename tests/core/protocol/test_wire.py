@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.models.inventory import LocalModel
+from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.settings.run_settings import RunSettings
 
@@ -28,6 +28,7 @@ COMMANDS: list[p.Command] = [
     p.Load("demo"),
     p.Load("/a folder/mit Ümläut", "bfloat16"),
     p.ListModels(("/models",)),
+    p.AskHub(("maker/gemma", "")),
     p.DeleteModel("demo", dry_run=True),
     p.Fetch("mlx-community/gemma"),
     p.Compare("Why?", RunSettings(activations=("gelu", "a=max(x,0)"))),
@@ -65,6 +66,7 @@ EVENTS: list[p.Event] = [
     p.ModelsFound(
         (LocalModel(id="demo", source="demo", folder="/demo", state="ready"),), 2, Memory(3, 2, 1),
     ),
+    p.HubSizes((HubSize("maker/gemma", 2**33, 2**34),)),
     p.ModelDeleted("demo", "/demo", 2**33),
     p.Started(
         "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0,

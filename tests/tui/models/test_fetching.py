@@ -9,12 +9,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gelu_tui.core.models.inventory import HubSize
+from gelu_tui.tui.models import screen
 from tests.support.model_folders import cached_repo, model_folder
 from tests.support.models_shown import ONE_B, own_machine, shown
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    async def nothing(*_: object) -> tuple[HubSize, ...]:
+        return ()
+
+    monkeypatch.setattr(screen, "_ask_sizes", nothing)  # by an engine that is no fetch
     return own_machine(tmp_path, monkeypatch)
 
 

@@ -39,7 +39,7 @@ async def test_models_with_what_they_need(cache: Path, tmp_path: Path) -> None:
         assert rows[ONE_B][-2:] == ["fits", "gelu_approx"]
         assert "17.00 GB too big" in " ".join(rows["maker/gemma-big"])
         assert rows["maker/gemma-9"][-2:] == ["not", "served"]
-        assert rows["google/gemma-7b-it"][-1] == "gated"
+        assert rows["google/gemma-7b-it"][-2:] == ["too", "big"]
         await it.to("maker/gemma-9")
         await it.until_shown("is of the family 'gemma9', which gelu-tui does not serve")
 
@@ -60,6 +60,31 @@ async def test_sizes(size: tuple[int, int], cache: Path, tmp_path: Path) -> None
         assert "Enter load · f fetch · q back" in it.flat()
         lines = it.screen().splitlines()
         assert len(lines) <= size[1] and max(map(len, lines)) <= size[0]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=str)
+async def test_size_and_fit_of_what_can_be_fetched(size: tuple[int, int]) -> None:
+    """From a list at once, from the hub when it answers."""
+    twelve = "mlx-community/gemma-3-12b-it-4bit"
+    async with shown(size) as it:
+        await it.to("mlx-community/gemma-2-9b-it-4bit")
+        await it.until_shown("about 5.20 GB to fetch. Needs about 6.20 GB of memory")
+        await it.until_shown("~6.20 GB")
+        await it.to(twelve)
+        await it.until_shown("Not on this machine: 8.01 GB to fetch. Needs 10.50 GB of memory")
+        await it.until_shown("10.50 GB tight" if size[0] > 100 else "10.50 GB")
+        assert it.at == twelve
+        await it.to("google/gemma-7b-it")
+        await it.until_shown("Gated: accept its licence")
+        await it.until_shown("too big")
+
+
+async def test_the_hub_is_asked_of_a_model_that_is_named_too() -> None:
+    async with shown() as it:
+        await it.name("nobody/gemma-mine")
+        await it.until_shown("Not on this machine. Its size is asked of the hub when it is fetched")
+        await it.name("maker/gemma-mine")
+        await it.until_shown("Not on this machine: 1.23 GB to fetch. Needs 3.34 GB of memory")
 
 
 async def test_nothing_to_load_says_how_to_get_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
