@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.reports.history_table import HistoryTable
 from gelu_tui.core.reports.layout import FittedTable, StreamHeading, filled
-from gelu_tui.core.reports.models import models_report
+from gelu_tui.core.reports.models import fetchable_report, local_report
 from gelu_tui.core.runs.history import Entry
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,19}", fullmatch=True)
@@ -107,6 +107,7 @@ def test_ids_of_models_are_whole(name: str, width: int) -> None:
         weight_bytes=10**9,
         disk_bytes=10**9,
     )
-    shown = lines(models_report(p.ModelsFound((model,), 0, Memory(10**11, 10**11, 10**11))), width)
+    found = p.ModelsFound((model,), 0, Memory(10**11, 10**11, 10**11))
+    shown = lines(Group(local_report(found), fetchable_report(found)), width)
     assert any(line.startswith(name) for line in shown)
     assert has_words(shown, ["fits", "gemma3_text", "bfloat16", "google/gemma-7b-it"])
