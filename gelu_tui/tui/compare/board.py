@@ -17,7 +17,8 @@ from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.tui.compare.layout import LAYOUTS
 from gelu_tui.tui.compare.pane_grid import PaneGrid
-from gelu_tui.tui.keys.actions import PANE_ACTIONS
+from gelu_tui.tui.compare.stream_pane import StreamPane
+from gelu_tui.tui.keys.actions import NEXT_FORK, PANE_ACTIONS
 from gelu_tui.tui.text_view.levels import TOKEN_STYLES, TokenStyle, legend
 from gelu_tui.tui.text_view.pane import TokenPane
 from gelu_tui.tui.text_view.styles import token_styles
@@ -37,7 +38,7 @@ class Board(PaneGrid):
     """Shows a comparison from a perspective: any stream may be the reference of the others."""
 
     BINDINGS: ClassVar = [
-        *(action.binding() for action in PANE_ACTIONS),
+        *(action.binding() for action in PANE_ACTIONS if action is not NEXT_FORK),
         *(Binding(str(n), f"choose({n - 1})", show=False) for n in range(1, 9)),
     ]
 
@@ -180,7 +181,20 @@ class Board(PaneGrid):
         else:
             self._feedback("This stream does not differ from the reference.", "forks")
 
-    def action_fork_step(self, by: int) -> None:
+    @on(StreamPane.HeadClicked)
+    def _head_clicked(self, message: StreamPane.HeadClicked) -> None:
+        """Choose the pane, and point at its fork if it has one."""
+        place = self.panes.index(message.pane)
+        self.action_choose(place)
+        if any(place == other for _, other in self._forks()):
+            self.action_to_fork()
+
+    def forks_out_of_view(self) -> int:
+        """The number of forks that cannot be seen without scrolling or choosing another tab."""
+        panes = [self.panes[place] for _, place in self._forks()]
+        return sum(not (pane.display and pane.tokens.fork_in_view) for pane in panes)
+
+    def fork_step(self, by: int) -> None:
         """Point at the next or the previous fork of all panes."""
         forks = self._forks()
         pane = self.chosen_pane

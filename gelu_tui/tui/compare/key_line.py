@@ -13,8 +13,10 @@ from textual.content import Content
 from textual.events import Click
 from textual.widgets import Static
 
-from gelu_tui.tui.keys.actions import Action, shown_key
+from gelu_tui.tui.keys.actions import Action, is_typed, shown_key
 from gelu_tui.tui.widgets.kept_lines import KeptLines
+
+_BETWEEN = "  "
 
 
 class KeyLine(KeptLines, Static):
@@ -25,10 +27,15 @@ class KeyLine(KeptLines, Static):
         self._shown: tuple[object, ...] = ()
         self._ends: list[tuple[int, str]] = []
 
-    def show(self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str]) -> None:
-        """Draw the keys of `actions`, the most important first; names in `off` are left out."""
+    def show(
+        self, actions: Iterable[Action], keymap: Mapping[str, str], off: set[str], *, typing: bool
+    ) -> None:
+        """Draw the keys of `actions`, the most important first; names in `off` are left out.
+
+        While the user is `typing` a letter is no key; else it is the shortest one.
+        """
         chosen = tuple(action for action in actions if action.name not in off)
-        now = (chosen, self.size.width)
+        now = (chosen, self.size.width, typing)
         if now == self._shown:
             return
         self._shown = now
@@ -36,12 +43,16 @@ class KeyLine(KeptLines, Static):
         self._ends = []
         used = 0
         for action in chosen:
-            pressed = keymap.get(action.name, action.keys).split(",")[0]
-            key, label = shown_key(pressed), f" {action.label}  "
-            used += cell_len(key + label)
-            if used > self.size.width:
+            keys = keymap.get(action.name, action.keys).split(",")
+            fitting = [key for key in keys if is_typed(key) != typing] or keys
+            if typing and is_typed(fitting[0]):
+                continue
+            pressed = fitting[0]
+            key, label = shown_key(pressed), f" {action.label}"
+            if used + cell_len(key + label) > self.size.width:
                 break
-            parts += [(key, "bold $text-accent"), (label, "")]
+            used += cell_len(key + label) + len(_BETWEEN)
+            parts += [(key, "bold $text-accent"), (label + _BETWEEN, "")]
             self._ends.append((used, pressed))
         self.update(Content.assemble(*parts), layout=False)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding
 from textual.events import Key, Paste
 from textual.message import Message
 from textual.widgets import TextArea
@@ -18,8 +20,25 @@ from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 _LONG = 20_000  # characters; a wrapping editor takes a second for a few hundred thousand
 
 
-class Prompt(KeptLines, TextArea, KeysInTurn):
+# F6 and F7 open screens here, and Ctrl+Z suspends the app.
+_NOT_HERE = ("f6", "f7", "ctrl+u,super+backspace", "ctrl+z,super+z")
+# One character for most terminals; those that tell keys apart name the key.
+_UNDO = ("ctrl+underscore", "ctrl+slash", "ctrl+minus", "ctrl+shift+minus", "ctrl+shift+underscore")
+
+
+class Prompt(KeptLines, TextArea, KeysInTurn, inherit_bindings=False):
     """One to three rows; a text area whose Enter submits."""
+
+    BINDINGS: ClassVar = [
+        *(
+            binding
+            for binding in TextArea.BINDINGS
+            if isinstance(binding, Binding) and binding.key not in _NOT_HERE
+        ),
+        Binding("ctrl+u,super+backspace", "clear", "Clear", show=False),
+        Binding("ctrl+s", "select_all", "Select all", show=False),
+        Binding(",".join(_UNDO), "undo", "Undo", show=False),
+    ]
 
     @dataclass
     class Submitted(Message):
@@ -67,6 +86,10 @@ class Prompt(KeptLines, TextArea, KeysInTurn):
         """Replace the text; an undo brings the old one back."""
         self.replace(self._by_name(prompt), self.document.start, self.document.end)
         self.move_cursor(self.document.end)
+
+    def action_clear(self) -> None:
+        """Empty the field; an undo brings the text back."""
+        self.take("")
 
     def _by_name(self, text: str) -> str:
         """The text, or a name for it if the field would take seconds to show it."""

@@ -35,7 +35,7 @@ from gelu_tui.tui.compare.status_line import StatusLine, status_texts
 from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.engine_link.session import BUSY, Phase
 from gelu_tui.tui.engine_link.shown_run import RunSaved, ShownRun
-from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, PANE_LINE, PROMPT_LINE
+from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, NEXT_FORK, PANE_LINE, PROMPT_LINE
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.terminal.frame_scheduler import NUMBERS_HZ, Frames
 from gelu_tui.tui.text_view.pane import TokenPane
@@ -53,7 +53,9 @@ _SAVED = "This is a saved run. Enter in the prompt runs the prompt again."
 class CompareScreen(KeptLines, Screen[None]):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
-    BINDINGS: ClassVar = [action.binding() for action in COMPARE_ACTIONS if action.keys]
+    BINDINGS: ClassVar = [
+        action.binding() for action in (*COMPARE_ACTIONS, NEXT_FORK) if action.keys
+    ]
     ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Notice, StatusLine, KeyLine"
 
     # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
@@ -215,6 +217,16 @@ class CompareScreen(KeptLines, Screen[None]):
     @on(TokenPane.Chosen)
     async def _open_fork(self) -> None:
         await self.run_action("app.open('fork')")
+
+    def action_to_prompt(self) -> None:
+        """Type in the prompt."""
+        if self.maximized is not None:
+            self.minimize()  # the prompt is hidden behind the pane
+        self.prompt.focus()
+
+    def action_fork_step(self, by: int) -> None:
+        """Point at the next or the previous fork of all panes."""
+        self.board.fork_step(by)
 
     def take_prompt(self, text: str) -> None:
         """Replace the prompt in the field, and focus it."""
@@ -382,6 +394,10 @@ class CompareScreen(KeptLines, Screen[None]):
             repetitions.append("“Turn stopping at repetition on” (Ctrl+P) ends such streams there.")
         if sentences := [*suspicions(document), *repetitions]:
             self.notice.show_message(" ".join(sentences))
+        elif count := self.board.forks_out_of_view():
+            forks = "1 fork is" if count == 1 else f"{count} forks are"
+            goes = "to it" if count == 1 else "through them"
+            self.notice.show_message(f"{forks} out of view: Ctrl+F goes {goes}.", "forks")
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:
@@ -447,9 +463,10 @@ class CompareScreen(KeptLines, Screen[None]):
         """Show the keys that matter where the focus is."""
         off = set() if self._engine.phase in BUSY else {"stop"}
         if self.shown is None:
-            off.add("fork")
-        actions = PANE_LINE if self.board.has_focus_within else PROMPT_LINE
-        self._keys.show(actions, self._services.user_keys, off)
+            off |= {"fork", "next_fork", "matrix"}
+        in_panes = self.board.has_focus_within
+        actions = PANE_LINE if in_panes else PROMPT_LINE
+        self._keys.show(actions, self._services.user_keys, off, typing=not in_panes)
 
     def _beat(self) -> None:
         """Draw what changes with time, whether or not the engine sends events; keep the run."""

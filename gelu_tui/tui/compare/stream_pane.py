@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Click
+from textual.message import Message
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Perspective
@@ -32,6 +36,12 @@ class StreamPane(KeptLines, Vertical):
         &:focus-within { border-top: heavy $accent; }
     }
     """
+
+    @dataclass
+    class HeadClicked(Message):
+        """The user has clicked on the numbers of a pane."""
+
+        pane: StreamPane
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +84,10 @@ class StreamPane(KeptLines, Vertical):
     def on_resize(self) -> None:
         rows = self.outer_size.height
         self.head.styles.height = 1 if rows < 7 else 2 if rows < 12 else 3
+
+    def on_click(self, event: Click) -> None:
+        if event.widget is self.head:
+            self.post_message(self.HeadClicked(self))
 
     def show(self, perspective: Perspective) -> None:
         """Draw new tokens of the stream; cheap if there are none."""

@@ -25,15 +25,7 @@ class Action:
     def binding(self) -> Binding:
         """The key binding; the user's keymap refers to it by its id."""
         text = self.label or self.title or self.help
-        return Binding(
-            self.keys, self.call or self.name, text,
-            show=False, priority=self.before_typing, id=self.name,
-        )  # fmt: skip
-
-    @property
-    def before_typing(self) -> bool:
-        """Whether its keys come before a text field, which has uses for some function keys."""
-        return all(_is_function_key(key) for key in self.keys.split(","))
+        return Binding(self.keys, self.call or self.name, text, show=False, id=self.name)
 
     @property
     def while_typing(self) -> bool:
@@ -64,15 +56,25 @@ def shown_keys(keys: str) -> str:
     return ", ".join(shown_key(key) for key in keys.split(",") if key)
 
 
+def is_typed(key: str) -> bool:
+    """Whether a text field takes the key for a character."""
+    return len(key) == 1 or len(format_key(key)) == 1
+
+
 def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
 # name, keys, footer, palette, help, call
 # Keys survive SSH, tmux and Terminal.app: no alt, no ctrl with b a h i j m [, no ctrl+arrows.
+# Many laptops send media keys for F1 to F12, so each of these has a letter for the panes, too.
 # fmt: off
-_HELP = Action("help", "f1,question_mark", "Help", "Show help",
+_HELP = Action("help", "f1,question_mark,ctrl+o", "Help", "Show help",
                "Help for what has the focus.", "app.open('help')")
+
+# In the prompt too, by Ctrl+F.
+NEXT_FORK = Action("next_fork", "full_stop,ctrl+f", "Next fork", "Next fork",
+                   "The next fork, in whichever pane it is.", "screen.fork_step(1)")
 
 COMPARE_ACTIONS = (
     Action("run", "ctrl+r", "Run", "Run the prompt",
@@ -80,26 +82,27 @@ COMPARE_ACTIONS = (
     Action("stop", "ctrl+g", "Stop", "Stop the run or the load",
            "Stop the run or the load; once more ends an engine that does not answer."),
     _HELP,
-    Action("activations", "f2", "Functions", "Choose functions",
+    Action("activations", "f2,a", "Functions", "Choose functions",
            "Choose and order the activation functions, write your own, choose the reference.",
            "app.open('activations')"),
-    Action("prompts", "f3", "Prompts", "Choose a prompt: recent, presets, from a file",
+    Action("prompts", "f3,P", "Prompts", "Choose a prompt: recent, presets, from a file",
            "Take a recent prompt, a preset, or the text of a file.", "app.open('prompts')"),
-    Action("models", "f4", "Models", "Choose a model",
+    Action("models", "f4,m", "Models", "Choose a model",
            "Choose another model: what is on this machine, what it needs, what can be fetched.",
            "app.open('models')"),
-    Action("history", "f6", "History", "Open saved runs",
+    Action("history", "f6,h", "History", "Open saved runs",
            "Saved runs: search, reopen without the model, run again, export, delete.",
            "app.open('history')"),
-    Action("fork", "f7", "Fork", "Show the fork of this pane",
+    Action("fork", "f7,w", "Fork", "Show the fork of this pane",
            "Why a stream leaves the reference: the candidates of both sides, and what follows.",
            "app.open('fork')"),
-    Action("matrix", "f8", "", "Show the matrix of first divergent tokens",
+    Action("matrix", "f8,x", "Matrix", "Show the matrix of first divergent tokens",
            "The first divergent token of every pair of streams.", "app.open('matrix')"),
-    Action("fed_text", "f9", "", "Show the text fed to the model",
+    Action("fed_text", "f9,i", "Fed text", "Show the text fed to the model",
            "The exact text and tokens that the model is fed: chat template or raw.",
            "app.open('fed_text')"),
-    Action("reload", "f5", "", "Reload the model", "Restart the engine and load the model again."),
+    Action("reload", "f5,L", "", "Reload the model",
+           "Restart the engine and load the model again."),
     Action("export_json", "", "", "Export as JSON",
            "Write this comparison as JSON.", "app.export('json')"),
     Action("export_markdown", "", "", "Export as Markdown",
@@ -111,10 +114,10 @@ COMPARE_ACTIONS = (
 )
 
 PANE_ACTIONS = (
+    Action("prompt", "p", "Prompt", "", "Back to the prompt.", "screen.to_prompt"),
     Action("to_fork", "f", "To fork", "", "Put the cursor on the first divergent token."),
-    Action("next_fork", "full_stop", "Next fork", "",
-           "The next fork, in whichever pane it is.", "fork_step(1)"),
-    Action("previous_fork", "comma", "", "", "The previous fork.", "fork_step(-1)"),
+    NEXT_FORK,
+    Action("previous_fork", "comma", "", "", "The previous fork.", "screen.fork_step(-1)"),
     Action("search", "slash", "Search", "Search in all panes", "Search in all panes."),
     Action("next_match", "n", "", "", "The next match.", "match_step(1)"),
     Action("previous_match", "N", "", "", "The previous match.", "match_step(-1)"),
@@ -142,7 +145,11 @@ PROMPT_KEYS = (
     ("Enter", "Run."),
     ("^n", "New line. Pasted line breaks are kept."),
     ("↑, ↓", "First/last line: previous/next prompt."),
-    ("Tab, Shift+Tab", "To the panes and back."),
+    ("^u", "Clear the prompt."),
+    ("^s", "Select all."),
+    ("^_, ^y", "Undo, redo. Many keyboards send ^_ by Ctrl+/ too."),
+    ("^w, ^k", "Delete the word before, the rest of the line."),
+    ("Tab, Shift+Tab", "To the panes and back; there letters act."),
 )
 MOVING_KEYS = (
     ("Tab", "From the prompt to the panes."),
@@ -166,14 +173,18 @@ ACTIONS = (*COMPARE_ACTIONS, *PANE_ACTIONS)
 HELP = _HELP.binding()
 
 _BY_NAME = {action.name: action for action in ACTIONS}
+# Keys that Textual or the app binds, for the footer.
 _BY_NAME["quit"] = Action("quit", "ctrl+q", "Quit", "", "", "app.quit")
+_BY_NAME["palette"] = Action("palette", "ctrl+p", "Palette", "", "", "app.command_palette")
+_BY_NAME["panes"] = Action("panes", "tab", "Panes", "", "", "app.focus_next")
 
 # Most important first: what does not fit a narrow terminal is left out.
 PROMPT_LINE, PANE_LINE = (
     tuple(_BY_NAME[name] for name in names.split())
     for names in (
-        "help activations prompts models history stop quit run fork",
-        "help fork next_fork search stop quit reference zoom colours together layout activations"
-        " history",
+        "help stop activations prompts models history palette quit fork matrix fed_text run panes"
+        " next_fork",
+        "help stop prompt fork next_fork search quit reference zoom palette matrix fed_text colours"
+        " together layout activations history models prompts",
     )
 )

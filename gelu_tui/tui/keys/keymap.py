@@ -62,7 +62,7 @@ def _character_key(character: str) -> str:
 _PRINTABLE = frozenset({"comma", *(_character_key(chr(c)) for c in range(0x21, 0x7F) if c != 0x2C)})
 _KEYS = _NAMED | _PRINTABLE
 # What a text field makes of these: letters, moving, deleting, the clipboard, undo, a line feed.
-_FOR_TYPING = (_KEYS - {"escape", "insert"}) | {f"ctrl+{letter}" for letter in "deknuvwxy"}
+_FOR_TYPING = (_KEYS - {"escape", "insert"}) | {f"ctrl+{letter}" for letter in "deknsuvwxy"}
 _NO_SUCH_KEY = "there is no such key"
 _TYPED = "it belongs to typing the prompt"
 _ARRIVE = "Letters, F1 to F12 and ctrl with most letters arrive from every terminal."

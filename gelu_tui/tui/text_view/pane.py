@@ -81,6 +81,7 @@ class TokenPane(TokenRows, can_focus=True):
         self._stream = None
         self._standing, self._fork_text, self._ending, self.tokens = _UNCOMPARED, "", "", 0
         self._followed = False
+        self.marked = None
         self._set_buffer(TokenBuffer(), self.finder.query)
         if text:
             self.buffer.append(text)
@@ -111,6 +112,7 @@ class TokenPane(TokenRows, can_focus=True):
         if end_text != self._ending:
             self.buffer.append(end_text)
             self._ending = end_text
+        self.marked = None if fork is None else self.buffer.starts[min(fork, self.tokens)]
         if (standing.relation == "reference") != (before.relation == "reference"):
             changed_from = 0
         elif _quiet(standing) != _quiet(before):
@@ -123,6 +125,11 @@ class TokenPane(TokenRows, can_focus=True):
             self.draw_all()
         elif changed_from < self.buffer.length:
             self.draw_from(changed_from)
+
+    @property
+    def fork_in_view(self) -> bool:
+        """Whether the fork, if there is one, is in view."""
+        return self.marked is None or 0 <= self.view.y_of(self.marked) < self.view.height
 
     def _row_start(self, offset: int) -> int:
         """Where the row of a character begins: new text may move its last word to the next row."""
@@ -174,7 +181,11 @@ class TokenPane(TokenRows, can_focus=True):
         self.draw_tokens(self.cursor, self.echo, token)
         self.cursor, self.echo, self._course = token, None, None
         self._look_at(token)
-        self.post_message(self.Pointed(self, token))
+        self._tell(self.Pointed(self, token))
+
+    def _tell(self, message: Message) -> None:
+        # As its sender: Textual passes no message on to a parent in whose turn it was made.
+        self.post_message(message.set_sender(self))
 
     def set_echo(self, token: int | None) -> None:
         """Mark the token at which another pane's cursor is, and scroll it into view."""
@@ -269,7 +280,7 @@ class TokenPane(TokenRows, can_focus=True):
     def _scrolled(self) -> None:
         self.draw_all()
         top = None if self.view.follows else self.buffer.token_at(self.view.offset)
-        self.post_message(self.Scrolled(self, top))
+        self._tell(self.Scrolled(self, top))
 
     # --- mouse --------------------------------------------------------------------------------
 
@@ -294,11 +305,17 @@ class TokenPane(TokenRows, can_focus=True):
         if token != self.hover:
             self.draw_tokens(self.hover, token)
             self.hover = token
-            self.post_message(self.Pointed(self, token, hover=True))
+            self._tell(self.Pointed(self, token, hover=True))
 
     def on_click(self, event: Click) -> None:
-        """A click points at a token, a double click asks for the fork; a drag selects text."""
+        """A click points at a token, a double click asks for the fork; a drag selects text.
+
+        In the scroll bar a click on the mark points at the fork, beside the thumb it scrolls.
+        """
         if self.text_selection is not None:
+            return
+        if event.x == self.size.width - 1:
+            self._click_bar(event.y)
             return
         token = self.token_under(event.x, event.y)
         if event.chain == 2:
@@ -306,6 +323,13 @@ class TokenPane(TokenRows, can_focus=True):
             self.action_choose()
         elif token is not None:
             self.point(token)
+
+    def _click_bar(self, y: int) -> None:
+        thumb, mark = self._bar
+        if y == mark:
+            self.point(self._standing.first_divergent_token)
+        elif thumb and y not in thumb:
+            self.action_pages(-1 if y < thumb.start else 1)
 
 
 def _quiet(standing: Standing) -> int:

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
+from gelu_tui.tui.text_view.pieces import FORK_MARK
 from gelu_tui.tui.text_view.row_style import Run, overlaid, segments, token_runs
 from gelu_tui.tui.text_view.search import Finder
 from gelu_tui.tui.text_view.styles import token_styles
@@ -28,6 +29,8 @@ _State = tuple[object, ...]
 class TokenRows(Widget):
     """Shows the rows of `buffer` that are in `view`, and a scroll bar in the last column.
 
+    While not all is in view, the bar shows where the character `marked` is.
+
     It draws its lines itself, without Textual's cache of widget styles: with eight panes that
     cache costs more than the rows. So it has neither border nor padding.
     """
@@ -35,7 +38,8 @@ class TokenRows(Widget):
     cursor: int | None = None
     echo: int | None = None  # where the cursor of another pane is
     hover: int | None = None
-    _bar = range(0)
+    marked: int | None = None  # the character whose place is marked in the scroll bar
+    _bar: tuple[range, int | None] = (range(0), None)  # the rows of the thumb, and of the mark
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +95,7 @@ class TokenRows(Widget):
     def draw_from(self, offset: int) -> None:
         """Draw the rows from a character on, and the bar if it moved."""
         width, height = self.size
-        bar = self.view.bar()
+        bar = self._bar_now()
         if bar != self._bar:
             self._bar = bar
             self.refresh(Region(width - 1, 0, 1, height))
@@ -100,8 +104,14 @@ class TokenRows(Widget):
             self.refresh(Region(0, first, width, height - first))
 
     def draw_all(self) -> None:
-        self._bar = self.view.bar()
+        self._bar = self._bar_now()
         self.refresh()
+
+    def _bar_now(self) -> tuple[range, int | None]:
+        thumb = self.view.bar()
+        if self.marked is None or not thumb:
+            return thumb, None
+        return thumb, self.view.bar_row(self.marked)
 
     def draw_tokens(self, *tokens: int | None) -> None:
         """Draw the rows of single tokens."""
@@ -149,7 +159,8 @@ class TokenRows(Widget):
         """One row of the view."""
         width = self._width
         found = self.view.row(y)
-        bar = "▐" if y in self._bar else " "
+        thumb, mark = self._bar
+        bar = FORK_MARK if y == mark else "▐" if y in thumb else " "
         if found is None:
             return self._strips(-1, None, width, (bar, self.app.theme, self.has_focus))
         line, row = found
@@ -171,8 +182,9 @@ class TokenRows(Widget):
 
     def _strip(self, line: int, row: Row | None, width: int, state: _State) -> Strip:
         base = self.visual_style.rich_style
-        bar_style = self.visual_style + self.style_of("bar-focus" if self.has_focus else "bar")
-        bar = Segment(str(state[0]), bar_style.rich_style)
+        name = "bar-focus" if self.has_focus else "bar"
+        name = "forked" if state[0] == FORK_MARK else name
+        bar = Segment(str(state[0]), (self.visual_style + self.style_of(name)).rich_style)
         if row is None:
             return Strip([Segment(" " * width, base), bar], width + 1)
         line_start = self.buffer.lines[line].start

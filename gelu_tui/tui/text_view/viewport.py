@@ -85,6 +85,10 @@ class Viewport:
         start = room if self.at_end else min(room, int(self.height * first / total))
         return range(start, start + length)
 
+    def bar_row(self, offset: int) -> int:
+        """The row of a scroll bar that stands for a character."""
+        return min(self.height - 1, int(self.height * offset / max(1, self.buffer.length)))
+
     @property
     def at_end(self) -> bool:
         """Whether the last row is in view."""

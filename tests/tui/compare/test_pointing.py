@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gelu_tui.tui.text_view.pane import TokenPane
 from tests.support.still import drawn, reversed_text, still
 
 ODD = ["空", "の", "青", "👨‍👩‍👧", "e\u0301", "\t", "tab", "\n", "", " ", "x", "\n", "\n", "end"]
@@ -299,3 +300,36 @@ async def test_enter_in_a_pane_opens_its_fork() -> None:
         await it.go(2)
         await it.press("enter")
         await it.until(lambda: type(it.app.screen).__name__ == "ForkScreen", "the fork")
+
+
+# --- the fork that is out of view -----------------------------------------------------------------
+
+LONG = {
+    "gelu_approx": [f" w{n}" for n in range(600)],
+    "silu": [" w0", " w1", " other", *(f" v{n}" for n in range(600))],
+}
+
+
+def bar(pane: TokenPane) -> str:
+    return "".join(pane.render_line(y).text[-1] for y in range(pane.size.height))
+
+
+async def test_the_bar_shows_where_the_fork_is_and_a_click_goes_there() -> None:
+    async with still(LONG, size=(80, 24)) as it:
+        pane = it.panes[1].tokens
+        await it.until(lambda: bar(pane)[0] == "►", "a mark at the top")
+        assert not pane.fork_in_view
+        assert "►" not in bar(it.panes[0].tokens)
+        await it.pilot.click(pane, offset=(pane.size.width - 1, 0))
+        await it.until_at(1, 2)
+        await it.until(lambda: pane.fork_in_view, "the fork")
+
+
+async def test_a_click_on_the_numbers_goes_to_the_fork_or_chooses_the_pane() -> None:
+    async with still(LONG, size=(80, 24)) as it:
+        await it.pilot.click(it.panes[1].head, offset=(2, 0))
+        await it.until_at(1, 2)
+        await it.until_info("2 ‘ other’")
+        await it.pilot.click(it.panes[0].head, offset=(2, 0))
+        await it.until_at(0, None)
+        assert not it.notice.startswith("• This is the reference")

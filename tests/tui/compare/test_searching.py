@@ -64,6 +64,7 @@ async def test_typing_marks_and_counts_in_all_panes_and_enter_goes_to_the_first(
         await it.press("enter")
         await it.until_at(0, 1)
         await it.until(lambda: it.pane.has_focus and not searching(it), "the pane again")
+        await it.until_info("1 ‘ sky’")
         await it.until_notice("4 found.")
         for place, token in ((0, 6), (1, 1), (1, 6), (0, 1)):
             await it.press("n")
@@ -122,7 +123,7 @@ async def test_a_message_about_forks_goes_when_there_is_one() -> None:
     names = ("gelu_approx", "gelu_fast_approx")
     async with driven("long", prompt="x", step_s=0.2, activations=names, max_tokens=2000) as it:
         await it.until(lambda: it.comparison.streams, "a run")
-        it.app.compare.board.action_fork_step(1)
+        it.app.compare.board.fork_step(1)
         await it.until_shown("No stream differs from the reference so far.")
         await it.until_gone("No stream differs from the reference so far.")
         assert it.phase is Phase.RUNNING
