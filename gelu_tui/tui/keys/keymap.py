@@ -11,7 +11,7 @@ from textual.keys import Keys
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.validation import suggestion
-from gelu_tui.tui.keys.actions import Action
+from gelu_tui.tui.keys.actions import Action, is_typed
 
 _MOVING = ("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "space")
 
@@ -78,7 +78,8 @@ def keymap(
     """The argument of `App.set_keymap`, and an error for each name or key that was refused.
 
     `wanted` maps names of actions to keys, and `actions` are those that can be active together. An
-    action none of whose keys is usable keeps its own.
+    action none of whose keys is usable keeps its own. An action of the whole screen leaves the
+    letters that it has in the panes to who wants them.
     """
     by_name = {action.name: action for action in actions}
     own = {name: _split(action.keys) for name, action in by_name.items()}
@@ -100,6 +101,11 @@ def keymap(
             usable[name] = found
         elif own[name] and not _split(keys):
             problems.append(_refused(name, keys, "an action needs a key"))
+    taken = {key for keys in usable.values() for key in keys if is_typed(key)}
+    for name, defaults in own.items():
+        left = [key for key in defaults if key not in taken]
+        if name not in usable and by_name[name].while_typing and 0 < len(left) < len(defaults):
+            usable[name] = left
     _without_clashes(usable, own, problems)
     return {name: ",".join(keys) for name, keys in usable.items()}, tuple(problems)
 

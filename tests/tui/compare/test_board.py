@@ -325,7 +325,7 @@ async def test_another_reference_while_it_runs() -> None:
 
 
 async def test_a_click_on_a_key_does_what_the_key_does() -> None:
-    async with still(FOUR) as it:
+    async with still(FOUR, size=(200, 50)) as it:
         await it.go(1)
         keys = it.app.compare.query_one(KeyLine)
         await it.until(lambda: "Colours" in str(keys.content), "the keys of the panes")
