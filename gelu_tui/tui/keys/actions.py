@@ -73,7 +73,7 @@ _HELP = Action("help", "f1,question_mark,ctrl+o", "Help", "Show help",
                "Help for what has the focus.", "app.open('help')")
 
 # In the prompt too, by Ctrl+F.
-NEXT_FORK = Action("next_fork", "full_stop,ctrl+f", "Next fork", "Next fork",
+NEXT_FORK = Action("next_fork", "full_stop,ctrl+f", "Next fork", "Go to the next fork",
                    "The next fork, in whichever pane it is.", "screen.fork_step(1)")
 
 COMPARE_ACTIONS = (
