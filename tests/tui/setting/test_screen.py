@@ -78,7 +78,7 @@ async def put(it: Driven, noun: str, value: str) -> None:
 
 async def test_a_command_says_what_it_will_do_and_by_which_key() -> None:
     async with ready() as it:
-        wanted = {"Run the prompt · ^r", "Choose functions · F2", "Turn the control on"}
+        wanted = {"Run the prompt · ^r", "Choose functions · F2, a", "Turn the control on"}
         assert wanted <= set(commands(it))
         assert "Scroll each pane by itself · t" in commands(it)
         await choose(it, "Scroll each pane by itself · t")
@@ -89,7 +89,7 @@ async def test_a_command_says_what_it_will_do_and_by_which_key() -> None:
 
 
 async def test_only_what_can_be_done_now_is_offered() -> None:
-    needs_run = {"Show the fork of this pane · F7", "Export as JSON"}
+    needs_run = {"Show the fork of this pane · F7, w", "Export as JSON"}
     async with ready() as it:
         assert not needs_run & set(commands(it))
         assert not any(title.startswith("Stop") for title in commands(it))
