@@ -42,7 +42,7 @@ async def test_keys_of_ones_own_work_and_are_shown() -> None:
         pane = await it.go(1)
         await it.press("z")
         await it.press("ctrl+x")
-        await it.until_notice("Colours: KL")
+        await it.until_shown("Colours: KL against gelu_approx")
         assert it.app.compare.maximized is None
         await it.press("m")
         await it.until(lambda: it.app.compare.maximized is it.panes[1], "zoomed")

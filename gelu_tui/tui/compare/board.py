@@ -10,27 +10,20 @@ from textual import on
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
-from textual.style import Style
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison, Perspective
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.tui.compare.layout import LAYOUTS
+from gelu_tui.tui.compare.legend import STATISTICS
 from gelu_tui.tui.compare.pane_grid import PaneGrid
 from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.keys.actions import NEXT_FORK, PANE_ACTIONS
-from gelu_tui.tui.text_view.levels import TOKEN_STYLES, TokenStyle, legend
+from gelu_tui.tui.text_view.levels import TOKEN_STYLES, TokenStyle
 from gelu_tui.tui.text_view.pane import TokenPane
-from gelu_tui.tui.text_view.styles import token_styles
 
 Scroll = Literal["together", "free"]
 _Choice = TypeVar("_Choice")
-_STYLE_NAMES: dict[TokenStyle, str] = {
-    "plain": "plain",
-    "kl": "KL against {}",
-    "logprob": "probability of the token",
-    "margin": "margin to the second token",
-}
 _FIRST_HINT = "Type a prompt above, Enter runs it. F3 has ready ones, F2 other functions, F1 help."
 
 
@@ -57,6 +50,9 @@ class Board(PaneGrid):
 
     class Reordered(Message):
         """The panes are in another order."""
+
+    class Coloured(Message):
+        """The tokens have the colours of another statistic."""
 
     class SearchEnded(Message):
         """Nothing is searched for any more."""
@@ -270,7 +266,7 @@ class Board(PaneGrid):
                 free = self.scroll == "together"
                 return "Scroll each pane by itself" if free else "Scroll all panes together"
             case "colours":
-                name = _STYLE_NAMES[_after(TOKEN_STYLES, self.statistic)]
+                name = STATISTICS[_after(TOKEN_STYLES, self.statistic)]
                 return f"Colour the tokens: {name.partition(' ')[0]}"
         return ""
 
@@ -297,15 +293,7 @@ class Board(PaneGrid):
         self.statistic = _after(TOKEN_STYLES, self.statistic)
         for pane in self.panes:
             pane.tokens.set_statistic(self.statistic)
-        styles = token_styles(self.app)
-        parts: list[Content | tuple[str, Style]] = []
-        for step, meaning in enumerate(legend(self.statistic)):
-            style = styles[f"level{step}"] if step else Style()
-            parts += [Content("  "), (f" {meaning} ", style)]
-        seen = self.perspective
-        run = "the run's reference" if seen is None else seen.comparison.reference.name
-        name = Content(f"Colours: {_STYLE_NAMES[self.statistic].format(visible_line(run))}")
-        self._feedback(Content.assemble(name, *parts))
+        self.post_message(self.Coloured())
 
     def action_copy_stream(self) -> None:
         """Copy the text of the chosen pane."""

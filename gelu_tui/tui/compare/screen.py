@@ -29,6 +29,7 @@ from gelu_tui.tui.compare.choices import chosen_variants, like
 from gelu_tui.tui.compare.info_line import InfoLine
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
+from gelu_tui.tui.compare.legend import Legend
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
@@ -56,7 +57,7 @@ class CompareScreen(KeptLines, Screen[None]):
     BINDINGS: ClassVar = [
         action.binding() for action in (*COMPARE_ACTIONS, NEXT_FORK) if action.keys
     ]
-    ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Notice, StatusLine, KeyLine"
+    ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Legend, Notice, StatusLine, KeyLine"
 
     # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
@@ -70,6 +71,7 @@ class CompareScreen(KeptLines, Screen[None]):
         self.mounted = asyncio.Event()  # with all that it begins with
         self.prompt, self.board, self.notice = Prompt(prompt), board, Notice()
         self._info, self._status, self._keys = InfoLine(), StatusLine(), KeyLine()
+        self._legend = Legend()
         self._engine = services.engine
         self._services = services
         gate = services.gate
@@ -91,12 +93,14 @@ class CompareScreen(KeptLines, Screen[None]):
         return self.shown is not None and self.shown.live
 
     def compose(self) -> ComposeResult:
-        yield from (self.prompt, self._info, self.board, self.notice, self._status, self._keys)
+        yield from (self.prompt, self._info, self.board, self._legend, self.notice)
+        yield from (self._status, self._keys)
         yield Static(id="too-small", markup=False)
 
     async def on_mount(self) -> None:
         self._beats = self.set_interval(1 / NUMBERS_HZ, self._beat)
         await self._show_choices()
+        self._show_legend()
         self.mounted.set()
 
     # --- what the user does -------------------------------------------------------------------
@@ -254,6 +258,12 @@ class CompareScreen(KeptLines, Screen[None]):
     def _show_feedback(self, message: Board.Feedback) -> None:
         self.notice.show_message(message.sentence, message.about)
 
+    @on(Board.Coloured)
+    def _show_legend(self) -> None:
+        run = self.comparison
+        against = "the run's reference" if run is None else run.reference.name
+        self._legend.show(self.board.statistic, against)
+
     @on(Board.SearchEnded)
     def _search_ended(self) -> None:
         self.notice.end("search")
@@ -361,6 +371,7 @@ class CompareScreen(KeptLines, Screen[None]):
         self.shown = shown
         await self.board.begin(shown.comparison)
         self._info.show_token(None)
+        self._show_legend()
         self._show_settings()
         self._frames.now()
         self._show_keys()

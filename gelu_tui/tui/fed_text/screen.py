@@ -15,7 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.standing import count_tokens
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.fed_text.content import Fed, as_ids, as_text, as_tokens
+from gelu_tui.tui.fed_text.content import Fed, Signs, as_ids, as_text, as_tokens
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
@@ -50,7 +50,7 @@ class FedTextScreen(ClosesOnce, Screen[None]):
         yield Static(id="title", markup=False)
         yield Static(id="how", markup=False)
         with VerticalScroll(id="body"):
-            yield Static(id="fed", markup=False)
+            yield FedText(id="fed", markup=False)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -85,7 +85,7 @@ class FedTextScreen(ClosesOnce, Screen[None]):
 
     def _draw(self) -> None:
         fed, error = self._fed, self._error
-        title, content = "What the model is fed", Content()
+        title = "What the model is fed"
         if error is not None:
             how = error_content(error)
         elif fed is None:
@@ -97,19 +97,38 @@ class FedTextScreen(ClosesOnce, Screen[None]):
             legend, content = _shown(fed, self._view)
             how = _how(fed, legend)
             self.query_one("#body").scroll_home(animate=False)
-        for name, part in (("#title", title), ("#how", how), ("#fed", content)):
+            self.query_one(FedText).show(content, Signs.of(fed))
+        for name, part in (("#title", title), ("#how", how)):
             self.query_one(name, Static).update(part)
+
+
+class FedText(Static):
+    """A view of the text, whose rows end between words."""
+
+    _shown: tuple[Content, Signs] | None = None
+
+    def show(self, content: Content, signs: Signs) -> None:
+        """Show another view."""
+        self._shown = content, signs
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        if self._shown is not None and self.size.width:
+            content, signs = self._shown
+            self.update(signs.wrapped(content, self.size.width))
 
 
 def _shown(fed: Fed, view: int) -> tuple[str, Content]:
     """How to read a view, and its content."""
+    legend = Signs.of(fed).legend
     if _VIEWS[view] == "ids":
-        return "", as_ids(fed)
+        return legend if isinstance(fed, p.PromptRendered) else "", as_ids(fed)
     if _VIEWS[view] == "text":
-        return "· is a blank, ↵ a line break, → a tab.", as_text(fed)
+        return legend, as_text(fed)
     if isinstance(fed, p.PromptRendered):
-        return "Every second token is underlined.", as_tokens(fed)
-    return "Of a run that is shown only the ids are known, not the boundaries.", as_text(fed)
+        return f"Every second token is underlined. {legend}", as_tokens(fed)
+    why = "Of a run that is shown only the ids are known, not the boundaries."
+    return f"{why} {legend}", as_text(fed)
 
 
 def _how(fed: Fed, legend: str) -> Content:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.fed_text.content import TOKENS_SHOWN, as_ids, as_text, as_tokens
+from gelu_tui.tui.fed_text.content import TOKENS_SHOWN, Signs, as_ids, as_text, as_tokens
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from tests.support.driving import alone
 from tests.support.fake_engine import rendered
@@ -73,6 +78,45 @@ def test_special_tokens_have_a_look_of_their_own_and_a_typed_dot_is_no_blank() -
     assert content.plain == "<bos>a␣·␣b"
     bold = [content.plain[s.start : s.end] for s in content.spans if "bold" in str(s.style)]
     assert bold == ["<bos>"]
+
+
+def test_a_sign_is_never_a_character_of_the_text() -> None:
+    assert as_text(fed("a b\tc\n")).plain == "<bos>a·b→c↵\n"
+    assert as_text(fed("·␣ →\t↵¶\n")).plain == "<bos>·␣░→⇥↵¶¬\n"
+    assert as_text(fed("·␣░ ")).plain == "<bos>·␣░⟨U+0020⟩"
+    typed = fed("a · b")  # a token of it has no dot: it is shown by the same signs
+    assert as_tokens(typed).plain == "<bos>a␣·␣b"
+    assert "␣b" in as_ids(typed).plain
+
+
+async def test_every_view_has_the_legend_of_its_own_signs() -> None:
+    async with alone(FedTextScreen(fed("a · b"))) as it:
+        for view in "123":
+            await it.press(view)
+            await it.until_shown("␣ is a blank, ↵ a line break, → a tab.")
+
+
+words = st.text("ab·→é", min_size=1, max_size=12)
+parts_ = st.lists(words | st.sampled_from([" ", "  ", "\t", "\n", "\u2003", "空の"]))
+
+
+@given(parts_, st.integers(8, 30))
+def test_rows_end_between_words_and_hold_the_whole_text(parts: list[str], width: int) -> None:
+    shown = fed("".join(parts))
+    signs, content = Signs.of(shown), as_text(shown)
+    rows = signs.wrapped(content, width).plain.split("\n")
+    whole = content.plain.replace("\n", "")
+    assert "".join(rows) == whole
+    assert max(map(cell_len, rows)) <= width
+    blanks = {*signs, "空", "の"}
+    at = 0
+    for row in rows[:-1]:
+        at += len(row)
+        if row[-1] not in blanks and whole[at] not in blanks:
+            begun = re.search(r"[^空の" + "".join(signs) + "]*$", whole[:at])
+            rest = re.match(r"[^空の" + "".join(signs) + "]*", whole[at:])
+            assert begun and rest
+            assert cell_len(begun[0] + rest[0]) >= width, "only a word that is wider than a row"
 
 
 def test_hostile_text_is_visible_in_every_view() -> None:
