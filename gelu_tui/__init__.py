@@ -1,3 +1,28 @@
-"""Compare activation functions of one Gemma model, side by side in a terminal."""
+"""Compare activation functions of one Gemma model, side by side in a terminal.
+
+For scripts and notebooks: `compare`, `score`, `load_run`, and `Engine` for many of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gelu_tui.api import Engine, GeluError, Run, Score, Unfinished, compare, load_run, score
 
 __version__ = "0.1.0"
+
+__all__ = ["Engine", "GeluError", "Run", "Score", "Unfinished", "compare", "load_run", "score"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when it is first used: the command's start must not wait for it.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gelu_tui import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

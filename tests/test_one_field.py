@@ -139,3 +139,18 @@ for title, explanation, field, _ in setting_variations(command.settings):
         "The app sent a line it should not: Expected `int` >= 1 - at `$.settings.patience`",
         "Set the patience… How long to wait. Now: 4. 9",
     ]
+
+
+def test_the_python_api(python: Run) -> None:
+    script = """
+import inspect
+import gelu_tui
+assert inspect.signature(gelu_tui.compare).parameters["patience"].default == 3
+assert "patience: How long to wait." in gelu_tui.Engine.compare.__doc__
+try:
+    gelu_tui.compare("x", patience=10)
+except gelu_tui.GeluError as refused:
+    print(refused, refused.hint)
+"""
+    said = "patience must be a whole number from 1 to 9, not 10. How long to wait.\n"
+    assert python("-c", script).stdout == said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,17 +13,14 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import runs
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.comparison.standing import STATUS
-from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.runs.find_run import find_run
 from gelu_tui.core.runs.history import History, local_time
-from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.user_file import SettingsFile
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-_SIZE_LIMIT = 512 * 1024 * 1024
 
 
 @click.command("history", short_help="List the saved runs, or delete one.")
@@ -114,6 +110,7 @@ def user_history() -> Iterator[History]:
 
 def saved_run(run: str) -> ComparisonDocument:
     """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
+<<<<<<< HEAD
     return numbered_run(run)[1]
 
 
@@ -133,3 +130,6 @@ def numbered_run(run: str) -> tuple[int | None, ComparisonDocument]:
     if len(data) > _SIZE_LIMIT:
         raise GeluError("not_a_document", f"'{Path(run)}' is too large for a saved comparison.")
     return None, read_document(data)
+=======
+    return find_run(run, user_history)
+>>>>>>> 1b5dc5b (A Python API for scripts and notebooks: compare, score, load_run, and Engine for many calls)

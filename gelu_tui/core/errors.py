@@ -23,11 +23,21 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class GeluError(Exception):
-    """An expected failure, which is shown as a sentence, never as a traceback."""
+    """An expected failure: what happened in a sentence, and a hint on what to do.
+
+    The program shows these, never a traceback; Python's own traceback shows the hint as a note.
+    """
 
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.info = ErrorInfo(kind, message, hint)
+        if hint:
+            self.add_note(hint)
+
+    @property
+    def hint(self) -> str:
+        """What to do; may be empty."""
+        return self.info.hint
 
 
 class UsageError(GeluError):

@@ -1,0 +1,64 @@
+"""The Python API: comparisons and scorings for notebooks and scripts.
+
+It works in a plain script, in a thread, and in a notebook, whose event loop runs: the engine is
+talked to in a thread of its own, and a call waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gelu_tui.api.engine import Engine
+from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_function
+from gelu_tui.api.results import Run, Score, Unfinished
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.runs.find_run import find_run
+from gelu_tui.core.runs.history import History
+
+__all__ = ["Engine", "GeluError", "Run", "Score", "Unfinished", "compare", "load_run", "score"]
+
+
+@of_function(CompareKeywords)
+def compare(prompt: str, **settings: Any) -> Run:
+    """Compare activation functions on one prompt, and return their streams by name.
+
+    It loads the model, which takes seconds: for many prompts use `Engine`. Raises `GeluError`.
+    """
+    with _engine_for(settings) as engine:
+        return engine.compare(prompt, **settings)
+
+
+@of_function(ScoreKeywords)
+def score(text: str, *, context: int | None = None, **settings: Any) -> Score:
+    """Feed one text to all functions and compare their predictions of every token.
+
+    It loads the model, which takes seconds: for many texts use `Engine`. Raises `GeluError`.
+    """
+    with _engine_for(settings) as engine:
+        return engine.score(text, context=context, **settings)
+
+
+def load_run(run: str | int | os.PathLike[str]) -> Run:
+    """Return a saved run, without the model.
+
+    `run` is a file that `Run.save` or `gelu-tui run --format json` wrote, the number of a run out
+    of `gelu-tui history`, or `last`. Raises `GeluError`.
+    """
+    return Run(find_run(run, _history))
+
+
+def _engine_for(settings: dict[str, Any]) -> Engine:
+    chosen = checked(settings)
+    return Engine(chosen.model, dtype=chosen.dtype)
+
+
+@contextmanager
+def _history() -> Iterator[History]:
+    history = History()
+    yield history
+    if (notice := history.pop_notice()) is not None:
+        warnings.warn(f"{notice.message} {notice.hint}".strip(), stacklevel=5)

@@ -1,0 +1,199 @@
+"""One engine for many calls: the model is loaded once."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+from types import TracebackType
+from typing import Any
+
+from gelu_tui.api.engine_thread import EngineThread
+from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_method
+from gelu_tui.api.results import Run, Score, Unfinished
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.protocol.requests import compare_command, score_command
+from gelu_tui.core.runs.document import document
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.scoring.document import ScoreSource
+from gelu_tui.core.settings.run_settings import Dtype, RunSettings
+
+
+class Engine:
+    """A loaded model, for many calls: `with gelu_tui.Engine("demo") as engine: …`.
+
+    The process starts with the `with`, or with the first call, and ends with `close`. Calls from
+    several threads wait for each other. An interrupt (Ctrl+C, or a notebook's stop) ends the call
+    and not the engine; after an engine died, the next call starts another one.
+
+    `model` is `demo`, a folder, or an id on the hub; `engine_command` starts another engine than
+    our own, as the command's `--engine-command`. Raises `GeluError`.
+    """
+
+    def __init__(
+        self, model: str = "demo", *, dtype: Dtype | None = None, engine_command: str | None = None
+    ) -> None:
+        self._settings = checked({"model": model, "dtype": dtype})
+        self._command = engine_command
+        self._lock = threading.RLock()
+        self._thread: EngineThread | None = None
+        self._loaded: p.Loaded | None = None
+
+    def __enter__(self) -> Engine:
+        with self._lock:
+            self._ready()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "loaded" if self._loaded else "not loaded"
+        return f"<Engine of {self._settings.model!r}, {state}>"
+
+    @property
+    def model(self) -> p.ModelInfo:
+        """The loaded model; loads it first where it is not."""
+        with self._lock:
+            return self._ready()[1].model
+
+    def close(self) -> None:
+        """End the engine; another call would start it again."""
+        with self._lock:
+            thread, self._thread, self._loaded = self._thread, None, None
+            if thread is not None:
+                thread.close()
+
+    @of_method(CompareKeywords)
+    def compare(self, prompt: str, **settings: Any) -> Run:
+        """Compare activation functions on one prompt, and return their streams by name.
+
+        Raises `GeluError`; `Unfinished`, if it failed on the way, has what there was until then.
+        """
+        chosen = self._chosen(settings)
+        command = compare_command(prompt, chosen)
+        comparison: Comparison | None = None
+
+        def take(event: p.Event) -> None:
+            nonlocal comparison
+            if isinstance(event, p.Started):
+                comparison = Comparison.begin(event)
+                comparison.check()
+            if comparison is not None:
+                comparison.apply(event)
+                if isinstance(event, p.Finished):
+                    comparison.check()
+
+        with self._lock:
+            loaded, error = self._ask(command, take)
+        if comparison is None:
+            raise error or _no_answer()
+        if error is not None:
+            made = document(comparison, loaded, status="failed", error=error.info)
+            raise Unfinished(error.info, Run(made))
+        run = Run(document(comparison, loaded))
+        _warn_of_streams(run, chosen.max_tokens)
+        return run
+
+    @of_method(ScoreKeywords)
+    def score(self, text: str, *, context: int | None = None, **settings: Any) -> Score:
+        """Feed one text to all functions and compare their predictions of every token.
+
+        `context` is the length of a window in tokens, BOS included: 512, or the model's if smaller.
+        A control is added unless `control=False` is given; settings of sampling and of generation
+        have no effect. Raises `GeluError`, and `Unfinished` as `compare` does.
+        """
+        from gelu_tui.core.scoring.statistics import Scoring  # numpy
+
+        chosen = self._chosen(settings, control=True)
+        command = score_command(chosen, text=text, context=context)
+        scoring: Scoring | None = None
+
+        def take(event: p.Event) -> None:
+            nonlocal scoring
+            if isinstance(event, p.ScoreStarted):
+                scoring = Scoring(event)
+            if scoring is not None:
+                scoring.apply(event)
+
+        with self._lock:
+            loaded, error = self._ask(command, take)
+        if scoring is None:
+            raise error or _no_answer()
+        source = ScoreSource("text", "the text")
+        if error is not None:
+            made = scoring.document(loaded, source, status="failed", error=error.info)
+            raise Unfinished(error.info, Score(made))
+        score = Score(scoring.document(loaded, source, status="completed"))
+        for name, variant in score.items():
+            _warn(name, variant.error)
+        return score
+
+    def _chosen(self, given: dict[str, Any], **defaults: Any) -> RunSettings:
+        """The settings of a call, whose model is the engine's."""
+        own: dict[str, Any] = {"model": self._settings.model, "dtype": self._settings.dtype}
+        chosen = checked(given, **own, **defaults)
+        for name, value in own.items():
+            if getattr(chosen, name) != value:
+                asked, here = (visible_line(str(x)) for x in (getattr(chosen, name), value))
+                message = f"The {name} of this engine is {here}, not {asked}."
+                raise UsageError(message, f"Give {name} to another Engine.")
+        return chosen
+
+    def _ready(self) -> tuple[EngineThread, p.Loaded]:
+        """The running engine with its loaded model, started and loaded where it was not."""
+        if self._thread is not None and self._loaded is not None and self._thread.running:
+            return self._thread, self._loaded
+        self.close()
+        loaded: p.Loaded | None = None
+
+        def take(event: p.Event) -> None:
+            nonlocal loaded
+            if isinstance(event, p.Loaded):
+                loaded = event
+
+        self._thread = thread = EngineThread(self._command)
+        # Without a `with` nobody may close it.
+        weakref.finalize(self, thread.abandon)
+        try:
+            thread.start()
+            error = thread.ask(p.Load(self._settings.model, self._settings.dtype), take)
+            if loaded is None:
+                raise error or _no_answer()
+        except BaseException:
+            self.close()
+            raise
+        self._loaded = loaded
+        for warning in loaded.model.warnings:
+            warnings.warn(warning, stacklevel=4)
+        return thread, loaded
+
+    def _ask(self, command: p.Command, take: Any) -> tuple[p.Loaded, GeluError | None]:
+        """Send a command and pass its answers on; return the error that ended it, if one did."""
+        thread, loaded = self._ready()
+        return loaded, thread.ask(command, take)
+
+
+def _no_answer() -> GeluError:
+    return p.ProtocolError("The engine ended a command without an answer.")
+
+
+def _warn_of_streams(run: Run, asked: int) -> None:
+    room = run.document.settings.max_tokens
+    if room < asked:
+        message = f"The context has room for {room} tokens after this prompt, not {asked}."
+        warnings.warn(message, stacklevel=3)
+    for name, variant in run.items():
+        _warn(name, variant.error)
+
+
+def _warn(name: str, error: ErrorInfo | None) -> None:
+    if error is not None:
+        warnings.warn(f"{name}: {error.message} {error.hint}".strip(), stacklevel=4)

@@ -1,0 +1,81 @@
+"""The keyword arguments of the API: the fields of `RunSettings`, for type checkers and at run time.
+
+Type checkers take them from the constructors of the classes below, by `ParamSpec`; `help()`, a
+notebook's completion and the checks of values take them from the fields themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.functions.registry import DEFAULT_SET
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.validation import convert, suggestion
+
+if TYPE_CHECKING:
+
+    class CompareKeywords(RunSettings, frozen=True, kw_only=True):
+        """What `compare` takes: any sequence of functions, or their names with commas."""
+
+        activations: Sequence[str] | str = DEFAULT_SET  # type: ignore[assignment]
+
+    class ScoreKeywords(CompareKeywords, frozen=True, kw_only=True):
+        """What `score` takes too: the tokens of a window, BOS included."""
+
+        context: int | None = None
+else:
+    CompareKeywords = ScoreKeywords = RunSettings
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_S = TypeVar("_S")
+
+
+def checked(given: Mapping[str, Any], **defaults: Any) -> RunSettings:
+    """Return the settings of these keyword arguments, where they are None or left out the defaults.
+
+    Raises `UsageError` for a name that there is not, and for a value that cannot be.
+    """
+    fields = fields_of(RunSettings)
+    values = dict(defaults)
+    for name, value in given.items():
+        if name not in fields:
+            hint = suggestion(name, fields) or f"Known are {', '.join(fields)}."
+            raise UsageError(f"There is no setting named '{name}'.", hint)
+        if value is not None:
+            values[name] = convert(fields[name], value)
+    return RunSettings(**values)
+
+
+def of_function(
+    _: Callable[_P, RunSettings],
+) -> Callable[[Callable[..., _R]], Callable[Concatenate[str, _P], _R]]:
+    """Give a function of one text the keyword arguments of a class."""
+    return _described
+
+
+def of_method(
+    _: Callable[_P, RunSettings],
+) -> Callable[[Callable[Concatenate[_S, ...], _R]], Callable[Concatenate[_S, str, _P], _R]]:
+    """Give a method of one text the keyword arguments of a class."""
+    return _described
+
+
+def _described(function: Any) -> Any:
+    """The function, whose signature and documentation name every setting."""
+    fields = fields_of(RunSettings)
+    own = inspect.signature(function, eval_str=False)
+    written = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    settings = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
+        for name, field in fields.items()
+    ]
+    function.__signature__ = own.replace(parameters=[*written, *settings])
+    lines = (f"    {name}: {field.description}" for name, field in fields.items())
+    text = inspect.cleandoc(function.__doc__ or "")
+    function.__doc__ = "\n".join([text, "", "Settings:", *lines])
+    return function

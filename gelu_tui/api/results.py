@@ -1,0 +1,154 @@
+"""What the API returns: a run and a scoring, to read, to show in a notebook and to save."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rich.console import Console, RenderableType
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.functions.registry import names
+from gelu_tui.core.paths import expanded
+from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats, export
+from gelu_tui.core.reports.html.comparison import comparison_fragment
+from gelu_tui.core.reports.html.score import score_fragment
+from gelu_tui.core.reports.score import score_report
+from gelu_tui.core.reports.terminal import comparison_report
+from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
+from gelu_tui.core.safe_text import quoted, visible_line
+from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
+
+_Document = TypeVar("_Document", bound=ComparisonDocument | ScoreDocument)
+_Variant = TypeVar("_Variant", bound=VariantDocument | ScoredVariant)
+
+_REPORT_WIDTH = 100
+
+
+class NoSuchFunction(UsageError, KeyError):
+    """The function is not among those of this result."""
+
+    __str__ = Exception.__str__  # that of KeyError shows a text in quotation marks
+
+
+class _Result(Mapping[str, _Variant], Generic[_Document, _Variant]):
+    """The functions of a document by name, in their order; an alias is accepted too."""
+
+    _formats: Formats[_Document]
+
+    def __init__(self, document: _Document) -> None:
+        self.document: _Document = document
+
+    def _variants(self) -> dict[str, _Variant]:
+        raise NotImplementedError
+
+    def _report(self) -> RenderableType:
+        raise NotImplementedError
+
+    @property
+    def reference(self) -> str:
+        """The name of the function that the others are compared with."""
+        return self.document.reference
+
+    @property
+    def status(self) -> p.Status:
+        """`completed`, `cancelled` or `failed`."""
+        return self.document.status
+
+    def __getitem__(self, name: str) -> _Variant:
+        variants = self._variants()
+        if (found := variants.get(name) or variants.get(names().get(name, name))) is not None:
+            return found
+        message = f"There is no function named '{visible_line(str(name))[:40]}' here."
+        raise NoSuchFunction(message, f"There are {', '.join(variants)}.", kind="no_function")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variants())
+
+    def __len__(self) -> int:
+        return len(self.document.variants)
+
+    def __str__(self) -> str:
+        """The report that the command prints."""
+        console = Console(width=_REPORT_WIDTH, color_system=None, markup=False, emoji=False,
+                          highlight=False, force_terminal=False)  # fmt: skip
+        with console.capture() as capture:
+            console.print(self._report())
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+    def to_json(self) -> str:
+        """The JSON document, as `--format json` prints it."""
+        return self._formats["json"].text(self.document)
+
+    def save(self, file: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a file in the format of its suffix, and return its path.
+
+        Raises `GeluError` where it cannot be written, is there already, or has another suffix.
+        """
+        path = expanded(os.fspath(file))
+        export(self.document, path, self._formats, overwrite=overwrite)
+        return path
+
+
+class Run(_Result[ComparisonDocument, VariantDocument]):
+    """A comparison: each function's stream by name, with `tokens`, `text`, `steps`, `fork`, ….
+
+    `document` has everything, as the JSON document does. Saved as .json, .md, .html or .csv.
+    """
+
+    _formats = FORMATS
+
+    def _variants(self) -> dict[str, VariantDocument]:
+        return {variant.name: variant for variant in self.document.variants}
+
+    def _report(self) -> RenderableType:
+        return comparison_report(self.document)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as it was given."""
+        return self.document.prompt
+
+    def __repr__(self) -> str:
+        standings = (
+            f"{name}: {self.document.standing(v).long}" for name, v in self._variants().items()
+        )
+        return visible_line(f"<Run of {quoted(self.prompt, 40)}; {'; '.join(standings)}>")
+
+    def _repr_html_(self) -> str:
+        return comparison_fragment(self.document)
+
+
+class Score(_Result[ScoreDocument, ScoredVariant]):
+    """A scoring: each function's statistics by name, with `perplexity`, `kl`, `same_top_1`, ….
+
+    `document` has everything, as the JSON document does. Saved as .json or .html.
+    """
+
+    _formats = SCORE_FORMATS
+
+    def _variants(self) -> dict[str, ScoredVariant]:
+        return {variant.name: variant for variant in self.document.variants}
+
+    def _report(self) -> RenderableType:
+        return score_report(self.document)
+
+    def __repr__(self) -> str:
+        kls = ("reference" if name == self.reference else "mean KL " + (f"{v.kl.mean:.3g}" if v.kl
+               else "–") for name, v in self._variants().items())  # fmt: skip
+        shown = "; ".join(f"{name}: {kl}" for name, kl in zip(self, kls, strict=True))
+        return visible_line(f"<Score of {self.document.positions:,} positions; {shown}>")
+
+    def _repr_html_(self) -> str:
+        return score_fragment(self.document)
+
+
+class Unfinished(GeluError):
+    """It failed after it had begun; `result` is what there was until then."""
+
+    def __init__(self, error: ErrorInfo, result: Run | Score) -> None:
+        super().__init__(error.kind, error.message, error.hint)
+        self.result = result

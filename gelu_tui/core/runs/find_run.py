@@ -1,0 +1,43 @@
+"""A saved run by what the user calls it: its number, `last`, or the name of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from gelu_tui.core.errors import GeluError, UsageError
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.runs.history import History
+from gelu_tui.core.runs.restore import read_document
+from gelu_tui.core.safe_text import visible_line
+
+_SIZE_LIMIT = 512 * 1024 * 1024
+
+
+def find_run(
+    run: str | int | os.PathLike[str], opened: Callable[[], AbstractContextManager[History]]
+) -> ComparisonDocument:
+    """Return a saved run; `opened` opens the history, if it is in there. Raises `GeluError`."""
+    if run == "last":
+        with opened() as history:
+            return history.load(history.last())
+    if isinstance(run, int) or (isinstance(run, str) and run.isdecimal()):
+        with opened() as history:
+            return history.load(int(str(run)[:18]))
+    return _read(Path(run))
+
+
+def _read(path: Path) -> ComparisonDocument:
+    shown = visible_line(str(path))
+    try:
+        with path.open("rb") as file:
+            data = file.read(_SIZE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        message = f"'{shown}' cannot be read: {getattr(error, 'strerror', None) or error}."
+        hint = "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`."
+        raise UsageError(message, hint, kind="no_run") from None
+    if len(data) > _SIZE_LIMIT:
+        raise GeluError("not_a_document", f"'{shown}' is too large for a saved comparison.")
+    return read_document(data)
