@@ -19,6 +19,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 _T = TypeVar("_T")
 
 _CANCEL_GRACE_S = 5.0
+_ABANDON_GRACE_S = 2.0
 
 
 class EngineThread:
@@ -69,16 +70,29 @@ class EngineThread:
         try:
             self._wait(self._client.close())
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._end_loop()
 
     def abandon(self) -> None:
-        """Kill the engine without waiting, if it was not closed."""
-        if not self._loop.is_closed():
-            self._client.kill()
-            with contextlib.suppress(RuntimeError):  # closed meanwhile
-                self._loop.call_soon_threadsafe(self._loop.stop)
+        """Kill the engine, if it was not closed: when nobody uses it any more, or at the exit.
+
+        The garbage collector may call this in any thread, so it waits for nothing for long.
+        """
+        if self._loop.is_closed():
+            return
+        self._client.kill()
+        if threading.current_thread() is self._thread:
+            self._loop.stop()
+            return
+        with contextlib.suppress(Exception):
+            closed = asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
+            closed.result(timeout=_ABANDON_GRACE_S)
+        self._end_loop(timeout=_ABANDON_GRACE_S)
+
+    def _end_loop(self, timeout: float | None = None) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def _wait(self, job: Coroutine[Any, Any, _T]) -> _T:
         done: Future[_T] | None = None
