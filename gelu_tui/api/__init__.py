@@ -48,7 +48,7 @@ def load_run(run: str | int | os.PathLike[str]) -> Run:
     `run` is a file that `Run.save` or `gelu-tui run --format json` wrote, the number of a run out
     of `gelu-tui history`, or `last`. Raises `GeluError`.
     """
-    return Run(find_run(run, _history))
+    return Run(find_run(run, _history)[1])
 
 
 def _engine_for(settings: dict[str, Any]) -> Engine:

@@ -110,26 +110,9 @@ def user_history() -> Iterator[History]:
 
 def saved_run(run: str) -> ComparisonDocument:
     """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
-<<<<<<< HEAD
     return numbered_run(run)[1]
 
 
 def numbered_run(run: str) -> tuple[int | None, ComparisonDocument]:
     """Return the same with its id, which is None for a file. Raises `GeluError`."""
-    if run == "last" or run.isdecimal():
-        with user_history() as history:
-            number = history.last() if run == "last" else int(run[:18])
-            return number, history.load(number)
-    try:
-        with Path(run).open("rb") as file:
-            data = file.read(_SIZE_LIMIT + 1)
-    except (OSError, ValueError) as error:
-        message = f"'{Path(run)}' cannot be read: {getattr(error, 'strerror', None) or error}."
-        hint = "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`."
-        raise UsageError(message, hint, kind="no_run") from None
-    if len(data) > _SIZE_LIMIT:
-        raise GeluError("not_a_document", f"'{Path(run)}' is too large for a saved comparison.")
-    return None, read_document(data)
-=======
     return find_run(run, user_history)
->>>>>>> 1b5dc5b (A Python API for scripts and notebooks: compare, score, load_run, and Engine for many calls)

@@ -18,15 +18,16 @@ _SIZE_LIMIT = 512 * 1024 * 1024
 
 def find_run(
     run: str | int | os.PathLike[str], opened: Callable[[], AbstractContextManager[History]]
-) -> ComparisonDocument:
-    """Return a saved run; `opened` opens the history, if it is in there. Raises `GeluError`."""
-    if run == "last":
+) -> tuple[int | None, ComparisonDocument]:
+    """Return a saved run with its number in the history, which `opened` opens; None for a file.
+
+    Raises `GeluError`.
+    """
+    if isinstance(run, int) or (isinstance(run, str) and (run == "last" or run.isdecimal())):
         with opened() as history:
-            return history.load(history.last())
-    if isinstance(run, int) or (isinstance(run, str) and run.isdecimal()):
-        with opened() as history:
-            return history.load(int(str(run)[:18]))
-    return _read(Path(run))
+            number = history.last() if run == "last" else int(str(run)[:18])
+            return number, history.load(number)
+    return None, _read(Path(run))
 
 
 def _read(path: Path) -> ComparisonDocument:
