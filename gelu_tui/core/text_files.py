@@ -110,7 +110,10 @@ def _read(name: str, limit: int) -> bytes:
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
                 return file.read(limit + 1)
-        message = f"{shown} is {'a folder, not' if stat.S_ISDIR(mode) else 'not'} a file."
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        message = f"{shown} is {what}, not a file."
+        if stat.S_ISFIFO(mode):
+            raise UsageError(message, "Write it into a file first.", kind="prompt_file")
     except FileNotFoundError:
         message = f"There is no file {shown}."
     except OSError as error:

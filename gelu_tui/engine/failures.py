@@ -12,6 +12,7 @@ from typing import NamedTuple
 from gelu_tui.core import protocol as p
 from gelu_tui.core.backends import IMPORT_FAULTS
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.models.memory import machine_memory
 from gelu_tui.core.process_end import OUT_OF_MEMORY
 
 log = logging.getLogger(__name__)
@@ -142,9 +143,15 @@ def error_info(error: BaseException) -> ErrorInfo:
             or getattr(error, "errno", None) in row.numbers
             or any(word in said for word in row.words)
         ):
-            return ErrorInfo(row.kind, row.message.format(reason=reason), row.hint)
+            message = row.message.format(reason=reason).replace(": MemoryError.", ".")
+            return ErrorInfo(row.kind, message, _hint_of(row))
     kind, message, hint = _BY_LIBRARY.get(_library(error), _UNKNOWN)
     return ErrorInfo(kind, message.format(reason=reason), hint)
+
+
+def _hint_of(row: _Row) -> str:
+    limit = machine_memory().limit if row.kind == "memory" else ""
+    return f"{row.hint.removesuffix('.')}, or raise {limit}." if limit else row.hint
 
 
 def _library(error: BaseException) -> str:

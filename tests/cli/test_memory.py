@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import pytest
 
+from gelu_tui.cli import main, tree
 from tests.support.command import complaint, gelu
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to this limit")
@@ -22,6 +24,29 @@ def test_too_little_for_the_libraries(env: dict[str, str], model: str, megabytes
     assert told.startswith("MLX and its libraries need 400 MB of memory, and ")
     assert told.endswith("are free under the limit of address space (ulimit -v).")
     assert advice == "Raise that limit."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        ImportError("x.so: failed to map segment from shared object"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_for_the_command_itself(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> int:
+        raise error
+
+    monkeypatch.setattr(tree, "run_tree", fails)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.splitlines()[0] == "gelu-tui: Memory ran out."
 
 
 def test_too_little_for_another_blas_is_enough(env: dict[str, str], model: str) -> None:

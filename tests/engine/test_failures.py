@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.memory import Memory
+from gelu_tui.engine import failures
 from gelu_tui.engine.failures import error_info
 
 
@@ -66,6 +68,14 @@ def test_each_kind(error: BaseException, kind: str, words: str) -> None:
     assert info.kind == kind
     assert words in info.message
     assert info.hint and "\n" not in info.message
+
+
+def test_the_limit_that_ends_an_allocation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = Memory(1, 0, 0, limit="the limit of its control group")
+    monkeypatch.setattr(failures, "machine_memory", lambda: limited)
+    info = error_info(MemoryError())
+    assert info.message == "Memory ran out."
+    assert info.hint.endswith("a smaller model, or raise the limit of its control group.")
 
 
 def test_a_panic_of_a_library_in_rust() -> None:

@@ -140,7 +140,7 @@ async def test_a_path_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("missing", None, "There is no file"),
         ("folder/", None, "is a folder, not a file."),
-        ("pipe", None, "is not a file."),
+        ("pipe", None, "is a pipe or a device, not a file."),
         ("latin1", b"ab\xe9", "is not valid UTF-8 (byte 2)."),
         ("large", b"x" * (4 * 1024 * 1024 + 1), "is longer than 4,194,304 bytes."),
         ("empty", b" \n", "is empty."),
