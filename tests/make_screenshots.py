@@ -1,26 +1,33 @@
 """The screenshots of the README, from the real app on the real demo model.
 
-    python -m tests.make_screenshots
+    python -m tests.make_screenshots [NAME ...]
 
-writes screenshots/*.svg. Rates differ from machine to machine; everything else should not.
+writes screenshots/*.svg, or only those that are named; `comparison` is the one that moves. Rates
+differ from machine to machine; everything else should not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from textual.pilot import Pilot
 
+from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.engine_link.session import Phase
+from tests.support.animation import Frame, animated
+from tests.support.pictures import picture
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
+FILM = "comparison"
+FOUR = ("gelu", "gelu_approx", "gelu_fast_approx", "silu")
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 
 Do = Callable[[Pilot[None]], Awaitable[None]]
@@ -59,23 +66,31 @@ SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
 }
 
 
+def an_app(activations: tuple[str, ...]) -> GeluApp:
+    """The app with a comparison that starts at once."""
+    settings = Settings(
+        activations=activations,
+        reference="gelu_approx",
+        max_tokens=40,
+        chat=False,
+        theme="textual-dark",
+        save_runs=False,
+    )
+    return GeluApp(settings, prompt="Why is the sky blue?")
+
+
+def has_ended(app: GeluApp) -> bool:
+    """Whether the comparison is over. Raises `RuntimeError` if there will be none."""
+    if app.engine.phase in (Phase.LOST, Phase.NO_MODEL):
+        raise RuntimeError(app.compare.query_one(Notice).content)
+    return app.compare.comparison is not None and app.compare.comparison.status is not None
+
+
 async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     """Run the five-way comparison to its end at a terminal size, go on, and write an SVG."""
-    app = GeluApp(
-        Settings(
-            activations=FIVE,
-            reference="gelu_approx",
-            max_tokens=40,
-            chat=False,
-            theme="textual-dark",
-            save_runs=False,
-        ),
-        prompt="Why is the sky blue?",
-    )
+    app = an_app(FIVE)
     async with app.run_test(size=size) as pilot:
-        while app.compare.comparison is None or app.compare.comparison.status is None:
-            if app.engine.phase in (Phase.LOST, Phase.NO_MODEL):
-                raise RuntimeError(app.compare.query_one(Notice).content)
+        while not has_ended(app):
             await pilot.pause(0.2)
         await pilot.pause(0.5)
         await do(pilot)
@@ -84,14 +99,42 @@ async def take(name: str, size: tuple[int, int], do: Do) -> Path:
     return file
 
 
-async def main() -> None:
-    """All of them."""
+def steps(comparison: Comparison) -> int:
+    """The length of the longest stream."""
+    return max(len(stream.tokens) for stream in comparison.streams)
+
+
+async def film(size: tuple[int, int] = (96, 27)) -> Path:
+    """A comparison from its first token to the fork of one stream, a frame for each step."""
+    app = an_app(FOUR)
+    frames = []
+    async with app.run_test(size=size) as pilot:
+        step = -1
+        while not has_ended(app):
+            comparison = app.compare.comparison
+            if comparison is not None and steps(comparison) != step:
+                step = steps(comparison)
+                await pilot.pause(0.15)  # until it is drawn
+                frames.append(Frame(picture(app), 0.2))
+            await pilot.pause(0.02)
+        await pilot.pause(0.5)
+        frames.append(Frame(picture(app), 3))
+        await fork(pilot)
+        frames.append(Frame(picture(app), 5))
+    file = FOLDER / f"{FILM}.svg"
+    file.write_text(animated(frames), encoding="utf-8")
+    return file
+
+
+async def main(names: Sequence[str]) -> None:
+    """Those with these names, or all of them."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["GELU_TUI_CONFIG"] = str(Path(folder) / "config.toml")
-        for name, (size, do) in SHOTS.items():
-            print(await take(name, size, do))
+        for variable in ("GELU_TUI_CONFIG", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+            os.environ[variable] = str(Path(folder) / variable.lower())
+        for name in names or (*SHOTS, FILM):
+            print(await film() if name == FILM else await take(name, *SHOTS[name]))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))
