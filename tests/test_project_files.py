@@ -1,4 +1,4 @@
-"""What tells others about the project: versions, addresses, how it is cited, the README's pictures."""
+"""What tells others about the project: versions, addresses, citation, the README's pictures."""
 
 from __future__ import annotations
 
