@@ -252,6 +252,9 @@ class GeluApp(App[None]):
         if isawaitable(opened):
             await opened
 
+    async def action_keep_defaults(self) -> None:
+        await self.navigation.keep_defaults()
+
     async def action_export(self, kind: str) -> None:
         await self.navigation.export(kind)
 

@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from textual.app import App, SystemCommand
 
 from gelu_tui.core import protocol as p
@@ -123,14 +123,43 @@ class Navigation:
         self._app.push_screen(screen, chosen)
 
     async def _chosen(self, choices: RunSettings, known: Sequence[str]) -> None:
+        from gelu_tui.core.settings.keep import other_functions_at_start
+
+        said = []
         if choices != self._compare.choices:
             await self._compare.choose(choices)
             if self._compare.shown is not None:
                 count = len(choices.activations)
                 functions = "1 function" if count == 1 else f"{count} functions"
-                message = f"{functions}, from the next run on. Ctrl+R runs the prompt."
-                self._compare.notice.show_message(message)
+                said.append(f"{functions}, from the next run on. Ctrl+R runs the prompt.")
+            if others := other_functions_at_start(choices):
+                keeps = "“Keep these as my defaults” in the palette changes that"
+                said.append(f"The next start has those of {others}; {keeps}.")
+        if said:
+            self._compare.notice.show_message(" ".join(said))
         self._compare.remember(self._formulas, known)
+
+    async def keep_defaults(self) -> None:
+        """Write the settings that the app has at present into the user's file."""
+        from gelu_tui.core.settings.keep import keep_as_defaults
+
+        compare, board = self._compare, self._board
+        compare.remember()
+        settings = replace(
+            self._services.settings,
+            **asdict(compare.choices),
+            token_style=board.statistic,
+            scroll=board.scroll,
+        )
+        try:
+            said, problem = await asyncio.to_thread(keep_as_defaults, settings)
+        except GeluError as error:
+            compare.notice.show_error(error.info)
+        else:
+            if problem is not None:
+                compare.notice.show_error(problem)
+            else:
+                compare.notice.show_message(said)
 
     def prompts(self) -> None:
         """Choose a prompt: a recent one, a preset, or a file."""

@@ -1,4 +1,4 @@
-"""Changing one setting in the user's file; comments, order and broken files are kept."""
+"""Changing settings in the user's file; comments, order and broken files are kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 import tempfile
 import time
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,21 @@ from gelu_tui.core.settings.validation import convert
 
 
 def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo | None:
-    """Write one setting; None removes it, and `keys.NAME` is the key of an action.
+    """Write one setting, as `save_settings` writes several."""
+    return save_settings({name: value}, path)
+
+
+def save_settings(values: Mapping[str, Any], path: Path | None = None) -> ErrorInfo | None:
+    """Write settings, all or none; None removes one, and `keys.NAME` is the key of an action.
 
     A file that is not valid TOML is renamed, and that is reported by the returned error. Raises
     `GeluError` if nothing could be saved, `UsageError` for a value that is not allowed.
     """
     path = settings_path() if path is None else path
-    if value is not None and "." not in name:
-        value = convert(fields_of(Settings)[name], value)
+    values = {
+        name: value if value is None or "." in name else convert(fields_of(Settings)[name], value)
+        for name, value in values.items()
+    }
     target = path.resolve()  # a link, into a folder of dotfiles for instance, stays a link
     if target.exists() and not target.is_file():
         raise _not_saved(path, "it is not a file")  # /dev/null must not be replaced
@@ -45,7 +53,9 @@ def save_setting(name: str, value: Any, path: Path | None = None) -> ErrorInfo |
         text, broken = "", unreadable(path, error)
         if path.is_symlink():  # perhaps no settings at all
             raise _not_saved(path, f"{target} is not valid TOML, and it is only a link") from None
-    changed = _with(text, name, value, path)
+    changed = text
+    for name, value in values.items():
+        changed = _with(changed, name, value, path)
     try:
         aside = _free_name(target) if broken else None
         _write(target, changed, aside)

@@ -106,7 +106,11 @@ def settings_path() -> Path:
     return Path(named).expanduser() if named else paths.config_dir() / "config.toml"
 
 
-def load_settings(path: Path | None = None, schema: type[Settings] = Settings) -> SettingsFile:
+def load_settings(
+    path: Path | None = None,
+    schema: type[Settings] = Settings,
+    environ: Mapping[str, str] = os.environ,
+) -> SettingsFile:
     """Read file and environment; never raises. `path` None means `settings_path()`."""
     path = settings_path() if path is None else path
     values: dict[str, Any] = {}
@@ -122,7 +126,7 @@ def load_settings(path: Path | None = None, schema: type[Settings] = Settings) -
     own = {}
     for name, field in fields_of(schema).items():
         variable = f"{PREFIX}{name.upper()}"
-        if text := os.environ.get(variable):  # an empty variable is treated as not set
+        if text := environ.get(variable):  # an empty variable is treated as not set
             try:
                 own[name] = _value(field, text, variable)
             except UsageError as error:

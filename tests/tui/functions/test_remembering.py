@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gelu_tui.core.settings.remembered import as_remembered, recall, remembered_path
-from gelu_tui.core.settings.user_file import Settings
+from gelu_tui.core.settings.user_file import Settings, load_settings
 from gelu_tui.tui.functions.screen import ActivationsScreen
 from tests.support.app_terminal import opened
 from tests.support.command import COMMAND, gelu
@@ -25,6 +25,10 @@ def next_start() -> dict[str, Any]:
     found, problem = as_remembered(Settings(), ())
     assert problem is None
     return {"activations": found.activations, "reference": found.reference}
+
+
+def said(it: Driven) -> str:
+    return str(it.app.compare.notice.content)
 
 
 def listed(it: Driven) -> tuple[str, ...]:
@@ -150,3 +154,28 @@ def test_the_command_line_and_the_file_come_first(tmp_path: Path) -> None:
     names = [variant["name"] for variant in json.loads(done.out)["variants"]]
     assert "mish" not in names, "a script gets what is written down"
     assert json.loads(state.read_text()) == chosen
+
+
+async def test_the_settings_of_the_app_are_kept_as_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# mine\nmax_tokens = 7  # short\n")
+    monkeypatch.setenv("GELU_TUI_CONFIG", str(file))
+    async with ready(activations=("gelu", "silu"), max_tokens=40) as it:
+        await it.press("tab", "c", "t", "shift+tab", "ctrl+p")
+        await it.until_shown("Search for commands")
+        await it.type("keep these")
+        await it.until_gone("Choose functions")
+        await it.press("enter")
+        await it.until(lambda: "Kept as your defaults" in said(it), "it is told")
+        assert said(it).endswith("config.toml: activations, max_tokens, token_style, scroll.")
+        text = file.read_text()
+        assert text.startswith("# mine\nmax_tokens = 40  # short\n")
+        assert load_settings().settings == Settings(
+            activations=("gelu", "silu"), max_tokens=40, token_style="kl", scroll="free"
+        )
+        await open_picker(it)
+        await it.press("space", "f2")
+        await closed(it)
+        await it.until(lambda: "The next start has those of" in said(it), "it is told")
