@@ -59,9 +59,7 @@ def open_app(
         hint = "If yours has one, set TERM=xterm-256color; else use `gelu-tui run PROMPT`."
         raise UsageError(message, hint, kind="no_terminal")
     compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
-    os.environ.pop("NO_COLOR", None)  # Textual treats even an empty one as set
-    if o.no_color(settings.color):
-        os.environ["NO_COLOR"] = "1"
+    export_no_color(settings.color)
     # Textual reads and draws UTF-8 whatever the locale says.
     if isinstance(sys.__stderr__, io.TextIOWrapper):
         sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
@@ -77,3 +75,11 @@ def open_app(
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
     return run_app(settings, prompt, (*file.problems, *wrong_theme, *problems), saved)
+
+
+def export_no_color(color: str) -> None:
+    """Set or remove NO_COLOR as `color` says: Textual treats even an empty one as set."""
+    without = o.no_color(color)
+    os.environ.pop("NO_COLOR", None)
+    if without:
+        os.environ["NO_COLOR"] = "1"

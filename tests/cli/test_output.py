@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from gelu_tui.cli.app import export_no_color
 from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, fake_engine, finished, gelu
 
 
@@ -171,3 +172,18 @@ def test_a_reader_that_leaves_is_no_error_to_talk_of(env: dict[str, str], output
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(TIMEOUT_S) == 1
+
+
+@pytest.mark.parametrize(
+    ("color", "before", "after"),
+    [("auto", "1", "1"), ("auto", "", None), ("auto", None, None), ("always", "1", None),
+     ("never", None, "1"), ("never", "", "1")],
+)  # fmt: skip
+def test_what_the_app_tells_textual_of_no_color(
+    color: str, before: str | None, after: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if before is not None:
+        monkeypatch.setenv("NO_COLOR", before)
+    export_no_color(color)
+    assert os.environ.get("NO_COLOR") == after
