@@ -73,7 +73,7 @@ def an_app(activations: tuple[str, ...]) -> GeluApp:
         reference="gelu_approx",
         max_tokens=40,
         chat=False,
-        theme="textual-dark",
+        theme="gelu-dark",
         save_runs=False,
     )
     return GeluApp(settings, prompt="Why is the sky blue?")

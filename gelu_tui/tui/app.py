@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -23,6 +23,7 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widget import MountError
 
@@ -39,6 +40,7 @@ from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS, sh
 from gelu_tui.tui.keys.keymap import keymap
 from gelu_tui.tui.navigation import Navigation
 from gelu_tui.tui.services import Services
+from gelu_tui.tui.terminal.cube_colours import CubeColours
 from gelu_tui.tui.terminal.driver import TerminalDriver
 from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 
 _OPEN_AT_LATEST_S = 1.0
+_CUBE = CubeColours()
 
 
 class Palette(ClosesOnce, CommandPalette):
@@ -186,6 +189,11 @@ class GeluApp(App[None]):
         """Ours, which no longer relies on how wide the terminal draws a text."""
         driver = super().get_driver_class()
         return anchoring(TerminalDriver if driver is LinuxDriver else driver)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and in 256 colours ours, before Rich takes colours of another hue."""
+        filters = super().get_line_filters()
+        return [*filters, _CUBE] if self.console.color_system == "256" else filters
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has drawn a frame."""

@@ -17,20 +17,20 @@ DARK = {"COLORFGBG": "15;default;0"}
 @pytest.mark.parametrize(
     ("wanted", "system", "no_color", "environ", "theme"),
     [
-        (None, "truecolor", False, {}, "textual-dark"),
-        (None, "256", False, LIGHT, "textual-dark"),
+        (None, "truecolor", False, {}, "gelu-dark"),
+        (None, "256", False, LIGHT, "gelu-dark"),
         (None, "standard", False, {}, "terminal-dark"),
         (None, "standard", False, DARK, "terminal-dark"),
         (None, "standard", False, LIGHT, "terminal-light"),
         (None, None, False, {"COLORFGBG": "x"}, "terminal-dark"),
-        (None, "standard", True, LIGHT, "textual-dark"),
+        (None, "standard", True, LIGHT, "gelu-dark"),
         ("nord", "256", False, {}, "nord"),
         ("nord", "standard", False, {}, "nord"),
         ("nord", "256", True, {}, "nord"),
         ("terminal-light", "truecolor", False, {}, "terminal-light"),
-        ("terminal-light", "truecolor", True, {}, "textual-dark"),
-        ("ansi-dark", "standard", True, {}, "textual-dark"),
-        ("no such theme", "256", False, {}, "textual-dark"),
+        ("terminal-light", "truecolor", True, {}, "gelu-dark"),
+        ("ansi-dark", "standard", True, {}, "gelu-dark"),
+        ("no such theme", "256", False, {}, "gelu-dark"),
     ],
 )
 def test_the_theme_suits_the_terminal(
@@ -58,8 +58,14 @@ def test_without_colour_no_theme_of_the_terminals_colours_is_offered() -> None:
     assert "textual-light" in offered(no_color=True)
 
 
+def test_every_theme_of_ours_has_one_accent() -> None:
+    for theme in OWN_THEMES:
+        assert theme.primary == theme.secondary == theme.accent
+        assert theme.accent not in (theme.warning, theme.error)
+
+
 def test_on_a_dark_terminal_nothing_is_written_in_dark_blue() -> None:
-    (dark,) = [theme for theme in OWN_THEMES if theme.dark]
+    (dark,) = [theme for theme in OWN_THEMES if theme.dark and theme.ansi]
     named = {dark.primary, dark.secondary, dark.warning, dark.error, dark.success, dark.accent}
     assert not named & {"ansi_blue", "ansi_black"}
 

@@ -1,6 +1,10 @@
 """The names of the app's themes, for completion, which must not wait for Textual."""
 
 THEME_NAMES = (
+    "gelu-dark",
+    "gelu-light",
+    "terminal-dark",
+    "terminal-light",
     "textual-dark",
     "textual-light",
     "nord",
@@ -22,6 +26,4 @@ THEME_NAMES = (
     "atom-one-light",
     "ansi-dark",
     "ansi-light",
-    "terminal-dark",
-    "terminal-light",
 )
