@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -101,6 +102,11 @@ class PublicModel(msgspec.Struct, frozen=True):
         )
 
 
+def is_quantized(repo_id: str) -> bool:
+    """Whether a repository says in its name that its weights are quantized, e.g. `…-4bit`."""
+    return re.search(r"\d-?bit\b", repo_id) is not None
+
+
 def is_gated(repo_id: str) -> bool:
     """Whether a repository is gated: Google's own are, copies by others are not."""
     return repo_id.startswith("google/")
@@ -133,7 +139,7 @@ def public_models(*, on_gpu: bool) -> tuple[PublicModel, ...]:
             is_gated(name),
             download_bytes=round(gigabytes * 1e9),
             # On a CPU weights of 16 bits become float32.
-            weight_bytes=round(gigabytes * 1e9) * (1 if on_gpu or name.endswith("4bit") else 2),
+            weight_bytes=round(gigabytes * 1e9) * (1 if on_gpu or is_quantized(name) else 2),
             estimated=True,
         )
         for name, family, gigabytes in _PUBLIC

@@ -18,13 +18,20 @@ from rich.text import Text
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.models.folder import default_dtype
-from gelu_tui.core.models.inventory import HubSize, LocalModel, PublicModel, public_models
+from gelu_tui.core.models.inventory import (
+    HubSize,
+    LocalModel,
+    PublicModel,
+    is_quantized,
+    public_models,
+)
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES, Memory
 from gelu_tui.core.protocol.values import bits_in_words
 from gelu_tui.core.reports.layout import FittedTable, filled
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 
+_SLOW = "Quantized weights are very slow on MLX's CPU backend."
 _LONGEST = 16  # characters of a word that a file names
 
 
@@ -100,7 +107,7 @@ def sentences(model: LocalModel, memory: Memory) -> list[str]:
     if model.usable or model.state == "not_served":
         found.append(_memory_sentence(model, memory))
     if model.usable and model.quantization and not memory.on_gpu:
-        found.append("Quantized weights are very slow on MLX's CPU backend.")
+        found.append(_SLOW)
     if model.native_activation:
         found.append(f"Its native activation function is {model.native_activation}.")
     return [sentence for sentence in found if sentence]
@@ -125,6 +132,8 @@ def before_fetching(model: PublicModel, memory: Memory) -> str:
         about = "about " if model.estimated else ""
         found = [f"Not on this machine: {about}{size(model.download_bytes)} to fetch."]
         found += [_memory_sentence(model, memory)] if memory.total_bytes else []
+    if memory.total_bytes and not memory.on_gpu and is_quantized(model.id):
+        found.append(_SLOW)
     if model.gated:
         found.append(gate(model.id))
     return " ".join(found)
@@ -202,6 +211,8 @@ def fetchable_report(found: p.ModelsFound, sizes: Iterable[HubSize] = ()) -> Ren
     ]
     if any(model.estimated for model in models):
         notes.append("~ is about right: the hub could not be asked.")
+    if not found.memory.on_gpu:
+        notes.append(_SLOW)
     if found.others:
         notes.append(f"Not listed: {found.others} models of other families.")
     return Group(title, *table, Text(), Text("\n".join(notes), style="dim"))

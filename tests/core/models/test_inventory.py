@@ -9,6 +9,7 @@ from gelu_tui.core.models import memory
 from gelu_tui.core.models.families import FAMILIES
 from gelu_tui.core.models.inventory import HubSize
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES, Memory
+from gelu_tui.core.reports.models import before_fetching
 
 GB = 1_000_000_000
 
@@ -61,3 +62,19 @@ def test_on_a_cpu_weights_of_16_bits_take_twice_the_memory() -> None:
         assert gpu.weight_bytes is not None
         assert cpu.weight_bytes == gpu.weight_bytes * (1 if gpu.id.endswith("4bit") else 2)
         assert cpu.download_bytes == gpu.download_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [("a/gemma-3-4b-it-4bit", True), ("a/gemma-8-bit-mlx", True), ("a/gemma-3-270m-it-bf16", False),
+     ("google/gemma-7b-it", False), ("a/gemma-2b-orbit", False)],
+)  # fmt: skip
+def test_a_quantized_model_by_its_name(name: str, is_it: bool) -> None:
+    assert models.is_quantized(name) is is_it
+
+
+def test_the_cpu_and_quantized_weights_are_told_before_a_fetch() -> None:
+    quantized, floating = (next(m for m in PUBLIC if m.id.endswith(e)) for e in ("4bit", "bf16"))
+    cpu, gpu = Memory(64 * GB, 32 * GB, 32 * GB), Memory(64 * GB, 32 * GB, 32 * GB, on_cuda=True)
+    assert "very slow" in before_fetching(quantized, cpu)
+    assert "very slow" not in before_fetching(quantized, gpu) + before_fetching(floating, cpu)
