@@ -22,6 +22,7 @@ Migrations = Sequence[Sequence[str]]
 
 _MOST_VERSIONS = 1000  # a larger number is no version but damage
 _SOME = 100
+_WRITE_VERSION = 18  # its place in the header; SQLite writes 1 or 2
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -80,7 +81,7 @@ class SqliteFile:
             try:
                 return self._rows(what, statement, values, write=write)
             except _SIGNS_OF_DAMAGE as error:
-                if _code(error) in _NOT_DAMAGE:
+                if _code(error) in _NOT_DAMAGE and not self._forbids_writing(error):
                     raise
                 self._set_aside()
                 return self._rows(what, statement, values, write=write)
@@ -209,11 +210,21 @@ class SqliteFile:
             return True
         try:
             with self._transaction("DEFERRED") as connection:
-                return self._is_intact(connection)
+                return _may_be_written(connection) and self._is_intact(connection)
         except _SIGNS_OF_DAMAGE as error:
             if _code(error) in _NOT_DAMAGE:
                 raise
             return False
+
+    def _forbids_writing(self, error: Exception) -> bool:
+        """Whether the file itself is why it may not be written, which no program of ours makes so.
+
+        It is asked only then: all of the file is read.
+        """
+        if _code(error) != sqlite3.SQLITE_READONLY:
+            return False
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            return not _may_be_written(connection)
 
     def _salvaged(self) -> tuple[Path, int]:
         """A new file beside the damaged one, with the rows that can be read, and their number."""
@@ -268,6 +279,12 @@ class SqliteFile:
 def _code(error: Exception) -> int:
     """SQLite's primary result code; 0 for an error that is not SQLite's own."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _may_be_written(connection: sqlite3.Connection) -> bool:
+    """Whether the version for writing in a file's header is one that SQLite writes."""
+    # Not by opening the file: closing it would drop SQLite's locks on it.
+    return connection.serialize()[_WRITE_VERSION : _WRITE_VERSION + 1] <= b"\2"
 
 
 def _schema(connection: sqlite3.Connection) -> set[Row]:

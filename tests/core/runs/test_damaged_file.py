@@ -101,6 +101,18 @@ def test_a_page_that_is_lost(tmp_path: Path, sound: bytes, filling: bytes) -> No
     assert min(kept) >= RUNS - 5 and kept[0] == kept[1] == RUNS
 
 
+@pytest.mark.parametrize("version", [3, 5, 255])
+def test_a_header_that_forbids_writing(tmp_path: Path, sound: bytes, version: int) -> None:
+    content = bytearray(sound)
+    content[18] = version
+    history = damaged(tmp_path, content)
+    assert len(readable(history)) == RUNS
+    run = history.save(AFTER)
+    assert len(readable(history)) == RUNS + 1 and run in readable(history)
+    notice = history.pop_notice()
+    assert notice is not None and "was damaged" in notice.message
+
+
 def test_random_bytes_all_over(tmp_path: Path, sound: bytes) -> None:
     for size in (0, 1, 100, PAGE, 3 * PAGE + 17):
         history = damaged(tmp_path, os.urandom(size))
