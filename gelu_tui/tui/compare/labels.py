@@ -92,6 +92,14 @@ def divergence_numbers(
     return f"{sparkline(values, min(room, len(values)), noise_floor=mean_floor)} {words}".lstrip()
 
 
+def forks_out_of_view(count: int) -> list[str]:
+    """A sentence on how to get to forks that cannot be seen; none without such forks."""
+    if not count:
+        return []
+    forks, goes = ("1 fork is", "to it") if count == 1 else (f"{count} forks are", "through them")
+    return [f"{forks} out of view: Ctrl+F goes {goes}."]
+
+
 def nats(value: float) -> str:
     """A KL divergence with its significant digits."""
     if value == 0:

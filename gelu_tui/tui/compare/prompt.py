@@ -27,7 +27,7 @@ _UNDO = ("ctrl+underscore", "ctrl+slash", "ctrl+minus", "ctrl+shift+minus", "ctr
 
 
 class Prompt(KeptLines, TextArea, KeysInTurn, inherit_bindings=False):
-    """One to three rows; a text area whose Enter submits."""
+    """A few rows; a text area whose Enter submits."""
 
     BINDINGS: ClassVar = [
         *(

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
 
 _PROMPT_ERRORS = ("empty_prompt", "encoding")  # gone as soon as the prompt changes
+_HIGH = 36  # rows from which a long prompt may take more of them
 _STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by one key
 
 _SAVED = "This is a saved run. Enter in the prompt runs the prompt again."
@@ -403,12 +404,9 @@ class CompareScreen(KeptLines, Screen[None]):
         repetitions = repetition_sentences(document)
         if repetitions and not document.settings.stop_repeats:
             repetitions.append("“Turn stopping at repetition on” (Ctrl+P) ends such streams there.")
-        if sentences := [*suspicions(document), *repetitions]:
-            self.notice.show_message(" ".join(sentences))
-        elif count := self.board.forks_out_of_view():
-            forks = "1 fork is" if count == 1 else f"{count} forks are"
-            goes = "to it" if count == 1 else "through them"
-            self.notice.show_message(f"{forks} out of view: Ctrl+F goes {goes}.", "forks")
+        where = labels.forks_out_of_view(self.board.forks_out_of_view())
+        if sentences := [*where, *suspicions(document), *repetitions]:
+            self.notice.show_message(" ".join(sentences), "forks")
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:
@@ -509,6 +507,7 @@ class CompareScreen(KeptLines, Screen[None]):
         width, height = event.size
         self.call_after_refresh(self._show_keys)
         self.set_class(width < MIN_COLUMNS or height < MIN_ROWS, "-too-small")
+        self.set_class(height >= _HIGH, "-high")
         self.query_one("#too-small", Static).update(
             f"More room, please:\nat least {MIN_COLUMNS} × {MIN_ROWS}.\n"
             f"This terminal is {width} × {height}."

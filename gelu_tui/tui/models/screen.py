@@ -75,6 +75,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         self._fetching = ""  # the model that is being fetched
         self._progress: p.Progress | None = None
         self._warned = ""  # what Enter or q was already warned of
+        self._described = ""  # the chosen model
+        self._told_of = ""  # the model that the message is about
 
     def compose(self) -> ComposeResult:
         yield Static("Models", id="title", markup=False)
@@ -156,6 +158,10 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         if model is None:
             box.update("Looking for models on this machine.")
         else:
+            if model.id != self._described and self._told_of not in ("", model.id):
+                self._warned = ""
+                self._show_message("")
+            self._described = model.id
             loaded = model.id == self.current
             box.update(details(model, self._memory, self._width, loaded=loaded))
 
@@ -166,15 +172,15 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         if model.id in self._fetched:
             self._close(model.id)  # an engine elsewhere may have it though we do not
         elif isinstance(model, PublicModel):
-            self._show_message("It is not here yet: f fetches it.")
+            self._show_message("It is not here yet: f fetches it.", model.id)
         elif model.source == "hub" and model.state == "partial":
-            self._show_message("It is not here whole yet: f fetches it.")
+            self._show_message("It is not here whole yet: f fetches it.", model.id)
         elif not model.usable:
-            self._show_message(ErrorInfo(model.state, model.reason))
+            self._show_message(ErrorInfo(model.state, model.reason), model.id)
         elif readiness(model, self._memory) == "too big" and self._warned != model.id:
             self._warned = model.id
             reason = too_big(model, self._memory)
-            self._show_message(f"{reason} Enter again loads it all the same.")
+            self._show_message(f"{reason} Enter again loads it all the same.", model.id)
         else:
             self._close(model.id)
 
@@ -182,7 +188,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         if (model := self._table.chosen) is None:
             return
         if isinstance(model, LocalModel) and (refusal := fetch_refusal(model)):
-            self._show_message(refusal)
+            self._show_message(refusal, model.id)
         elif self._fetching:
             self._show_message(f"One at a time: {self._fetching} is being fetched.")
         else:
@@ -197,7 +203,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
             return
         loaded, fetching = model.id == self.current, model.id == self._fetching
         if refusal := delete_refusal(model, loaded=loaded, fetching=fetching):
-            self._show_message(refusal)
+            self._show_message(refusal, model.id)
             return
 
         def confirmed() -> None:
@@ -212,7 +218,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         try:
             deleted = await ask(p.DeleteModel(model), p.ModelDeleted, self._engine_command)
         except GeluError as error:
-            self._show_message(error.info)
+            self._show_message(error.info, model)
         else:
             self._fetched.discard(model)
             self._show_message(f"{model} is deleted: {size(deleted.freed_bytes)} are free again.")
@@ -303,9 +309,9 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
             self._end_fetch(f"{model} is here. Enter loads it.", choose=model)
 
     def _end_fetch(self, message: str | ErrorInfo, choose: str | None = None) -> None:
-        self._fetching, self._progress = "", None
+        model, self._fetching, self._progress = self._fetching, "", None
         self._show_fetch()
-        self._show_message(message)
+        self._show_message(message, model)
         self._search(choose)
 
     def _show_fetch(self, progress: p.Progress | None = None) -> None:
@@ -318,7 +324,9 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
             if self._progress is not None:
                 self._table.show_progress(self._fetching, self._progress)
 
-    def _show_message(self, message: str | ErrorInfo) -> None:
+    def _show_message(self, message: str | ErrorInfo, model: str = "") -> None:
+        """Show a message; one about a `model` goes when another one is chosen."""
+        self._told_of = model
         self.query_one(MessageLine).show_message(message)
         self.set_class(bool(message), "-message")
 

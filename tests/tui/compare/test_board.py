@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from textual.geometry import Region
@@ -353,3 +354,59 @@ async def test_a_frame_may_come_while_panes_come_and_go(monkeypatch: pytest.Monk
         await board.begin(run_comparison())
         assert len(board.panes) == 3
         assert board.perspective is not None
+
+
+# --- keys without function keys -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 36), (200, 50)], ids=str)
+async def test_the_keys_at_the_bottom_work_where_the_focus_is(size: tuple[int, int]) -> None:
+    async with still(FOUR, size=size) as it:
+        line = it.app.compare.query_one(KeyLine)
+        await it.go(2)
+        await it.until(lambda: "p Prompt" in str(line.content), "a key back to the prompt")
+        assert str(line.content).startswith("? Help") and not re.search(r"F\d", str(line.content))
+        await it.press("z", "p")
+        await it.until(lambda: it.app.compare.prompt.has_focus, "the prompt")
+        await it.type("p?")
+        await it.until(lambda: it.app.compare.prompt.text.endswith("p?"), "letters are letters")
+        await it.until(lambda: "F1 Help" in str(line.content), "keys for typing")
+        wanted = [
+            ("^p Palette", 80),
+            ("F8 Matrix", 120),
+            ("F9 Fed text", 120),
+            ("^f Next fork", 200),
+        ]
+        for key, width in wanted:
+            assert (key in str(line.content)) == (size[0] >= width), key
+
+
+LETTERS = {
+    "a": "ActivationsScreen",
+    "P": "PromptsScreen",
+    "m": "ModelsScreen",
+    "h": "HistoryScreen",
+    "w": "ForkScreen",
+    "x": "MatrixScreen",
+    "question_mark": "HelpScreen",
+}
+
+
+async def test_letters_in_a_pane_open_the_screens() -> None:
+    async with still(FOUR) as it:
+        await it.go(2)
+        for letter, name in LETTERS.items():
+            await it.press(letter)
+            await it.until(lambda name=name: type(it.app.screen).__name__ == name, name)
+            await it.press("f10" if name != "ForkScreen" else "q")
+            await it.until(lambda: it.app.screen is it.app.compare, "back")
+
+
+async def test_the_next_fork_from_the_prompt() -> None:
+    async with still(FOUR) as it:
+        it.app.compare.prompt.focus()
+        await it.press("ctrl+f")
+        await it.until(lambda: it.pane.has_focus and it.pane.cursor is not None, "at a fork")
+        first = it.at
+        await it.press("full_stop")
+        await it.until(lambda: it.at != first, "the next one")

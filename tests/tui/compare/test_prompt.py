@@ -94,3 +94,38 @@ async def test_a_prompt_is_remembered_even_if_nothing_is_saved() -> None:
         await it.press("ctrl+u")
         await steps(it, ("up", "mine"))
         assert not History().path.exists()
+
+
+async def test_clear_select_all_and_undo() -> None:
+    text = "one\ntwo words\nthree\nfour\nfive"
+    async with ready() as it:
+        prompt = field(it)
+        prompt.take(text)
+        await steps(it, ("ctrl+u", ""), ("ctrl+underscore", text), ("ctrl+y", ""))
+        await steps(it, ("ctrl+slash", text))
+        await it.press("ctrl+s")
+        await it.until(lambda: prompt.selected_text == text, "all of it")
+        await steps(it, ("x", "x"), ("ctrl+underscore", text))
+        assert it.app.screen is it.app.compare
+
+
+async def test_function_keys_open_screens_from_a_prompt_with_text() -> None:
+    async with driven(prompt="some words") as it:
+        await it.until_finished()
+        for key, name in (("f6", "HistoryScreen"), ("f7", "ForkScreen"), ("ctrl+o", "HelpScreen")):
+            await it.press(key)
+            await it.until(lambda name=name: type(it.app.screen).__name__ == name, name)
+            await it.press("q")
+            await it.until(lambda: it.app.screen is it.app.compare, "back")
+        assert field(it).text == "some words" and not field(it).selected_text
+
+
+@pytest.mark.parametrize(("rows", "most"), [(24, 3), (50, 6)])
+async def test_a_long_prompt_has_a_scroll_bar(rows: int, most: int) -> None:
+    async with ready(size=(80, rows)) as it:
+        prompt = field(it)
+        for text in ("short", "some words of a long prompt " * 40, "a\n" * 40):
+            prompt.take(text)
+            long = len(text) > 10
+            await it.until(lambda long=long: prompt.show_vertical_scrollbar is long, text[:20])
+        await it.until(lambda: prompt.size.height == most, "as many rows as it may have")

@@ -192,6 +192,22 @@ async def test_escape_leaves_a_load_alone() -> None:
         await it.until_finished()
 
 
+async def test_the_forks_out_of_view_are_told_when_a_run_ends() -> None:
+    names = ("gelu_approx", "silu", "relu")
+    async with driven("long", prompt="x", activations=names, size=(80, 24), max_tokens=400) as it:
+        await it.until_finished()
+        await it.until_shown("2 forks are out of view: Ctrl+F goes through them.")
+        await it.press("ctrl+f")
+        await it.until(lambda: it.app.compare.board.forks_out_of_view() == 0, "they are in view")
+
+
+async def test_forks_in_view_are_not_told() -> None:
+    async with driven(prompt="x", size=(120, 36)) as it:
+        await it.until_finished()
+        assert not it.app.compare.board.forks_out_of_view()
+        assert "out of view" not in it.flat()
+
+
 async def test_an_empty_prompt_is_refused_in_a_sentence() -> None:
     async with ready() as it:
         await it.press("enter")

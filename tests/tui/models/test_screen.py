@@ -160,6 +160,11 @@ async def test_too_big_is_asked_twice(cache: Path, tmp_path: Path) -> None:
         await it.to("maker/gemma-big")
         await it.press("enter")
         await it.until_shown("Enter again loads it all the same")
+        await it.to("google/gemma-7b-it")
+        await it.until_gone("Enter again loads it all the same")
+        await it.to("maker/gemma-big")
+        await it.press("enter")
+        await it.until_shown("Enter again loads it all the same")
         assert not it.results
         await it.press("enter")
         assert await it.result() == "maker/gemma-big"
@@ -175,6 +180,7 @@ async def test_what_cannot_be_loaded_says_why(cache: Path, tmp_path: Path) -> No
         await it.press("enter")
         await it.until_shown("✗ This model is of the family 'gemma9'")
         await it.to("maker/gemma-part")
+        await it.until_gone("✗")
         await it.press("enter")
         await it.until_shown("It is not here whole yet: f fetches it.")
         await it.to("google/gemma-7b-it")
