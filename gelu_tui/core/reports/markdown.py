@@ -35,7 +35,7 @@ def markdown_report(document: ComparisonDocument) -> str:
         fence(document.prompt),
         "## Settings",
         _table([{"setting": k, "value": value} for k, value in setting_values(document).items()]),
-        "## Variants",
+        "## Functions",
         _table([terminal.stream_cells(document, v) for v in variants], numbers),
         "A stream diverges at the first step, counted from 0, at which its token differs from the "
         "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
@@ -102,7 +102,7 @@ def _forks(document: ComparisonDocument) -> list[str]:
         }
         for name, fork in forked
     ]
-    note = "Each token with its probability under the reference → under the variant."
+    note = "Each token with its probability under the reference → under the function of the row."
     return ["## Forks", _table(rows, numbers=("step",)), note]
 
 

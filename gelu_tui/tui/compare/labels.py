@@ -8,7 +8,13 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent
-from gelu_tui.core.comparison.noise import is_suspicious, noise_floor, times, times_noise_floor
+from gelu_tui.core.comparison.noise import (
+    is_suspicious,
+    mean_kl,
+    noise_floor,
+    times,
+    times_noise_floor,
+)
 from gelu_tui.core.comparison.standing import FINISH
 from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.functions.variants import CONTROL
@@ -26,9 +32,9 @@ _PRECISIONS = {"float32": "float32", "model": "the model's dtype"}
 
 _SMALL = 0.01  # nats below which a KL needs an exponent
 _NARROW = 34  # cells below which a KL has one digit
-_FLOOR_WIDTH = 50  # cells from which the noise floor is shown beside the max KL
+_FLOOR_WIDTH = 50  # cells from which the noise floor is shown beside the mean KL
 _SHORT_FLOOR_WIDTH = 42  # and in its shortest form
-KL_ROOM = 28  # cells of a useful KL: 8 of sparkline, 20 of blank and max KL
+KL_ROOM = 29  # cells of a useful KL: 8 of sparkline, 21 of blank and mean KL
 
 
 def counts(stream: Stream, max_tokens: int, *, running: bool) -> str:
@@ -59,21 +65,21 @@ def rates(stream: Stream, *, running: bool) -> tuple[str, ...]:
 def divergence_numbers(
     stream: Stream, comparison: Comparison, width: int, against: Stream | None = None
 ) -> str:
-    """KL against the run's reference: sparkline, max KL, and the mean KL or the noise floor.
+    """KL against the run's reference: sparkline, mean KL, and the noise floor or a multiple of it.
 
-    The mean KL is a multiple of a control's floor. `against` is the stream that the screen compares
-    with; where that is not the run's reference, the KL names the run's, or is left out.
+    `against` is the stream that the screen compares with; where that is not the run's reference,
+    the KL names the run's, or is left out.
     """
     reference = comparison.reference
     if stream is reference:
         return "" if width < _FLOOR_WIDTH else "the KL of the others is against this stream"
-    largest = stream.kl.largest
-    if largest is None:
+    mean = mean_kl(comparison, stream)
+    if mean is None:
         return ""
     floor = noise_floor(comparison)
     mean_floor = None if floor is None else floor.mean_kl
-    short = f"KL {largest:{'.0e' if largest < _SMALL else '.2f'}}" if largest else "KL 0"
-    words = f"KL max {nats(largest)}" if largest else "KL 0 throughout"
+    short = f"mean KL {mean:{'.0e' if mean < _SMALL else '.2f'}}" if mean else "mean KL 0"
+    words = f"mean KL {nats(mean)}" if mean else "KL 0 throughout"
     words += ": engaged?" if is_suspicious(comparison, stream) else ""
     if against not in (None, reference):
         wordings = [f"{kl} from {visible_line(reference.name)}" for kl in (words, short)]
@@ -81,9 +87,9 @@ def divergence_numbers(
     elif width < _NARROW:
         words = short
     elif mean_floor is not None and width >= _FLOOR_WIDTH:
-        mean = times_noise_floor(comparison, stream)
-        multiple = "" if mean is None else f" · mean {times(mean)} × floor"
-        words += multiple or f" · floor {nats(mean_floor)}"
+        multiple = times_noise_floor(comparison, stream)
+        floors = None if multiple is None else f"{times(multiple)} × floor"
+        words += f" · {floors or f'floor {nats(mean_floor)}'}"
     elif mean_floor is not None and width >= _SHORT_FLOOR_WIDTH:
         words += f" · floor {mean_floor:.0e}" if mean_floor else " · floor 0"
     if not words:

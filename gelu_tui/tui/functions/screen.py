@@ -94,7 +94,7 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="picker") as box:
-            box.border_title = "Activation functions"
+            box.border_title = "Functions"
             box.border_subtitle = "Enter, F2 done · Esc clears the field · F10 cancels"
             with Container(id="sides"):
                 yield FunctionList(id="functions", markup=False)

@@ -26,7 +26,7 @@ Section = tuple[str, Sequence[tuple[str, str]]]
 
 _SIGNS = (
     (FORK_MARK, "The first divergent token: here a stream leaves the reference."),
-    (NATIVE_MARK, "The activation function that mlx-lm itself uses for the model."),
+    (NATIVE_MARK, "The function that mlx-lm itself uses for the model."),
     ("▁▃▆█", "KL step by step, a glyph for each decade: ▁ below 1e-6 nats, █ from 1 nat; · is 0."),
     ("TTFT", "Time to first token, from the start of the run; in solo, of the stream."),
 )

@@ -83,7 +83,7 @@ COMPARE_ACTIONS = (
            "Stop the run or the load; once more ends an engine that does not answer."),
     _HELP,
     Action("activations", "f2,a", "Functions", "Choose functions",
-           "Choose and order the activation functions, write your own, choose the reference.",
+           "Choose and order functions, write your own, choose the reference.",
            "app.open('activations')"),
     Action("prompts", "f3,P", "Prompts", "Choose a prompt: recent, presets, from a file",
            "Take a recent prompt, a preset, or the text of a file.", "app.open('prompts')"),

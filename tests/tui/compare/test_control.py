@@ -82,12 +82,12 @@ FOUR = ["a", "b", "c", "d"]
     [
         (
             60,
-            "KL max 4.0e-10 nats · floor 2.0e-10 nats",
-            "KL max 3.0e-06 nats · mean 10,000 × floor",
+            "mean KL 2.0e-10 nats · floor 2.0e-10 nats",
+            "mean KL 2.0e-06 nats · 10,000 × floor",
         ),
-        (48, "KL max 4.0e-10 nats · floor 2e-10", "KL max 3.0e-06 nats · floor 2e-10"),
-        (40, "KL max 4.0e-10 nats", "KL max 3.0e-06 nats"),
-        (25, "KL 4e-10", "KL 3e-06"),
+        (48, "mean KL 2.0e-10 nats · floor 2e-10", "mean KL 2.0e-06 nats · floor 2e-10"),
+        (40, "mean KL 2.0e-10 nats", "mean KL 2.0e-06 nats"),
+        (25, "mean KL 2e-10", "mean KL 2e-06"),
     ],
 )
 def test_a_pane_tells_the_floor_or_a_multiple_of_it(width: int, control: str, gelu: str) -> None:

@@ -126,7 +126,7 @@ def test_the_numbers_of_a_reference_of_a_fork_and_of_an_equal_stream() -> None:
     assert (equal.relation, equal.state) == ("identical", "identical (5 tokens)")
     assert (forked.relation, forked.state) == ("diverged", "► diverges at 2")
     assert forked.counts == "5/256 limit"
-    assert forked.kl.endswith("KL max 2.0e-03 nats")
+    assert forked.kl.endswith("mean KL 2.0e-03 nats")
     assert "avg" in forked.rates and "first token" in forked.rates
 
 
@@ -197,10 +197,10 @@ def test_a_verdict_is_told_of_its_own_pair_alone() -> None:
 def test_a_kl_says_whose_it_is_where_the_screen_compares_with_another_stream() -> None:
     swapped = Perspective(run_comparison(), 2)
     for width in (60, 48):
-        for index, largest in ((1, "KL max 1"), (2, "KL max 2")):
+        for index, largest in ((1, "mean KL 1"), (2, "mean KL 2")):
             told = numbers(swapped, index, width, 3, running=False).kl
             assert largest in told and told.endswith("e-03 nats from gelu_approx")
-    assert numbers(swapped, 2, 30, 3, running=False).kl.endswith(" KL 2e-03 from gelu_approx")
+    assert numbers(swapped, 2, 31, 3, running=False).kl.endswith("mean KL 2e-03 from gelu_approx")
     for index in range(3):  # without room for that, there is none
         assert numbers(swapped, index, 20, 3, running=False).kl == ""
 
