@@ -107,14 +107,15 @@ class Picking:
         """Whether a text is meant as a formula, and not as the name of a row."""
         return is_formula(text) and self.index(text.strip()) is None
 
-    def spec(self, formula: str) -> str:
-        """A formula with a name: its own, that of a row with the same formula, or a free one."""
-        if has_name(formula):
-            return formula.strip()
+    def spec(self, text: str) -> str:
+        """What was typed; a formula gets the name of a row with the same formula, or a free one."""
+        formula = text.strip()
+        if has_name(formula) or not self.is_formula(formula):
+            return formula
         own = [row.variant for row in self.rows if row.variant.is_own]
         same = (v.name for v in own if "".join(v.formula.split()) == "".join(formula.split()))
         name = next(same, None) or free_name([row.variant.name for row in self.rows])
-        return f"{name}={formula.strip()}"
+        return f"{name}={formula}"
 
     def find(self, text: str) -> int | None:
         """The row whose name or alias is `text`, or else begins with it, or else contains it."""

@@ -53,12 +53,21 @@ class FormulaField(Input, KeysInTurn):
         return visible_line(value[:_MOST])
 
 
-class FunctionList(OptionList):
+class FunctionList(OptionList, KeysInTurn):
     """The list, with its keys."""
 
     BINDINGS: ClassVar = [
-        Binding(keys, f"screen.{action}", shown) for action, (keys, _, shown) in ACTIONS.items()
+        Binding("tab", "screen.formula", show=False),
+        *(Binding(keys, f"screen.{action}", text) for action, (keys, _, text) in ACTIONS.items()),
     ]
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Pass on what was typed behind a key that has moved the focus to the field."""
+        focused = self.screen.focused
+        if focused is not None and focused is not self:
+            event.stop()
+            event.prevent_default()
+            focused.post_message(events.Key(event.key, event.character))
 
 
 class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
@@ -162,7 +171,7 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         self._show_details()
 
     def action_formula(self) -> None:
-        self._input.focus()
+        self.set_focus(self._input)  # at once: `focus()` lets the next keys come before
 
     def _show(self, index: int, news: str = "") -> None:
         self._draw_rows(index)
@@ -272,21 +281,24 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
 
     async def _take(self, typed: str) -> bool:
         """Choose the function that was typed; False, with the reason shown, if that cannot be."""
+        found = None if self.picking.is_formula(typed) else self.picking.find(typed)
         try:
-            index = None if self.picking.is_formula(typed) else self.picking.find(typed)
-            if index is None:
-                spec = self.picking.spec(typed) if self.picking.is_formula(typed) else typed.strip()
-                variant = await asyncio.to_thread(parse_variant, spec)
+            if found is None:
+                variant = await asyncio.to_thread(parse_variant, self.picking.spec(typed))
             else:
-                variant = self.picking.rows[index].variant
-            index = self.picking.add(variant)
+                variant = self.picking.rows[found].variant
         except GeluError as error:
             self._show_error(error)
             return False
+        at = self.picking.index(variant.name)
+        before = variant if at is None else self.picking.rows[at].variant
+        self._home = index = self.picking.add(variant)
         with self._input.prevent(Input.Changed):
             self._input.value = self._input.value.removeprefix(typed)  # more may have come since
-        self._home = index
-        if self.picking.rows[index].chosen:
+        if before != variant:
+            now = f"{variant.formula}, no longer {before.formula}"
+            self._show(index, f"{variant.name} is now {now}; Z takes it back. ")
+        elif self.picking.rows[index].chosen:
             self._show(index, f"{variant.name} is chosen. ")
         else:
             self._show(index)

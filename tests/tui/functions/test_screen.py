@@ -439,6 +439,32 @@ async def test_keys_of_one_burst_keep_their_order() -> None:
         await it.until(lambda: it.app.screen.query_one(Input).value == "baz", "it is typed")
 
 
+@pytest.mark.parametrize("key", ["tab", "slash"])
+async def test_a_burst_from_the_list_into_the_field_is_typed_and_does_nothing_else(
+    key: str,
+) -> None:
+    """As over a slow line: the letters are there before the field has the focus."""
+    async with picker("gelu", "mine=x*x") as it:
+        await it.until_shown("no error: this is exact GELU")
+        for typed in ("down", key, *"xdursvz"):
+            it._post_key(typed)
+        await it.until(lambda: it.app.screen.query_one(Input).value == "xdursvz", "it is typed")
+        assert isinstance(it.app.screen, ActivationsScreen)
+        assert not it.app.screen.picking.changed
+
+
+async def test_a_formula_that_takes_the_place_of_another_is_told() -> None:
+    async with picker("gelu", "mine=x*x") as it:
+        await to_formula(it)
+        await it.type("mine=2*x")
+        await it.press("enter")
+        await it.until_shown("mine is now 2*x, no longer x*x; Z takes it back. 2 chosen")
+        await it.press("shift+tab", "z")
+        await it.until_shown("[■] 2 mine", "x*x")
+        await it.press("escape")
+        assert await it.result() is None
+
+
 # --- in the app ---------------------------------------------------------------------------------
 
 
