@@ -49,15 +49,8 @@ def open_app(
 
     `saved` is a comparison to open with. Raises `UsageError` for wrong settings.
     """
-    # Textual draws on stderr.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        message = "The app needs a terminal on stdin, stdout and stderr."
-        hint = "For scripts and pipes use `gelu-tui run PROMPT`."
-        raise UsageError(message, hint, kind="no_terminal")
-    if (kind := os.environ.get("TERM", "")).lower() in _WITHOUT_A_SCREEN:
-        message = f"The app needs a terminal with a screen, and TERM is '{kind}'."
-        hint = "If yours has one, set TERM=xterm-256color; else use `gelu-tui run PROMPT`."
-        raise UsageError(message, hint, kind="no_terminal")
+    if not _is_served():
+        _check_terminal()
     compare_command(_ANY_PROMPT if prompt is None else prompt, settings.of_run())
     export_no_color(settings.color)
     # Textual reads and draws UTF-8 whatever the locale says.
@@ -83,3 +76,21 @@ def export_no_color(color: str) -> None:
     os.environ.pop("NO_COLOR", None)
     if without:
         os.environ["NO_COLOR"] = "1"
+
+
+def _is_served() -> bool:
+    """Whether a server, such as textual-serve, shows the app in a browser and has started it."""
+    return os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
+
+
+def _check_terminal() -> None:
+    """Raise `UsageError` where there is no terminal, or none with a screen."""
+    # Textual draws on stderr.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        message = "The app needs a terminal on stdin, stdout and stderr."
+        hint = "For scripts and pipes use `gelu-tui run PROMPT`."
+        raise UsageError(message, hint, kind="no_terminal")
+    if (kind := os.environ.get("TERM", "")).lower() in _WITHOUT_A_SCREEN:
+        message = f"The app needs a terminal with a screen, and TERM is '{kind}'."
+        hint = "If yours has one, set TERM=xterm-256color; else use `gelu-tui run PROMPT`."
+        raise UsageError(message, hint, kind="no_terminal")

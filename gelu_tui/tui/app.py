@@ -188,7 +188,13 @@ class GeluApp(App[None]):
     def get_driver_class(self) -> type[Driver]:
         """Ours, which no longer relies on how wide the terminal draws a text."""
         driver = super().get_driver_class()
-        return anchoring(TerminalDriver if driver is LinuxDriver else driver)
+        if driver is LinuxDriver:
+            driver = TerminalDriver
+        elif driver.__name__ == "WebDriver":
+            from gelu_tui.tui.terminal.web_driver import ServedDriver  # only where it is needed
+
+            driver = ServedDriver
+        return anchoring(driver)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's, and in 256 colours ours, before Rich takes colours of another hue."""
