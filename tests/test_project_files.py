@@ -47,3 +47,15 @@ def test_the_readme_names_only_extras_that_exist() -> None:
     groups = re.findall(r"(?:\.|gelu-tui)\[([\w,-]+)\]", README)
     named = {extra for group in groups for extra in group.split(",")}
     assert {"demo", "test", "cuda12"} <= named <= PROJECT["optional-dependencies"].keys()
+
+
+def test_every_link_within_the_readme_has_a_heading() -> None:
+    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+
+
+def test_the_readme_has_two_commands_to_begin_with() -> None:
+    first, second = re.findall(r"^python3 -m venv .+$", README, re.MULTILINE)
+    assert "'.[demo]'" in first and ".venv/bin/gelu-tui" in first
+    assert "'.[test]'" in second and second.endswith("-m pytest")
