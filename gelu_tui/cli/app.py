@@ -43,11 +43,13 @@ def open_app(
     settings: Settings,
     file: SettingsFile,
     saved: ComparisonDocument | None = None,
+    number: int | None = None,
     problems: Iterable[ErrorInfo] = (),
 ) -> int:
     """Run the app, which shows the problems of `file` and `problems`, and return its exit code.
 
-    `saved` is a comparison to open with. Raises `UsageError` for wrong settings.
+    `saved` is a comparison to open with, `number` its id in the history. Raises `UsageError` for
+    wrong settings.
     """
     if not _is_served():
         _check_terminal()
@@ -67,7 +69,7 @@ def open_app(
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
-    return run_app(settings, prompt, (*file.problems, *wrong_theme, *problems), saved)
+    return run_app(settings, prompt, (*file.problems, *wrong_theme, *problems), saved, number)
 
 
 def export_no_color(color: str) -> None:

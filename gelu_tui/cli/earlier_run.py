@@ -35,11 +35,6 @@ class EarlierRun(NamedTuple):
         """The document of the run that went on: it began when this one did."""
         return replace(whole, created=self.document.created)
 
-    def is_less_than(self, whole: ComparisonDocument) -> bool:
-        """Whether `whole` has more than what is saved."""
-        before, now = (sum(len(v.tokens) for v in x.variants) for x in (self.document, whole))
-        return now > before or (now == before and whole.status == "completed")
-
 
 def earlier_run(run: str, prompt: str | None, max_tokens: int) -> EarlierRun:
     """Return the saved run that the option names; `max_tokens` is the setting in force.

@@ -92,9 +92,9 @@ def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
     """Open a saved run in the app, without loading its model; ID may be `last`."""
     from gelu_tui.cli.app import open_app
 
-    document = saved_run(run)
+    number, document = numbered_run(run)
     settings = replace(o.in_force(file, options), **asdict(document.settings))
-    return open_app(None, settings, file, document)
+    return open_app(None, settings, file, document, number)
 
 
 @contextlib.contextmanager

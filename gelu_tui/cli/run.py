@@ -18,6 +18,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.runs.document import ComparisonDocument, document
+from gelu_tui.core.runs.going_on import has_more
 from gelu_tui.core.runs.saved_run import SavedRun
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
@@ -91,9 +92,8 @@ def run_command(
             message = f"The context has room for {room} tokens after this prompt, not {asked}."
             o.complain(ErrorInfo("context", message))
     finally:
-        has_more = whole is not None and (before is None or before.is_less_than(whole))
-        if whole is not None and saved is not None and has_more:
-            _save(saved, whole)
+        if whole is not None and saved is not None:
+            _save(saved, whole, before)
     return engine.exit_code
 
 
@@ -128,8 +128,10 @@ def _print(whole: ComparisonDocument, printed: Output, shown: tuple[str, ...]) -
         printed.document(whole, lambda: comparison_report(whole, shown=shown))
 
 
-def _save(saved: SavedRun, whole: ComparisonDocument) -> None:
-    """Save what has tokens; a failure is reported and does not fail the run."""
+def _save(saved: SavedRun, whole: ComparisonDocument, before: EarlierRun | None) -> None:
+    """Save what has new tokens; a failure is reported and does not fail the run."""
+    if before is not None and not has_more(whole, before.document):
+        return
     if any(variant.tokens for variant in whole.variants):
         problem = saved.save_here(whole)
         if problem is not None:

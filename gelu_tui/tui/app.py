@@ -67,7 +67,8 @@ class GeluApp(App[None]):
     """Owns the engine link; the screens own what is shown of it.
 
     `prompt` is run as soon as the model is loaded, `warnings` are the problems of the settings
-    file, and `saved` is a comparison to open with: it needs no model until something is run.
+    file, and `saved` is a comparison to open with: it needs no model until something is run;
+    `number` is its id in the history.
     `engine_command` replaces the one of the settings where no command starts the engine.
     """
 
@@ -86,11 +87,12 @@ class GeluApp(App[None]):
         prompt: str | None = None,
         warnings: Iterable[ErrorInfo] = (),
         saved: ComparisonDocument | None = None,
+        number: int | None = None,
         engine_command: EngineCommand = None,
     ) -> None:
         super().__init__()
         self._prompt = prompt
-        self._saved = saved
+        self._saved, self._number = saved, number
         self._opened = False
         self.services = Services(self, settings, engine_command or settings.engine_command)
         self.engine = self.services.engine
@@ -137,7 +139,7 @@ class GeluApp(App[None]):
         gc.enable()
         if self._saved is not None:
             self.engine.sleep()
-            await self.compare.show_saved(self._saved)
+            await self.compare.show_saved(self._saved, number=self._number)
         else:
             self.services.start_engine()
             if self._prompt is not None:
@@ -321,9 +323,10 @@ def run_app(
     prompt: str | None = None,
     warnings: Iterable[ErrorInfo] = (),
     saved: ComparisonDocument | None = None,
+    number: int | None = None,
 ) -> int:
     """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
-    app = GeluApp(settings, prompt, warnings, saved)
+    app = GeluApp(settings, prompt, warnings, saved, number)
     app.shutdown.begin()
     try:
         app.run()

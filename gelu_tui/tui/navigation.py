@@ -70,12 +70,8 @@ class Navigation:
             message = "A fork needs a second stream: F2 chooses more functions."
             self._compare.notice.show_message(message)
             return
-        ask = self._replay if self._compare.live else None
-        self._app.push_screen(ForkScreen(seen.comparison, against, stream, ask), self._after_fork)
-
-    async def _replay(self) -> None:
-        """Request the replay of the present run's forks now."""
-        await self._services.engine.send(p.Replay())
+        screen = ForkScreen(seen.comparison, against, stream, self._compare.ended.replay)
+        self._app.push_screen(screen, self._after_fork)
 
     def _after_fork(self, stream: int | None) -> None:
         for place, pane in enumerate(self._board.panes):
@@ -255,8 +251,8 @@ class Navigation:
         from gelu_tui.tui.history.screen import CompareRuns, Reopen, Rerun
 
         match choice:
-            case Reopen(document, _):
-                await self._compare.show_saved(document)
+            case Reopen(document, run):
+                await self._compare.show_saved(document, number=run)
             case CompareRuns(document, runs):
                 against = f"{visible_line(document.reference)} of run {runs[0]}"
                 message = f"Runs {runs[0]} and {runs[1]}, compared with {against}."

@@ -273,9 +273,9 @@ def test_a_newer_history_is_refused(three: dict[str, str]) -> None:
 def test_open_hands_the_saved_run_to_the_app(three: dict[str, str], tmp_path: Path) -> None:
     code = (
         "import sys, types\n"
-        "def run_app(run, prompt, warnings, saved):\n"
+        "def run_app(run, prompt, warnings, saved, number):\n"
         "    print('opened', saved.prompt, run.activations, run.reference,\n"
-        "          run.model, run.dtype, prompt)\n"
+        "          run.model, run.dtype, prompt, number)\n"
         "    return 0\n"
         "sys.modules['gelu_tui.tui.app'] = types.SimpleNamespace(run_app=run_app)\n"
         "from gelu_tui.cli import main\n"
@@ -286,7 +286,7 @@ def test_open_hands_the_saved_run_to_the_app(three: dict[str, str], tmp_path: Pa
     try:
         opened.until_shown(
             "opened Why is the sky blue? ('gelu_approx', 'gelu', 'silu') gelu_approx demo float32 "
-            "None"
+            "None 1"
         )
         assert opened.wait() == 0
     finally:

@@ -17,7 +17,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,7 @@ class FakeEngine:
         self.ended: set[int] = set()
         self.forks: list[p.ForkFound] = []
         self.max_tokens = 0
+        self.model = ""
 
     def emit(self, event: p.Event) -> None:
         self.write(p.encode(msgspec.structs.replace(event, id=self.answered)))
@@ -175,6 +176,10 @@ class FakeEngine:
                     self.delete_model(command)
                 case p.Compare():
                     await self.compare(command)
+                case p.Continue():
+                    await self.go_on(command)
+                case p.Replay(run=p.Continue() as run):
+                    self.replay(run)
                 case p.RenderPrompt():
                     self.emit(rendered(command))
                 case _:
@@ -211,6 +216,7 @@ class FakeEngine:
         except CancelSeen:
             self.emit(p.Cancelled("load"))
             return
+        self.model = command.model
         info = p.ModelInfo(
             command.model,
             "gemma3_text",
@@ -302,14 +308,64 @@ class FakeEngine:
                 resolved(settings, variants[reference].name),
             )
         )
-        texts = [
-            tokens_of(v.name, i, self.scenario)[: settings.max_tokens]
-            for i, v in enumerate(variants)
-        ]
-        for stream in range(len(texts)):
+        for stream in range(len(variants)):
             self.emit(p.Prefilled(stream, 0.01, 200.0))
+        await self.run([v.name for v in variants], reference, settings)
+
+    async def go_on(self, command: p.Continue) -> None:
+        """As the engine: nothing is told before what was decoded is decoded again."""
+        names = [variant.name for variant in command.started.variants]
+        if command.model.id != self.model:
+            text = f"This run was made with {command.model.id}, and {self.model} is loaded."
+            error = ErrorInfo("other_model", text, "Load that model first.")
+            self.emit(p.Failed(error, "continue"))
+            return
         try:
-            await self.decode(texts, reference)
+            for step in range(command.first_step):
+                progress = step + 1, command.first_step, "tokens"
+                self.emit(p.Progress("recompute", "the tokens so far", *progress))
+                await self.sleep(self.step_s)
+        except CancelSeen:
+            self.emit(p.Cancelled("continue"))
+            return
+        self.emit(command.started)
+        self.max_tokens = command.started.settings.max_tokens
+        judged = {i for i, stream in enumerate(command.streams) if stream.judged}
+        where = command.started.reference, command.started.settings
+        await self.run(names, *where, command.first_step, judged)
+
+    def replay(self, command: p.Continue) -> None:
+        names = [variant.name for variant in command.started.variants]
+        texts = [
+            tokens_of(name, i, self.scenario)[: len(command.streams[i].tokens)]
+            for i, name in enumerate(names)
+        ]
+        if self.scenario == "compare_error":
+            self.emit(p.Failed(ErrorInfo("memory", "Memory ran out.", "Close programs."), ""))
+            return
+        reference = texts[command.started.reference]
+        for i, text in enumerate(texts):
+            pairs = enumerate(zip(reference, text, strict=False))
+            at = next((step for step, (a, b) in pairs if a != b), None)
+            if at is not None and not command.streams[i].judged:
+                sides = ((token_id(x[at]), x[at]) for x in (reference, text))
+                self.emit(told(fork_between(i, at, *sides)))
+        self.emit(p.Replayed())
+
+    async def run(
+        self,
+        names: Sequence[str],
+        reference: int,
+        settings: RunSettings,
+        first: int = 0,
+        judged: Container[int] = (),
+    ) -> None:
+        """Everything after the first event of a run, from the step `first` on."""
+        texts = [
+            tokens_of(name, i, self.scenario)[: settings.max_tokens] for i, name in enumerate(names)
+        ]
+        try:
+            await self.decode(texts, reference, first)
         except CancelSeen:
             for stream in range(len(texts)):
                 if stream not in self.ended:
@@ -317,17 +373,25 @@ class FakeEngine:
             self.finish("cancelled", len(texts))
             return
         for found in self.forks if settings.replay else []:
-            verdict, margin = VERDICTS[found.stream % 3]
-            self.emit(fork_replayed(found, verdict, {"reference": 0.25, "variant": margin}))
+            if found.stream not in judged:
+                self.emit(told(found))
         self.finish("completed", len(texts))
 
-    async def decode(self, texts: list[list[str]], reference: int) -> None:
+    async def decode(self, texts: list[list[str]], reference: int, first: int) -> None:
         ids = [list(map(token_id, stream)) for stream in texts]
         forked: set[int] = set()
         self.ended.clear()
         self.forks.clear()
         kl = 0.0 if self.scenario == "no_kl" else 0.001
-        for step in range(max(map(len, texts))):
+        self.ended |= {i for i, text in enumerate(texts) if len(text) <= first}
+        for i, stream in enumerate(ids):
+            pairs = enumerate(zip(ids[reference][:first], stream[:first], strict=False))
+            at = next((step for step, (a, b) in pairs if a != b), None)
+            if at is not None:
+                forked.add(i)
+                sides = ((ids[j][at], texts[j][at]) for j in (reference, i))
+                self.forks.append(fork_between(i, at, *sides))
+        for step in range(first, max(map(len, texts))):
             await self.sleep(self.step_s)
             await self.misbehave(step)
             seconds = (step + 1) * max(self.step_s, 0.001)
@@ -468,6 +532,12 @@ def fork_replayed(
     tops = fork.reference_top, fork.variant_top
     again = p.ForkReplay(margins, {**margins}, fork.probabilities, fork.ranks, *tops)
     return p.ForkReplayed(found.stream, verdict, replay=again)
+
+
+def told(found: p.ForkFound) -> p.ForkReplayed:
+    """What the fake engine's replay finds."""
+    verdict, margin = VERDICTS[found.stream % 3]
+    return fork_replayed(found, verdict, {"reference": 0.25, "variant": margin})
 
 
 async def forever() -> None:

@@ -117,13 +117,13 @@ class BenchDocument(msgspec.Struct, frozen=True):
 
 def document(
     comparison: Comparison,
-    loaded: p.Loaded,
+    loaded: p.Loaded | ComparisonDocument,
     *,
     status: p.Status | None = None,
     error: ErrorInfo | None = None,
     created: datetime | None = None,
 ) -> ComparisonDocument:
-    """The document of a comparison as it is now.
+    """The document of a comparison as it is now; `loaded` is what it ran on, or its document.
 
     `status` and `error` are those of an engine that could not report them itself.
     """
@@ -134,7 +134,7 @@ def document(
         own = [s.steps[-1].decode_s for s in streams if s.steps]
         together = max if comparison.settings.schedule == "lockstep" else sum
         timing = p.Timing(
-            load_s=loaded.load_s,
+            load_s=loaded.load_s if isinstance(loaded, p.Loaded) else loaded.timing.load_s,
             prefill_s=sum(prefills) if prefills else None,
             decode_s=together(own) if own else None,
             decode_steps=max(len(s.tokens) for s in streams),

@@ -71,6 +71,16 @@ def limit_of_more(document: ComparisonDocument, wanted: int) -> int:
     return min(limit, allowed.le)
 
 
+def has_more(whole: ComparisonDocument, before: ComparisonDocument) -> bool:
+    """Whether a run that went on has more than what is saved of it."""
+    gained = _total(whole) - _total(before)
+    return gained > 0 or (gained == 0 and whole.status == "completed")
+
+
+def _total(document: ComparisonDocument) -> int:
+    return sum(len(variant.tokens) for variant in document.variants)
+
+
 def _tokens(document: ComparisonDocument) -> int:
     return max(len(variant.tokens) for variant in document.variants)
 

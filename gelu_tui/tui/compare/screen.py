@@ -26,6 +26,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.choices import chosen_variants, like
+from gelu_tui.tui.compare.ended_run import EndedRun
 from gelu_tui.tui.compare.info_line import InfoLine
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
@@ -78,6 +79,7 @@ class CompareScreen(KeptLines, Screen[None]):
         gate = services.gate
         hz = services.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
+        self.ended = EndedRun(self, services.engine)
         self._replaced = False  # a run was stopped to make room for the queued one
         self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._phase_shown: Phase | None = None
@@ -122,7 +124,10 @@ class CompareScreen(KeptLines, Screen[None]):
         if await self.run_command(command, again):
             self.prompt.remember(prompt)
 
-    async def run_command(self, command: p.Compare, again: str) -> bool:
+    async def action_continue_run(self) -> None:
+        await self.ended.go_on()
+
+    async def run_command(self, command: p.Command, again: str) -> bool:
         """Run a command, now or as soon as the engine can; return whether that is done.
 
         While another run goes on, that one is replaced only if the user asks once more: `again`
@@ -322,6 +327,8 @@ class CompareScreen(KeptLines, Screen[None]):
 
     async def engine_event(self, event: p.Event) -> None:
         """Apply an event that the engine link has already seen. Raises `ProtocolError`."""
+        if self.ended.take(event):
+            self._frames.want()
         match event:
             case p.Loaded():
                 self.notice.end("loading")
@@ -338,6 +345,9 @@ class CompareScreen(KeptLines, Screen[None]):
                 self.notice.show_message("The load was stopped. F5 loads the model again.")
             case p.Cancelled():
                 self.notice.show_message("The run was stopped before it began.")
+            case p.Replayed():
+                if (replayed := self.ended.replayed) is not None:
+                    self.run_worker(self._save(replayed), group="save")
             case _ if self.shown is not None and self.live:
                 self.shown.comparison.apply(event)
                 self._frames.want()
@@ -359,7 +369,9 @@ class CompareScreen(KeptLines, Screen[None]):
             raise p.ProtocolError("The engine began a comparison without a model.")
         comparison = Comparison.begin(started)
         comparison.check()
-        await self._show(ShownRun(comparison, self._engine.loaded, self._services.history))
+        loaded = self._engine.loaded
+        new = self.ended.begun(started, loaded)
+        await self._show(new or ShownRun(comparison, loaded, self._services.history))
         self.notice.end("search", "forks")  # they were about the streams before
         if self._replaced:
             self._replaced = False
@@ -377,8 +389,10 @@ class CompareScreen(KeptLines, Screen[None]):
         self._frames.now()
         self._show_keys()
 
-    async def show_saved(self, saved: ComparisonDocument, message: str = _SAVED) -> None:
-        """Show a saved comparison, which needs no model, and `message`."""
+    async def show_saved(
+        self, saved: ComparisonDocument, message: str = _SAVED, number: int | None = None
+    ) -> None:
+        """Show a saved comparison, which needs no model, and `message`; `number` is its id."""
         gone = "The queued run is withdrawn. " if self._engine.withdraw() else ""
         if self.live:
             gone = "The present run was stopped. "
@@ -387,7 +401,7 @@ class CompareScreen(KeptLines, Screen[None]):
         self.prompt.take(saved.prompt)
         # on a thread, as it checks formulas
         self.choices = await asyncio.to_thread(like, self.choices, saved)
-        await self._show(ShownRun.reopened(saved))
+        await self._show(ShownRun.reopened(saved, self._services.history, number))
         self.notice.show_message(f"{gone}{message}")
         if self.board.chosen_pane is not None:
             self.board.chosen_pane.tokens.focus()

@@ -67,7 +67,8 @@ class EngineLink:
         self.phase = Phase.STARTING
         self.loaded: p.Loaded | None = None
         self.progress: p.Progress | None = None
-        self.pending: p.Compare | None = None
+        self.pending: p.Command | None = None
+        self.command: p.Command | None = None  # of the present or the last run
         self._job = 0  # the id of the present or the last load or run
         self._phase_since = self._heard_at = time.monotonic()
 
@@ -129,7 +130,7 @@ class EngineLink:
         if self.client is not None:
             await self.client.close()
 
-    async def run(self, command: p.Compare) -> bool:
+    async def run(self, command: p.Command) -> bool:
         """Run `command` now or as soon as possible; False means that a new engine is needed."""
         self.pending = command
         if self.phase in (Phase.LOST, Phase.ASLEEP):
@@ -171,7 +172,7 @@ class EngineLink:
             case p.Failed() | p.Cancelled() if self.loaded is None:
                 self.pending = None
                 self._enter(Phase.NO_MODEL)
-            case p.Finished() | p.Failed() | p.Cancelled():
+            case p.Finished() | p.Replayed() | p.Failed() | p.Cancelled():
                 await self._become_ready()
             case p.Step() | p.Started():
                 self.progress = None
@@ -188,6 +189,7 @@ class EngineLink:
         command, self.pending = self.pending, None
         if command is not None:
             self._enter(Phase.RUNNING)
+            self.command = command
             self._job = await self.send(command)
 
     async def send(self, command: p.Command) -> int:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from textual.message import Message
 
 from gelu_tui.core import protocol as p
@@ -42,52 +44,90 @@ class ShownRun:
         self._ran_on = ran_on
         self.saved = None if isinstance(ran_on, p.Loaded) else ran_on
         self.live = self.saved is None
-        self._saved_whole = False  # as it ended
+        self._saved_whole = not self.live  # as it is
         self._kept_tokens = 0
         self._error: ErrorInfo | None = None
+        self._created = "" if self.saved is None else self.saved.created
+        self._changed = False  # since it was saved
+        self._before: ComparisonDocument | None = None  # what is saved of a run that goes on
         self._run = SavedRun(history) if history is not None else None
 
     @classmethod
-    def reopened(cls, saved: ComparisonDocument) -> ShownRun:
-        """Return a saved comparison as it is shown; it is not saved again."""
+    def reopened(
+        cls, saved: ComparisonDocument, history: History | None = None, number: int | None = None
+    ) -> ShownRun:
+        """Return a saved comparison as it is shown; it is saved again only if it changes.
+
+        `number` is its id in the history.
+        """
         from gelu_tui.core.runs.restore import restore
 
-        return cls(restore(saved), saved)
+        shown = cls(restore(saved), saved)
+        shown._run = SavedRun(history, number) if history is not None else None
+        return shown
+
+    def going_on(self, comparison: Comparison, loaded: p.Loaded) -> ShownRun:
+        """Return this run while it goes on as `comparison`; this one is not saved any more."""
+        shown = ShownRun(comparison, loaded)
+        before = self.document()
+        shown._before = before if self._saved_whole else None
+        shown._created, shown._kept_tokens = before.created, self.comparison.total_tokens
+        shown._run, self._run = self._run, None
+        return shown
 
     def end(self, error: ErrorInfo | None = None) -> None:
         """Mark the comparison as ended; `error` is what ended it without an event of the engine."""
         self.live = False
         self._error = error
+        self._created = self._created or datetime.now(UTC).isoformat(timespec="seconds")
+
+    def change(self, event: p.Event) -> None:
+        """Apply what the engine has found out about a run that has ended."""
+        self.comparison.apply(event)
+        self._changed, self._saved_whole = True, False
 
     def document(self) -> ComparisonDocument:
         """Return the document of the comparison in its present state."""
         from gelu_tui.core.runs.document import document
 
-        if isinstance(self._ran_on, p.Loaded):
-            status: p.Status | None = "failed" if self._error else None
-            return document(self.comparison, self._ran_on, status=status, error=self._error)
-        return self._ran_on
+        if self.saved is not None and not self._changed:
+            return self.saved
+        status: p.Status | None = "failed" if self._error else None
+        whole = document(self.comparison, self._ran_on, status=status, error=self._error)
+        return replace(whole, created=self._created) if self._created else whole
+
+    @property
+    def _is_worth_saving(self) -> bool:
+        if not self.comparison.total_tokens:
+            return False
+        from gelu_tui.core.runs.going_on import has_more
+
+        return self._before is None or has_more(self.document(), self._before)
 
     async def save(self, tell: Callable[[ErrorInfo | str], object]) -> None:
         """Save on a thread, again and again where that fails.
 
         `tell` is called with what the user should know, if anything.
         """
-        if self._run is None or not self.comparison.total_tokens:
+        run = self._run
+        if run is None or not self._is_worth_saving:
             return
-        if (problem := await self._run.save(self.document())) is not None:
+        if (problem := await run.save(self.document())) is not None:
             tell(problem)
-        if self._run.failed:
-            await self._save_again()
-            tell("The run that could not be saved is saved now.")
+        if run.failed:
+            await self._save_again(run)
+            if self._run is run:
+                tell("The run that could not be saved is saved now.")
         self._saved_whole = True
 
-    async def _save_again(self) -> None:
+    async def _save_again(self, run: SavedRun) -> None:
         wait_s = _SAVE_AGAIN_S
-        while self._run is not None and self._run.failed:
+        while run.failed:
             await asyncio.sleep(wait_s)
+            if self._run is not run:
+                return  # it goes on: the longer one is saved
             wait_s = min(2 * wait_s, _SAVE_AT_LEAST_EVERY_S)
-            await self._run.save(self.document())
+            await run.save(self.document())
 
     def keep(self) -> None:
         """Save what is new since the last time in the background, every few seconds."""
@@ -101,6 +141,6 @@ class ShownRun:
 
     def save_now(self) -> None:
         """Save before returning, unless that is done: the app is about to end."""
-        if self._run is not None and not self._saved_whole and self.comparison.total_tokens:
+        if self._run is not None and not self._saved_whole and self._is_worth_saving:
             self._run.save_now(self.document())
             self._saved_whole = not self._run.failed

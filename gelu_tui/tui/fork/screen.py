@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -67,7 +68,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
         super().__init__()
         self._ask_for_replay = ask_for_replay
         self._show_replay = False
-        self._asked: set[tuple[int, int]] = set()
+        self._asked: tuple[p.Fork | None, ...] = ()  # the forks as they were then
         self.comparison = comparison
         self.reference_index = reference_index
         self.stream_index = stream_index
@@ -103,9 +104,14 @@ class ForkScreen(ClosesOnce, Screen[int]):
 
     @property
     def _can_ask(self) -> bool:
-        """Whether the run still goes on, and can replay the fork of this pair."""
+        """Whether the fork of this pair can be replayed: it is one of the run's own."""
         of_run = self.comparison.reference_index in self._pair
-        return of_run and self._ask_for_replay is not None and self.comparison.status is None
+        return of_run and self._ask_for_replay is not None
+
+    @property
+    def _forks(self) -> tuple[p.Fork | None, ...]:
+        """The forks of both sides; an answer to a replay replaces one."""
+        return self._reference.fork, self._stream.fork
 
     def compose(self) -> ComposeResult:
         def texts(*names: str) -> ComposeResult:
@@ -148,7 +154,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
         if fork is not None and fork.replay is not None:
             self._show_replay = not self._show_replay
         else:
-            self._asked.add(self._pair)
+            self._asked = self._forks
             if self._ask_for_replay is not None and self._can_ask:
                 await self._ask_for_replay()
         self._draw()
@@ -238,12 +244,11 @@ class ForkScreen(ClosesOnce, Screen[int]):
 
     def _verdict(self, fork: p.Fork) -> Content:
         text = explain_verdict(fork, *self._names)
-        asked = self._pair in self._asked
         if fork.replay is None and self._can_ask:
-            at_the_end = "It is replayed at the end; " if self.comparison.settings.replay else ""
+            goes_on = self.comparison.status is None and self.comparison.settings.replay
+            at_the_end = "It is replayed at the end; " if goes_on else ""
+            asked = len(self._asked) == 2 and all(map(operator.is_, self._asked, self._forks))
             text += " It is being replayed." if asked else f" {at_the_end}r does it now."
-        elif fork.replay is None and asked:
-            text += " There is no replay to show."
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), text)
 
     def _kl(self) -> str:

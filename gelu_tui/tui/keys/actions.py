@@ -138,6 +138,9 @@ PANE_ACTIONS = (
            "Scroll and point in all panes together, token by token, or in each by itself."),
     Action("colours", "c", "Colours", "Change the tokens' colours",
            "What the tokens' colours show: nothing, KL, probability, margin."),
+    Action("continue", "k", "", "Continue this run",
+           "Let a run that has ended go on: a stopped one to its limit, a finished one further.",
+           "screen.continue_run"),
     Action("copy_stream", "y", "", "Copy the text of this pane", "Copy the text of the pane."),
     Action("clear", "escape", "", "", "Clear cursor and search."),
 )
