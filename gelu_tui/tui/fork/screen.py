@@ -244,11 +244,13 @@ class ForkScreen(ClosesOnce, Screen[int]):
 
     def _verdict(self, fork: p.Fork) -> Content:
         text = explain_verdict(fork, *self._names)
+        asked = len(self._asked) == 2 and all(map(operator.is_, self._asked, self._forks))
         if fork.replay is None and self._can_ask:
             goes_on = self.comparison.status is None and self.comparison.settings.replay
             at_the_end = "It is replayed at the end; " if goes_on else ""
-            asked = len(self._asked) == 2 and all(map(operator.is_, self._asked, self._forks))
             text += " It is being replayed." if asked else f" {at_the_end}r does it now."
+        elif fork.replay is None and asked:
+            text += " There is no replay to show."
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), text)
 
     def _kl(self) -> str:
