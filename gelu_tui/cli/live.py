@@ -144,6 +144,7 @@ class LiveRun:
         """Its name, where it stands, and the end of its text."""
         at = stream.first_divergent_token
         where = standing(comparison.reference, stream, at, stream.fork).long
+        where += f" · {stream.repeats.words}" if stream.repeats else ""
         head = f"{cut(visible_line(stream.name), name_width)}  {where}"
         line = Text(cut(head, width).rstrip())
         line.stylize("bold", 0, name_width)

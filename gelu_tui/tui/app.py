@@ -283,8 +283,11 @@ class GeluApp(App[None]):
         """Some of Textual's commands, this app's actions, and the settings without a key."""
         own = screen is self.compare
         # What Textual has besides would do the same as actions of this app, in its own way.
-        wanted = ("Theme", "Quit") if own else ("Theme", "Quit", "Screenshot")
-        yield from (c for c in super().get_system_commands(screen) if c.title in wanted)
+        wanted = {"Theme": "Choose a theme", "Quit": "Quit · ^q"}
+        wanted |= {} if own else {"Screenshot": "Save a picture of the screen"}
+        for command in super().get_system_commands(screen):
+            if command.title in wanted:
+                yield command._replace(title=wanted[command.title])
         if not own:
             from gelu_tui.tui.help.texts import own_bindings  # not before the first frame
 

@@ -47,21 +47,19 @@ class Repetitions:
 
     def add(self, token: int) -> None:
         """Take the next token."""
-        equal = (
-            count + 1 if token == before else 0
-            for before, count in zip(self._last, self._equal, strict=True)
-        )
+        pairs = zip(self._last, self._equal, strict=True)
+        equal = [count + 1 if token == before else 0 for before, count in pairs]
         self._equal = [*equal, 0][:MAX_PERIOD]
-        self._last = [token, *self._last][:MAX_PERIOD]
+        self._last = [token, *self._last[: MAX_PERIOD - 1]]
         self._length += 1
-        self.before, self.now = self.now, self._longest()
+        self.before, self.now = self.now, self._longest() if any(equal) else None
 
     def _longest(self) -> Repetition | None:
         """The longest periodic tail, which is also the longest-lived; of two the shorter period."""
         found = [
             (count + period, -period)
             for period, count in enumerate(self._equal, 1)
-            if count + period >= max(LEAST_TOKENS, LEAST_PERIODS * period)
+            if count and count + period >= max(LEAST_TOKENS, LEAST_PERIODS * period)
         ]
         if not found:
             return None

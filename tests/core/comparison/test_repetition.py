@@ -14,7 +14,6 @@ from gelu_tui.core.comparison.repetition import (
     Repetitions,
 )
 from gelu_tui.core.comparison.standing import standing
-from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 from gelu_tui.core.runs.document import to_json
 from gelu_tui.core.runs.restore import read_document
 from tests.support.comparisons import feed, run_comparison, run_document
@@ -84,13 +83,6 @@ def test_documents_hold_it_and_compute_it_when_they_are_read() -> None:
     assert '"repeats":{"start":1,"period":2}' in to_json(saved)
     older = to_json(saved).replace('"repeats":{"start":1,"period":2}', '"repeats":null')
     assert read_document(older.encode()).variants == saved.variants
-    assert repetition_sentences(saved) == [
-        "gelu and relu repeat themselves from token 1 on: the same 2 tokens over and over."
-    ]
-    alone = run_document(texts={"gelu": ["x"] * 40})
-    assert repetition_sentences(alone) == [
-        "gelu repeats itself from token 0 on: the same token over and over."
-    ]
 
 
 def test_an_end_token_after_it_is_no_part_of_the_text() -> None:

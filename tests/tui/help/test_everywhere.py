@@ -81,7 +81,12 @@ async def test_the_palette_has_one_way_to_do_a_thing() -> None:
         titles = [c.title for c in it.app.get_system_commands(it.app.screen)]
         assert len(titles) == len(set(titles))
         assert not {"Screenshot", "Keys", "Maximize"} & set(titles)
-        assert {"Theme", "Quit", "Show help · F1, ?, ^o", "Export the screen as SVG"} <= set(titles)
+        assert {
+            "Choose a theme",
+            "Quit · ^q",
+            "Show help · F1, ?, ^o",
+            "Export the screen as SVG",
+        } <= set(titles)
 
 
 async def test_a_screen_is_closed_by_the_key_that_opened_it() -> None:

@@ -28,6 +28,7 @@ from gelu_tui.core.reports.html.page import (
 )
 from gelu_tui.core.reports.markdown import setting_values
 from gelu_tui.core.reports.noise_sentences import noise_sentences
+from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 
 _FEED = '<i class="feed">↵</i>\n'  # seen, and not copied with the text
@@ -133,8 +134,8 @@ def _curves(document: ComparisonDocument) -> str:
 
 def _figures(document: ComparisonDocument) -> list[str]:
     rows = [terminal.stream_cells(document, variant) for variant in document.variants]
-    noise = [words("p", sentence) for sentence in noise_sentences(document)]
-    return [table(rows, left=("formula", "ended")), *noise]
+    sentences = (*noise_sentences(document), *repetition_sentences(document))
+    return [table(rows, left=("formula", "ended")), *(words("p", each) for each in sentences)]
 
 
 def _forks(document: ComparisonDocument) -> list[str]:
