@@ -65,6 +65,7 @@ class Board(PaneGrid):
         self.scroll: Scroll = scroll
         self.statistic: TokenStyle = statistic
         self.query_text = ""
+        self.spared = False  # cursor and search, from the next Escape
         self._running = False
         # The screen announces choices and the app begins runs: one of them at a time changes panes.
         self._in_turn = asyncio.Lock()
@@ -147,7 +148,9 @@ class Board(PaneGrid):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Escape does nothing where there is nothing to clear."""
         if action == "clear":
-            return bool(self.query_text) or any(p.tokens.cursor is not None for p in self.panes)
+            return not self.spared and (
+                bool(self.query_text) or any(p.tokens.cursor is not None for p in self.panes)
+            )
         return True
 
     def action_clear(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
-from textual.events import Paste, Resize
+from textual.events import Key, Paste, Resize
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
@@ -59,6 +59,7 @@ class CompareScreen(KeptLines, Screen[None]):
     BINDINGS: ClassVar = [
         action.binding() for action in (*COMPARE_ACTIONS, NEXT_FORK) if action.keys
     ]
+    ESCAPE_TO_MINIMIZE = False  # one too many after a dialog would restore all panes
     ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Legend, Notice, StatusLine, KeyLine"
 
     # Textual's own redraws the whole screen whenever the focus moves: 10 KiB on a slow line.
@@ -80,6 +81,7 @@ class CompareScreen(KeptLines, Screen[None]):
         hz = services.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self.ended = EndedRun(self, services.engine)
+        self._returned = False  # from another screen, and no key was pressed since
         self._replaced = False  # a run was stopped to make room for the queued one
         self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._phase_shown: Phase | None = None
@@ -250,6 +252,14 @@ class CompareScreen(KeptLines, Screen[None]):
     @on(Prompt.Changed)
     def _prompt_changed(self) -> None:
         self.notice.end(*_PROMPT_ERRORS)
+
+    def on_screen_resume(self) -> None:
+        self._returned = True
+
+    def on_key(self, event: Key) -> None:
+        """An Escape too many after another screen clears nothing. Bindings run after this."""
+        self.board.spared = self._returned and event.key == "escape"
+        self._returned = False
 
     def on_paste(self, event: Paste) -> None:
         """Text that is pasted while a pane has the focus is meant for the prompt."""

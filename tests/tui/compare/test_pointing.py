@@ -333,3 +333,22 @@ async def test_a_click_on_the_numbers_goes_to_the_fork_or_chooses_the_pane() -> 
         await it.pilot.click(it.panes[0].head, offset=(2, 0))
         await it.until_at(0, None)
         assert not it.notice.startswith("• This is the reference")
+
+
+async def test_an_escape_too_many_after_a_dialog_costs_nothing() -> None:
+    async with still(FORKS) as it:
+        await it.go(2)
+        await it.press("z", "right")
+        await it.until_at(2, 2)
+        for key in ("f7", "f1", "m"):
+            await it.press(key)
+            await it.until(lambda: it.app.screen is not it.app.compare, "a dialog")
+            await it.press("escape")
+            await it.until(lambda: it.app.screen is it.app.compare, "the comparison again")
+            await it.press("escape")
+            assert it.at == (2, 2)
+            assert it.app.compare.maximized is it.panes[2]
+        await it.press("escape")
+        await it.until_at(2, None)
+        await it.press("z")
+        await it.until(lambda: it.app.compare.maximized is None, "all panes")
