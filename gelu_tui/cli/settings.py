@@ -32,19 +32,27 @@ def settings_command(shown: str | None) -> int:
         click.echo(default_toml(actions).encode(), nl=False)
         return o.DONE
     file = load_settings()
+    from gelu_tui.core.settings.remembered import as_remembered
     from gelu_tui.tui.keys.actions import ACTIONS
     from gelu_tui.tui.keys.keymap import keymap
 
+    begun, left_out = as_remembered(file.settings, file.decided)
     problems = (
         *file.problems,
         *_together_problem(file),
         *theme_problem(file),
         *keymap(file.settings.keys, ACTIONS)[1],
+        *((left_out,) if left_out else ()),
     )
     if shown != "check":
         from gelu_tui.core.settings.toml import effective_toml
 
         click.echo(effective_toml(file).encode(), nl=False)
+        if begun != file.settings:
+            functions = visible_line(", ".join(begun.activations))
+            click.echo(
+                f"\n# The app begins with the functions of its last use: {functions}".encode()
+            )
     for problem in problems:
         o.complain(problem)
     return o.FAILED if shown == "check" and problems else o.DONE

@@ -88,6 +88,24 @@ def test_what_is_wrong_is_told_and_checked(own: dict[str, str], file: Path) -> N
     assert tomllib.loads(shown.out)["max_tokens"] == 256
 
 
+def test_what_the_app_remembers_is_told(env: dict[str, str], file: Path, tmp_path: Path) -> None:
+    file.write_text("")
+    state = tmp_path / "state" / "gelu-tui" / "remembered.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"activations": ["silu", "f1=x*x", "f2=1/x"]}))
+    own = {**env, "GELU_TUI_CONFIG": str(file), "XDG_STATE_HOME": str(tmp_path / "state")}
+    done = gelu(own, "settings")
+    assert done.out.endswith(
+        "\n# The app begins with the functions of its last use: silu, f1=x*x\n"
+    )
+    assert len(tomllib.loads(done.out)["activations"]) == 4, "those of all other commands"
+    assert "The remembered function 'f2=1/x' is left out" in " ".join(done.err.split())
+    assert gelu(own, "settings", "--check").code == 1
+    file.write_text('activations = ["gelu"]\n')
+    done = gelu(own, "settings")
+    assert "last use" not in done.out and done.err == ""
+
+
 def test_the_defaults_pass_the_check_with_every_line_uncommented(
     own: dict[str, str], file: Path
 ) -> None:

@@ -111,7 +111,7 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
                     yield Static(id="about", markup=False)
                     yield CurvePlot()
                     yield Static(id="facts", markup=False)
-            placeholder = "Tab: a name, or a formula like x*sigmoid(1.7*x); F1 explains"
+            placeholder = "Tab: a name, or x*sigmoid(1.7*x); F1 explains"
             yield FormulaField(placeholder=placeholder, id="formula")
             yield Static(id="message", markup=False)
             yield Static(Content.from_markup(KEYS), id="keys")
