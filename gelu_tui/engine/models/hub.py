@@ -37,6 +37,7 @@ from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.inventory import state_of
+from gelu_tui.core.models.json_file import read_regular
 from gelu_tui.core.paths import look
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report, error_info
 from gelu_tui.engine.models.checkpoint import open_checkpoint
@@ -110,6 +111,9 @@ def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
     be an id.
     """
     check_cache()
+    ref = storage_folder(repo_id) / "refs" / constants.DEFAULT_REVISION
+    if look(ref) == "other":
+        read_regular(ref, 0)  # raises; the library would wait for a pipe
     try:
         folder = Path(snapshot_download(repo_id, local_files_only=True, **_PATTERNS))
     except IncompleteSnapshotError as error:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 )
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.json_file import NotRegularError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine.models import hub_environment as environment
 
@@ -139,6 +140,10 @@ def _disk(error: OSError) -> GeluError:
         hint = "Free some space and try again: files that have arrived whole are kept."
         return GeluError("disk_full", f"The disk of {cache} is full.", hint)
     reason = visible_line(error.strerror or str(error))
+    if isinstance(error, NotRegularError):
+        what = visible_line(str(error.filename))
+        hint = "Move it away, and fetch the model again."
+        return GeluError("unreadable", f"{what} cannot be read: {reason}.", hint)
     variable = environment.cache_variable()
     hint = f"Correct the folder's permissions, or set {variable} to another folder."
     return GeluError("cache", f"The hub's cache in {cache} cannot be used: {reason}.", hint)

@@ -232,6 +232,15 @@ def test_one_repository_that_may_not_be_read_hides_no_other(
     assert re.search(r" cannot be read: Permission denied\. ", found[2].reason)
 
 
+def test_a_pipe_that_should_name_the_snapshot(cache: Path, made: Path) -> None:
+    storage = cached_repo(cache, "maker/gemma-x", model_folder(made))
+    (storage / "refs" / "main").unlink()
+    os.mkfifo(storage / "refs" / "main")
+    model = only()
+    assert (model.id, model.state) == ("maker/gemma-x", "unusable")
+    assert "refs/main cannot be read: it is a pipe" in model.reason
+
+
 def test_a_cache_that_is_a_file(cache: Path) -> None:
     cache.write_text("")
     model = only()
