@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
@@ -14,8 +17,33 @@ from gelu_tui.core.settings.run_settings import sampling_words
 _SAME_NATS = 1e-3  # one function in batches of other sizes differs by less, other weights by more
 
 
-def merged(
+class Choice(NamedTuple):
+    """A stream of two runs: its run's id and its name; `same` if the other run has it too."""
+
+    run: int
+    name: str
+    same: bool = False
+
+
+def choices(
     one: ComparisonDocument, other: ComparisonDocument, ids: tuple[int, int]
+) -> list[Choice]:
+    """Return the streams that `merged` can be given, the reference of `one` first.
+
+    A stream that is identical in both runs is in the list once.
+    """
+    twins = _twins(one, other)
+    mine = sorted(one.variants, key=lambda variant: variant.name != one.reference)
+    return [Choice(ids[0], v.name, v.name in twins) for v in mine] + [
+        Choice(ids[1], v.name) for v in other.variants if v.name not in twins
+    ]
+
+
+def merged(
+    one: ComparisonDocument,
+    other: ComparisonDocument,
+    ids: tuple[int, int],
+    chosen: Collection[Choice] | None = None,
 ) -> ComparisonDocument:
     """Merge the streams of two runs; model, settings and reference are those of `one`.
 
@@ -24,7 +52,8 @@ def merged(
     both runs have the same reference stream: else they were measured against a stream that is not
     in the document. A stream that reached the lower limit of tokens of its run becomes stopped:
     it would have gone on. Only if there are too many streams, those of `other` that are identical
-    in `one` are left out, and `same in #ID` is added to the formula of those that remain.
+    in `one` are left out, and `same in #ID` is added to the formula of those that remain. Of the
+    streams in `chosen`, and the reference, there are no others in the document; without, of all.
 
     Raises `GeluError` if the prompts differ, or if more than `MAX_VARIANTS` streams remain. `ids`
     are the ids of both runs.
@@ -40,17 +69,25 @@ def merged(
         raise GeluError("other_prompt", message, hint)
     count = len(one.variants) + len(other.variants)
     twins = _twins(one, other) if count > MAX_VARIANTS else set()
-    if (left := count - len(twins)) > MAX_VARIANTS:
+    wanted = None if chosen is None else {(choice.run, choice.name) for choice in chosen}
+    if wanted is None and (left := count - len(twins)) > MAX_VARIANTS:
         without = f", {left} without those that are identical in both" if twins else ""
         limit = f"the limit of one comparison is {MAX_VARIANTS}"
         message = f"{both} have {count} streams together{without}; {limit}."
-        hint = "Run one of them again with fewer functions."
+        hint = "Choose some of them."
         raise GeluError("too_many_variants", message, hint)
     max_tokens = max(one.settings.max_tokens, other.settings.max_tokens)
     kept = [
         _noted(v, f"same in #{ids[1]}") if v.name in twins else v for v in _uncut(one, max_tokens)
     ]
     added = [v for v in _uncut(other, max_tokens) if v.name not in twins]
+    if wanted is not None:
+        wanted.add((ids[0], one.reference))
+        kept = [variant for variant in kept if (ids[0], variant.name) in wanted]
+        added = [variant for variant in added if (ids[1], variant.name) in wanted]
+        if (left := len(kept) + len(added)) > MAX_VARIANTS:
+            message = f"{left} streams are chosen; the limit of one comparison is {MAX_VARIANTS}."
+            raise GeluError("too_many_chosen", message, "Leave some out.")
     peaks = [x.peak_memory_bytes for x in (one, other) if x.peak_memory_bytes is not None]
     result = replace(
         one,

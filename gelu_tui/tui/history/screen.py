@@ -21,7 +21,7 @@ from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
-from gelu_tui.core.runs.merge import merged
+from gelu_tui.core.runs.merge import Choice, choices, merged
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.tui.engine_link.shown_run import RunSaved
 from gelu_tui.tui.history.preview import preview
@@ -200,11 +200,38 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             return
         runs = (marked, entry.id)
 
-        def merge() -> CompareRuns:
+        def merge() -> CompareRuns | tuple[ComparisonDocument, ComparisonDocument]:
             one, other = map(self.history.load, runs)
-            return CompareRuns(merged(one, other, runs), runs)
+            try:
+                return CompareRuns(merged(one, other, runs), runs)
+            except GeluError as error:
+                if error.info.kind != "too_many_variants":
+                    raise
+                return one, other
 
-        self._in_thread(merge, self._close, "document")
+        def shown(result: CompareRuns | tuple[ComparisonDocument, ComparisonDocument]) -> None:
+            if isinstance(result, CompareRuns):
+                self._close(result)
+            elif self.is_current:
+                self._choose(*result, runs)
+
+        self._in_thread(merge, shown, "document")
+
+    def _choose(
+        self, one: ComparisonDocument, other: ComparisonDocument, runs: tuple[int, int]
+    ) -> None:
+        """Two runs have more streams together than one comparison: let some be chosen."""
+        from gelu_tui.tui.history.choose_streams import ChooseStreams
+
+        def chosen(found: list[Choice] | None) -> None:
+            if found is not None:
+                self._in_thread(
+                    lambda: CompareRuns(merged(one, other, runs, found), runs),
+                    self._close,
+                    "document",
+                )
+
+        self.app.push_screen(ChooseStreams(choices(one, other, runs)), chosen)
 
     def _mark(self, run: int | None) -> None:
         self._table.mark(run)

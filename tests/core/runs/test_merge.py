@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gelu_tui.core.comparison.fork_sentences import explain_pair
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.variants import MAX_VARIANTS
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.runs.merge import merged
+from gelu_tui.core.runs.merge import Choice, choices, merged
 from gelu_tui.core.runs.restore import read_document, restore
 from tests.support.comparisons import run_document
 
@@ -185,3 +187,27 @@ def test_an_end_that_was_not_good_and_the_times_of_both() -> None:
     assert timing.tokens_per_second == pytest.approx(120)
     unknown = replace(stopped, timing=replace(stopped.timing, decode_s=None))
     assert merged(whole, unknown, (1, 2)).timing.tokens_per_second is None
+
+
+@given(st.data())
+def test_any_choice_of_streams_is_merged_with_the_reference(data: st.DataObject) -> None:
+    one = run_document(texts={"gelu": BLUE, "silu": GREY, **{f"a{i}": RED for i in range(5)}})
+    texts = {"silu": GREY, "gelu": BLUE, **{f"b{i}": GREY for i in range(5)}}
+    other = run_document(texts=texts)
+    offered = choices(one, other, (3, 12))
+    assert offered[0] == Choice(3, "gelu", same=True)
+    assert len({(choice.run, choice.name) for choice in offered}) == len(offered) == 12
+    chosen = data.draw(st.lists(st.sampled_from(offered[1:]), max_size=7, unique=True))
+    both = merged(one, other, (3, 12), chosen)
+    assert both.reference == "gelu"
+    assert sorted(names(both)) == sorted(["gelu", *(choice.name for choice in chosen)])
+    assert read_document(msgspec.json.encode(both)) == both
+    for variant in both.variants:
+        assert variant.first_divergent_token == {"s": 2, "g": None, "a": 3, "b": 2}[variant.name[0]]
+
+
+def test_more_chosen_streams_than_fit_are_refused() -> None:
+    one = run_document(texts={f"a{i}": RED for i in range(6)})
+    other = run_document(texts={f"b{i}": RED for i in range(6)})
+    with pytest.raises(GeluError, match="limit of one comparison is 8"):
+        merged(one, other, (1, 2), choices(one, other, (1, 2)))

@@ -207,6 +207,46 @@ async def test_runs_that_cannot_be_compared_and_a_marked_run_that_is_deleted(
         assert marked(it) == []
 
 
+@pytest.mark.parametrize("size", [(60, 14), (80, 24)])
+async def test_of_more_streams_than_fit_some_are_chosen(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    history = History(tmp_path / "history.sqlite")
+    for letter in "ab":
+        texts = {f"{letter}{number}": ["The", " sky", letter] for number in range(5)}
+        history.save(run_document(texts=texts))
+    async with opened(history, size, shown="History · 2 runs") as it:
+        await it.until_shown("when")
+        await it.press("c")
+        await it.until_shown("Compare run 2:")
+        await it.press("down", "c")
+        await it.until_shown("8 of at most 8 streams, with the reference, b0 of run 2")
+        for _ in range(7):
+            await it.press("down")
+        await it.press("space")
+        await it.until_shown("9 of at most 8 streams · too many")
+        await it.press("enter", "enter")
+        assert it.results == []
+        await it.press("up", "space", "up", "space", "enter")
+        result = await it.result()
+        assert isinstance(result, CompareRuns) and result.runs == (2, 1)
+        names = [variant.name for variant in result.document.variants]
+        assert names == ["b0", "b1", "b2", "b3", "b4", "a0", "a3"]
+
+
+async def test_nothing_is_chosen_of_too_many_streams(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.sqlite")
+    for letter in "ab":
+        history.save(run_document(texts={f"{letter}{number}": ["The"] for number in range(5)}))
+    async with opened(history, shown="History · 2 runs") as it:
+        await it.until_shown("when")
+        await it.press("c", "down", "c")
+        await it.until_shown("8 of at most 8 streams")
+        await it.press("escape")
+        await it.until_shown("Compare run 2: c on another run")
+        assert it.results == []
+
+
 async def test_compared_runs_in_the_app(history: History) -> None:
     async with driven("five") as it:
         it.app.services.history = history
