@@ -68,6 +68,8 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
         it.until_shown("typed")
         assert shown.LATER in it.text, "what was shown stays"
         it.send(shown.RELOAD)
+        it.until_shown("F5 again loads the model anew")
+        it.send(shown.RELOAD)
         it.until(lambda: not alive(engine), "the old engine is gone")
         it.until(it.engines, "a new engine")
         assert shown.LATER in it.text, "what was shown stays"

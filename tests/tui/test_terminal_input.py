@@ -83,7 +83,9 @@ def test_enter_runs_what_stood_there_at_that_key(tmp_path: Path) -> None:
         it.send("first\rsecond")
         it.until_shown(shown.LATER)
         it.until_shown("firstsecond")
-        it.send("\rthird")  # as always: Enter while a run goes on stops it for the new one
+        it.send("\r")
+        it.until_shown("Enter again replaces it")
+        it.send("\rthird")
         it.until(lambda: prompts(tmp_path) == ["first"], "the first run is saved")
         it.until_shown("firstsecondthird")
         it.until_shown("The previous run was stopped for this one")
