@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +14,14 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import runs
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.comparison.standing import STATUS
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.runs.find_run import find_run
+from gelu_tui.core.runs.find_run import find_run, is_in_history, read_file
 from gelu_tui.core.runs.history import History, local_time
+from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
+from gelu_tui.core.scoring.document import ScoreDocument, read_score
 from gelu_tui.core.settings.user_file import SettingsFile
 
 if TYPE_CHECKING:
@@ -64,16 +69,32 @@ def history_command(
 @output_options("As `run` prints it; its JSON document; a report; a page; or a row for each token.")
 @o.color_option
 def show_command(run: str, output_format: str | None, output: str | None, color: str) -> None:
-    """Print a saved run; ID may be `last`, or a file that `run --format json` wrote."""
-    printed = Output(output_format, output, color)
-    document = saved_run(run)
+    """Print a saved run; ID may be `last`, or a file that `run` or `score --format json` wrote."""
+    document = _run_or_score(run)
+    is_score = isinstance(document, ScoreDocument)
+    formats: Formats[Any] = SCORE_FORMATS if is_score else FORMATS
+    if is_score and output_format not in (None, "text", *formats):
+        message = f"A scoring has no format {output_format}."
+        raise UsageError(message, f"Give text or {' or '.join(formats)}.")
+    printed = Output(output_format, output, color, formats)
     printed.document(document, lambda: _report(document))
     if printed.format == "text" and document.error is not None:
         o.complain(document.error)
 
 
-def _report(document: ComparisonDocument) -> RenderableType:
-    """The prompt, when it was run, and the report of `run`."""
+def _run_or_score(run: str) -> ComparisonDocument | ScoreDocument:
+    if is_in_history(run):
+        return saved_run(run)
+    data = read_file(Path(run))
+    return read_score(data) or read_document(data)
+
+
+def _report(document: ComparisonDocument | ScoreDocument) -> RenderableType:
+    """The report of `score`, or the prompt, when it was run, and the report of `run`."""
+    if isinstance(document, ScoreDocument):
+        from gelu_tui.core.reports.score import score_report
+
+        return score_report(document)
     from rich.console import Group
     from rich.text import Text
 

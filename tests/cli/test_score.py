@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,9 +12,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
-from gelu_tui.core.scoring.document import ScoreDocument
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.reports.html.score import score_page
+from gelu_tui.core.reports.score import score_report
+from gelu_tui.core.scoring.document import ScoreDocument, read_score
 from tests.cli.test_signals import running
 from tests.support import odd_models
 from tests.support.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
@@ -264,3 +271,41 @@ def test_a_page_in_a_file(env: dict[str, str], model: str, tmp_path: Path) -> No
     assert (done.code, done.out) == (0, "")
     page = file.read_text()
     assert page.startswith("<!DOCTYPE html>") and "Percentiles of KL" in page
+
+
+def test_a_saved_scoring_is_shown(
+    env: dict[str, str], document: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "score.json"
+    file.write_text(json.dumps(document))
+    assert json.loads(gelu(env, "show", str(file), "--format", "json").out) == document
+    assert "Percentiles of KL" in gelu(env, "show", str(file), "--format", "html").out
+    assert "against the reference" in gelu(env, "show", str(file)).out
+    told, hint = complaint(gelu(env, "show", str(file), "--format", "csv"), 2)
+    assert (told, hint) == ("A scoring has no format csv.", "Give text or json or html.")
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_scoring_is_refused_or_shown(
+    document: dict[str, Any], data: st.DataObject
+) -> None:
+    """Whatever stands in the place of one of its values."""
+    changed = json.loads(json.dumps(document))
+    place = changed
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if not (isinstance(place[key], dict | list) and place[key]) or data.draw(st.booleans()):
+            break
+        place = place[key]
+    odd = st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+    place[key] = data.draw(odd | st.just([]) | st.just({}))
+    try:
+        found = read_score(json.dumps(changed).encode())
+    except GeluError as refused:
+        assert refused.hint
+    else:
+        if found is not None:
+            assert score_page(found).endswith("</html>\n")
+            Console(file=io.StringIO()).print(score_report(found))

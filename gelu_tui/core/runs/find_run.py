@@ -23,14 +23,20 @@ def find_run(
 
     Raises `GeluError`.
     """
-    if isinstance(run, int) or (isinstance(run, str) and (run == "last" or run.isdecimal())):
+    if is_in_history(run):
         with opened() as history:
             number = history.last() if run == "last" else int(str(run)[:18])
             return number, history.load(number)
-    return None, _read(Path(run))
+    return None, read_document(read_file(Path(str(run))))
 
 
-def _read(path: Path) -> ComparisonDocument:
+def is_in_history(run: str | int | os.PathLike[str]) -> bool:
+    """Return whether this names a run of the history, and not a file."""
+    return isinstance(run, int) or (isinstance(run, str) and (run == "last" or run.isdecimal()))
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file of a saved run holds. Raises `GeluError`."""
     shown = visible_line(str(path))
     try:
         with path.open("rb") as file:
@@ -41,4 +47,4 @@ def _read(path: Path) -> ComparisonDocument:
         raise UsageError(message, hint, kind="no_run") from None
     if len(data) > _SIZE_LIMIT:
         raise GeluError("not_a_document", f"'{shown}' is too large for a saved comparison.")
-    return read_document(data)
+    return data

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
 
 SCORE_SCHEMA = "gelu-tui.score/1"
@@ -112,3 +112,43 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     timing: ScoreTiming
     peak_memory_bytes: int | None
     variants: list[ScoredVariant]
+
+
+class _Head(msgspec.Struct):
+    schema: str = ""
+
+
+def read_score(data: bytes) -> ScoreDocument | None:
+    """Parse and check a scoring that was saved as JSON; None if it is something else.
+
+    Raises `GeluError` if it contradicts itself, or is of a newer version.
+    """
+    try:
+        schema = msgspec.json.decode(data, type=_Head).schema
+        if not schema.startswith(f"{SCORE_SCHEMA.partition('/')[0]}/"):
+            return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    hint = "Give a file that `gelu-tui score --format json` wrote."
+    try:
+        if schema != SCORE_SCHEMA:
+            raise ValueError(f"its schema is not {SCORE_SCHEMA}")
+        document = msgspec.json.decode(data, type=ScoreDocument)
+        _check(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        message = f"This is not a saved scoring: {str(error)[:200]}."
+        raise GeluError("not_a_document", message, hint) from None
+    return document
+
+
+def _check(document: ScoreDocument) -> None:
+    """Raise `ValueError` where the parts contradict each other."""
+    if document.reference not in (variant.name for variant in document.variants):
+        raise ValueError("its reference is none of its variants")
+    bounds = {
+        tuple(bucket.below for bucket in variant.kl_buckets)
+        for variant in document.variants
+        if variant.kl is not None
+    }
+    if len(bounds) > 1 or any(len(each) < 2 or None in each[:-1] for each in bounds):
+        raise ValueError("its variants have not the same ranges of probability")
