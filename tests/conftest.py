@@ -40,7 +40,8 @@ os.environ["XDG_STATE_HOME"] = str(Path(_home.name) / "state")
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     yield
-    remembered_path().unlink(missing_ok=True)
+    if (path := remembered_path()).is_relative_to(_home.name):
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
