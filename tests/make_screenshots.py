@@ -95,7 +95,7 @@ async def take(name: str, size: tuple[int, int], do: Do) -> Path:
         await pilot.pause(0.5)
         await do(pilot)
         file = FOLDER / f"{name}.svg"
-        file.write_text(app.export_screenshot(title="gelu-tui"), encoding="utf-8")
+        file.write_text(picture(app), encoding="utf-8")
     return file
 
 
