@@ -43,6 +43,15 @@ def test_pictures_and_links_show_outside_of_the_repository() -> None:
     assert all((ROOT / file).is_file() for file in files)
 
 
+def test_pictures_need_nothing_from_elsewhere() -> None:
+    """A page that shows one as an image loads neither its fonts nor its scripts."""
+    for picture in (ROOT / "screenshots").glob("*.svg"):
+        outside = re.findall(
+            r"(?:href|src)=|url\(|<script|@import|<image", picture.read_text(encoding="utf-8")
+        )
+        assert outside == [], picture
+
+
 def test_the_readme_names_only_extras_that_exist() -> None:
     groups = re.findall(r"(?:\.|gelu-tui)\[([\w,-]+)\]", README)
     named = {extra for group in groups for extra in group.split(",")}
