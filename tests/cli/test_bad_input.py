@@ -355,7 +355,7 @@ ENGINES = {
     "dies at once": (
         odd("dies_at_once"),
         "The engine ended with exit code 1: ModuleNotFoundError: No module named ␛[31m'mlx'.",
-        "Check --engine-command.",
+        "Install gelu-tui again where the engine runs.",
     ),
     "dies later": (
         odd("dies_quietly"),
