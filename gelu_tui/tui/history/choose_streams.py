@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import SelectionList, Static
+from textual.widgets import OptionList, Static
 
 from gelu_tui.core.functions.variants import MAX_VARIANTS
 from gelu_tui.core.runs.merge import Choice
@@ -28,6 +28,7 @@ class ChooseStreams(ClosesOnce, Screen[list[Choice] | None]):
     CSS_PATH = "choose_streams.tcss"
     BINDINGS: ClassVar = [
         Binding("enter", "show", "Compare the chosen streams", priority=True),
+        Binding("space", "change", "Add the stream, or leave it out"),
         Binding("q,escape,f10", "back", "Back"),
         HELP,
     ]
@@ -35,23 +36,24 @@ class ChooseStreams(ClosesOnce, Screen[list[Choice] | None]):
     def __init__(self, choices: Sequence[Choice]) -> None:
         super().__init__()
         self._reference, *self._others = choices
+        self._chosen = set(range(min(len(self._others), MAX_VARIANTS - 1)))
 
     def compose(self) -> ComposeResult:
         yield Static(id="title", markup=False)
-        rows = (
-            (Content(_words(choice)), index, index < MAX_VARIANTS - 1)
-            for index, choice in enumerate(self._others)
-        )
-        yield SelectionList[int](*rows, id="streams")
+        yield OptionList(*map(self._row, range(len(self._others))), id="streams")
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(SelectionList).focus()
+        self._list.highlighted = 0
+        self._list.focus()
         self._count()
 
-    @on(SelectionList.SelectedChanged)
+    def _row(self, index: int) -> Content:
+        mark = "■" if index in self._chosen else "·"
+        return Content(f"{mark} {_words(self._others[index])}")
+
     def _count(self) -> None:
-        chosen = len(self._list.selected) + 1
+        chosen = len(self._chosen) + 1
         many = " · too many" if chosen > MAX_VARIANTS else ""
         self.query_one("#title", Static).update(
             f"{chosen} of at most {MAX_VARIANTS} streams{many}, with the reference, "
@@ -59,12 +61,20 @@ class ChooseStreams(ClosesOnce, Screen[list[Choice] | None]):
         )
 
     @property
-    def _list(self) -> SelectionList[int]:
-        return self.query_one("#streams", SelectionList)
+    def _list(self) -> OptionList:
+        return self.query_one("#streams", OptionList)
+
+    @on(OptionList.OptionSelected)
+    def action_change(self) -> None:
+        """Add the stream under the cursor, or leave it out."""
+        if (index := self._list.highlighted) is not None:
+            self._chosen ^= {index}
+            self._list.replace_option_prompt_at_index(index, self._row(index))
+            self._count()
 
     def action_show(self) -> None:
         """Compare the chosen streams, unless there are too many."""
-        chosen = [self._others[index] for index in sorted(self._list.selected)]
+        chosen = [self._others[index] for index in sorted(self._chosen)]
         if len(chosen) < MAX_VARIANTS:
             self.dismiss([self._reference, *chosen])
 

@@ -221,6 +221,7 @@ async def test_of_more_streams_than_fit_some_are_chosen(
         await it.until_shown("Compare run 2:")
         await it.press("down", "c")
         await it.until_shown("8 of at most 8 streams, with the reference, b0 of run 2")
+        await it.until_shown("■ a2 of run 1 · a3 of run 1")
         for _ in range(7):
             await it.press("down")
         await it.press("space")
