@@ -23,10 +23,12 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
+from gelu_tui.core.runs.merge import Choice
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.engine_link import session as session_module
 from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
+from gelu_tui.tui.history.choose_streams import ChooseStreams
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
 from tests.support.comparisons import (
@@ -90,7 +92,7 @@ class Scene(Driven):
 
 # --- the scenes -----------------------------------------------------------------------------------
 
-NOT_RUN = ("empty", "fed-text", "history", "models", "prompts")
+NOT_RUN = ("choose-streams", "empty", "fed-text", "history", "models", "prompts")
 SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {}
 
 
@@ -207,6 +209,14 @@ async def history(it: Scene) -> None:
     await it.press("down")
     await it.until(lambda: table.cursor_row == 1, "the second run")
     await it.until_shown("run 5")
+
+
+@scene
+async def choose_streams(it: Scene) -> None:
+    await it.loaded()
+    of_both = [Choice(run, name, same=name == "silu") for run in (2, 1) for name in FIVE]
+    await it.app.push_screen(ChooseStreams(of_both))
+    await it.until_shown("8 of at most 8 streams")
 
 
 @scene
