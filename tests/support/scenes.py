@@ -232,6 +232,14 @@ async def palette(it: Scene) -> None:
 
 
 @scene
+async def setting(it: Scene) -> None:
+    await it.ran()
+    commands = {c.title: c for c in it.app.get_system_commands(it.app.screen)}
+    commands["Set the seed…"].callback()
+    await it.until_shown("Enter sets it")
+
+
+@scene
 async def too_small(it: Scene) -> None:
     await it.ran()
     await it.until_shown("More room")

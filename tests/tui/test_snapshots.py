@@ -31,10 +31,10 @@ SIZES = ((80, 24), (120, 36), (200, 50))
 SMALL = ((38, 11), (20, 5))
 RESTS = 40  # looks at an unchanged screen, after which it is taken to be final
 THEMES = {
-    "dark": "textual-dark",
-    "light": "textual-light",
+    "dark": "gelu-dark",
+    "light": "gelu-light",
     "ansi": "terminal-dark",  # the terminal's own sixteen colours
-    "no-color": "textual-dark",
+    "no-color": "gelu-dark",
 }
 CASES = [
     (name, size, mode)
