@@ -253,7 +253,7 @@ class CompareScreen(KeptLines, Screen[None]):
     def _prompt_changed(self) -> None:
         self.notice.end(*_PROMPT_ERRORS)
 
-    def on_screen_resume(self) -> None:
+    def on_screen_suspend(self) -> None:
         self._returned = True
 
     def on_key(self, event: Key) -> None:
