@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.events import Key, Paste, Resize
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
@@ -27,14 +26,11 @@ from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.choices import chosen_variants, like
 from gelu_tui.tui.compare.ended_run import EndedRun
-from gelu_tui.tui.compare.info_line import InfoLine
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
-from gelu_tui.tui.compare.legend import Legend
-from gelu_tui.tui.compare.notice import Notice
+from gelu_tui.tui.compare.panes_screen import PanesScreen
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
-from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.engine_link.session import BUSY, Phase
 from gelu_tui.tui.engine_link.shown_run import RunSaved, ShownRun
 from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, NEXT_FORK, PANE_LINE, PROMPT_LINE
@@ -53,7 +49,7 @@ _STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by o
 _SAVED = "This is a saved run. Enter in the prompt runs the prompt again."
 
 
-class CompareScreen(KeptLines, Screen[None]):
+class CompareScreen(KeptLines, PanesScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [
@@ -68,13 +64,10 @@ class CompareScreen(KeptLines, Screen[None]):
     def __init__(
         self, services: Services, choices: RunSettings, board: Board, prompt: str = ""
     ) -> None:
-        super().__init__()
+        super().__init__(board)
         self.choices = choices
-        self.shown: ShownRun | None = None
         self.mounted = asyncio.Event()  # with all that it begins with
-        self.prompt, self.board, self.notice = Prompt(prompt), board, Notice()
-        self._info, self._status, self._keys = InfoLine(), StatusLine(), KeyLine()
-        self._legend = Legend()
+        self.prompt, self._status, self._keys = Prompt(prompt), StatusLine(), KeyLine()
         self._engine = services.engine
         self._services = services
         gate = services.gate
@@ -86,16 +79,6 @@ class CompareScreen(KeptLines, Screen[None]):
         self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """The comparison in the panes."""
-        return self.shown.comparison if self.shown is not None else None
-
-    @property
-    def live(self) -> bool:
-        """Whether the comparison on the screen still grows."""
-        return self.shown is not None and self.shown.live
 
     def compose(self) -> ComposeResult:
         yield from (self.prompt, self._info, self.board, self._legend, self.notice)
@@ -267,71 +250,6 @@ class CompareScreen(KeptLines, Screen[None]):
             event.stop()
             self.prompt.focus()
             self.prompt.post_message(event)
-
-    # --- tokens and searching -----------------------------------------------------------------
-
-    @on(Board.Feedback)
-    def _show_feedback(self, message: Board.Feedback) -> None:
-        self.notice.show_message(message.sentence, message.about)
-
-    @on(Board.Coloured)
-    def _show_legend(self) -> None:
-        run = self.comparison
-        against = "the run's reference" if run is None else run.reference.name
-        self._legend.show(self.board.statistic, against)
-
-    @on(Board.SearchEnded)
-    def _search_ended(self) -> None:
-        self.notice.end("search")
-
-    @on(Board.SearchWanted)
-    def _ask_what_to_search(self) -> None:
-        self.notice.end("search")
-        self._info.open_search(self.board.query_text)
-
-    @on(InfoLine.Searched)
-    def _search(self, message: InfoLine.Searched) -> None:
-        found = self.board.search(message.text)
-        if not message.done:
-            self._info.show_count(found)
-            return
-        if message.text and found:
-            self.board.action_match_step(1)
-            keys = "N and Shift+N go through them, Escape ends the search."
-            self.notice.show_message(f"{found} found. {keys}", "search")
-        elif message.text:
-            so_far = " so far" if self.live else ""
-            sentence = f"‘{visible_line(message.text)}’ is nowhere in the panes{so_far}."
-            self.notice.show_message(sentence, "search")
-        if self.board.chosen_pane is not None:
-            self.board.chosen_pane.tokens.focus()
-
-    @on(TokenPane.Pointed)
-    def _show_pointed(self, message: TokenPane.Pointed) -> None:
-        pane = next((x for x in self.board.panes if x.tokens is message.pane), None)
-        if message.token is None or pane is None:  # the mouse has left
-            self._show_cursor()
-        else:
-            self._show_token(pane, message.token)
-
-    def _show_cursor(self) -> None:
-        """Show the token of the cursor, if there is one."""
-        for pane in self.board.panes:
-            if pane.tokens.cursor is not None:
-                self._show_token(pane, pane.tokens.cursor)
-                return
-        self._info.show_token(None)
-
-    def _show_token(self, pane: StreamPane, token: int) -> None:
-        seen = self.board.perspective
-        if seen is None:
-            self._info.show_token(None)
-            return
-        stream = seen.comparison.streams[pane.index]
-        if token < len(stream.steps):  # a new run may have begun since
-            reference = seen.comparison.reference.name
-            known = labels.token(stream, token, reference, of_run=seen.of_run)
-            self._info.show_token(known)
 
     # --- events of the engine -----------------------------------------------------------------
 
