@@ -309,8 +309,8 @@ def test_a_model_that_cannot_be_used(
     ("name", "sentence"),
     [
         ("./nowhere", "There is no folder './nowhere'."),
-        (b"\xff", "There is no folder '?', and no hub id looks so."),
-        ("a\x1b[31m/b", "There is no folder 'a␛[31m/b', and no hub id looks so."),
+        (b"\xff", "There is no folder '?', and it is no hub id."),
+        ("a\x1b[31m/b", "There is no folder 'a␛[31m/b', and it is no hub id."),
         (
             "mlx-community/gemma-3-270m-it-bf16",
             "mlx-community/gemma-3-270m-it-bf16 is not on this machine, "

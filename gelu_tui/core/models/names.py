@@ -72,7 +72,7 @@ def read_name(text: str) -> ModelName:
         raise GeluError("model_not_found", message, "Give the folder it is in.")
     message = f"There is no folder '{shown}'."
     if not text.startswith((".", "/", "~")):
-        message = f"There is no folder '{shown}', and no hub id looks so."
+        message = f"There is no folder '{shown}', and it is no hub id."
     hint = nearest or (
         "Give a folder with config.json and weights, a hub id such as "
         "mlx-community/gemma-3-270m-it-bf16, or demo."
