@@ -197,6 +197,7 @@ def activations_table() -> RenderableType:
     aliases = [{"name": f.name, "aliases": ", ".join(f.aliases)} for f, _ in curves if f.aliases]
     native = "; ".join(f"{name} in {', '.join(of)}" for name, of in NATIVE_OF.items())
     notes = (
+        "max |f−gelu| is the largest error against exact GELU for x from −6 to 6.\n"
         f"Native, what mlx-lm itself computes: {native}.\n"
         "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
     )
