@@ -137,6 +137,16 @@ async def test_a_run_that_is_stopped_before_it_began_is_not_told_as_a_load() -> 
         assert it.phase is Phase.READY
 
 
+async def test_a_run_that_made_room_for_the_present_one_is_not_told_as_stopped() -> None:
+    async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
+        await it.until_shown("The sky")
+        compare = it.app.compare
+        compare.notice.clear()
+        await compare.engine_event(p.Cancelled("compare"))
+        assert it.phase is Phase.RUNNING
+        assert not compare.notice.has_class("-shown")
+
+
 async def test_a_late_answer_to_an_older_command_does_not_end_the_run() -> None:
     async with driven("long", prompt=PROMPT, step_s=0.05, max_tokens=2000) as it:
         await it.until_shown("The sky")

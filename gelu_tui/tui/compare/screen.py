@@ -272,7 +272,8 @@ class CompareScreen(KeptLines, PanesScreen):
             case p.Cancelled(command="load"):
                 self.notice.show_message("The load was stopped. F5 loads the model again.")
             case p.Cancelled():
-                self.notice.show_message("The run was stopped before it began.")
+                if self._engine.phase is not Phase.RUNNING:  # else it made room for a queued run
+                    self.notice.show_message("The run was stopped before it began.")
             case p.Replayed():
                 if (replayed := self.ended.replayed) is not None:
                     self.run_worker(self._save(replayed), group="save")
