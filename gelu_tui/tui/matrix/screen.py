@@ -135,6 +135,8 @@ class MatrixScreen(ClosesOnce, ModalScreen[MatrixChoice | None]):
         self._describe()
         lines = []
         for members, standing in identical_groups(self._matrix.perspectives):
+            if len(members) < 3:
+                continue  # its cell says so, and the sentence about the cursor's pair
             *names, last = (visible_line(streams[index].name) for index in members)
             lines.append(f"{', '.join(names)} and {last}: {standing.long}.")
         groups = self.query_one("#groups", Static)

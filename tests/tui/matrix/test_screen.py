@@ -35,12 +35,14 @@ async def test_every_pair_has_its_first_divergent_token() -> None:
         ]
 
 
-async def test_identical_streams_are_named() -> None:
-    run = five()
+async def test_three_streams_and_more_that_are_identical_are_named() -> None:
+    run = begun("gelu", "gelu_approx", "again", "silu", "relu")
+    feed(run, ["a", "b"], ["a", "b"], ["a", "b"], ["c"], ["c"])
     async with alone(MatrixScreen(run, 1), (80, 24)) as it:
-        await it.until_shown("gelu and gelu_approx: same so far (40 tokens).")
+        await it.until_shown("gelu, gelu_approx and again: same so far (2 tokens).")
+        assert "silu and relu" not in it.screen()  # a pair has its cell
         finish(run)
-        await it.until_shown("gelu and gelu_approx: identical (40 tokens).")
+        await it.until_shown("gelu, gelu_approx and again: identical (2 tokens).")
 
 
 async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
