@@ -198,7 +198,7 @@ class Board(PaneGrid):
         forks = self._forks()
         pane = self.chosen_pane
         if not forks or pane is None:
-            self._feedback("No stream differs from the reference so far.", "forks")
+            self._feedback("No stream differs from the reference.", "forks")
             return
         cursor = pane.tokens.cursor
         if cursor is None:

@@ -157,7 +157,7 @@ async def test_without_forks_the_keys_say_so() -> None:
     async with still(dict.fromkeys(("gelu_approx", "gelu"), FORKS["gelu"])) as it:
         await it.go(1)
         await it.press("full_stop")
-        await it.until_notice("No stream differs from the reference so far.")
+        await it.until_notice("No stream differs from the reference.")
         await it.press("f")
         await it.until_notice("This stream does not differ")
         assert it.at == (1, None)

@@ -124,8 +124,8 @@ async def test_a_message_about_forks_goes_when_there_is_one() -> None:
     async with driven("long", prompt="x", step_s=0.2, activations=names, max_tokens=2000) as it:
         await it.until(lambda: it.comparison.streams, "a run")
         it.app.compare.board.fork_step(1)
-        await it.until_shown("No stream differs from the reference so far.")
-        await it.until_gone("No stream differs from the reference so far.")
+        await it.until_shown("No stream differs from the reference.")
+        await it.until_gone("No stream differs from the reference.")
         assert it.phase is Phase.RUNNING
 
 
