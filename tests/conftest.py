@@ -13,9 +13,11 @@ from hypothesis import settings
 
 from gelu_tui.core.settings.remembered import remembered_path
 
-# How long an example takes on a loaded machine says nothing about it.
-settings.register_profile("gelu-tui", deadline=None)
-settings.load_profile("gelu-tui")
+# How long an example takes on a loaded machine says nothing about it. The same examples each time:
+# what a change did must not hide among new ones. HYPOTHESIS_PROFILE=explore tries others.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # A shell that starts the tests in the background hands on an ignored SIGINT, and every process that
 # a test starts would ignore it too.

@@ -11,7 +11,7 @@ import pytest
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.own_files import open_log, replace_file
-from gelu_tui.core.reports.export import export
+from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.history import History
 from tests.support.comparisons import run_document
 
@@ -28,7 +28,7 @@ def log(path: Path) -> None:
 
 
 def export_over(path: Path) -> None:
-    export(run_document(), path.with_suffix(".md"), overwrite=True)
+    export(run_document(), path.with_suffix(".md"), FORMATS, overwrite=True)
 
 
 WRITES: dict[str, Write] = {

@@ -69,7 +69,7 @@ _LAYERS = _integer(1, 1000)
 _WINDOW = _integer(1, 2**31 - 1)
 _EVEN = Rule("an even integer", lambda value: is_integer(value, 2, 10_000_000) and value % 2 == 0)
 _POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value >= 1e-30)
-_EPSILON = Rule("a number of at least 0", lambda value: is_number(value) and value >= 0)
+_SCALE = Rule("a number of at least 0", lambda value: is_number(value) and value >= 0)
 _FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 _OBJECT = Rule("an object", lambda value: isinstance(value, dict))
 _TYPES = Rule(
@@ -93,7 +93,7 @@ _SHAPE = {
     "intermediate_size": _DIMENSION,
     "num_attention_heads": _DIMENSION,
     "head_dim": _EVEN,
-    "rms_norm_eps": _EPSILON,
+    "rms_norm_eps": _POSITIVE,
     "vocab_size": _DIMENSION,
     "num_key_value_heads": _DIMENSION,
 }
@@ -254,8 +254,8 @@ _SCALING = {
     "original_max_position_embeddings": _ABOVE_ONE,
     "beta_fast": _POSITIVE,
     "beta_slow": _POSITIVE,
-    "mscale": _EPSILON,
-    "mscale_all_dim": _EPSILON,
+    "mscale": _SCALE,
+    "mscale_all_dim": _SCALE,
     "partial_rotary_factor": _ONE,
     "rope_theta": _POSITIVE,
 }

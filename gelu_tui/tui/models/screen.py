@@ -30,6 +30,7 @@ from gelu_tui.tui.engine_link.session import ask
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.models.rows import delete_refusal, details, fetch_lines, fetch_refusal
 from gelu_tui.tui.models.table import ModelTable
+from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import TextField
@@ -116,6 +117,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
             self._show_message(error.info)
             self._list()
             return
+        if not is_open(self):
+            return
         choose = current if choose == self.current else choose
         self._local, self.current = found.models, current
         self._memory = memory = found.memory.plus(self._held_bytes)
@@ -131,6 +134,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
 
     def _list(self, choose: str | None = None) -> None:
         """Local models, then those that can be fetched; the cursor stays on its model."""
+        if not is_open(self):
+            return
         here = {model.id for model in self._local}
         listed = (*self._named, *public_models(on_gpu=self._memory.on_gpu))
         others = [m.with_size(self._sizes.get(m.id)) for m in listed if m.id not in here]
@@ -316,6 +321,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
 
     def _show_fetch(self, progress: p.Progress | None = None) -> None:
         self._progress = progress or self._progress
+        if not is_open(self):
+            return
         self._show_keys()
         box = self.query_one("#fetch", Static)
         box.display = bool(self._fetching)
@@ -327,6 +334,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
     def _show_message(self, message: str | ErrorInfo, model: str = "") -> None:
         """Show a message; one about a `model` goes when another one is chosen."""
         self._told_of = model
+        if not is_open(self):
+            return
         self.query_one(MessageLine).show_message(message)
         self.set_class(bool(message), "-message")
 
