@@ -137,7 +137,7 @@ class Navigation:
 
     async def keep_defaults(self) -> None:
         """Write the settings that the app has at present into the user's file."""
-        from gelu_tui.core.settings.keep import keep_as_defaults
+        from gelu_tui.core.settings.keep import keep_as_defaults, settled_by_run
 
         compare, board = self._compare, self._board
         compare.remember()
@@ -148,7 +148,8 @@ class Navigation:
             scroll=board.scroll,
         )
         try:
-            said, problem = await asyncio.to_thread(keep_as_defaults, settings)
+            settled = settled_by_run(compare.choices, compare.taken_from)
+            said, problem = await asyncio.to_thread(keep_as_defaults, settings, settled)
         except GeluError as error:
             compare.notice.show_error(error.info)
         else:

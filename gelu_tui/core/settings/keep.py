@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -18,8 +19,23 @@ from gelu_tui.core.settings.validation import check, shown
 _KEPT = (*RunSettings.__struct_fields__, "token_style", "scroll")
 
 
-def keep_as_defaults(settings: Settings) -> tuple[str, ErrorInfo | None]:
+# Which a run has settled: whether its model has a chat template, the dtype that it was given.
+_SETTLED = ("chat", "dtype", "seed")
+
+
+def settled_by_run(choices: RunSettings, run: RunSettings | None) -> set[str]:
+    """Return the settings that nobody chose: they came with a saved run, which had settled them."""
+    if run is None:
+        return set()
+    return {name for name in _SETTLED if getattr(choices, name) == getattr(run, name)}
+
+
+def keep_as_defaults(
+    settings: Settings, without: Collection[str] = ()
+) -> tuple[str, ErrorInfo | None]:
     """Write what differs from the user's file into it; comments and all else there stay.
+
+    The settings `without` stay as the file has them.
 
     Returns what was done, in a sentence, and what was wrong with the file. Raises `GeluError` if
     nothing could be written, `UsageError` for settings that no start could use.
@@ -33,7 +49,8 @@ def keep_as_defaults(settings: Settings) -> tuple[str, ErrorInfo | None]:
     changed = {
         name: value
         for name in _KEPT
-        if (value := getattr(settings, name)) != getattr(before.settings, name)
+        if name not in without
+        and (value := getattr(settings, name)) != getattr(before.settings, name)
     }
     file = _short(before.path)
     if not changed:

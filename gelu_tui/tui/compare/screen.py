@@ -66,6 +66,7 @@ class CompareScreen(KeptLines, PanesScreen):
     ) -> None:
         super().__init__(board)
         self.choices = choices
+        self.taken_from: RunSettings | None = None  # the saved run whose settings were taken last
         self.mounted = asyncio.Event()  # with all that it begins with
         self.prompt, self._status, self._keys = Prompt(prompt), StatusLine(), KeyLine()
         self._engine = services.engine
@@ -330,6 +331,7 @@ class CompareScreen(KeptLines, PanesScreen):
         self.prompt.take(saved.prompt)
         # on a thread, as it checks formulas
         self.choices = await asyncio.to_thread(like, self.choices, saved)
+        self.taken_from = saved.settings
         await self._show(ShownRun.reopened(saved, self._services.history, number))
         self.notice.show_message(f"{gone}{message}")
         if self.board.chosen_pane is not None:

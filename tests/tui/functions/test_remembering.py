@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gelu_tui.core.settings.remembered import as_remembered, recall, remembered_path
@@ -14,6 +15,7 @@ from gelu_tui.core.settings.user_file import Settings, load_settings
 from gelu_tui.tui.functions.screen import ActivationsScreen
 from tests.support.app_terminal import opened
 from tests.support.command import COMMAND, gelu
+from tests.support.comparisons import run_document
 from tests.support.driving import Driven, fake_engine, ready
 from tests.support.engine_process import environment
 from tests.support.still import still
@@ -179,3 +181,19 @@ async def test_the_settings_of_the_app_are_kept_as_defaults(
         await it.press("space", "f2")
         await closed(it)
         await it.until(lambda: "The next start has those of" in said(it), "it is told")
+
+
+async def test_what_a_saved_run_had_settled_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("GELU_TUI_CONFIG", str(file))
+    saved = run_document("another prompt")
+    settled = msgspec.structs.replace(saved.settings, chat=False, seed=7, max_tokens=9)
+    async with ready(activations=("gelu", "silu")) as it:
+        await it.app.compare.show_saved(msgspec.structs.replace(saved, settings=settled))
+        assert it.app.compare.choices.chat is False
+        await it.app.navigation.keep_defaults()
+        await it.until(lambda: "Kept as your defaults" in said(it), "it is told")
+        kept = load_settings().settings
+        assert (kept.chat, kept.seed, kept.max_tokens) == ("auto", None, 9)
