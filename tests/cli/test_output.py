@@ -182,7 +182,8 @@ def test_a_reader_that_leaves_is_no_error_to_talk_of(env: dict[str, str], output
 def test_what_the_app_tells_textual_of_no_color(
     color: str, before: str | None, after: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("NO_COLOR", "")  # so that it is as before after the test
+    monkeypatch.delenv("NO_COLOR")
     if before is not None:
         monkeypatch.setenv("NO_COLOR", before)
     export_no_color(color)
