@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -42,11 +43,11 @@ class _Result(Mapping[str, _Variant], Generic[_Document, _Variant]):
     def __init__(self, document: _Document) -> None:
         self.document: _Document = document
 
-    def _variants(self) -> dict[str, _Variant]:
-        raise NotImplementedError
+    @abstractmethod
+    def _variants(self) -> dict[str, _Variant]: ...
 
-    def _report(self) -> RenderableType:
-        raise NotImplementedError
+    @abstractmethod
+    def _report(self) -> RenderableType: ...
 
     @property
     def reference(self) -> str:

@@ -1,4 +1,4 @@
-"""What must hold in every comparison, whether an engine tells it or a file holds it."""
+"""Checks that every comparison must pass, from an engine as from a saved file."""
 
 from __future__ import annotations
 

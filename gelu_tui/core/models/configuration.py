@@ -21,7 +21,7 @@ _TAGGED = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 @dataclass(frozen=True)
 class Configuration:
-    """What mlx-lm builds the model from, and what is said of it.
+    """The configuration that mlx-lm gets, and the warnings to show with it.
 
     `values` holds the keys of config.json, those that mlx-lm does not read as those that it does.
     """

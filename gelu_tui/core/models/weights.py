@@ -89,7 +89,7 @@ def refuse_missing_files(folder: Path) -> None:
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise `GeluError` if a file is a pointer of Git LFS, which stands for the file itself."""
+    """Raise `GeluError` if a file holds only a Git LFS pointer instead of its content."""
     try:
         begin = read_regular(path, len(_POINTER))
     except OSError:  # for whoever reads the file itself

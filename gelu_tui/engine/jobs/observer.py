@@ -82,7 +82,7 @@ class Observer:
         self._thread.start()
 
     def take_up(self, earlier: Sequence[p.EarlierStream]) -> None:
-        """Begin with these tokens, which are told already; before the first `observe`."""
+        """Start with tokens that were emitted before. Call it before the first `observe`."""
         reference = earlier[self._reference].tokens
         for index, (state, its) in enumerate(zip(self._streams, earlier, strict=True)):
             state.tokens = list(its.tokens)

@@ -129,7 +129,7 @@ def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
 
 
 def _lacking(folder: Path) -> GeluError | None:
-    """What is said of a folder in which files are missing; None of any other."""
+    """Return the sentence for a folder in which files are missing, else None."""
     try:
         open_checkpoint(folder)
     except GeluError as error:
