@@ -50,6 +50,7 @@ class Stream:
     kl: Peaks = field(default_factory=lambda: Peaks())  # in nats, while contexts are equal
     kl_sums: list[float] = field(default_factory=list)  # KL of the first 1, 2, 3 … steps together
     fork: p.Fork | None = None
+    choices: tuple[p.ChoiceScore, ...] = ()
     repetitions: Repetitions = field(default_factory=Repetitions)
 
     @property
@@ -209,6 +210,9 @@ class Comparison:
                 stream.finish_reason, stream.error = event.finish_reason, event.error
                 stream.tail = event.tail
                 self.update_divergence()
+            case p.ChoicesScored():
+                for stream, scores in zip(self.streams, event.streams, strict=False):
+                    stream.choices = scores
             case p.SelfChecked():
                 self.self_check = event.report
             case p.Finished():

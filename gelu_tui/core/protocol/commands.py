@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gelu_tui.core.protocol.events import Started
-from gelu_tui.core.protocol.values import EarlierStream, ModelInfo, Seconds
+from gelu_tui.core.protocol.values import ChatMessage, EarlierStream, ModelInfo, Seconds
 from gelu_tui.core.settings.run_settings import Chat, RunSettings
 
 
@@ -48,10 +48,17 @@ class DeleteModel(Command, frozen=True, tag="delete_model"):
 
 
 class Compare(Command, frozen=True, tag="compare"):
-    """Decode one prompt under several activation functions, on the loaded model."""
+    """Decode one prompt under several activation functions, on the loaded model.
+
+    Comparisons with `rows` that wait for the engine together, with equal settings, share one batch
+    of at most so many rows (0: as many as fit into memory). Their answers come side by side.
+    """
 
     prompt: str
     settings: RunSettings = RunSettings()
+    messages: tuple[ChatMessage, ...] = ()  # fed instead of `prompt`, through the chat template
+    choices: tuple[str, ...] = ()  # continuations of the prompt whose probabilities are asked for
+    rows: int | None = None
 
 
 class Continue(Command, frozen=True, tag="continue"):

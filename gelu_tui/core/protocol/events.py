@@ -12,6 +12,7 @@ from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
     Amount,
     BenchRow,
+    ChoiceScore,
     Count,
     FinishReason,
     Fork,
@@ -179,6 +180,12 @@ class StreamFinished(Event, frozen=True, tag="stream_finished"):
     finish_reason: FinishReason
     tail: TokenText = ""
     error: ErrorInfo | None = None
+
+
+class ChoicesScored(Event, frozen=True, tag="choices_scored"):
+    """How probable each function finds each choice: by stream, then by choice."""
+
+    streams: tuple[tuple[ChoiceScore, ...], ...]
 
 
 class SelfChecked(Event, frozen=True, tag="self_check"):

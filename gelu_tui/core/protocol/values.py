@@ -94,6 +94,20 @@ class StreamStep(msgspec.Struct, frozen=True, gc=False):
     decode_s: Seconds  # this stream's own decode seconds so far
 
 
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message of a conversation that is a prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChoiceScore(msgspec.Struct, frozen=True):
+    """How probable a function finds one choice after the prompt."""
+
+    logprob: Number  # of its tokens together, in nats
+    tokens: Count
+
+
 class EarlierStream(msgspec.Struct, frozen=True):
     """What a stream has so far in a run that goes on; only one that has `ended` gets no more."""
 

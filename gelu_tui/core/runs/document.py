@@ -49,6 +49,7 @@ class VariantDocument(msgspec.Struct, frozen=True):
     mean_kl: float | None = None
     times_noise_floor: float | None = None
     repeats: Repetition | None = None  # that it is in at its end
+    choices: tuple[p.ChoiceScore, ...] = ()  # of a prompt with choices
 
     @property
     def info(self) -> p.VariantInfo:
@@ -185,6 +186,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         mean_kl=mean_kl(comparison, stream),
         times_noise_floor=times_noise_floor(comparison, stream),
         repeats=stream.repeats,
+        choices=stream.choices,
     )
 
 

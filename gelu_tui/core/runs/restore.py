@@ -127,6 +127,7 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
         time_to_first_token_s=saved.time_to_first_token_s,
         prompt_tps=saved.prompt_tps,
         fork=saved.fork,
+        choices=saved.choices,
     )
     steps, rate = saved.steps, saved.generation_tps
     if rate and steps and steps[-1].decode_s <= 0:  # the first version stored no times either

@@ -1,0 +1,34 @@
+"""The prompts of a sweep."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gelu_tui.core import protocol as p
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt: a text or `messages`, and what a right answer is, if it has one.
+
+    `answer` is the index of the right one of `choices`; or text that the generated text equals
+    (`exact`, without white space at its ends), or a regular expression that is found in it.
+    """
+
+    number: int  # its place in the set, from 0
+    id: str
+    prompt: str  # of messages: the last one's content
+    messages: tuple[p.ChatMessage, ...] = ()
+    category: str = ""
+    choices: tuple[str, ...] = ()
+    answer: int | str | None = None
+    match: Literal["exact", "regex"] = "exact"
+
+
+class BadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a prompt file that is no prompt, and why: a sentence without the row's number."""
+
+    number: int
+    id: str
+    why: str
