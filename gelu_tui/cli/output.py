@@ -12,6 +12,7 @@ import click
 
 from gelu_tui.cli import options as o
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.own_files import encoded
 from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import FORMATS, Formats, format_of, write_file
 from gelu_tui.core.runs.document import to_json
@@ -69,6 +70,11 @@ class Output:
         self._lines: IO[str] | None = None
         if self._file is not None:
             _check(self._file)
+        if (how := formats.get(self.format)) is not None:
+            how.check()
+            if not how.is_text and self._file is None and sys.stdout.isatty():
+                message = f"The format {self.format} is not for a terminal."
+                raise UsageError(message, f"Add --output FILE{how.suffixes[0]}.")
 
     @property
     def is_text_on_a_terminal(self) -> bool:
@@ -83,16 +89,18 @@ class Output:
             o.print_report(report(), self._color)
             return
         if how is not None:
-            text = how.text(document)
+            parts = how.parts(document)
         else:
-            text = o.report_text(report(), self._color, is_file=True)
+            parts = (encoded(o.report_text(report(), self._color, is_file=True)),)
         if self._file is None:
-            click.echo(text.encode(), nl=False)  # UTF-8, whatever the locale is
+            for part in parts:
+                click.echo(part, nl=False)  # bytes: UTF-8, whatever the locale is
         elif self._file.is_symlink() or (self._file.exists() and not self._file.is_file()):
             # /dev/stdout is a link: write to what it leads to, as `>` does.
-            self._file.write_text(text, encoding="utf-8")
+            with self._file.open("wb") as file:
+                file.writelines(parts)
         else:
-            write_file(self._file, text)
+            write_file(self._file, parts)
 
     def line(self, value: Any) -> None:
         """Print one line of JSON at once, for the format `jsonl`."""

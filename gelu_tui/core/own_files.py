@@ -7,10 +7,16 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
+def encoded(text: str) -> bytes:
+    """Any text as UTF-8, a lone surrogate as a question mark."""
+    return text.encode("utf-8", errors="replace")
+
+
+def replace_file(path: Path, content: str | Iterable[bytes], *, mode: int = 0o666) -> None:
     """Write a file through a new one beside it, which takes its place when it is whole.
 
     A link at `path` is replaced, what it leads to is not touched. `mode` is reduced by the umask.
@@ -23,7 +29,8 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
     new = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.partial")
     os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:
-        new.write_text(text, encoding="utf-8", errors="replace", newline="")
+        with new.open("wb") as file:
+            file.writelines((encoded(content),) if isinstance(content, str) else content)
         new.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.own_files import replace_file
+from gelu_tui.core.own_files import encoded, replace_file
 from gelu_tui.core.paths import look
 from gelu_tui.core.reports.html.comparison import comparison_page
 from gelu_tui.core.reports.html.score import score_page
@@ -24,10 +24,26 @@ _D = TypeVar("_D")
 
 @dataclass(frozen=True)
 class Format(Generic[_D]):
-    """How a document is written, and the suffixes of file names that mean it."""
+    """How a document is written, and the suffixes of file names that mean it.
 
-    text: Callable[[_D], str]
+    `parts` are the bytes of a file, made while they are written, so that a long one needs little
+    memory. `is_text`: UTF-8, which a terminal can show. `check` raises `GeluError` where the format
+    cannot be written here.
+    """
+
+    parts: Callable[[_D], Iterable[bytes]]
     suffixes: tuple[str, ...]
+    is_text: bool = True
+    check: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of(cls, text: Callable[[_D], str], *suffixes: str) -> Format[_D]:
+        """The format of a text that is made as a whole."""
+        return cls(lambda document: (encoded(text(document)),), suffixes)
+
+    def text(self, document: _D) -> str:
+        """The whole text of a document, for a format of text."""
+        return b"".join(self.parts(document)).decode()
 
 
 Formats = Mapping[str, Format[_D]]
@@ -41,14 +57,14 @@ def _json(document: ComparisonDocument | ScoreDocument) -> str:
 _HTML = (".html", ".htm")
 
 FORMATS: Formats[ComparisonDocument] = {
-    "json": Format(_json, (".json",)),
-    "markdown": Format(markdown_report, (".md", ".markdown")),
-    "html": Format(comparison_page, _HTML),
-    "csv": Format(tokens_csv, (".csv",)),
+    "json": Format.of(_json, ".json"),
+    "markdown": Format.of(markdown_report, ".md", ".markdown"),
+    "html": Format.of(comparison_page, *_HTML),
+    "csv": Format.of(tokens_csv, ".csv"),
 }
 SCORE_FORMATS: Formats[ScoreDocument] = {
-    "json": Format(_json, (".json",)),
-    "html": Format(score_page, _HTML),
+    "json": Format.of(_json, ".json"),
+    "html": Format.of(score_page, *_HTML),
 }
 
 
@@ -63,7 +79,7 @@ def export(document: _D, path: Path, formats: Formats[_D], *, overwrite: bool = 
 
     Raises `GeluError`: `file_exists` where it may not overwrite, `export` for everything else.
     """
-    text = exported(document, path.name, formats)
+    parts = _format_for(path.name, formats).parts(document)
     try:
         there = look(path)
     except OSError as error:
@@ -71,7 +87,7 @@ def export(document: _D, path: Path, formats: Formats[_D], *, overwrite: bool = 
     if there == "folder" or (there and not overwrite):
         kind = "export" if there == "folder" else "file_exists"
         raise GeluError(kind, f"{path} exists already.", "Give another name.")
-    write_file(path, text)
+    write_file(path, parts)
 
 
 def write_new(suffix: str, text: str) -> Path:
@@ -86,10 +102,10 @@ def write_new(suffix: str, text: str) -> Path:
     return path.absolute()
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a file: it is complete or missing. Raises `GeluError`."""
+def write_file(path: Path, content: str | Iterable[bytes]) -> None:
+    """Write a file: it is complete or as before. Raises `GeluError`."""
     try:
-        replace_file(path, text)
+        replace_file(path, content)
     except OSError as error:
         raise _not_written(path, error) from None
 
@@ -101,8 +117,12 @@ def _not_written(path: Path, error: OSError) -> GeluError:
 
 def exported(document: _D, name: str, formats: Formats[_D]) -> str:
     """The text of a document in the format of a file's suffix. Raises `GeluError`."""
+    return _format_for(name, formats).text(document)
+
+
+def _format_for(name: str, formats: Formats[_D]) -> Format[_D]:
     if (known := format_of(name, formats)) is not None:
-        return formats[known].text(document)
+        return formats[known]
     message = f"'{name}' names no format that can be written."
     *endings, last = (how.suffixes[0] for how in formats.values())
     hint = f"Let the name end in {', '.join(endings)} or {last}."
