@@ -12,6 +12,7 @@ from gelu_tui.core.comparison.noise import formulas_differ, times
 from gelu_tui.core.functions.controls import is_the_function_itself
 from gelu_tui.core.reports.layout import FittedTable, spaced
 from gelu_tui.core.reports.noise_sentences import engagement_question, same_function
+from gelu_tui.core.reports.numbers import number, with_error
 from gelu_tui.core.reports.terminal import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVariant
@@ -51,13 +52,13 @@ def _functions(document: ScoreDocument) -> FittedTable:
 def _text_table(document: ScoreDocument) -> FittedTable:
     rows = []
     for v in document.variants:
-        ratio = _with_error(v.ln_ppl_ratio, v.ln_ppl_ratio_se, "{:.2e}", "{:.0e}")
+        ratio = with_error(v.ln_ppl_ratio, v.ln_ppl_ratio_se, "{:.2e}", "{:.0e}")
         row = {
             "on the text": v.name,
-            "perplexity": _with_error(v.perplexity, v.perplexity_se, "{:.3f}", "{:.3f}"),
+            "perplexity": with_error(v.perplexity, v.perplexity_se, "{:.3f}", "{:.3f}"),
             "ln(PPL/ref)": "reference" if v.name == document.reference else ratio,
-            "mean Δp": _number("{:.4f}", v.delta_p.mean if v.delta_p else None),
-            "RMS Δp": _number("{:.4f}", v.delta_p.rms if v.delta_p else None),
+            "mean Δp": number("{:.4f}", v.delta_p.mean if v.delta_p else None),
+            "RMS Δp": number("{:.4f}", v.delta_p.rms if v.delta_p else None),
         }
         rows.append(row)
     return FittedTable(rows)
@@ -68,9 +69,9 @@ def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[F
     means = [
         {
             "against the reference": v.name,
-            "mean KL": _with_error(kl.mean, kl.se, "{:.2e}", "{:.0e}"),
+            "mean KL": with_error(kl.mean, kl.se, "{:.2e}", "{:.0e}"),
             "× floor": "–" if v.times_noise_floor is None else times(v.times_noise_floor),
-            "same top-1 %": _with_error(v.same_top_1, v.same_top_1_se, "{:.2f}", "{:.2f}"),
+            "same top-1 %": with_error(v.same_top_1, v.same_top_1_se, "{:.2f}", "{:.2f}"),
         }
         for v, kl in compared
     ]
@@ -88,21 +89,7 @@ def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[F
 
 
 def _kl_row(headers: Sequence[str], name: str, kls: Sequence[float | None]) -> dict[str, str]:
-    return dict(zip(headers, [name, *(_number("{:.1e}", kl) for kl in kls)], strict=True))
-
-
-def _number(form: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value == 0:
-        return "0"
-    shown = form.format(value)
-    return (shown if float(shown) else shown.removeprefix("-")).replace("-", "−")
-
-
-def _with_error(value: float | None, error: float | None, form: str, error_form: str) -> str:
-    shown = _number(form, value)
-    return shown if value is None or error is None else f"{shown} ± {_number(error_form, error)}"
+    return dict(zip(headers, [name, *(number("{:.1e}", kl) for kl in kls)], strict=True))
 
 
 def score_sentences(document: ScoreDocument) -> list[str]:
@@ -149,7 +136,7 @@ def _floor(document: ScoreDocument) -> list[str]:
         return [same_function(document.reference, control.name)]
     mean = control.kl.mean
     effect = (
-        f"so its mean KL, {_number('{:.2e}', mean)}, is what rounding makes of an equal function."
+        f"so its mean KL, {number('{:.2e}', mean)}, is what rounding makes of an equal function."
         if mean
         else "and its KL is exactly 0: both give the same values here, so it does not show how far "
         "the model's own rounding carries a difference."
