@@ -62,6 +62,9 @@ class Entry(msgspec.Struct, frozen=True):
     total_tokens: p.Count = 0
 
 
+_FIELDS = msgspec.structs.fields(Entry)  # takes longer than to check a row
+
+
 class History:
     """The saved runs of one file, by default the user's.
 
@@ -216,7 +219,7 @@ def _entry(*row: Any) -> Entry:
     SQLite does not check types, and a flipped bit in one row must not hide the others.
     """
     values: dict[str, Any] = {}
-    for field, value in zip(msgspec.structs.fields(Entry), row, strict=True):
+    for field, value in zip(_FIELDS, row, strict=True):
         is_json = field.name in ("activations", "first_divergent_tokens")
         with contextlib.suppress(msgspec.MsgspecError, TypeError, ValueError):
             decode = msgspec.json.decode if is_json else msgspec.convert

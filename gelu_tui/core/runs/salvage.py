@@ -24,10 +24,10 @@ _POINTERS = 8  # where their places begin
 def readable_rows(damaged: Path, table: str, model: bytes) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table that SQLite can still read, its first column first: the row's id.
 
-    `model` is a new file with the same schema, in which the table was created first. Every page of
-    the damaged file that may be a leaf is read as the whole table, behind the model's first page:
-    so no damage to the header, the schema or the inner pages hides a row. Rows may come twice, and
-    may be wrong. Raises `OSError` where a copy cannot be written.
+    `model` is a new file with the same schema, in which the table was created first. Every row of
+    every page of the damaged file that may be a leaf is read as the whole table, behind the model's
+    first page: so no damage to the header, the schema, the inner pages or another row hides it.
+    Rows may come twice, and may be wrong. Raises `OSError` where a copy cannot be written.
     """
     size = int.from_bytes(model[_PAGE_SIZE], "big")
     pages = -(-damaged.stat().st_size // size)
@@ -45,23 +45,27 @@ def readable_rows(damaged: Path, table: str, model: bytes) -> Iterator[tuple[Any
                 page = _page(damaged, number, size) if number == _ROOT else file.read(size)
                 if page[:1] in (b"\0", b""):
                     continue  # text that goes on, or an unused page
-                leaf = _LEAF + page[1:]
-                for content in (leaf, _recounted(leaf)):
+                for leaf in _leaves_of_one(page):
                     file.seek((_ROOT - 1) * size)
-                    file.write(content)
+                    file.write(leaf)
                     file.flush()
                     yield from _rows_of(copy, table)
 
 
-def _recounted(leaf: bytes) -> bytes:
-    """The page with the number of its cells as its pointers have it: a wrong one hides them all."""
-    count = 0
-    for at in range(_POINTERS, len(leaf) - 1, 2):
-        pointer = int.from_bytes(leaf[at : at + 2], "big")
-        if not at + 2 <= pointer < len(leaf):
+def _leaves_of_one(page: bytes) -> Iterator[bytes]:
+    """Yield the page as a leaf with one of its rows, for each of them.
+
+    SQLite finds a row by its neighbours, so a damaged one would hide others. A wrong number of rows
+    hides none either: there are as many as places that can be right, or as the page says.
+    """
+    count = int.from_bytes(page[_CELLS], "big")
+    head = _LEAF + page[1 : _CELLS.start] + (1).to_bytes(2, "big") + page[_CELLS.stop : _POINTERS]
+    for index, at in enumerate(range(_POINTERS, len(page) - 1, 2)):
+        place = page[at : at + 2]
+        if at + 2 <= int.from_bytes(place, "big") < len(page):
+            yield head + place + page[_POINTERS + 2 :]
+        elif index >= count:
             break
-        count += 1
-    return leaf[: _CELLS.start] + count.to_bytes(2, "big") + leaf[_CELLS.stop :]
 
 
 def _page(path: Path, number: int, size: int) -> bytes:
@@ -75,11 +79,5 @@ def _rows_of(copy: Path, table: str) -> Iterator[tuple[Any, ...]]:
     address = f"file:{quote(str(copy))}?immutable=1"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        ids: dict[int, None] = {}
-        for order in ("", "ORDER BY rowid DESC"):  # damage in the middle stops both
-            with contextlib.suppress(sqlite3.DatabaseError):
-                for (row,) in connection.execute(f"SELECT rowid FROM {table} {order}"):
-                    ids[row] = None
-        for row in ids:
-            with contextlib.suppress(sqlite3.DatabaseError):
-                yield from connection.execute(f"SELECT * FROM {table} WHERE rowid = ?", (row,))
+        with contextlib.suppress(sqlite3.DatabaseError):
+            yield from connection.execute(f"SELECT * FROM {table}")

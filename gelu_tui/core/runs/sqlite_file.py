@@ -243,13 +243,23 @@ class SqliteFile:
             self._migrate(connection, 0)
             model = fresh.read_bytes()
             connection.execute("BEGIN")
+            others = []  # a damaged id may be that of another row
             for row in readable_rows(self.path, self._table, model):
                 if (kept := self._sound(row)) is not None:
-                    marks = ", ".join("?" * len(kept))
-                    statement = f"INSERT OR IGNORE INTO {self._table} VALUES ({marks})"
-                    count += connection.execute(statement, kept).rowcount
+                    statement = f"SELECT * FROM {self._table} WHERE rowid = ?"
+                    found = connection.execute(statement, kept[:1]).fetchone()
+                    if found is None:
+                        count += self._insert(connection, kept)
+                    elif found != kept:
+                        others.append((None, *kept[1:]))
+            count += sum(self._insert(connection, row) for row in others)
             connection.execute("COMMIT")
         return count
+
+    def _insert(self, connection: sqlite3.Connection, row: Row) -> int:
+        marks = ", ".join("?" * len(row))
+        statement = f"INSERT OR IGNORE INTO {self._table} VALUES ({marks})"
+        return connection.execute(statement, row).rowcount
 
     # --- what is told -----------------------------------------------------------------------------
 
