@@ -283,12 +283,12 @@ def check(values: Values, family: str, place: str = "config.json") -> None:
             raise refusal(key, values[key], rule.wanted)
     _check_together({**_DEFAULTS.get(family, {}), **values}, family)
     if family in ("gemma3", "gemma3_text") and values.get("rope_scaling") is not None:
-        _check_scaling("rope_scaling", values["rope_scaling"], values.get("head_dim", 256))
+        check_scaling("rope_scaling", values["rope_scaling"], values.get("head_dim", 256))
     if family.startswith("gemma4"):
         for each in LAYER_TYPES:
             parameters = values.get("rope_parameters") or {}
             if each in parameters:
-                _check_scaling(f"rope_parameters.{each}", parameters[each])
+                check_scaling(f"rope_parameters.{each}", parameters[each])
 
 
 def _check_together(values: Values, family: str) -> None:
@@ -318,7 +318,8 @@ def _check_together(values: Values, family: str) -> None:
         raise refusal("altup_active_idx", values["altup_active_idx"], "below altup_num_inputs")
 
 
-def _check_scaling(key: str, scaling: Any, head_dim: int | None = None) -> None:
+def check_scaling(key: str, scaling: Any, head_dim: int | None = None) -> None:
+    """Check a scaling of positions, which `key` holds. Raises `GeluError`, by key and value."""
     if not isinstance(scaling, dict):
         raise refusal(key, scaling, "an object")
     kind = rope_type(scaling)

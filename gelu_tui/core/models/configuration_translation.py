@@ -14,6 +14,7 @@ from gelu_tui.core.models.configuration_rules import (
     LAYER_TYPES,
     RULES,
     Values,
+    check_scaling,
     is_integer,
     refusal,
     rope_type,
@@ -109,7 +110,7 @@ class Translation:
         if not any(isinstance(parameters.get(each), dict) for each in LAYER_TYPES):
             self._ignored("rope_parameters", f"it is {shown(found)} and names no layer type")
             return
-        sliding, full = (dict(parameters.get(each) or {}) for each in LAYER_TYPES)
+        sliding, full = (self._entry_of(each, parameters) for each in LAYER_TYPES)
         for key, entry, of in (
             ("rope_theta", full, "full_attention"),
             ("rope_local_base_freq", sliding, "sliding_attention"),
@@ -127,8 +128,19 @@ class Translation:
         scaling = {**full, **(older if isinstance(older, dict) else {})}
         if self._family == "gemma3n":
             self._values["rope_scaling"] = scaling  # told of below
-        else:
-            self._set("rope_parameters.full_attention", "rope_scaling", scaling, None)
+            return
+        if scaling == full:
+            check_scaling("rope_parameters.full_attention", full)
+        self._set("rope_parameters.full_attention", "rope_scaling", scaling, None)
+
+    def _entry_of(self, layer_type: str, parameters: Values) -> Values:
+        """The entry of `rope_parameters` for a type of layer, empty if there is none."""
+        found = parameters.get(layer_type)
+        if isinstance(found, dict):
+            return dict(found)
+        if found is not None:
+            self._ignored(f"rope_parameters.{layer_type}", f"it is {shown(found)}, not an object")
+        return {}
 
     def _rope_of_all_layers(self) -> None:
         """Gemma, Gemma 2 and RecurrentGemma: one base for all layers, and no scaling."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models.json_file import shown
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,12 @@ def family_of(config: dict[str, Any]) -> Family:
     model_type = config.get("model_type")
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     if family is None:
-        named = f"is of the family '{model_type}'" if model_type else "names no family"
-        message = f"This model {named}, which gelu-tui does not serve."
+        message = f"model_type is {shown(model_type)} in config.json, not the name of a family."
+        if isinstance(model_type, str) and model_type:
+            named = shown(model_type)[1:].removesuffix('"')
+            message = f"This model is of the family '{named}', which gelu-tui does not serve."
+        elif model_type is None:
+            message = "config.json has no model_type, which names the family of a model."
         raise GeluError("not_served", message, f"Served are {', '.join(FAMILIES)}.")
     if config.get("model_file"):
         message = "This model wants to run Python code of its own, which gelu-tui never does."
