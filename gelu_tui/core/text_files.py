@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.safe_text import visible_line
@@ -12,6 +13,7 @@ from gelu_tui.core.safe_text import visible_line
 PROMPT_LIMIT = 4 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024 * 1024
 
+_CONVERT = "Convert the text to UTF-8 first."
 
 # Marks at the beginning of a file; UTF-32's little-endian one begins with UTF-16's.
 _MARKS = (
@@ -38,20 +40,23 @@ def decode_text(data: bytes, source: str) -> str:
 
 
 def _decode(data: bytes, source: str) -> str:
-    hint = "Convert the text to UTF-8 first."
+    refuse_other_encodings(data, source)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{source} is not valid UTF-8 (byte {error.start})."
+        raise UsageError(message, _CONVERT, kind="encoding") from None
+    # The mark and the carriage returns of other systems would be tokens of their own.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def refuse_other_encodings(data: bytes, source: str) -> None:
+    """Raise `UsageError` for UTF-16, UTF-32, and what is no text; `data` may be the beginning."""
     if encoding := other_encoding(data):
-        message = f"{source} is {encoding}, not UTF-8."
-    elif (zero := data.find(0)) >= 0:
-        message, hint = f"{source} is not text: byte {zero} is 0.", "Choose a text file."
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            message = f"{source} is not valid UTF-8 (byte {error.start})."
-        else:
-            # The mark and the carriage returns of other systems would be tokens of their own.
-            return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise UsageError(message, hint, kind="encoding")
+        raise UsageError(f"{source} is {encoding}, not UTF-8.", _CONVERT, kind="encoding")
+    if (zero := data.find(0)) >= 0:
+        message = f"{source} is not text: byte {zero} is 0."
+        raise UsageError(message, "Choose a text file.", kind="encoding")
 
 
 def other_encoding(data: bytes) -> str | None:
@@ -101,6 +106,12 @@ def read_text_file(name: str) -> str:
 
 def _read(name: str, limit: int) -> bytes:
     """Read the first `limit` + 1 bytes of a file."""
+    with open_file(name) as file:
+        return file.read(limit + 1)
+
+
+def open_file(name: str) -> BinaryIO:
+    """Open a file to read its bytes; `~` is the home folder. Raises `UsageError`."""
     shown = visible_line(name)
     try:
         if not name.strip():
@@ -108,8 +119,7 @@ def _read(name: str, limit: int) -> bytes:
         path = Path(name).expanduser()
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
-            with path.open("rb") as file:
-                return file.read(limit + 1)
+            return path.open("rb")
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         message = f"{shown} is {what}, not a file."
         if stat.S_ISFIFO(mode):

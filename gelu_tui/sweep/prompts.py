@@ -27,8 +27,18 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a prompt file that is no prompt, and why: a sentence without the row's number."""
+    """A row of a prompt file that is no prompt, and why: a clause such as `it has no prompt`."""
 
-    number: int
+    number: int  # its place in the set, from 0
     id: str
     why: str
+    line: int = 0  # of the file, from 1; 0 for prompts that are in no file
+
+    @property
+    def error(self) -> str:
+        """The sentence that is recorded, with the line where there is one."""
+        return (
+            f"Line {self.line}: {self.why}."
+            if self.line
+            else f"{self.why[:1].upper()}{self.why[1:]}."
+        )

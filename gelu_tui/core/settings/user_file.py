@@ -153,8 +153,10 @@ def read_text(path: Path) -> str:
     return data.decode("utf-8").removeprefix("\ufeff")
 
 
-def unreadable(path: Path, error: Exception) -> ErrorInfo:
-    """Return the reason why nothing of a settings file is used."""
+def unreadable(
+    path: Path, error: Exception, what: str = "settings file", hint: str = "The defaults are used."
+) -> ErrorInfo:
+    """Return the reason why nothing of a TOML file is used; `what` it is called."""
     match error:
         case UnicodeDecodeError():
             encoding = other_encoding(error.object)
@@ -166,7 +168,7 @@ def unreadable(path: Path, error: Exception) -> ErrorInfo:
             why = "is not valid TOML: it is nested too deep"
         case _:
             why = f"cannot be read: {getattr(error, 'strerror', '') or visible_line(str(error))}"
-    return _problem(f"The settings file {shown(path)} {why}.", "The defaults are used.")
+    return _problem(f"The {what} {shown(path)} {why}.", hint)
 
 
 def validated(

@@ -24,16 +24,15 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
     """Return the value of one setting, of its type and within its limits.
 
     `name` is what the user calls the setting, if it has another name. With `text`, numbers and the
-    like are written as text, as in the environment. A list of texts may be one comma-separated
-    text. Raises `UsageError`, whose kind is the setting's name.
+    like are written as text, as in the environment. A list of one text may be that text; functions
+    may be one comma-separated text. Raises `UsageError`, whose kind is the setting's name.
     """
     original = value
     match field.info:
         case inspect.VarTupleType() if isinstance(value, str | list | tuple):
             texts = [value] if isinstance(value, str) else value
-            value = (
-                named(split_specs(texts)) if all(isinstance(one, str) for one in texts) else value
-            )
+            is_functions = field.name == "activations" and all(isinstance(x, str) for x in texts)
+            value = named(split_specs(texts)) if is_functions else texts
         case inspect.DictType() if text and isinstance(value, str):
             with contextlib.suppress(msgspec.DecodeError):
                 value = msgspec.json.decode(value)
@@ -66,8 +65,10 @@ def allowed(info: inspect.Type) -> str:
             return "true or false"
         case inspect.IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}"
-        case inspect.FloatType(ge=low, le=high):
+        case inspect.FloatType(gt=None, ge=low, le=high):
             return f"a number from {low:g} to {high:g}"
+        case inspect.FloatType(gt=low, le=high):
+            return f"a number above {low:g}, at most {high:g}"
         case inspect.LiteralType(values=values):
             return " or ".join(f'"{value}"' for value in values)
         case inspect.VarTupleType():
