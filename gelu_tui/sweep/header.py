@@ -1,32 +1,45 @@
-"""What a sweep is: kept beside its results, so that they can be read without its files."""
+"""The file `sweep.json` in the folder of a sweep: what it consists of."""
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.sweep.settings import SweepSettings
 
+HEADER_SCHEMA = "gelu-tui.sweep-plan/1"
+_NO_NAME = re.compile(r"[^\w.-]+")
+
+
+class PromptSetInfo(msgspec.Struct, frozen=True):
+    """Which prompts: `digest` is the SHA-256 of what they were read from."""
+
+    name: str
+    digest: str
+    count: p.Count
+
 
 class SweepHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """One sweep; results under another `key` must not be mixed with it.
+    """What a sweep consists of: `key` is a hex digest of all that its results depend on.
 
-    `functions` (the control included, in the order of the streams), `reference` and `loaded` are
-    filled in once an engine has told them; `loaded` grows by a model at a time.
+    `models` are as they were asked for, `functions` in the order of every outcome's streams, with
+    the control if there is one; which of them is native is known once a model has been loaded.
     """
 
-    key: str  # hexadecimal, of everything that results depend on
+    schema: str = HEADER_SCHEMA
+    key: str
     name: str
     created: str  # ISO 8601, UTC
-    settings: SweepSettings  # with models, functions and a seed
-    prompts: int  # in the set, bad rows included
-    prompts_name: str
-    prompts_digest: str
-    functions: tuple[p.VariantInfo, ...] = ()
-    reference: str = ""
-    loaded: tuple[p.ModelInfo, ...] = ()
+    settings: SweepSettings
+    prompts: PromptSetInfo
+    models: tuple[p.Name, ...]
+    functions: tuple[p.VariantInfo, ...]
+    reference: p.Name
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The models by the names that load them, the reference model first."""
-        return self.settings.models
+    def id(self) -> str:
+        """The name of the sweep's folder, by which `show` and `open` know it."""
+        name = _NO_NAME.sub("-", self.name).strip(".-_")[:60].rstrip(".-_")
+        return f"{name or 'sweep'}-{self.key[:8]}"

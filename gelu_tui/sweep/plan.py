@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
-from gelu_tui.core.functions.variants import parse_variants
+from gelu_tui.core.functions.controls import with_control
+from gelu_tui.core.functions.variants import parse_variants, resolve_reference
 from gelu_tui.core.models.names import read_name
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.validation import shown
-from gelu_tui.sweep.header import SweepHeader
+from gelu_tui.sweep.header import PromptSetInfo, SweepHeader
 from gelu_tui.sweep.prompt_files import BUILTIN, PromptSet, builtin_file, open_prompts
 from gelu_tui.sweep.settings import SweepSettings
 from gelu_tui.sweep.sweep_file import Values, merged, read_sweep_file
@@ -42,19 +44,30 @@ class Plan:
     def name(self) -> str:
         return self.settings.name
 
-    def header(self) -> SweepHeader:
-        """Return the header of a sweep that begins now; with a seed where tokens are sampled."""
+    def header(self, native: str) -> SweepHeader:
+        """Return the header of a sweep that begins now; with a seed where tokens are sampled.
+
+        `native` is the function that mlx-lm uses for the first model: where no reference is chosen,
+        it is the reference of all models, so that they can be compared. Raises `UsageError`.
+        """
         settings = self.settings
+        chosen = parse_variants(settings.activations)
+        reference = resolve_reference(chosen, settings.reference, native)
+        variants, control = with_control(chosen, reference, wanted=settings.control)
         if settings.temperature and settings.seed is None:
             settings = replace(settings, seed=secrets.randbits(32))
         return SweepHeader(
             key=self.key,
             name=self.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            settings=settings,
-            prompts=self.prompts.count,
-            prompts_name=self.prompts.name,
-            prompts_digest=self.prompts.digest,
+            settings=replace(settings, reference=chosen[reference].name),
+            prompts=PromptSetInfo(self.prompts.name, self.prompts.digest, self.prompts.count),
+            models=settings.models,
+            functions=tuple(
+                p.VariantInfo.of(v, settings.activation_precision, native, control=i == control)
+                for i, v in enumerate(variants)
+            ),
+            reference=chosen[reference].name,
         )
 
 
@@ -104,12 +117,12 @@ def _key(settings: SweepSettings, digest: str, models: Sequence[str]) -> str:
 def changes(before: SweepHeader, plan: Plan) -> list[str]:
     """Return in words what a plan has other than a sweep of the same name."""
     found = []
-    if before.prompts_digest != plan.prompts.digest:
+    if before.prompts.digest != plan.prompts.digest:
         found.append("the prompts")
     for name, field in fields_of(SweepSettings).items():
         old, new = getattr(before.settings, name), getattr(plan.settings, name)
-        drawn = name == "seed" and new is None
-        if old == new or drawn or name in _NOT_IN_KEY - {"models"}:
+        filled_in = name in ("seed", "reference") and new is None
+        if old == new or filled_in or name in _NOT_IN_KEY - {"models"}:
             continue
         found.append(f"{name} ({shown(_word(field.text(old)))} before)")
     return found

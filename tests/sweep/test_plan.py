@@ -63,16 +63,32 @@ def test_other_prompts_are_another_sweep(tmp_path: Path) -> None:
     two = make_plan(str(tmp_path / "a.txt"), {}, {})
     assert (one.name, two.name) == ("a", "a")
     assert one.key != two.key
-    assert changes(one.header(), two) == ["the prompts"]
+    assert changes(one.header("gelu_approx"), two) == ["the prompts"]
 
 
 def test_changes_are_told_by_name() -> None:
-    before = make_plan(PROMPTS, {}, {"max_tokens": 20, "temperature": 0.5, "margin_pp": 1}).header()
+    before = make_plan(PROMPTS, {}, {"max_tokens": 20, "temperature": 0.5, "margin_pp": 1}).header(
+        "gelu_approx"
+    )
     assert before.settings.seed is not None
     plan = make_plan(PROMPTS, {}, {"max_tokens": 30, "reference": "gelu", "temperature": 0.5})
-    assert changes(before, plan) == ["reference (not set before)", "max_tokens (20 before)"]
+    assert changes(before, plan) == ["reference (gelu_approx before)", "max_tokens (20 before)"]
     plan = make_plan(PROMPTS, {}, {"max_tokens": 20, "temperature": 0.5, "models": ("a/b", "demo")})
     assert changes(before, plan) == ["models (demo before)"]
+
+
+def test_the_header_has_the_functions_of_every_stream() -> None:
+    chosen = {"activations": ("gelu", "gelu_approx")}
+    header = make_plan(PROMPTS, {}, chosen).header("gelu_approx")
+    found = [(f.name, f.native, f.control) for f in header.functions]
+    assert found == [
+        ("gelu", False, False),
+        ("gelu_approx", True, False),
+        ("control", False, True),
+    ]
+    assert header.reference == header.settings.reference == "gelu_approx"
+    assert make_plan(PROMPTS, {}, chosen).header("gelu").reference == "gelu"
+    assert make_plan(PROMPTS, {}, {**chosen, "reference": "gelu"}).header("x").reference == "gelu"
 
 
 def test_a_sweep_file_between_what_it_overrides_and_what_overrides_it(tmp_path: Path) -> None:
