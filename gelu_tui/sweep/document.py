@@ -32,7 +32,10 @@ class Outcomes(msgspec.Struct, frozen=True):
 
 
 class Incidence(msgspec.Struct, frozen=True):
-    """The share of prompts that have diverged at `token` (counted from 0) or before."""
+    """The share of prompts that have diverged at `token` (counted from 0) or before.
+
+    A curve has a point where it changes, and at its first and last token; it is flat in between.
+    """
 
     token: int
     share: float
@@ -54,7 +57,10 @@ class SweepKl(msgspec.Struct, frozen=True):
 
 
 class WhoWhatBench(msgspec.Struct, frozen=True):
-    """Means over prompts of OpenVINO who-what-bench's metrics, on token ids."""
+    """Means over prompts of OpenVINO who-what-bench's metrics, on token ids.
+
+    `fdt_norm` is the mean FDT by the mean length of the references, as there.
+    """
 
     fdt: float
     fdt_norm: float
@@ -94,7 +100,12 @@ class WorstPrompt(msgspec.Struct, frozen=True):
 
 
 class VariantEstimates(msgspec.Struct, frozen=True):
-    """The statistics of one function against the reference over some prompts."""
+    """The statistics of one function against the reference over some prompts.
+
+    Intervals are 95 %, each by itself. `tokens` is up to where `incidence` and the mean speak: the
+    limit, or less where no prompt was compared so far. `mean_tokens_to_divergence` counts streams
+    that never diverge as `tokens`.
+    """
 
     prompts: int
     diverged: int
@@ -108,6 +119,7 @@ class VariantEstimates(msgspec.Struct, frozen=True):
     full_kl: SweepKl | None
     wwb: WhoWhatBench | None
     task: TaskResult | None
+    tokens: int = 0
 
 
 class SweepResult(VariantEstimates, frozen=True, kw_only=True):
