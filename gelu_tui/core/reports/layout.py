@@ -16,6 +16,7 @@ from gelu_tui.core.safe_text import visible_line
 
 INDENT = 2  # cells before what belongs to a heading
 _GAP = 2  # cells between columns
+_LEAST = 16  # cells that a shortened text needs
 BETWEEN = " · "
 
 
@@ -39,21 +40,31 @@ def filled(parts: Iterable[str], width: int) -> list[str]:
 class FittedTable:
     """A table without lines, whose headers are the keys of each row; at least one row.
 
-    The first column and those in `left` are aligned left, all others right. Where it does not fit,
-    the first cell of each row is a heading, and the others follow it with their headers.
+    The first column and those in `left` are aligned left, all others right. Cells of the column
+    `cut` are shortened to the room that there is. Where it does not fit even so, the first cell of
+    each row is a heading, and the others follow it with their headers.
     """
 
     rows: Sequence[Mapping[str, str | Text]]
     left: Collection[str] = ()
     footer: Mapping[str, str] | None = None  # a last row, dim
+    cut: str | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = [{name: _text(cell) for name, cell in row.items()} for row in self.rows]
         if self.footer is not None:
             rows.append({name: Text(cell, style="dim") for name, cell in self.footer.items()})
         names = list(rows[0])
-        widths = [max(cell_len(name), *(row[name].cell_len for row in rows)) for name in names]
-        fits = sum(widths) + _GAP * (len(widths) - 1) <= options.max_width
+        widths = {
+            name: max(cell_len(name), *(row[name].cell_len for row in rows)) for name in names
+        }
+        room = options.max_width - _GAP * (len(widths) - 1)
+        fits = sum(widths.values()) <= room
+        if not fits and self.cut is not None:
+            left = room - sum(widths.values()) + widths[self.cut]
+            if fits := left >= max(_LEAST, cell_len(self.cut)):
+                for row in rows:
+                    row[self.cut].truncate(left, overflow="ellipsis")
         yield self._table(names, rows) if fits else self._list(names, rows, options.max_width)
 
     def _table(self, names: Sequence[str], rows: Sequence[Mapping[str, Text]]) -> Table:

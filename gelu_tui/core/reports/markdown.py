@@ -34,9 +34,9 @@ def markdown_report(document: ComparisonDocument) -> str:
         "## Prompt",
         fence(document.prompt),
         "## Settings",
-        _table([{"setting": k, "value": value} for k, value in setting_values(document).items()]),
+        table([{"setting": k, "value": value} for k, value in setting_values(document).items()]),
         "## Functions",
-        _table([terminal.stream_cells(document, v) for v in variants], numbers),
+        table([terminal.stream_cells(document, v) for v in variants], numbers),
         "A stream diverges at the first step, counted from 0, at which its token differs from the "
         "reference's. Mean KL (nats, against the reference) is over the steps up to and including "
         "that one: until there both have read the same text.",
@@ -103,7 +103,7 @@ def _forks(document: ComparisonDocument) -> list[str]:
         for name, fork in forked
     ]
     note = "Each token with its probability under the reference → under the function of the row."
-    return ["## Forks", _table(rows, numbers=("step",)), note]
+    return ["## Forks", table(rows, numbers=("step",)), note]
 
 
 def _token(fork: p.Fork, text: str, side: str) -> str:
@@ -115,7 +115,11 @@ def _error(error: ErrorInfo | None) -> str:
     return escaped(f"{error.message} {error.hint}".strip()) if error else ""
 
 
-def _table(rows: Sequence[Mapping[str, str]], numbers: Collection[str] = ()) -> str:
+def table(rows: Sequence[Mapping[str, str]], numbers: Collection[str] = ()) -> str:
+    """A table whose headers are the keys of each row; at least one row.
+
+    Columns in `numbers` are aligned right.
+    """
     rules = ["---:" if header in numbers else "---" for header in rows[0]]
-    lines = [[*rows[0]], rules, *(map(escaped, row.values()) for row in rows)]
+    lines = [[*map(escaped, rows[0])], rules, *(map(escaped, row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

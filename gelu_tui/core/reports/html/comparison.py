@@ -141,17 +141,21 @@ def _figures(document: ComparisonDocument) -> list[str]:
 def _forks(document: ComparisonDocument) -> list[str]:
     parts = []
     for variant in document.variants:
-        if (fork := variant.fork) is not None:
-            names = (document.reference, variant.name)
-            tops = (fork.reference_top, fork.variant_top)
-            sides = (_candidates(*side) for side in zip(names, tops, strict=True))
-            parts += [
-                words("h3", variant.name),
-                words("p", explain_fork(fork, *names)),
-                words("p", explain_verdict(fork, *names)),
-                element("div", "".join(sides), class_="sides"),
-            ]
+        if variant.fork is not None:
+            parts += [words("h3", variant.name)]
+            parts += fork_parts(variant.fork, document.reference, variant.name)
     return parts
+
+
+def fork_parts(fork: p.Fork, reference: str, variant: str) -> list[str]:
+    """A fork in two paragraphs, and the candidates of both sides."""
+    names, tops = (reference, variant), (fork.reference_top, fork.variant_top)
+    sides = (_candidates(*side) for side in zip(names, tops, strict=True))
+    return [
+        words("p", explain_fork(fork, *names)),
+        words("p", explain_verdict(fork, *names)),
+        element("div", "".join(sides), class_="sides"),
+    ]
 
 
 def _candidates(name: str, top: Sequence[p.Candidate]) -> str:

@@ -14,7 +14,7 @@ from gelu_tui.core.safe_text import visible_line
 
 _WIDTH, _HEIGHT = 960, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 36
-_DASHES = ("none", "8 4", "2 3", "10 3 2 3", "14 5", "5 2", "1 4", "12 3 2 3 2 3")
+DASHES = ("none", "8 4", "2 3", "10 3 2 3", "14 5", "5 2", "1 4", "12 3 2 3 2 3")
 _MOST_DECADES = 16  # below the largest value; what is smaller is drawn at the bottom
 
 
@@ -43,10 +43,10 @@ def chart(
     if not points:
         return ""
     scale = _Scale.of(points, floor)
-    parts = [*_decades(scale), *_steps(scale, ticks), _label(_WIDTH / 2, _HEIGHT - 2, axis)]
+    parts = [*_decades(scale), *_steps(scale, ticks), label(_WIDTH / 2, _HEIGHT - 2, axis)]
     if floor:
         height = scale.y(floor)
-        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, class_="floor"))
+        parts.append(line(_LEFT, height, _WIDTH - _RIGHT, height, class_="floor"))
     parts += [_path(curve, scale) for curve in curves if curve.points]
     names = ", ".join(visible_line(curve.name) for curve in curves)
     drawn = element("title", escaped(f"KL of {names}")) + "".join(parts)
@@ -86,8 +86,8 @@ def _decades(scale: _Scale) -> list[str]:
     parts = []
     for exponent in range(scale.low, scale.high + 1, every):
         height = scale.y(10.0**exponent)
-        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, class_="grid"))
-        parts.append(_label(_LEFT - 8, height + 4, f"1e{exponent}".replace("-", "−"), "end"))
+        parts.append(line(_LEFT, height, _WIDTH - _RIGHT, height, class_="grid"))
+        parts.append(label(_LEFT - 8, height + 4, f"1e{exponent}".replace("-", "−"), "end"))
     return parts
 
 
@@ -98,7 +98,7 @@ def _steps(scale: _Scale, ticks: Mapping[float, str] | None) -> list[str]:
                  for i in range(count + 1)}  # fmt: skip
         ticks = {step: f"{step:,}" for step in sorted(steps)}
     base = _HEIGHT - _BOTTOM + 16
-    return [_label(scale.x(x), base, name) for x, name in ticks.items()]
+    return [label(scale.x(x), base, name) for x, name in ticks.items()]
 
 
 def _path(curve: Curve, scale: _Scale) -> str:
@@ -110,14 +110,14 @@ def _path(curve: Curve, scale: _Scale) -> str:
         "polyline",
         element("title", escaped(visible_line(curve.name))),
         class_=f"curve c{curve.colour}",
-        stroke_dasharray=_DASHES[curve.colour],
+        stroke_dasharray=DASHES[curve.colour],
         points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points),
     )
 
 
 def _legend(curves: Sequence[Curve], has_floor: bool) -> str:
     items = [
-        (curve.name, f"curve c{curve.colour}", _DASHES[curve.colour])
+        (curve.name, f"curve c{curve.colour}", DASHES[curve.colour])
         for curve in curves
         if curve.points
     ]
@@ -125,16 +125,19 @@ def _legend(curves: Sequence[Curve], has_floor: bool) -> str:
         items.append(("noise floor", "floor", "2 4"))
     made = []
     for name, style, dashes in items:
-        line = _line(0, 5, 36, 5, class_=style, stroke_dasharray=dashes)
-        sample = element("svg", line, viewBox="0 0 36 10", aria_hidden="true")
+        drawn = line(0, 5, 36, 5, class_=style, stroke_dasharray=dashes)
+        sample = element("svg", drawn, viewBox="0 0 36 10", aria_hidden="true")
         made.append(element("li", f"{sample}<bdi>{escaped(visible_line(name))}</bdi>"))
     return element("ul", "".join(made), class_="legend")
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, **attributes: str) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, **attributes: str) -> str:
+    """A straight line of an SVG."""
     ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
     return element("line", "", **ends, **attributes)
 
 
-def _label(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return element("text", escaped(text), x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
+def label(x: float, y: float, text: str, anchor: str = "middle", **attributes: str) -> str:
+    """A line of text of an SVG."""
+    place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text_anchor": anchor}
+    return element("text", escaped(visible_line(text)), **place, **attributes)

@@ -1,0 +1,1 @@
+"""A sweep as text, Markdown, a page, and tables for other programs."""
