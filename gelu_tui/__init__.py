@@ -3,10 +3,8 @@
 For scripts and notebooks: `compare`, `score`, `load_run`, and `Engine` for many of them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+# `typing` takes longer than all of this; a Ctrl+C meanwhile is told with a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gelu_tui.api import Engine, GeluError, Run, Score, Unfinished, compare, load_run, score
 

@@ -13,6 +13,7 @@ import click
 from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
+from gelu_tui.cli.interrupts import EndsAtOnce
 from gelu_tui.cli.settings import theme_problem
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.protocol.requests import compare_command
@@ -62,8 +63,9 @@ def open_app(
     # change two things: at its own 60 that is half of a key's 50 ms. Textual reads it on import.
     os.environ.setdefault("TEXTUAL_FPS", "240")
     gc.disable()  # while there is no frame yet: start-up makes little garbage; the app enables it
-    from gelu_tui.tui.app import run_app
-    from gelu_tui.tui.themes import check_theme
+    with EndsAtOnce():
+        from gelu_tui.tui.app import run_app
+        from gelu_tui.tui.themes import check_theme
 
     wrong_theme: tuple[ErrorInfo, ...] = ()
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):

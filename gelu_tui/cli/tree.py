@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from click.shell_completion import CompletionItem
 from gelu_tui.cli import options as o
 from gelu_tui.cli.app import app_command
 from gelu_tui.cli.completion import VARIABLE, complete
+from gelu_tui.cli.interrupts import EndsAtOnce
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.user_file import PREFIX, Settings, load_settings
@@ -86,7 +88,8 @@ class _PromptGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
             return None
-        module = importlib.import_module(f"gelu_tui.cli.{_MODULES[cmd_name]}")
+        with EndsAtOnce():
+            module = importlib.import_module(f"gelu_tui.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         command.context_class = _Context
         _name_variables(command, cmd_name)
@@ -172,6 +175,8 @@ def _take_settings(ctx: click.Context) -> None:
 @click.command("engine", short_help="The child process: JSON lines.")
 def engine_command() -> None:
     """Run the child process: commands on stdin, events on stdout, one JSON object a line."""
+    # Ctrl+C is for whoever has started it, which ends it by its stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "gelu_tui.engine"])
 
 

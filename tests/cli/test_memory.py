@@ -26,6 +26,15 @@ def test_too_little_for_the_libraries(env: dict[str, str], model: str, megabytes
     assert advice == "Raise that limit."
 
 
+@pytest.mark.parametrize("words", ["run x", "history", "models", "doctor", "--help"])
+@pytest.mark.parametrize("megabytes", [40, 60])
+def test_too_little_for_anything(env: dict[str, str], words: str, megabytes: int) -> None:
+    done = gelu(env, *words.split(), prefix=limited(megabytes))
+    told, advice = complaint(done, 1)
+    assert told == "Memory ran out."
+    assert advice.startswith("Raise the limit of address space (ulimit -v)")
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -33,6 +42,7 @@ def test_too_little_for_the_libraries(env: dict[str, str], model: str, megabytes
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("can't start new thread"),
         ImportError("x.so: failed to map segment from shared object"),
+        SystemError("error return without exception set"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -43,6 +53,7 @@ def test_too_little_for_the_command_itself(
         raise error
 
     monkeypatch.setattr(tree, "run_tree", fails)
+    monkeypatch.setattr("os._exit", sys.exit)
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
