@@ -15,6 +15,7 @@ from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import TokenStep
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.runs.compressed import unpacked
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.restore import read_document, readable
 from gelu_tui.core.runs.sqlite_file import Row, SqliteFile
@@ -41,7 +42,6 @@ _LISTED = "id, created, model, substr(prompt, 1, 2000), activations, reference, 
 
 _SEARCHED = ("prompt", "model", "activations", "status")
 _PIECE = 1000  # steps
-_DOCUMENT_LIMIT = 1 << 30  # bytes of a run's JSON: a damaged one could unpack to any number
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ class History:
         if not rows:
             raise _no_such_run(run)
         try:
-            return read_document(_unpacked(rows[0][0]))
+            return read_document(unpacked(rows[0][0]))
         except (zlib.error, TypeError, GeluError) as error:
             if isinstance(error, GeluError) and error.info.kind != "not_a_document":
                 raise
@@ -187,7 +187,7 @@ def _sound(row: Row) -> Row | None:
     """A row of a damaged file as it should be; None if its run cannot be read."""
     run, *listed, data = row
     try:
-        whole = _unpacked(data)
+        whole = unpacked(data)
         if _entry(run, *listed).status != "damaged":
             return row
         return _row(run, read_document(whole))
@@ -202,15 +202,6 @@ def _json(value: Any) -> str:
 def _folded(*parts: bytes | None) -> str:
     """Text to search in; of a damaged row it may be anything."""
     return b"\n".join(filter(None, parts)).decode("utf-8", "replace").casefold()
-
-
-def _unpacked(data: Any) -> bytes:
-    """The JSON of a run. Raises `zlib.error` or `TypeError` where it is damaged or far too long."""
-    reader = zlib.decompressobj()
-    unpacked = reader.decompress(data, _DOCUMENT_LIMIT)
-    if not reader.eof:
-        raise zlib.error("it does not end")
-    return unpacked
 
 
 def _entry(*row: Any) -> Entry:

@@ -50,7 +50,7 @@ def read_document(data: bytes) -> ComparisonDocument:
         document = msgspec.json.decode(data, type=ComparisonDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise _not_a_document(str(error)[:200]) from None
-    _check(document)
+    check(document)
     if "activations" not in head.settings:  # older versions did not write these settings
         settings = replace(
             document.settings,
@@ -137,8 +137,8 @@ def _stream(saved: VariantDocument, native: bool) -> Stream:
     return stream
 
 
-def _check(document: ComparisonDocument) -> None:
-    """Raise `GeluError` where the parts contradict each other."""
+def check(document: ComparisonDocument) -> None:
+    """Raise `GeluError` (`not_a_document`) where the parts contradict each other."""
     names = [variant.name for variant in document.variants]
     if not names_fit(names):
         raise _not_a_document(f"it needs 1 to {MAX_VARIANTS} variants of different names")

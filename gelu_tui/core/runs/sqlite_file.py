@@ -11,12 +11,13 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.paths import variable_of
 from gelu_tui.core.runs.salvage import readable_rows
 
+_T = TypeVar("_T")
 Row = tuple[Any, ...]
 Migrations = Sequence[Sequence[str]]
 
@@ -42,15 +43,19 @@ _SIGNS_OF_DAMAGE = (sqlite3.DatabaseError, _Damaged, UnicodeDecodeError)
 
 
 class SqliteFile:
-    """One table in one file. Calls may come from any thread: each has a connection of its own.
+    """One file. Calls may come from any thread: each has a connection of its own.
 
     The statements of `migrations` lead from each version of the schema (SQLite's `user_version`)
     to the next; an older file is migrated in the transaction that first uses it. `prepare` is
     called with every connection.
 
     A damaged file is renamed, never deleted or changed. A fresh one takes its place, with the rows
-    of the table `table` that can still be read and that `sound` returns; `notice` then holds a
-    message for the user.
+    of the table `table`, the first that is created, that can still be read and that `sound`
+    returns; `notice` then holds a message for the user. Damage is looked for once, before the
+    file is first used; with `check_reads` False only before it is first written, so that a large
+    file opens at once.
+
+    `noun` is what messages call the file, and the beginning of the kinds of its errors.
     """
 
     def __init__(
@@ -62,6 +67,8 @@ class SqliteFile:
         sound: Callable[[Row], Row | None],
         *,
         patience_s: float,
+        noun: str = "history",
+        check_reads: bool = True,
     ) -> None:
         self.path = path
         self.notice: ErrorInfo | None = None
@@ -70,45 +77,64 @@ class SqliteFile:
         self._prepare = prepare
         self._sound = sound
         self._patience_s = patience_s
+        self._noun = noun
+        self._check_reads = check_reads
         self._checked = False
 
     def query(self, what: str, statement: str, *values: Any, write: bool = False) -> list[Row]:
         """The rows that a statement returns; none where there is no file and `write` is False.
 
-        Raises `GeluError` where the file cannot be used; `what` is the beginning of its sentence.
+        Raises `GeluError` as `run` does.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Row]:
+            return connection.execute(statement, values).fetchall()
+
+        return self.run(what, work, write=write) or []
+
+    def run(
+        self, what: str, work: Callable[[sqlite3.Connection], _T], *, write: bool = False
+    ) -> _T | None:
+        """What `work` returns, all of it one transaction: None without a file that may be read.
+
+        `work` is called a second time where the file had to be repaired. Raises `GeluError` where
+        the file cannot be used; `what` is the beginning of its sentence.
         """
         try:
             try:
-                return self._rows(what, statement, values, write=write)
+                return self._run(what, work, write=write)
             except _SIGNS_OF_DAMAGE as error:
                 if _code(error) in _NOT_DAMAGE and not self._forbids_writing(error):
                     raise
                 self._set_aside()
-                return self._rows(what, statement, values, write=write)
+                return self._run(what, work, write=write)
         except (sqlite3.Error, OSError, *_SIGNS_OF_DAMAGE) as error:
             raise self._failure(what, error) from None
 
-    def _rows(self, what: str, statement: str, values: Row, *, write: bool) -> list[Row]:
+    def _run(
+        self, what: str, work: Callable[[sqlite3.Connection], _T], *, write: bool
+    ) -> _T | None:
         if write:
             self._create()
         elif not self.path.exists():
-            return []
+            return None
         self._refuse_others(what)
         with self._transaction("IMMEDIATE" if write else "DEFERRED") as connection:
             version = self._version(connection)
             if version > len(self._migrations):
-                message = f"The history in {self.path} was written by a newer gelu-tui."
+                message = f"The {self._noun} in {self.path} was written by a newer gelu-tui."
                 hint = "Update gelu-tui to use it; it is left as it is."
-                raise GeluError("history_too_new", message, hint)
-            if not self._checked and not self._is_intact(connection):
-                raise _Damaged
-            self._checked = True
+                raise GeluError(f"{self._noun}_too_new", message, hint)
+            if not self._checked and (write or self._check_reads):
+                if not self._is_intact(connection):
+                    raise _Damaged
+                self._checked = True
             if write:
                 self._migrate(connection, version)
             if write or version == len(self._migrations):
-                return connection.execute(statement, values).fetchall()
+                return work(connection)
         # An older file needs a transaction that may write; version 0 is just being created.
-        return self._rows(what, statement, values, write=True) if version else []
+        return self._run(what, work, write=True) if version else None
 
     def _create(self) -> None:
         """Create an empty file that only its owner can read, if there is none."""
@@ -135,8 +161,9 @@ class SqliteFile:
         elif not found.st_size and self.path.is_symlink():
             why = "is a link to an empty file"
         if why:
-            hint = "Move it away: a history is begun there. A link may lead to a history."
-            raise GeluError("history_refused", f"{what}: {self.path} {why}.", hint)
+            noun = self._noun
+            hint = f"Move it away: a {noun} is begun there. A link may lead to a {noun}."
+            raise GeluError(f"{noun}_refused", f"{what}: {self.path} {why}.", hint)
 
     @contextlib.contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
@@ -199,11 +226,11 @@ class SqliteFile:
             except (OSError, NotImplementedError):  # a file system without links
                 self.path.rename(name)
             fresh.replace(self.path)
-        message = f"The history was damaged and is now {name.name}."
+        message = f"The {self._noun} was damaged and is now {name.name}."
         runs = "the run" if count == 1 else f"the {count:,} runs"
         kept = f" with {runs} that could be read" if count else ""
         hint = f"A fresh one has begun{kept}; the damaged file is kept in {name.parent}."
-        self.notice = ErrorInfo("history_damaged", message, hint)
+        self.notice = ErrorInfo(f"{self._noun}_damaged", message, hint)
 
     def _is_sound(self) -> bool:
         if not self.path.exists():
@@ -267,23 +294,23 @@ class SqliteFile:
         code = _code(error)
         kept = "what was saved before is kept."
         if isinstance(error, TimeoutError) or code in _LOCKED:
-            kind = "history_locked"
-            why = f"another program has kept the history locked for {self._patience_s:g} s"
+            kind = "locked"
+            why = f"another program has kept the {self._noun} locked for {self._patience_s:g} s"
             hint = f"Try again once it has let go of {self.path}."
         elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _NO_ROOM:
-            kind, why, hint = "history_full", "the disk is full", f"Make room on it; {kept}"
+            kind, why, hint = "full", "the disk is full", f"Make room on it; {kept}"
         elif isinstance(error, OSError) or code in _REFUSED:
             reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
-            kind, why = "history_refused", f"{self.path} cannot be opened for it{reason}"
+            kind, why = "refused", f"{self.path} cannot be opened for it{reason}"
             hint = "Check who owns the file and its folder, and that both can be written."
             if isinstance(error, OSError) and (variable := variable_of(self.path)):
                 hint = f"Set {variable} to a folder that can be written, or unset it."
         elif code == sqlite3.SQLITE_IOERR:
-            kind, why = "history_io", f"the file system refused ({error})"
+            kind, why = "io", f"the file system refused ({error})"
             hint = f"Check that there is room for {self.path}; {kept}"
         else:
-            kind, why, hint = "history", str(error), f"Look at {self.path}, or move it away."
-        return GeluError(kind, f"{what}: {why}.", hint)
+            kind, why, hint = "", str(error), f"Look at {self.path}, or move it away."
+        return GeluError(f"{self._noun}_{kind}".rstrip("_"), f"{what}: {why}.", hint)
 
 
 def _code(error: Exception) -> int:
