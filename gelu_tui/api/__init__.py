@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ def compare(prompt: str, **settings: Any) -> Run:
 
 
 @of_function(ScoreKeywords)
-def score(text: str, *, context: int | None = None, **settings: Any) -> Score:
+def score(text: str | Sequence[str], *, context: int | None = None, **settings: Any) -> Score:
     """Feed one text to all functions and compare their predictions of every token.
 
     It loads the model, which takes seconds: for many texts use `Engine`. Raises `GeluError`.

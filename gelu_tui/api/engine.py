@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 import weakref
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -103,28 +104,25 @@ class Engine:
         return run
 
     @of_method(ScoreKeywords)
-    def score(self, text: str, *, context: int | None = None, **settings: Any) -> Score:
+    def score(
+        self, text: str | Sequence[str], *, context: int | None = None, **settings: Any
+    ) -> Score:
         """Feed one text to all functions and compare their predictions of every token.
 
+        Of several texts each is a document, by which standard errors are clustered.
         `context` is the length of a window in tokens, BOS included: 512, or the model's if smaller.
         A control is added unless `control=False` is given; settings of sampling and of generation
         have no effect. Raises `GeluError`, and `Unfinished` as `compare` does.
         """
-        from gelu_tui.core.scoring.statistics import Scoring  # numpy
+        from gelu_tui.core.scoring.statistics import Gathering  # numpy
 
         chosen = self._chosen(settings, control=True)
-        command = score_command(chosen, text=text, context=context)
-        scoring: Scoring | None = None
-
-        def take(event: p.Event) -> None:
-            nonlocal scoring
-            if isinstance(event, p.ScoreStarted):
-                scoring = Scoring(event)
-            if scoring is not None:
-                scoring.apply(event)
-
+        texts = [text] if isinstance(text, str) else text
+        command = score_command(chosen, texts=texts, context=context)
+        gathering = Gathering()
         with self._lock:
-            loaded, error = self._ask(command, take)
+            loaded, error = self._ask(command, gathering.take)
+        scoring = gathering.scoring
         if scoring is None:
             raise error or _no_answer()
         source = ScoreSource("text", "the text")

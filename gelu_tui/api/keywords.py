@@ -33,6 +33,7 @@ else:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _S = TypeVar("_S")
+_T = TypeVar("_T")  # of the text
 
 
 def checked(given: Mapping[str, Any], **defaults: Any) -> RunSettings:
@@ -53,14 +54,14 @@ def checked(given: Mapping[str, Any], **defaults: Any) -> RunSettings:
 
 def of_function(
     _: Callable[_P, RunSettings],
-) -> Callable[[Callable[..., _R]], Callable[Concatenate[str, _P], _R]]:
+) -> Callable[[Callable[Concatenate[_T, ...], _R]], Callable[Concatenate[_T, _P], _R]]:
     """Give a function of one text the keyword arguments of a class."""
     return _described
 
 
 def of_method(
     _: Callable[_P, RunSettings],
-) -> Callable[[Callable[Concatenate[_S, ...], _R]], Callable[Concatenate[_S, str, _P], _R]]:
+) -> Callable[[Callable[Concatenate[_S, _T, ...], _R]], Callable[Concatenate[_S, _T, _P], _R]]:
     """Give a method of one text the keyword arguments of a class."""
     return _described
 

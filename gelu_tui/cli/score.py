@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -21,13 +21,15 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
 from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 
-if TYPE_CHECKING:
-    from gelu_tui.core.scoring.statistics import Scoring
-
 
 @click.command("score", short_help="Teacher-forced statistics over a text.")
 @click.option(
-    "--text", metavar="FILE", help="The text; '-' reads it from stdin.", shell_complete=files
+    "--text",
+    "texts",
+    metavar="FILE",
+    multiple=True,
+    shell_complete=files,
+    help="The text; '-' reads it from stdin. Given several times, each is a document.",
 )
 @click.option(
     "--run",
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 def score_command(
     file: SettingsFile,
     /,
-    text: str | None,
+    texts: tuple[str, ...],
     run: str | None,
     control_added: bool,
     context: int | None,
@@ -75,10 +77,11 @@ def score_command(
     """
     settings = o.in_force(file, {**options, "control": control_added})
     printed = Output(output_format, output, settings.color, SCORE_FORMATS)
-    if text is not None and run is None:
-        command = checked_command(settings.of_run(), text=_read(text), context=context)
-        source = ScoreSource("text", "stdin" if text == "-" else text)
-    elif run is not None and text is None:
+    if texts and run is None:
+        command = checked_command(settings.of_run(), texts=[*map(_read, texts)], context=context)
+        names = ["stdin" if text == "-" else text for text in texts]
+        source = ScoreSource("text", ", ".join(names))
+    elif run is not None and not texts:
         command = _of_run(run, settings.of_run(), context)
         source = ScoreSource("run", run)
     else:
@@ -86,19 +89,13 @@ def score_command(
             "Either --text or --run is needed, not both.", "See `gelu-tui score --help`."
         )
     from gelu_tui.core.reports.score import score_report
-    from gelu_tui.core.scoring.statistics import Scoring  # numpy, which no completion waits for
+    from gelu_tui.core.scoring.statistics import Gathering  # numpy, which no completion waits for
 
     engine = Conversation(settings.engine_command)
-    scoring: Scoring | None = None
-
-    def take(event: p.Event) -> None:
-        nonlocal scoring
-        if isinstance(event, p.ScoreStarted):
-            scoring = Scoring(event)
-        if scoring is not None:
-            scoring.apply(event)
-
-    engine.hold(take, p.Load(command.settings.model, command.settings.dtype), command)
+    gathering = Gathering()
+    model = p.Load(command.settings.model, command.settings.dtype)
+    engine.hold(gathering.take, model, command)
+    scoring = gathering.scoring
     if scoring is not None and engine.loaded is not None:
         document = scoring.document(engine.loaded, source, status=engine.status, error=engine.error)
         printed.document(document, lambda: score_report(document))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -10,6 +9,7 @@ import msgspec
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
+from gelu_tui.sweep.answer_text import is_found
 from gelu_tui.sweep.outcomes import Outcome, PromptOutcome, StreamOutcome
 from gelu_tui.sweep.prompts import Prompt
 from gelu_tui.sweep.who_what_bench import who_what_bench
@@ -33,7 +33,7 @@ def outcomes_of(
     """The outcome of each stream against the reference, in the order of the document's variants.
 
     `full_kl` has, by name, the sum of KL in nats over the reference's whole stream and its
-    positions.
+    positions. Raises `GeluError` for a regular expression that takes too long.
     """
     reference = document.reference_variant
     check = document.self_check
@@ -114,7 +114,8 @@ def answered(prompt: Prompt, variant: VariantDocument) -> tuple[bool | None, boo
     of its characters, as lm-eval's `acc` and `acc_norm` (EleutherAI/lm-evaluation-harness,
     lm_eval/api/task.py, `process_results`: `len` of the choice without the white space in front of
     it); of equal ones the first. A generated text is right if it equals the answer apart from white
-    space at the ends, or if the regular expression is found in it.
+    space at the ends, or if the regular expression is found in it. Raises `GeluError` for a regular
+    expression that takes too long.
     """
     answer = prompt.answer
     if answer is None:
@@ -132,4 +133,4 @@ def answered(prompt: Prompt, variant: VariantDocument) -> tuple[bool | None, boo
     text = variant.text
     if prompt.match == "exact":
         return text.strip() == str(answer).strip(), None
-    return re.search(str(answer), text) is not None, None
+    return is_found(str(answer), text), None

@@ -46,6 +46,8 @@ def test_it_returns_what_the_command_prints(home: dict[str, str], model: str) ->
     with gelu_tui.Engine(model) as engine:
         runs = [engine.compare(prompt, activations=names, max_tokens=5) for prompt in ("a b", "c")]
         score = engine.score("a b c d e f", activations="gelu,relu", context=4)
+        two = engine.score(["a b c", "d e f"], activations="gelu,relu", context=4).document
+        assert (two.documents, two.clusters, two.cluster) == (2, 2, "document")
         assert engine.model.family == "gemma3_text"
     for run, prompt in zip(runs, ("a b", "c"), strict=True):
         printed = gelu(home, "run", *words, "--max-tokens", "5", "--format", "json", prompt)

@@ -56,11 +56,21 @@ def test_the_document(document: dict[str, Any], model: str, file: str) -> None:
     assert (document["status"], document["error"]) == ("completed", None)
     assert document["reference"] == "gelu_approx"
     assert document["positions"] == document["tokens"] > 100
-    assert document["windows"] == -(-document["tokens"] // 39)
+    assert document["windows"] == document["clusters"] == -(-document["tokens"] // 39)
     assert document["timing"]["tokens_per_second"] > 0
     assert document["peak_memory_bytes"] > 500_000
     assert [v["name"] for v in document["variants"]] == [*NAMES, "control"]
     msgspec.convert(document, ScoreDocument)
+
+
+def test_each_text_is_a_document(env: dict[str, str], model: str, file: str) -> None:
+    words = ("--text", file, "--text", "-", "--context", "40", "--format", "json")
+    done = gelu(env, "score", "--model", model, "-a", "gelu,relu", *words, stdin=b"a b c d e f")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.raw)
+    assert found["source"] == {"kind": "text", "name": f"{file}, stdin"}
+    assert (found["documents"], found["cluster"], found["clusters"]) == (2, "document", 2)
+    assert found["windows"] > 4, "the first text has several"
 
 
 def test_every_variant_of_the_document(document: dict[str, Any]) -> None:
@@ -70,6 +80,7 @@ def test_every_variant_of_the_document(document: dict[str, Any]) -> None:
         assert variant["control"] == (variant["name"] == "control")
         assert variant["precision"] == "float32"
         assert variant["perplexity"] > 1 and variant["perplexity_se"] > 0
+        assert variant["perplexity_clustered_se"] > 0
         assert (variant["kl"] is None) == is_reference
         if is_reference:
             continue
@@ -77,6 +88,7 @@ def test_every_variant_of_the_document(document: dict[str, Any]) -> None:
         order = ("median", "p90", "p95", "p99", "p99_9", "max")
         assert [kl[name] for name in order] == sorted(kl[name] for name in order)
         assert 0 < kl["se"] < kl["mean"] < kl["max"]
+        assert 0 < kl["clustered_se"] < kl["mean"]
         assert [b["below"] for b in variant["kl_buckets"]] == [0.25, 0.5, 0.75, 0.95, None]
         assert sum(b["positions"] for b in variant["kl_buckets"]) == document["positions"]
         assert 0 <= variant["same_top_1"] <= 100

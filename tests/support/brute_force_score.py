@@ -29,10 +29,19 @@ def log_probabilities(model: Any, name: str, window: list[int]) -> np.ndarray:
     return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
 
 
-def scored(model: Any, reference: str, name: str, windows: list[list[int]]) -> dict[str, Any]:
-    """The statistics of function `name` against `reference`, by the names of the document."""
-    nll, nll_r, kl, same, delta, sure = [], [], [], [], [], []
-    for window in windows:
+def scored(
+    model: Any,
+    reference: str,
+    name: str,
+    windows: list[list[int]],
+    clusters: list[int] | None = None,
+) -> dict[str, Any]:
+    """The statistics of function `name` against `reference`, by the names of the document.
+
+    `clusters` has the number of each window's; by default each is one.
+    """
+    nll, nll_r, kl, same, delta, sure, cluster = [], [], [], [], [], [], []
+    for number, window in enumerate(windows):
         r = log_probabilities(model, reference, window)
         v = log_probabilities(model, name, window)
         for place, token in enumerate(window[1:]):
@@ -42,19 +51,24 @@ def scored(model: Any, reference: str, name: str, windows: list[list[int]]) -> d
             same.append(100.0 if r[place].argmax() == v[place].argmax() else 0.0)
             delta.append(100 * (math.exp(v[place, token]) - math.exp(r[place, token])))
             sure.append(math.exp(r[place].max()))
+            cluster.append(number if clusters is None else clusters[number])
     perplexity = math.exp(statistics.fmean(nll))
     differences = [a - b for a, b in zip(nll, nll_r, strict=True)]
     return {
         "perplexity": perplexity,
         "perplexity_se": perplexity * error(nll),
+        "perplexity_clustered_se": perplexity * clustered_error(nll, cluster),
         "ln_ppl_ratio": math.log(perplexity / math.exp(statistics.fmean(nll_r))),
         "ln_ppl_ratio_se": error(differences),
+        "ln_ppl_ratio_clustered_se": clustered_error(differences, cluster),
         "same_top_1": statistics.fmean(same),
         "same_top_1_se": error(same),
+        "same_top_1_clustered_se": clustered_error(same, cluster),
         "delta_p.mean": statistics.fmean(delta),
         "delta_p.rms": math.sqrt(statistics.fmean(d * d for d in delta)),
         "kl.mean": statistics.fmean(kl),
         "kl.se": error(kl),
+        "kl.clustered_se": clustered_error(kl, cluster),
         "kl.median": percentile(kl, 50),
         "kl.p90": percentile(kl, 90),
         "kl.p95": percentile(kl, 95),
@@ -67,6 +81,18 @@ def scored(model: Any, reference: str, name: str, windows: list[list[int]]) -> d
 
 def error(values: list[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def clustered_error(values: list[float], clusters: list[int]) -> float:
+    """CR1 by its definition: (X'X)⁻¹ (Σ X_g' e_g e_g' X_g) (X'X)⁻¹ of a regression on 1 alone.
+
+    X'X is the number of positions; the sum runs over all pairs of positions of equal clusters.
+    """
+    mean, n, g = statistics.fmean(values), len(values), len(set(clusters))
+    pairs = zip(values, clusters, strict=True)
+    residuals = [(value - mean, cluster) for value, cluster in pairs]
+    meat = math.fsum(a * b for a, i in residuals for b, j in residuals if i == j)
+    return math.sqrt(g / (g - 1) * meat) / n
 
 
 def percentile(values: list[float], q: float) -> float:

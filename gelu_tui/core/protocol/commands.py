@@ -109,13 +109,15 @@ class Replay(Command, frozen=True, tag="replay"):
 class Score(Command, frozen=True, tag="score"):
     """Compare the probabilities of every token of one text (or `tokens`) under several functions.
 
-    Settings of sampling and generation are not used.
+    Of several `documents` each has windows of its own. Settings of sampling and generation are not
+    used.
     """
 
     settings: RunSettings
     text: str = ""
     tokens: tuple[int, ...] = ()
     context: int | None = None  # length of a window in tokens; None for the default
+    documents: tuple[str, ...] = ()  # instead of `text`
 
 
 class Cancel(Command, frozen=True, tag="cancel"):

@@ -213,14 +213,20 @@ class ScoreStarted(Event, frozen=True, tag="score_started"):
     windows: int
     positions: int  # tokens that will be scored
     context: int  # length of a window in tokens, BOS included
+    documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
 
 
 class ScoreChunk(Event, frozen=True, tag="score_chunk"):
-    """The next positions of a scoring: of the reference, and in `rows` of each variant."""
+    """The next positions of a scoring: of the reference, and in `rows` of each variant.
+
+    All of them are of one cluster, whose number grows: positions of one cluster are not
+    independent of each other.
+    """
 
     logprob: tuple[float, ...]
     top_probability: tuple[float, ...]  # of the reference's most probable token
     rows: tuple[ScoredRow, ...]
+    cluster: Count = 0
 
 
 class ScoreFailed(Event, frozen=True, tag="score_failed"):

@@ -27,13 +27,19 @@ def compare_command(prompt: str, settings: RunSettings) -> p.Compare:
 
 
 def score_command(
-    settings: RunSettings, *, text: str = "", tokens: Sequence[int] = (), context: int | None = None
+    settings: RunSettings,
+    *,
+    texts: Sequence[str] = (),
+    tokens: Sequence[int] = (),
+    context: int | None = None,
 ) -> p.Score:
-    """Return the command that scores either `text` or `tokens`. Raises `UsageError`."""
-    if not tokens and not text.strip():
+    """Return the command that scores either `texts` or `tokens`. Raises `UsageError`."""
+    if not tokens and not any(text.strip() for text in texts):
         raise UsageError("The text is empty.", "Give some text to score.", kind="empty_text")
     if context is not None and context < 2:
         message = f"A window of {context} tokens has no token with another one before it."
         raise UsageError(message, "Choose 2 or more.", kind="context")
     check(settings, room=False)
-    return p.Score(settings, text, tuple(tokens), context)
+    if len(texts) > 1:
+        return p.Score(settings, context=context, documents=tuple(texts))
+    return p.Score(settings, "".join(texts), tuple(tokens), context)

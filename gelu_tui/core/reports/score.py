@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec.structs import astuple
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -16,6 +15,9 @@ from gelu_tui.core.reports.numbers import number, with_error
 from gelu_tui.core.reports.terminal import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVariant
+
+# With fewer clusters the standard error is itself too uncertain, and on average too small.
+_FEW_CLUSTERS = 10
 
 
 def score_report(document: ScoreDocument) -> RenderableType:
@@ -31,7 +33,7 @@ def score_tables(document: ScoreDocument) -> list[FittedTable]:
     if document.positions:
         tables.append(_text_table(document))
     if compared := [(v, v.kl) for v in document.variants if v.kl is not None]:
-        tables += _kl_tables(compared)
+        tables += _kl_tables(document, compared)
     return tables
 
 
@@ -52,10 +54,12 @@ def _functions(document: ScoreDocument) -> FittedTable:
 def _text_table(document: ScoreDocument) -> FittedTable:
     rows = []
     for v in document.variants:
-        ratio = with_error(v.ln_ppl_ratio, v.ln_ppl_ratio_se, "{:.2e}", "{:.0e}")
+        ratio_error = _error(document, v.ln_ppl_ratio_clustered_se, v.ln_ppl_ratio_se)
+        ratio = with_error(v.ln_ppl_ratio, ratio_error, "{:.2e}", "{:.0e}")
+        error = _error(document, v.perplexity_clustered_se, v.perplexity_se)
         row = {
             "on the text": v.name,
-            "perplexity": with_error(v.perplexity, v.perplexity_se, "{:.3f}", "{:.3f}"),
+            "perplexity": with_error(v.perplexity, error, "{:.3f}", "{:.3f}"),
             "ln(PPL/ref)": "reference" if v.name == document.reference else ratio,
             "mean Δp": number("{:.4f}", v.delta_p.mean if v.delta_p else None),
             "RMS Δp": number("{:.4f}", v.delta_p.rms if v.delta_p else None),
@@ -64,19 +68,28 @@ def _text_table(document: ScoreDocument) -> FittedTable:
     return FittedTable(rows)
 
 
-def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[FittedTable]:
+def _error(document: ScoreDocument, clustered: float | None, naive: float | None) -> float | None:
+    """The clustered standard error; the naive one of an older document, which has no other."""
+    return clustered if document.clusters else naive
+
+
+def _kl_tables(
+    document: ScoreDocument, compared: Sequence[tuple[ScoredVariant, KlStatistics]]
+) -> list[FittedTable]:
     """Mean KL and agreement, percentiles of KL, and mean KL by the reference's top probability."""
-    means = [
-        {
+    means = []
+    for v, kl in compared:
+        error = _error(document, kl.clustered_se, kl.se)
+        same_error = _error(document, v.same_top_1_clustered_se, v.same_top_1_se)
+        row = {
             "against the reference": v.name,
-            "mean KL": with_error(kl.mean, kl.se, "{:.2e}", "{:.0e}"),
+            "mean KL": with_error(kl.mean, error, "{:.2e}", "{:.0e}"),
             "× floor": "–" if v.times_noise_floor is None else times(v.times_noise_floor),
-            "same top-1 %": with_error(v.same_top_1, v.same_top_1_se, "{:.2f}", "{:.2f}"),
+            "same top-1 %": with_error(v.same_top_1, same_error, "{:.2f}", "{:.2f}"),
         }
-        for v, kl in compared
-    ]
+        means.append(row)
     headers = ("KL", "median", "90 %", "95 %", "99 %", "99.9 %", "max")
-    percentiles = [_kl_row(headers, v.name, astuple(kl)[2:]) for v, kl in compared]
+    percentiles = [_kl_row(headers, v.name, _percentiles(kl)) for v, kl in compared]
     buckets = compared[0][0].kl_buckets
     bounds = [f"{bucket.below:g}" for bucket in buckets[:-1]]
     labels = ("mean KL by p(top)", *(f"< {bound}" for bound in bounds), f"≥ {bounds[-1]}")
@@ -88,6 +101,10 @@ def _kl_tables(compared: Sequence[tuple[ScoredVariant, KlStatistics]]) -> list[F
     return [FittedTable(means), FittedTable(percentiles), by_bucket]
 
 
+def _percentiles(kl: KlStatistics) -> tuple[float, ...]:
+    return kl.median, kl.p90, kl.p95, kl.p99, kl.p99_9, kl.max
+
+
 def _kl_row(headers: Sequence[str], name: str, kls: Sequence[float | None]) -> dict[str, str]:
     return dict(zip(headers, [name, *(number("{:.1e}", kl) for kl in kls)], strict=True))
 
@@ -97,8 +114,7 @@ def score_sentences(document: ScoreDocument) -> list[str]:
     sentences = [_text(document)]
     if document.positions:
         sentences += [
-            "KL in nats, Δp of the text's own tokens in percentage points. ± is one standard "
-            "error, as if positions were independent; of ln(PPL/ref) it is the paired one. "
+            f"KL in nats, Δp of the text's own tokens in percentage points. {_errors(document)} "
             "p(top) is the probability of the reference's most probable token.",
             *_floor(document),
         ]
@@ -112,9 +128,29 @@ def score_sentences(document: ScoreDocument) -> list[str]:
     return sentences
 
 
+def _errors(document: ScoreDocument) -> str:
+    """What ± is, and how far it can be believed."""
+    paired = "of ln(PPL/ref) it is the paired one."
+    clusters, noun = document.clusters, document.cluster
+    if not clusters:  # of a version that had no other
+        return f"± is one standard error, as if positions were independent; {paired}"
+    if clusters == 1:
+        return (
+            f"There is no standard error: positions of one {noun} are not independent, and this "
+            "is one only."
+        )
+    weak = f", and of so few {noun}s it is weak" if clusters < _FEW_CLUSTERS else ""
+    return (
+        f"± is one standard error, clustered by {noun} ({clusters:,} {noun}s), since positions of "
+        f"one are not independent{weak}; {paired}"
+    )
+
+
 def _text(document: ScoreDocument) -> str:
     name = visible_line(document.source.name)
     text = f"the reference's stream of run {name}" if document.source.kind == "run" else name
+    if document.documents > 1:
+        text = f"{document.documents} texts ({text})"
     windows = f"{document.windows} window{'s' if document.windows > 1 else ''}"
     sentence = (
         f"All functions read {text}: {document.tokens:,} tokens in {windows} of at most "

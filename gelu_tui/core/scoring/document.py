@@ -14,9 +14,11 @@ SCORE_SCHEMA = "gelu-tui.score/1"
 
 
 class KlStatistics(msgspec.Struct, frozen=True):
-    """KL against the reference over all positions, nats; `se` is the standard error of the mean.
+    """KL against the reference over all positions, nats.
 
-    Percentiles interpolate linearly between the two nearest positions (numpy's default).
+    `clustered_se` is the standard error of the mean; `se` the one that would be right if positions
+    were independent. Percentiles interpolate linearly between the two nearest positions (numpy's
+    default).
     """
 
     mean: float
@@ -27,6 +29,7 @@ class KlStatistics(msgspec.Struct, frozen=True):
     p99: float
     p99_9: float
     max: float
+    clustered_se: float | None = None
 
 
 class KlBucket(msgspec.Struct, frozen=True):
@@ -47,11 +50,12 @@ class DeltaP(msgspec.Struct, frozen=True):
 class ScoredVariant(p.VariantInfo, frozen=True):
     """Statistics of one function over the text; those against the reference are None for itself.
 
-    Standard errors assume independent positions; they are None for a single position. Perplexities
-    are None where they overflow. `ln_ppl_ratio` is ln(PPL_v / PPL_r), its standard error is that of
-    the mean difference at a position (paired). `same_top_1` is in per cent. `times_noise_floor` is
-    the mean KL as a multiple of the control's; None without a control, or where the control's is 0.
-    `error` is why there are no statistics.
+    Standard errors that are called clustered take the positions of one cluster for dependent; they
+    are None for a single cluster. The others assume independent positions, and are None for a
+    single one. Perplexities are None where they overflow. `ln_ppl_ratio` is ln(PPL_v / PPL_r), its
+    standard errors are those of the mean difference at a position (paired). `same_top_1` is in per
+    cent. `times_noise_floor` is the mean KL as a multiple of the control's; None without a control,
+    or where the control's is 0. `error` is why there are no statistics.
     """
 
     perplexity: float | None = None
@@ -65,10 +69,13 @@ class ScoredVariant(p.VariantInfo, frozen=True):
     delta_p: DeltaP | None = None
     times_noise_floor: float | None = None
     error: ErrorInfo | None = None
+    perplexity_clustered_se: float | None = None
+    ln_ppl_ratio_clustered_se: float | None = None
+    same_top_1_clustered_se: float | None = None
 
 
 class ScoreSource(msgspec.Struct, frozen=True):
-    """The source of the tokens: a text, or the reference's stream of a saved run."""
+    """The source of the tokens: a text or several, or the reference's stream of a saved run."""
 
     kind: Literal["text", "run"]
     name: str
@@ -94,6 +101,8 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     """A scoring. `tokens` and `windows` are those of the text, `positions` how many were scored.
 
     Every token of the text is scored that has one before it in its window, BOS included.
+    `clusters` is how many windows, or documents, the standard errors are clustered by; 0 in a
+    scoring of a version without them.
     """
 
     schema: str
@@ -112,6 +121,9 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     timing: ScoreTiming
     peak_memory_bytes: int | None
     variants: list[ScoredVariant]
+    clusters: int = 0
+    cluster: Literal["window", "document"] = "window"
+    documents: int = 1
 
 
 class _Head(msgspec.Struct):

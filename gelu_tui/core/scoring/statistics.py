@@ -1,7 +1,14 @@
 """Statistics of a text from the numbers of each position.
 
-Percentiles interpolate linearly between the two nearest positions (numpy's default). Standard
-errors assume independent positions, as llama.cpp's do.
+Percentiles interpolate linearly between the two nearest positions (numpy's default).
+
+Positions of one window read the same words, so that their numbers are alike. Standard errors are
+clustered therefore: CR1 of a mean m over N positions in G clusters (windows, or documents),
+
+    √(G/(G−1) · Σ_g (Σ_{i in g} (x_i − m))²) / N
+
+which is Liang and Zeger's (Biometrika 73, 1986, 13) with the usual factor for few clusters. With
+each position a cluster it is the naive one, std(ddof=1)/√N, which llama.cpp prints.
 """
 
 from __future__ import annotations
@@ -57,6 +64,7 @@ class Scoring:
         self.finished: p.ScoreFinished | None = None
         self._rows = [_Row() for _ in started.variants]
         self._top_probability = array("d")
+        self._cluster = array("q")
 
     @property
     def positions(self) -> int:
@@ -69,6 +77,7 @@ class Scoring:
                 self._check(event)
                 self._rows[self.started.reference].logprob.extend(event.logprob)
                 self._top_probability.extend(event.top_probability)
+                self._cluster.extend([event.cluster] * len(event.logprob))
                 for scored in event.rows:
                     row = self._rows[scored.variant]
                     row.logprob.extend(scored.logprob)
@@ -103,7 +112,8 @@ class Scoring:
         seconds = finished.seconds if finished else None
         reference = started.variants[started.reference]
         has_control = any(variant.control for variant in started.variants)
-        scored = [self._variant(index) for index in range(len(self._rows))]
+        clusters = Clusters(np.array(self._cluster, dtype=np.int64))
+        scored = [self._variant(index, clusters) for index in range(len(self._rows))]
         floor = next((v.kl.mean for v in scored if v.control and v.kl), 0.0)
         variants = [
             replace(v, times_noise_floor=v.kl.mean / floor) if v.kl and floor else v for v in scored
@@ -125,39 +135,75 @@ class Scoring:
             timing=ScoreTiming(loaded.load_s, seconds, seconds and self.positions / seconds),
             peak_memory_bytes=finished.peak_memory_bytes if finished else None,
             variants=variants,
+            clusters=clusters.count,
+            cluster="document" if started.documents > 1 else "window",
+            documents=started.documents,
         )
 
-    def _variant(self, index: int) -> ScoredVariant:
+    def _variant(self, index: int, clusters: Clusters) -> ScoredVariant:
         row, reference = self._rows[index], self._rows[self.started.reference]
         fields = asdict(self.started.variants[index])
         if row.error is not None or not self.positions:
             return ScoredVariant(**fields, error=row.error)
         logprob = np.array(row.logprob)
-        fields |= _perplexity(logprob)
+        fields |= _perplexity(logprob, clusters)
         if row is not reference:
             columns = (reference.logprob, row.kl, row.same_top, self._top_probability)
-            fields |= against_reference(logprob, *map(np.array, columns))
+            fields |= against_reference(clusters, logprob, *map(np.array, columns))
         return ScoredVariant(**fields)
 
 
+class Gathering:
+    """The scoring that an engine's events tell of, from the event on that it begins with."""
+
+    def __init__(self) -> None:
+        self.scoring: Scoring | None = None
+
+    def take(self, event: p.Event) -> None:
+        """Begin with `ScoreStarted`, and apply what follows. Raises `ProtocolError`."""
+        if isinstance(event, p.ScoreStarted):
+            self.scoring = Scoring(event)
+        if self.scoring is not None:
+            self.scoring.apply(event)
+
+
 def mean_and_error(values: Numbers) -> tuple[float, float | None]:
-    """The mean and its standard error, std(ddof=1)/√n; None for a single value."""
+    """The mean and its naive standard error, std(ddof=1)/√n; None for a single value."""
     n = len(values)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None
 
 
-def _perplexity(logprob: Numbers) -> dict[str, Any]:
-    """exp(−mean ln p), and its standard error by the delta method: PPL · se(mean)."""
+class Clusters:
+    """Which positions belong together: `of` has the number of each position's cluster."""
+
+    def __init__(self, of: npt.NDArray[np.int64]) -> None:
+        names, self._of = np.unique(of, return_inverse=True)
+        self.count = len(names)
+
+    def error(self, values: Numbers) -> float | None:
+        """The clustered standard error of the mean of values; None for a single cluster."""
+        if self.count < 2:
+            return None
+        sums = np.bincount(self._of, values - values.mean())
+        factor = self.count / (self.count - 1)
+        return float(np.sqrt(factor * (sums**2).sum())) / len(values)
+
+
+def _perplexity(logprob: Numbers, clusters: Clusters) -> dict[str, Any]:
+    """exp(−mean ln p), and its standard errors by the delta method: PPL · se(mean)."""
     mean, error = mean_and_error(-logprob)
     with np.errstate(over="ignore"):
         perplexity = float(np.exp(mean))
     if not np.isfinite(perplexity):
         return {}
-    se = None if error is None else perplexity * error
-    return {"perplexity": perplexity, "perplexity_se": se}
+    errors = {"perplexity_se": error, "perplexity_clustered_se": clusters.error(logprob)}
+    return {"perplexity": perplexity} | {
+        name: None if each is None else perplexity * each for name, each in errors.items()
+    }
 
 
 def against_reference(
+    clusters: Clusters,
     logprob: Numbers,
     reference_logprob: Numbers,
     kl: Numbers,
@@ -174,19 +220,22 @@ def against_reference(
     return {
         "ln_ppl_ratio": ratio,
         "ln_ppl_ratio_se": ratio_error,
-        "kl": kl_statistics(kl),
+        "ln_ppl_ratio_clustered_se": clusters.error(reference_logprob - logprob),
+        "kl": kl_statistics(kl, clusters),
         "kl_buckets": kl_buckets(kl, top_probability),
         "same_top_1": same,
         "same_top_1_se": same_error,
+        "same_top_1_clustered_se": clusters.error(100 * same_top),
         "delta_p": DeltaP(float(delta.mean()), float(np.sqrt((delta**2).mean()))),
     }
 
 
-def kl_statistics(kl: Numbers) -> KlStatistics:
+def kl_statistics(kl: Numbers, clusters: Clusters) -> KlStatistics:
     """Mean and percentiles of KL, shape (positions,)."""
     mean, error = mean_and_error(kl)
-    percentiles = np.percentile(kl, [50, 90, 95, 99, 99.9, 100])
-    return KlStatistics(mean, error, *map(float, percentiles))
+    found = map(float, np.percentile(kl, [50, 90, 95, 99, 99.9, 100]))
+    percentiles = dict(zip(("median", "p90", "p95", "p99", "p99_9", "max"), found, strict=True))
+    return KlStatistics(mean, error, clustered_se=clusters.error(kl), **percentiles)
 
 
 def kl_buckets(kl: Numbers, top_probability: Numbers) -> tuple[KlBucket, ...]:

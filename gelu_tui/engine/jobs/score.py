@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import mlx.core as mx
@@ -120,8 +121,13 @@ class _Scoring:
             )
         context = asked or min(_USUAL_CONTEXT, limit)
         bos = loaded.tokenizer.encode("")
-        tokens = list(command.tokens) or loaded.tokenizer.encode(command.text)
-        self._windows = windows = windows_of(tokens, bos, context)
+        texts = command.documents or (command.text,)
+        parts = [list(command.tokens)] if command.tokens else map(loaded.tokenizer.encode, texts)
+        of_part = [windows_of(tokens, bos, context) for tokens in parts]
+        self._windows = windows = list(chain.from_iterable(of_part))
+        # Positions of a document are not independent, and those of a single one's window neither.
+        by_document = [number for number, part in enumerate(of_part) for _ in part]
+        self._clusters = by_document if len(of_part) > 1 else list(range(len(windows)))
         self.started = p.ScoreStarted(
             variants=infos,
             reference=reference,
@@ -129,6 +135,7 @@ class _Scoring:
             windows=len(windows),
             positions=sum(len(window) - 1 for window in windows),
             context=context,
+            documents=len(of_part),
         )
         if not self.started.positions:
             message = "The text has no token with another one before it."
@@ -161,7 +168,8 @@ class _Scoring:
                 inputs = window[start : min(start + chunk, len(window) - 1)]
                 targets = window[start + 1 : start + 1 + len(inputs)]
                 self._fed = (window[: start + len(inputs)], len(inputs))
-                self._chunk(targets, self._logits(inputs, cache, sites), sites, pool)
+                computed = self._logits(inputs, cache, sites)
+                self._chunk(self._clusters[number], targets, computed, sites, pool)
             mx.clear_cache()
 
     def _vocabulary(self, sites: RowFunctions) -> int:
@@ -180,12 +188,13 @@ class _Scoring:
 
     def _chunk(
         self,
+        cluster: int,
         targets: list[int],
         computed: Iterator[tuple[int, Logits]],
         sites: RowFunctions,
         pool: ThreadPoolExecutor,
     ) -> None:
-        """Measure all functions at some positions, and emit the numbers when all are there."""
+        """Measure all functions at positions of a cluster, and emit when all are there."""
         positions: list[_Position] = []
         rows: list[p.ScoredRow] = []
         failed: list[int] = []
@@ -207,7 +216,7 @@ class _Scoring:
         self._done += len(targets)
         logprob = tuple(position.logprob for position in positions)
         top_probability = tuple(position.top_probability for position in positions)
-        self._emit(p.ScoreChunk(logprob, top_probability, tuple(rows)))
+        self._emit(p.ScoreChunk(logprob, top_probability, tuple(rows), cluster))
 
     def _logits(
         self, inputs: list[int], cache: dict[int, list[Any]], sites: RowFunctions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import msgspec
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from gelu_tui.core import protocol as p
 from gelu_tui.core.reports.score import score_report
 from gelu_tui.core.scoring.document import ScoreDocument
+from gelu_tui.core.scoring.statistics import Scoring
 from tests.core.scoring.test_statistics import ERROR, begun, chunk, document
 
 
@@ -21,9 +23,39 @@ def shown(found: ScoreDocument) -> str:
     return " ".join(file.getvalue().split())
 
 
-def test_figures_and_sentences() -> None:
+def clustered(count: int, cluster: int = 1) -> Scoring:
+    """So many positions, each a cluster, or `cluster` of them in each."""
     scoring = begun()
-    scoring.apply(chunk((0.5, 0.25), (0.125, 0.25)))
+    for i in range(count):
+        odd = i % 2
+        top = 0.125 if odd else 0.5
+        silu = p.ScoredRow(0, (math.log(0.25),), (0.2 if odd else 0.1,), (bool(odd),))
+        control = p.ScoredRow(2, (math.log(top),), (0.002 if odd else 0.001,), (True,))
+        chunk = p.ScoreChunk((math.log(top),), (top,), (silu, control), i // cluster)
+        scoring.apply(chunk)
+    return scoring
+
+
+def test_what_plus_minus_is() -> None:
+    few, many, one = (shown(document(clustered(*n))) for n in ((9, 1), (20, 2), (5, 5)))
+    assert "clustered by window (9 windows), since positions of one are not independent" in few
+    assert "independent, and of so few windows it is weak; of ln(PPL/ref) it is the paired" in few
+    assert "(10 windows)" in many and "weak" not in many
+    assert "There is no standard error: positions of one window are not independent" in one
+    assert "±" not in one
+    older = msgspec.structs.replace(document(clustered(9)), clusters=0)
+    assert "one standard error, as if positions were independent; of ln" in shown(older)
+
+
+def test_documents_are_named() -> None:
+    found = msgspec.structs.replace(document(clustered(9)), documents=9, cluster="document")
+    words = shown(found)
+    assert "All functions read 9 texts (x.txt): 5 tokens in 2 windows" in words
+    assert "clustered by document (9 documents)" in words
+
+
+def test_figures_and_sentences() -> None:
+    scoring = clustered(2)
     scoring.apply(p.ScoreFinished("completed", 2.0, 10**9))
     words = shown(document(scoring))
     for part in (

@@ -11,6 +11,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.scoring.document import KlBucket, ScoreDocument, ScoredVariant, ScoreSource
 from gelu_tui.core.scoring.statistics import (
+    Clusters,
+    Gathering,
     Scoring,
     against_reference,
     kl_buckets,
@@ -59,13 +61,15 @@ def test_mean_and_standard_error() -> None:
 
 
 def test_percentiles_interpolate_between_positions() -> None:
-    found = kl_statistics(np.arange(11.0)[::-1])  # 0 to 10: the q-th percentile is q / 10
+    each = Clusters(np.arange(11))
+    found = kl_statistics(np.arange(11.0)[::-1], each)  # 0 to 10: the q-th percentile is q / 10
     assert (found.mean, found.median, found.max) == (5, 5, 10)
     assert found.p90 == pytest.approx(9)
     assert found.p95 == pytest.approx(9.5)
     assert found.p99 == pytest.approx(9.9)
     assert found.p99_9 == pytest.approx(9.99)
     assert found.se == pytest.approx(1)  # variance 11 over 11 positions
+    assert found.clustered_se == pytest.approx(1), "each position a cluster"
 
 
 def test_buckets_by_the_references_top_probability() -> None:
@@ -81,16 +85,31 @@ def test_buckets_by_the_references_top_probability() -> None:
     assert kl_buckets(kl[:1], top[:1])[4] == KlBucket(None, 0, None)
 
 
+CLUSTERS = Clusters(np.array([0, 1, 1]))
+
+
+def test_clusters_by_hand() -> None:
+    # mean 3; residual sums −3 and 3: √(2/1 · 18) / 4
+    assert Clusters(np.array([5, 5, 9, 9])).error(np.array([1.0, 2.0, 4.0, 5.0])) == 1.5
+    assert Clusters(np.array([5, 9, 5, 9])).error(np.array([1.0, 2.0, 5.0, 4.0])) == 0
+    assert Clusters(np.zeros(4, dtype=int)).error(np.arange(4.0)) is None
+    assert CLUSTERS.count == 2
+
+
 def test_against_the_reference_by_hand() -> None:
     r, v = np.log([0.5, 0.25, 0.5]), np.log([0.25, 0.5, 0.5])
     zeros = np.zeros(3)
-    found = against_reference(v, r, zeros, np.array([1.0, 0.0, 1.0]), zeros)
+    found = against_reference(CLUSTERS, v, r, zeros, np.array([1.0, 0.0, 1.0]), zeros)
     # −ln p: ln 2, ln 4, ln 2 against ln 4, ln 2, ln 2: differences ln 2, −ln 2, 0
     assert found["ln_ppl_ratio"] == pytest.approx(0, abs=1e-15)
     assert found["ln_ppl_ratio_se"] == pytest.approx(math.log(2) / math.sqrt(3))
     assert found["delta_p"].mean == pytest.approx(0, abs=1e-13)
     assert found["delta_p"].rms == pytest.approx(math.sqrt((25**2 + 25**2) / 3))
     assert found["same_top_1"] == pytest.approx(200 / 3)
+    # clusters of residuals 1/3, and −2/3 + 1/3: √(2 · (1/9 + 1/9)) / 3 of a share
+    assert found["same_top_1_clustered_se"] == pytest.approx(100 * 2 / 9)
+    # ln 2, and −ln 2 + 0
+    assert found["ln_ppl_ratio_clustered_se"] == pytest.approx(2 * math.log(2) / 3)
     # of a share, √(p(1−p)/(n−1))
     assert found["same_top_1_se"] == pytest.approx(100 * math.sqrt(2 / 3 * 1 / 3 / 2))
 
@@ -183,6 +202,27 @@ ROW = p.ScoredRow(0, (-1.0,), (0.1,), (True,))
 def test_an_engine_that_contradicts_itself(rows: tuple[p.ScoredRow, ...]) -> None:
     with pytest.raises(p.ProtocolError):
         begun(control=False).apply(p.ScoreChunk((-1.0,), (0.5,), rows))
+
+
+def test_chunks_of_one_cluster_are_together() -> None:
+    scoring = begun(control=False)
+    for cluster, kl in ((0, 1.0), (0, 2.0), (1, 4.0), (1, 5.0)):
+        row = p.ScoredRow(0, (-1.0,), (kl,), (True,))
+        scoring.apply(p.ScoreChunk((-1.0,), (0.5,), (row,), cluster))
+    silu = variant(scoring, "silu")
+    assert silu.kl is not None
+    assert (silu.kl.clustered_se, silu.perplexity_clustered_se) == (1.5, 0)
+    assert document(scoring).clusters == 2
+
+
+def test_a_scoring_is_gathered_from_the_event_on_that_it_begins_with() -> None:
+    gathering = Gathering()
+    gathering.take(p.Progress("load", "", 0, 1, "bytes"))
+    gathering.take(chunk((0.5, 0.5)))
+    assert gathering.scoring is None
+    gathering.take(begun().started)
+    gathering.take(chunk((0.5, 0.5)))
+    assert gathering.scoring is not None and gathering.scoring.positions == 1
 
 
 def test_a_reference_that_is_not_there() -> None:

@@ -15,6 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant, ScoreSource
 from gelu_tui.core.scoring.statistics import Scoring
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
 from gelu_tui.engine.jobs.score import score, windows_of
 from gelu_tui.engine.models.loading import LoadedModel
@@ -86,6 +87,7 @@ def test_every_figure_equals_a_plain_recomputation(family: str, tmp_path: Path) 
     assert document.reference == native
     assert (document.tokens, document.windows) == (len(text), len(windows))
     assert document.positions == len(text), "BOS is one token of context"
+    assert (document.clusters, document.cluster) == (len(windows), "window")
     for variant in document.variants[1:]:
         expected = brute_force_score.scored(loaded.model, native, variant.name, windows)
         found = flat(msgspec.to_builtins(variant))
@@ -135,6 +137,7 @@ def test_a_function_against_itself(dtype: str, precision: p.Precision, tmp_path:
         twin = variants[name]
         assert twin.kl is not None and twin.delta_p is not None
         assert (twin.kl.mean, twin.kl.max, twin.kl.se) == (0.0, 0.0, 0.0)
+        assert twin.kl.clustered_se == 0.0
         assert (twin.same_top_1, twin.same_top_1_se) == (100.0, 0.0)
         assert (twin.ln_ppl_ratio, twin.ln_ppl_ratio_se) == (0.0, 0.0)
         assert (twin.delta_p.mean, twin.delta_p.rms) == (0.0, 0.0)
@@ -143,6 +146,25 @@ def test_a_function_against_itself(dtype: str, precision: p.Precision, tmp_path:
 
 
 # --- windows --------------------------------------------------------------------------------------
+
+
+def test_several_documents_are_clusters(loaded: LoadedModel) -> None:
+    texts = ("Why is the sky blue? " * 9, "空が青い " * 12, "", "the Why.")
+    command = p.Score(RunSettings(activations=("gelu_approx", "silu")), "", (), CONTEXT, texts)
+    document = run(loaded, command)
+    (bos, *_) = loaded.tokenizer.encode("")
+    parts = [windows_of(loaded.tokenizer.encode(text)[1:], [bos], CONTEXT) for text in texts]
+    clusters = [number for number, part in enumerate(parts) for _ in part]
+    windows = [window for part in parts for window in part]
+    assert (document.documents, document.cluster) == (4, "document")
+    assert (document.clusters, document.windows) == (3, len(windows)), "one has no tokens"
+    assert len(windows) > 4, "some have several windows"
+    expected = brute_force_score.scored(loaded.model, "gelu_approx", "silu", windows, clusters)
+    found = flat(msgspec.to_builtins(named(document)["silu"]))
+    for name, value in expected.items():
+        if "se" in name.split("_")[-1]:
+            assert found[name] == pytest.approx(value, rel=1e-3), name
+    assert found["kl.clustered_se"] != pytest.approx(found["kl.se"], rel=1e-2)
 
 
 def test_windows_hold_every_token_once_behind_a_bos() -> None:
@@ -158,6 +180,7 @@ def test_one_token_is_scored_but_has_no_standard_error(loaded: LoadedModel) -> N
     silu = named(document)["silu"]
     assert silu.kl is not None and silu.kl.mean == silu.kl.max > 0
     assert (silu.kl.se, silu.perplexity_se, silu.ln_ppl_ratio_se) == (None, None, None)
+    assert (silu.kl.clustered_se, document.clusters) == (None, 1)
 
 
 def test_the_usual_window_fits_the_model(loaded: LoadedModel) -> None:
