@@ -10,12 +10,17 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from gelu_tui.cli.app import export_no_color
+from gelu_tui.cli.output import Output
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.reports.export import Format
 from tests.support.command import COMMAND, TIMEOUT_S, UNSAFE, fake_engine, finished, gelu
 
 
@@ -188,3 +193,20 @@ def test_what_the_app_tells_textual_of_no_color(
         monkeypatch.setenv("NO_COLOR", before)
     export_no_color(color)
     assert os.environ.get("NO_COLOR") == after
+
+
+def test_bytes_are_not_for_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    formats = {"parquet": Format[None](lambda _: (b"\xff\x00", b"\r"), (".parquet",), False)}
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(UsageError, match="parquet is not for a terminal") as caught:
+        Output("parquet", None, "auto", formats)
+    assert caught.value.info.hint == "Add --output FILE.parquet."
+    file = tmp_path / "x.parquet"
+    Output(None, str(file), "auto", formats).document(None, Text)
+    assert file.read_bytes() == b"\xff\x00\r"
+
+
+def test_bytes_go_through_a_pipe_unchanged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    formats = {"parquet": Format[None](lambda _: (b"\xff\x00", b"\r\n"), (".parquet",), False)}
+    Output("parquet", None, "auto", formats).document(None, Text)
+    assert capfdbinary.readouterr().out == b"\xff\x00\r\n"

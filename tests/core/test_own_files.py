@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,3 +119,16 @@ def test_a_file_is_complete_or_as_before(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     replace_file(path, "two", mode=0o600)
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("two", 0o600)
+
+
+def test_a_file_of_parts_is_complete_or_as_before(tmp_path: Path) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"\xff"
+        raise GeluError("x", "No more.", "")
+
+    path = tmp_path / "x.parquet"
+    replace_file(path, (b"\x00\xff", b"\r\n"))
+    with pytest.raises(GeluError, match="No more"):
+        replace_file(path, parts())
+    assert path.read_bytes() == b"\x00\xff\r\n"
+    assert list(tmp_path.iterdir()) == [path]

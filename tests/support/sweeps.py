@@ -6,9 +6,11 @@ are counted from them in the plainest way.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from statistics import mean, stdev
 
 from msgspec.structs import replace
@@ -77,7 +79,8 @@ def _streams(
     right = drawn.random() < 0.6
     for place, function in enumerate(functions):
         hazard, by_formula = hazards.get(function, (0.01, 0.5)) if place else (0.0, 0.0)
-        fdt = next((step for step in range(length) if drawn.random() < hazard), None)
+        waited = int(math.log(1 - drawn.random()) / math.log(1 - hazard)) if hazard else length
+        fdt = waited if waited < length else None
         verdicts: tuple[Outcome, ...] = ("rounding", "rounding", "tie")
         outcome: Outcome = "same"
         if fdt is not None:
@@ -302,6 +305,7 @@ def _ordered(fdts: Sequence[int], n: int) -> tuple[float | None, float | None, f
     return at(middle), at(low), at(high)
 
 
+@cache
 def _wilson(count: int, n: int) -> tuple[float, float, float]:
     if not n:
         return 0.0, 0.0, 1.0
@@ -367,10 +371,14 @@ def a_run(number: int = 0, functions: Sequence[str] = FUNCTIONS) -> ComparisonDo
     return run_document(FIRST_WORDS[number % len(FIRST_WORDS)], texts=texts, control=CONTROL)
 
 
+@cache
+def _to_be_hostile() -> d.SweepDocument:
+    return sweep_document(prompts=9, total=40)
+
+
 def hostile_sweep(text: str) -> d.SweepDocument:
     """A sweep whose every text is the given one: ids, prompts, categories, names, reasons."""
-    made = sweep_document(prompts=9, total=40, failed=[FailedPrompt(text, text, 3, text)],
-                          first_words=(text,))  # fmt: skip
+    made = _to_be_hostile()
     names = {name: f"{text}{place}" for place, name in enumerate(FUNCTIONS)}
     results = [
         replace(
@@ -379,12 +387,15 @@ def hostile_sweep(text: str) -> d.SweepDocument:
             variant=names[result.variant],
             reference=names[result.reference],
             by_category={text: result.by_category["questions"]},
-            worst=tuple(replace(worst, id=text, run=f"{text}/1") for worst in result.worst),
+            worst=tuple(
+                replace(worst, id=text, prompt=text, run=f"{text}/1") for worst in result.worst
+            ),
         )
         for result in made.results
     ]
     return replace(
-        made, id=text, name=text, created=text, versions={text: text}, summary=(text, text),
+        made, id=text, name=text, failed=(FailedPrompt(text, text, 3, text),),
+        created=text, versions={text: text}, summary=(text, text),
         functions=tuple(replace(f, name=names[f.name], formula=text) for f in made.functions),
         models=(replace(made.models[0], id=text, family=text, sites={text: 1}),),
         results=tuple(results), differences=(d.PairedDifference(text, text, text, d.Interval(

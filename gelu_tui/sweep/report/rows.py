@@ -32,8 +32,11 @@ class SweepData:
 
     def run(self, run: str) -> ComparisonDocument:
         """The run of an id, `SWEEP/NUMBER` or `SWEEP/MODEL/NUMBER`. Raises `GeluError`."""
-        *model, number = run.removeprefix(f"{self.document.id}/").split("/")
-        return self.known_rows.load(int(model[0]) if model else 0, int(number))
+        places = run.removeprefix(f"{self.document.id}/").split("/")
+        if len(places) > 2 or not all(place.isdecimal() for place in places):
+            raise GeluError("no_run", f"There is no run {visible_line(run)} in this sweep.", "")
+        model, number = (0, *map(int, places))[-2:]
+        return self.known_rows.load(model, number)
 
     @property
     def known_rows(self) -> SweepRows:

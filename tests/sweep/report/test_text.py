@@ -172,7 +172,7 @@ def test_a_function_named_as_a_column(name: str) -> None:
 @given(
     st.fixed_dictionaries(
         {
-            "prompts": st.sampled_from([0, 1, 2, 7, 230]),
+            "prompts": st.sampled_from([0, 1, 2, 7]),
             "functions": st.integers(1, 9).map(lambda n: EIGHT[:n]) | st.just(FUNCTIONS),
             "models": st.sampled_from([("demo",), ("a" * 90, "b/c")]),
             "max_tokens": st.sampled_from([1, 2, 20, 256, 3000]),
@@ -183,7 +183,7 @@ def test_a_function_named_as_a_column(name: str) -> None:
     ),
     st.integers(40, 200),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_line_is_too_long(parts: dict[str, Any], width: int) -> None:
     document = sweep_document(**parts)
     for each in (80, width):
@@ -193,7 +193,7 @@ def test_no_line_is_too_long(parts: dict[str, Any], width: int) -> None:
 
 
 @given(st.sampled_from(HOSTILE) | st.text(max_size=60), st.integers(40, 120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_hostile_text_is_shown_and_does_nothing(text: str, width: int) -> None:
     shown = "\n".join(lines(hostile_sweep(text), width))
     assert not UNSAFE.search(shown)
