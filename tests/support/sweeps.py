@@ -22,6 +22,7 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.sweep import document as d
 from gelu_tui.sweep.outcomes import FailedPrompt, Outcome, PromptOutcome, StreamOutcome
 from gelu_tui.sweep.settings import SweepSettings
+from gelu_tui.sweep.summary import summary
 from tests.support.comparisons import run_document
 
 FUNCTIONS = ("gelu_approx", "gelu", "gelu_fast_approx", "keras_gelu_approx", CONTROL)
@@ -151,7 +152,7 @@ def sweep_document(
     ]
     done = bool(outcomes) and len(outcomes) + len(failed) >= total * len(models)
     check = p.SelfCheckReport(64, 8, True, 0.0)
-    return d.SweepDocument(
+    document = d.SweepDocument(
         schema=d.SWEEP_SCHEMA, id=SWEEP_ID, created="2025-11-22T00:12:00+00:00",
         versions={"gelu_tui": "0.1.0", "mlx": "0.32.4"}, name="mixed", settings=settings,
         models=tuple(
@@ -169,15 +170,8 @@ def sweep_document(
         categories={name: sum(o.category == name for o in outcomes if not o.model)
                     for name in dict.fromkeys(o.category for o in outcomes)},
         tokens=sum(s.tokens for o in outcomes for s in o.streams), seconds=1234.5,
-        summary=_SUMMARY if outcomes else (),
     )  # fmt: skip
-
-
-_SUMMARY = (
-    "Over 40 prompts of 256 tokens, gelu and gelu_approx part in 8 % [3, 20]; in none of them by "
-    "the formula.",
-    "gelu_fast_approx parts from gelu_approx in 90 % [77, 96], by the formula in 72 %.",
-)
+    return replace(document, summary=summary(document))
 
 
 def all_outcomes(
@@ -291,7 +285,7 @@ def _estimates(
         wwb=d.WhoWhatBench(
             *(mean(s.wwb[i] for s in streams) for i in range(4))
         ) if streams else None,
-        task=_task([(bool(a.correct), bool(b.correct)) for a, b in answered]),
+        task=_task([(bool(a.correct), bool(b.correct)) for a, b in answered]), tokens=cap,
     )  # fmt: skip
 
 

@@ -158,8 +158,9 @@ def _band(
     x: Callable[[float], float],
     y: Callable[[float], float],
 ) -> str:
-    lower = _steps(result.incidence, tokens, lambda each: each.low)
-    upper = _steps(result.incidence, tokens, lambda each: each.high)
+    reach = min(result.tokens or tokens, tokens)
+    lower = _steps(result.incidence, reach, lambda each: each.low)
+    upper = _steps(result.incidence, reach, lambda each: each.high)
     points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in (*upper, *reversed(lower)))
     return element("polygon", class_=f"band c{_colour(result, colours)}", points=points)
 
@@ -172,7 +173,8 @@ def _curve(
     y: Callable[[float], float],
 ) -> str:
     colour = _colour(result, colours)
-    steps = _steps(result.incidence, tokens, lambda each: each.share)
+    reach = min(result.tokens or tokens, tokens)
+    steps = _steps(result.incidence, reach, lambda each: each.share)
     return element(
         "polyline",
         element("title", escaped(visible_line(name_of(result)))),

@@ -83,7 +83,8 @@ def _forks(results: Sequence[SweepResult], run: Run, colours: Mapping[str, int])
     """The first of each function's worst prompts: the text around the fork, and both sides."""
     parts: list[str] = []
     for result in results:
-        for worst in result.worst[:WORST]:
+        # A run has the forks on its own model only.
+        for worst in result.worst[:WORST] if result.reference_model is None else ():
             parts += _fork(result, worst, run, colours)
     return section("Forks of the prompts that diverge first", *parts)
 

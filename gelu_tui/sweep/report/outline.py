@@ -43,7 +43,8 @@ def heading(document: SweepDocument) -> str:
 def sections(document: SweepDocument) -> list[Section]:
     """The parts of a report between its summary and its footing."""
     made = []
-    for (model, other), group in groupby(document.results, lambda r: (r.model, r.reference_model)):
+    known = [result for result in document.results if result.prompts]
+    for (model, other), group in groupby(known, lambda r: (r.model, r.reference_model)):
         results = list(group)
         title = f"{visible_line(model)}, against {visible_line(results[0].reference)}"
         if other is not None:
@@ -57,18 +58,12 @@ def sections(document: SweepDocument) -> list[Section]:
 
 
 def opening_lines(document: SweepDocument) -> list[str]:
-    """Whether it is all, and what went wrong; empty for a whole sweep."""
+    """What went wrong, and whether there is more to come; the summary has the numbers."""
     lines = []
-    runs = document.prompts * max(1, len(document.settings.models), len(document.models))
     if document.error is not None:
         lines.append(visible_line(f"{document.error.message} {document.error.hint}".strip()))
     if document.status != "completed":
-        several = " (counted for each model)" if runs != document.prompts else ""
-        failed = f", {len(document.failed):,} failed" if document.failed else ""
-        lines.append(
-            f"Incomplete: {document.completed:,} of {runs:,} prompts are done{several}{failed}. "
-            "The same command goes on where it stopped."
-        )
+        lines.append("Not finished: the same command goes on where it stopped.")
     if not document.completed:
         lines.append("No prompt is finished, so there are no figures.")
     elif not document.results:
@@ -94,7 +89,7 @@ def _failure(failed: FailedPrompt, several: bool) -> str:
 
 
 def footing_lines(document: SweepDocument) -> list[str]:
-    """The sweep, its settings, the machines, the self-check, and what the intervals are."""
+    """The sweep, its settings, the machines and the self-check."""
     settings = document.settings
     how = [
         f"{settings.max_tokens:,} tokens at most",
@@ -108,14 +103,9 @@ def footing_lines(document: SweepDocument) -> list[str]:
     lines += [model_words(model) for model in document.models]
     if document.models and document.models[0].sites:
         lines.append(f"The function acts in {sites_sentence(document.models[0].sites)}.")
-    lines += [" · ".join(how), *_machines(document), *_close_calls(document)]
-    if document.results:
-        lines.append(
-            "Intervals are pointwise, 95 %, over prompts; they are not corrected for comparing "
-            "several functions."
-        )
-        if not any(result.control for result in document.results):
-            lines.append("There was no control: how much rounding alone changes is not known.")
+    lines += [" · ".join(how), *_machines(document)]
+    if document.completed and not any(function.control for function in document.functions):
+        lines.append("There was no control: how much rounding alone changes is not known.")
     return lines
 
 
@@ -132,17 +122,3 @@ def _machines(document: SweepDocument) -> list[str]:
         rate = document.tokens / document.seconds
         lines.append(f"{document.tokens:,} tokens of all streams, {rate:,.1f} a second")
     return lines
-
-
-def _close_calls(document: SweepDocument) -> list[str]:
-    own = [result for result in document.results if result.reference_model is None]
-    count = sum(result.close_calls for result in own)
-    if not own:
-        return []
-    if not count:
-        return ["Close calls: none; no step's margin is under the measured noise."]
-    steps = f"{count:,} step{'s' * (count > 1)}"
-    return [
-        f"Close calls: {steps} of all streams, where the margin is under the measured noise, so "
-        "that the batch may have decided."
-    ]

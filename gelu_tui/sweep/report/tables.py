@@ -88,20 +88,28 @@ def _diverged(result: VariantEstimates) -> str:
 
 
 def _times(results: Sequence[SweepResult], cap: int) -> ReportTable:
+    ends = [f"> {_reach(result, cap):,}" for result in results]
     rows = [
         {
             "function": name_of(result),
-            "median FDT": f.with_interval(result.median_fdt, "{:.0f}", beyond=f"> {cap:,}"),
+            "median FDT": f.with_interval(result.median_fdt, "{:.0f}", beyond=end),
             "mean tokens before": f.with_interval(result.mean_tokens_to_divergence, "{:.0f}"),
             "same end": f"{result.identical:,}",
         }
-        for result in results
+        for result, end in zip(results, ends, strict=True)
     ]
+    is_short = any(_reach(result, cap) < cap for result in results)
     note = (
         f"FDT: first divergent token, counted from 0. Mean tokens before a divergence, of {cap:,} "
-        "at most. Same end: prompts where both ended by an end token after the same tokens."
+        f"at most{', or as many as were compared so far' * is_short}. Same end: prompts where both "
+        "ended by an end token after the same tokens."
     )
     return ReportTable("How soon", rows, note)
+
+
+def _reach(result: SweepResult, cap: int) -> int:
+    """Up to how many tokens the curve of a result speaks."""
+    return min(result.tokens or cap, cap)
 
 
 def _incidence(results: Sequence[SweepResult], cap: int) -> ReportTable:
@@ -110,10 +118,14 @@ def _incidence(results: Sequence[SweepResult], cap: int) -> ReportTable:
     curve = [max(0, round(cap * (i + 1) / _CURVE) - 1) for i in range(_CURVE)]
     rows = []
     for result in results:
+        reach = _reach(result, cap)
         shares = [f.share_by(result.incidence, length - 1) for length in columns]
-        cells = f.percents(shares, result.prompts)
+        cells = [
+            cell if length <= reach else "–"
+            for length, cell in zip(columns, f.percents(shares, result.prompts), strict=True)
+        ]
         row = dict(zip((f"{length:,}" for length in columns), cells, strict=True))
-        drawn = f.blocks([f.share_by(result.incidence, token) for token in curve])
+        drawn = f.blocks([f.share_by(result.incidence, t) * (t < reach) for t in curve])
         rows.append({"function": name_of(result), **row, "0–100 %": f"{drawn}▏"})
     note = "% of prompts that have diverged within so many tokens."
     return ReportTable(INCIDENCE, rows, note, left=("0–100 %",), blocks="0–100 %")
@@ -149,7 +161,8 @@ def _answers(results: Sequence[SweepResult]) -> ReportTable | None:
     if not tasks:
         return None
     has_norm = any(task.acc_norm is not None for _, task in tasks)
-    first = tasks[0][1]
+    result, first = tasks[0]
+    is_across = result.reference_model is not None  # each function has a reference of its own
     margin = f"±{first.margin_pp:g} pp"
 
     def row(name: str, acc: float, acc_norm: float | None, *others: str) -> dict[str, str]:
@@ -160,8 +173,9 @@ def _answers(results: Sequence[SweepResult]) -> ReportTable | None:
         headers = ("difference, pp", "+/−", "p", margin)
         return cells | dict(zip(headers, others or ("reference", "", "", ""), strict=True))
 
+    reference = [row(visible_line(result.reference), first.reference_acc, first.reference_acc_norm)]
     rows = [
-        row(visible_line(tasks[0][0].reference), first.reference_acc, first.reference_acc_norm),
+        *(reference if not is_across else ()),
         *(
             row(
                 name_of(result), task.acc, task.acc_norm,

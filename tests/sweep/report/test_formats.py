@@ -59,7 +59,7 @@ def test_markdown_has_the_same_tables() -> None:
     assert "| function | diverged | formula | rounding | tie |\n| --- | ---: |" in text
     for title in ("How soon", "By how much", "Right answers", "Prompts that diverge first"):
         assert f"### {title}\n" in text
-    assert "▁" not in text and "Intervals are pointwise" in text
+    assert "▁" not in text and "Intervals are 95 %" in text
 
 
 @given(st.sampled_from(HOSTILE) | st.text(max_size=40))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,12 +16,34 @@ from rich.console import Console
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import CONTROL
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.sweep.build import SweepHead, build_document
 from gelu_tui.sweep.document import SweepDocument
-from gelu_tui.sweep.outcomes import FailedPrompt
+from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome
 from gelu_tui.sweep.report.text import sweep_report
 from tests.support.command import UNSAFE
 from tests.support.pages import HOSTILE
-from tests.support.sweeps import FUNCTIONS, hostile_sweep, sweep_document
+from tests.support.sweeps import FUNCTIONS, a_run, all_outcomes, hostile_sweep, sweep_document
+
+
+@dataclass(frozen=True)
+class FinishedPrompt:
+    outcome: PromptOutcome
+    prompt: str = "Why is the sky blue?"
+
+
+@dataclass
+class Finished:
+    """The finished prompts of a sweep, as its estimates read them."""
+
+    outcomes: Sequence[PromptOutcome]
+
+    def rows(self, model: int) -> list[FinishedPrompt]:
+        return [FinishedPrompt(outcome) for outcome in self.outcomes if outcome.model == model]
+
+    def load(self, model: int, number: int) -> ComparisonDocument:
+        return a_run(number)
+
 
 EIGHT = ("gelu_approx", "gelu", "gelu_fast_approx", "keras_gelu_approx", "relu", "mish",
          "silu@0-5,12", "wide", CONTROL)  # fmt: skip
@@ -42,7 +66,7 @@ def words(document: SweepDocument, width: int = 80) -> str:
 def test_the_summary_is_first_and_every_table_has_the_control() -> None:
     document = sweep_document(answers=True, full_kl=True)
     shown = lines(document)
-    assert shown[0].startswith("Over 40 prompts of 256 tokens, gelu and gelu_approx part in 8 %")
+    assert shown[0].startswith("Over 40 prompts of 256 tokens, `gelu_approx` and `gelu` part in ")
     blocks = "\n".join(shown).split("\n\n")
     for title in ("How many diverge", "How soon", "Diverged within the first tokens",
                   "By how much", "Right answers", "As who-what-bench measures"):  # fmt: skip
@@ -67,8 +91,8 @@ def test_figures_of_a_function() -> None:
 def test_the_footing_says_how_it_was_computed() -> None:
     shown = words(sweep_document())
     for said in ("Sweep mixed-1a2b3c4d", "256 tokens at most · lockstep", "cpu · gelu_tui 0.1",
-                 "Self-check: one function on 64 rows gave bit-identical logits.", "Close calls: ",
-                 "Intervals are pointwise, 95 %", "not corrected for comparing"):  # fmt: skip
+                 "Self-check: one function on 64 rows gave bit-identical logits.",
+                 "Intervals are 95 %", "not corrected for"):  # fmt: skip
         assert said in shown, said
 
 
@@ -98,10 +122,37 @@ def test_an_incomplete_sweep_says_so_at_the_top() -> None:
     failed = [FailedPrompt(f"q{i}", f"It is too long by {i} tokens.", i) for i in range(1, 9)]
     document = sweep_document(prompts=30, total=400, failed=failed)
     shown = words(document)
-    assert shown.startswith("Incomplete: 30 of 400 prompts are done, 8 failed. The same command")
+    assert shown.startswith("Not finished: the same command goes on where it stopped. Incomplete:")
+    assert "30 of 400 prompts are finished" in shown
     assert "8 prompts failed; numbers count from 0. · number 1 (q1): It is too long by 1" in shown
     assert "number 5 (q5)" in shown and "number 6" not in shown
     assert "… and 3 more, which --format json lists." in shown
+
+
+def test_the_estimates_of_an_interrupted_sweep() -> None:
+    """What was compared for 20 tokens only says nothing of more."""
+    document = sweep_document(functions=("gelu", "relu", CONTROL))
+    short = tuple(replace(result, tokens=20) for result in document.results)
+    shown = words(replace(document, results=short))
+    assert "> 20" in shown and "or as many as were compared so far" in shown
+    row = next(line for line in lines(replace(document, results=short))
+               if line.startswith("control") and "–" in line)  # fmt: skip
+    assert row.split()[:7] == ["control", "0", "0", "–", "–", "–", "–"]
+
+
+@given(st.integers(0, 30), st.integers(0, 99), st.booleans(), st.sampled_from([1, 2]))
+@settings(max_examples=6, deadline=None)
+def test_real_estimates_fit(prompts: int, seed: int, answers: bool, models: int) -> None:
+    known = sweep_document(prompts=3, models=("google/gemma-3-1b-it", "x")[:models])
+    outcomes = all_outcomes(prompts, models=models, answers=answers, seed=seed)
+    head = SweepHead(
+        **{name: getattr(known, name) for name in SweepHead.__struct_fields__} | {"prompts": 30}
+    )
+    document = build_document(head, Finished(outcomes), differences=False)
+    for width in (80, 200):
+        shown = words(document, width)
+        assert ("How many diverge" in shown) == bool(prompts)
+    assert "Not finished" in shown or prompts == 30
 
 
 # --- empty states ---------------------------------------------------------------------------------
@@ -110,7 +161,7 @@ def test_an_incomplete_sweep_says_so_at_the_top() -> None:
 def test_nothing_completed() -> None:
     for failed in ([], [FailedPrompt("a", "It is empty.", 0)]):
         shown = words(sweep_document(prompts=0, total=5, failed=failed))
-        assert "Incomplete: 0 of 5 prompts are done" in shown
+        assert shown.startswith("Not finished:") and "0 of 5 prompts are finished" in shown
         assert "No prompt is finished, so there are no figures." in shown
         assert "How many diverge" not in shown and "Intervals" not in shown
         assert ("It is empty." in shown) == bool(failed)
@@ -119,7 +170,7 @@ def test_nothing_completed() -> None:
 def test_failed_as_a_whole() -> None:
     error = ErrorInfo("engine", "The engine ended by itself.", "Start it again.")
     document = replace(sweep_document(prompts=3, total=9), status="failed", error=error)
-    assert words(document).startswith("The engine ended by itself. Start it again. Incomplete: 3")
+    assert words(document).startswith("The engine ended by itself. Start it again. Not finished")
 
 
 def test_nothing_diverged() -> None:
