@@ -117,7 +117,8 @@ def _minding(document: SweepDocument, functions: list[SweepResult]) -> Iterator[
     fewest = min((result.prompts for result in document.results), default=0)
     if 0 < fewest < _FEW:
         yield f"{_prompts(fewest).capitalize()} say little: see how wide the intervals are."
-    close = sum(result.close_calls for result in document.results)
+    own = [result for result in document.results if result.reference_model is None]
+    close = sum(result.close_calls for result in own)
     if close:
         steps = "1 step" if close == 1 else f"{close:,} steps"
         yield (
