@@ -16,7 +16,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
 from gelu_tui.sweep.document import SweepDocument, SweepResult
 from gelu_tui.sweep.outcomes import FailedPrompt
-from gelu_tui.sweep.report.tables import ReportTable, differences_table, model_tables
+from gelu_tui.sweep.report.tables import ReportTable, differences_tables, model_tables
 
 _FAILURES = 5  # shown in full
 
@@ -50,8 +50,8 @@ def sections(document: SweepDocument) -> list[Section]:
         if other is not None:
             title = f"{visible_line(model)}, each function against itself on {visible_line(other)}"
         made.append(Section(title, model_tables(document, results), results=results))
-    if (differences := differences_table(document)) is not None:
-        made.append(Section("Between functions", [differences]))
+    if differences := differences_tables(document):
+        made.append(Section("One function against another", differences))
     if document.failed:
         made.append(Section("Prompts that failed", lines=failure_lines(document)))
     return made

@@ -94,15 +94,16 @@ def _times(results: Sequence[SweepResult], cap: int) -> ReportTable:
             "function": name_of(result),
             "median FDT": f.with_interval(result.median_fdt, "{:.0f}", beyond=end),
             "mean tokens before": f.with_interval(result.mean_tokens_to_divergence, "{:.0f}"),
-            "same end": f"{result.identical:,}",
+            "identical ends": f"{result.identical:,}",
         }
         for result, end in zip(results, ends, strict=True)
     ]
     is_short = any(_reach(result, cap) < cap for result in results)
+    so_far = ", or as many as were compared so far" * is_short
     note = (
         f"FDT: first divergent token, counted from 0. Mean tokens before a divergence, of {cap:,} "
-        f"at most{', or as many as were compared so far' * is_short}. Same end: prompts where both "
-        "ended by an end token after the same tokens."
+        f"at most{so_far}. Identical ends: prompts where both ended by an end token after the same "
+        "tokens."
     )
     return ReportTable("How soon", rows, note)
 
@@ -192,6 +193,8 @@ def _answers(results: Sequence[SweepResult]) -> ReportTable | None:
         f"{count} prompts with an answer. acc: right answers{norm}. +/−: prompts gained and lost. "
         f"p: McNemar's exact test. {margin}: equivalent within it, by two one-sided tests at 5 %."
     )
+    if is_across:
+        note += " Differences are from the same function on the first model."
     return ReportTable("Right answers", rows, note)
 
 
@@ -217,6 +220,9 @@ def _wwb(results: Sequence[SweepResult]) -> ReportTable | None:
 
 
 def _categories(results: Sequence[SweepResult]) -> list[ReportTable | None]:
+    if results[0].reference_model is not None:  # a yardstick, in short
+        return []
+
     def accuracy(found: VariantEstimates) -> str:
         return "–" if found.task is None else number("{:.1f}", 100 * found.task.acc)
 
@@ -267,16 +273,21 @@ def _worst(results: Sequence[SweepResult]) -> ReportTable | None:
                        cut="prompt")  # fmt: skip
 
 
-def differences_table(document: SweepDocument) -> ReportTable | None:
-    """How much later one function parts from the reference than another, by prompt."""
-    several = len({each.model for each in document.differences}) > 1
-    rows = [
-        {"function": visible_line(each.variant), "than": visible_line(each.other)}
-        | ({"model": visible_line(each.model)} if several else {})
-        | {"tokens later": f.with_interval(each.mean_tokens, "{:.1f}")}
-        for each in document.differences
-    ]
-    note = "Mean over prompts of the tokens by which a function parts later than another one."
-    return (
-        ReportTable("One function against another", rows, note, ("than", "model")) if rows else None
-    )
+def differences_tables(document: SweepDocument) -> list[ReportTable]:
+    """How much later one function parts from the reference than another, for each model."""
+    note = "Tokens by which a function parts later from the reference than another, by prompt."
+    several = len(document.models) > 1
+    tables = []
+    for model in dict.fromkeys(each.model for each in document.differences):
+        rows = [
+            {
+                "function": visible_line(each.variant),
+                "than": visible_line(each.other),
+                "tokens later": f.with_interval(each.mean_tokens, "{:.1f}"),
+            }
+            for each in document.differences
+            if each.model == model
+        ]
+        title = f"How much later, on {visible_line(model)}" if several else "How much later"
+        tables.append(ReportTable(title, rows, note, ("than",)))
+    return tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
+from rich.table import Column, Table
 from rich.text import Text
 
 from gelu_tui.core.reports.layout import FittedTable, spaced
@@ -16,10 +17,12 @@ from gelu_tui.sweep.report.tables import ReportTable
 def sweep_report(document: SweepDocument) -> RenderableType:
     """What was found in sentences, then each model's tables, failures, and how it was computed."""
     opening = [Text(line, style="bold") for line in opening_lines(document)]
-    summary = [Text(visible_line(line)) for line in document.summary]
+    summary = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 1, 0, 0))
+    for line in document.summary:
+        summary.add_row("·", Text(visible_line(line)))
     parts = [part for section in sections(document) for part in _section(section)]
     footing = Text("\n".join(footing_lines(document)), style="dim")
-    return spaced(*opening, *([Group(*summary)] if summary else []), *parts, footing)
+    return spaced(*opening, *([summary] if document.summary else []), *parts, footing)
 
 
 def _section(section: Section) -> list[RenderableType]:

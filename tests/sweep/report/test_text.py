@@ -66,7 +66,7 @@ def words(document: SweepDocument, width: int = 80) -> str:
 def test_the_summary_is_first_and_every_table_has_the_control() -> None:
     document = sweep_document(answers=True, full_kl=True)
     shown = lines(document)
-    assert shown[0].startswith("Over 40 prompts of 256 tokens, `gelu_approx` and `gelu` part in ")
+    assert shown[0].startswith("· Over 40 prompts of 256 tokens, `gelu_approx` and `gelu` part in ")
     blocks = "\n".join(shown).split("\n\n")
     for title in ("How many diverge", "How soon", "Diverged within the first tokens",
                   "By how much", "Right answers", "As who-what-bench measures"):  # fmt: skip
@@ -115,6 +115,9 @@ def test_several_models_and_the_first_as_their_reference() -> None:
     assert "google/gemma-3-1b-it, against gelu_approx" in shown
     against = "mlx-community/gemma-3-1b-it-4bit, each function against itself on "
     assert f"{against}google/gemma-3-1b-it " in shown
+    assert shown.count("Diverged, by category") == 2  # on each model, not across them
+    for model in models:
+        assert f"How much later, on {model} function than tokens later gelu " in shown
     assert "unverified" in shown and "mixed-1a2b3c4d/1/" in shown
 
 
@@ -122,7 +125,9 @@ def test_an_incomplete_sweep_says_so_at_the_top() -> None:
     failed = [FailedPrompt(f"q{i}", f"It is too long by {i} tokens.", i) for i in range(1, 9)]
     document = sweep_document(prompts=30, total=400, failed=failed)
     shown = words(document)
-    assert shown.startswith("Not finished: the same command goes on where it stopped. Incomplete:")
+    assert shown.startswith(
+        "Not finished: the same command goes on where it stopped. · Incomplete:"
+    )
     assert "30 of 400 prompts are finished" in shown
     assert "8 prompts failed; numbers count from 0. · number 1 (q1): It is too long by 1" in shown
     assert "number 5 (q5)" in shown and "number 6" not in shown
