@@ -16,8 +16,8 @@ from gelu_tui.api.engine import Engine
 from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_function
 from gelu_tui.api.results import Run, Score, Unfinished
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.runs.find_run import find_run
 from gelu_tui.core.runs.history import History
+from gelu_tui.sweep.saved_sweeps import find_saved
 
 __all__ = ["Engine", "GeluError", "Run", "Score", "Unfinished", "compare", "load_run", "score"]
 
@@ -46,9 +46,10 @@ def load_run(run: str | int | os.PathLike[str]) -> Run:
     """Return a saved run, without the model.
 
     `run` is a file that `Run.save` or `gelu-tui run --format json` wrote, the number of a run out
-    of `gelu-tui history`, or `last`. Raises `GeluError`.
+    of `gelu-tui history`, or `last`; or `ID/NUMBER`, a run of a sweep, with several models
+    `ID/MODEL/NUMBER`: their numbers are from 0. Raises `GeluError`.
     """
-    return Run(find_run(run, _history)[1])
+    return Run(find_saved(run, _history)[1])
 
 
 def _engine_for(settings: dict[str, Any]) -> Engine:

@@ -5,6 +5,7 @@ A shell starts this at every Tab: nothing here may import MLX, Textual or numpy.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -92,7 +93,7 @@ def themes(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
 
 
 def runs(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """Ids of the newest runs, with their prompts; where nothing fits, files."""
+    """Ids of the newest runs and of sweeps, with what they are; where nothing fits, files."""
     from gelu_tui.core.runs.history import History
     from gelu_tui.core.safe_text import visible_line
 
@@ -100,7 +101,40 @@ def runs(_: click.Context, __: click.Parameter, incomplete: str) -> list[Complet
     entries = history.entries("", _RUNS) if history.path.exists() else []
     known = [("last", "the newest run")] if entries else []
     known += [(str(entry.id), visible_line(entry.prompt)[:60]) for entry in entries]
-    return _starting(known, incomplete) or files(_, __, incomplete)
+    return _starting(known + _sweeps(incomplete), incomplete) or files(_, __, incomplete)
+
+
+def saved(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The same without files, and without single runs of sweeps: what can be deleted."""
+    found = runs(_, __, incomplete.replace("/", ""))
+    return [item for item in found if item.type == "plain" and item.value != "last"]
+
+
+def _sweeps(incomplete: str) -> list[tuple[str, str]]:
+    """Ids of sweeps; after a slash those of the runs of that sweep."""
+    from gelu_tui.core.errors import GeluError
+    from gelu_tui.core.safe_text import visible_line
+    from gelu_tui.sweep.saved_sweeps import find_sweep, list_sweeps
+
+    head, slash, _ = incomplete.partition("/")
+    try:
+        if not slash:
+            found = [entry for entry in list_sweeps()[:_RUNS] if entry.id == visible_line(entry.id)]
+            return [(e.id, f"sweep, {e.completed} of {e.total} prompts") for e in found]
+        store = find_sweep(head) if head else None
+        if store is None or store.id != head:
+            return []
+        several = len(store.header.models) > 1
+        names = (
+            (f"{head}/{o.model}/{o.number}" if several else f"{head}/{o.number}", row.prompt)
+            for row in store.rows()
+            for o in [row.outcome]
+        )
+        fitting = ((name, visible_line(text)[:60]) for name, text in names
+                   if name.startswith(incomplete))  # fmt: skip
+        return list(itertools.islice(fitting, _RUNS))
+    except GeluError:
+        return []
 
 
 def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:

@@ -1,4 +1,4 @@
-"""`gelu-tui history`, `show` and `open`: saved runs, without a model."""
+"""`gelu-tui history`, `show` and `open`: saved runs and sweeps, without a model."""
 
 from __future__ import annotations
 
@@ -11,52 +11,64 @@ import click
 from msgspec.structs import asdict, replace
 
 from gelu_tui.cli import options as o
-from gelu_tui.cli.completers import runs
+from gelu_tui.cli.completers import runs, saved
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.runs.find_run import find_run, is_in_history, read_file
+from gelu_tui.core.runs.find_run import is_in_history, read_file
 from gelu_tui.core.runs.history import History, local_time
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.scoring.document import ScoreDocument, read_score
 from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.sweep.saved_sweeps import delete_sweep, find_in_sweeps, find_saved, list_sweeps
+from gelu_tui.sweep.store import SweepStore
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-@click.command("history", short_help="List the saved runs, or delete one.")
-@click.option("--search", default="", metavar="WORDS", help="Only runs that hold all of them.")
-@o.number_option("--limit", 1, None, 20, "List at most N runs, the newest first.", metavar="N")
+@click.command("history", short_help="List the saved runs and sweeps, or delete one.")
+@click.option("--search", default="", metavar="WORDS", help="Only those that hold all of them.")
+@o.number_option("--limit", 1, None, 20, "List at most N of each, the newest first.", metavar="N")
 @click.option(
     "--delete",
-    type=int,
     metavar="ID",
-    help="Delete this run, and list nothing.",
-    shell_complete=runs,
+    help="Delete this run or sweep, and list nothing.",
+    shell_complete=saved,
 )
 @o.text_or_json_option
 @o.color_option
 def history_command(
-    search: str, limit: int, delete: int | None, output_format: str, color: str
+    search: str, limit: int, delete: str | None, output_format: str, color: str
 ) -> None:
-    """List the saved runs: prompt, model, functions, first divergent tokens."""
-    with user_history() as history:
-        if delete is not None:
-            history.delete(delete)
-            click.echo(f"Run {delete} is deleted.", err=True)
-            return
-        entries = history.entries(search, limit + 1)
-    found, more = entries[:limit], len(entries) > limit
-    if output_format == "json":
-        o.print_json({"schema": "gelu-tui.history/1", "runs": found}, indent=2)
-    elif found:
-        from gelu_tui.core.reports.history_table import HistoryTable
+    """List the saved runs, and below them the sweeps.
 
-        o.print_report(HistoryTable(found), color)
+    Of a run: prompt, model, functions, first divergent tokens; of a sweep: how much is finished.
+    """
+    if delete is not None:
+        _delete(delete)
+        return
+    with user_history() as history:
+        entries = history.entries(search, limit + 1)
+    sweeps = [sweep for sweep in list_sweeps() if sweep.holds(search)]
+    found, more = entries[:limit], max(len(entries), len(sweeps)) > limit
+    if output_format == "json":
+        document = {"schema": "gelu-tui.history/1", "runs": found, "sweeps": sweeps[:limit]}
+        o.print_json(document, indent=2)
+    elif found or sweeps:
+        from rich.console import Group
+        from rich.text import Text
+
+        from gelu_tui.core.reports.history_table import HistoryTable
+        from gelu_tui.sweep.report.sweeps_table import SweepsTable
+
+        parts: list[RenderableType] = [HistoryTable(found)] if found else []
+        parts += [Text()] if found and sweeps else []
+        parts += [SweepsTable(sweeps[:limit])] if sweeps else []
+        o.print_report(Group(*parts), color)
         if more:
             click.echo(f"These are the newest {limit}; --limit lists more.", err=True)
     else:
@@ -64,26 +76,60 @@ def history_command(
         click.echo(none, err=True)
 
 
-@click.command("show", short_help="Print a saved run.")
+def _delete(name: str) -> None:
+    if not name.isdecimal():
+        click.echo(f"The sweep {visible_line(delete_sweep(name))} is deleted.", err=True)
+        return
+    with user_history() as history:
+        history.delete(int(name[:18]))
+    click.echo(f"Run {name} is deleted.", err=True)
+
+
+@click.command("show", short_help="Print a saved run, or the report of a sweep.")
 @click.argument("run", metavar="ID", shell_complete=runs)
-@output_options("As `run` prints it; its JSON document; a report; a page; or a row for each token.")
+@output_options(
+    "As `run` or `sweep` prints it; its JSON document; a report; a page; or rows.", "parquet"
+)
 @o.color_option
 def show_command(run: str, output_format: str | None, output: str | None, color: str) -> None:
-    """Print a saved run; ID may be `last`, or a file that `run` or `score --format json` wrote."""
+    """Print a saved run or the report of a sweep.
+
+    ID may be `last`, or a file that `run` or `score --format json` wrote. ID/NUMBER is a run of a
+    sweep, with several models ID/MODEL/NUMBER; their numbers are from 0.
+    """
+    where = (output_format, output, color)
+    if isinstance(found := find_in_sweeps(run), SweepStore):
+        _show_sweep(found, *where)
+        return
     document = _run_or_score(run)
     is_score = isinstance(document, ScoreDocument)
     formats: Formats[Any] = SCORE_FORMATS if is_score else FORMATS
-    if is_score and output_format not in (None, "text", *formats):
-        message = f"A scoring has no format {output_format}."
+    if output_format not in (None, "text", *formats):
+        message = f"A {'scoring' if is_score else 'run'} has no format {output_format}."
         raise UsageError(message, f"Give text or {' or '.join(formats)}.")
-    printed = Output(output_format, output, color, formats)
+    printed = Output(*where, formats)
     printed.document(document, lambda: _report(document))
     if printed.format == "text" and document.error is not None:
         o.complain(document.error)
 
 
+def _show_sweep(
+    store: SweepStore, output_format: str | None, output: str | None, color: str
+) -> None:
+    from gelu_tui.sweep.report.formats import SWEEP_FORMATS
+    from gelu_tui.sweep.report.rows import SweepData
+    from gelu_tui.sweep.report.text import sweep_report
+    from gelu_tui.sweep.stored_document import stored_document
+
+    printed = Output(output_format, output, color, SWEEP_FORMATS)
+    document = stored_document(store)
+    printed.document(SweepData(document, store), lambda: sweep_report(document))
+    if (notice := store.pop_notice()) is not None:
+        o.complain(notice)
+
+
 def _run_or_score(run: str) -> ComparisonDocument | ScoreDocument:
-    if is_in_history(run):
+    if is_in_history(run) or find_in_sweeps(run) is not None:
         return saved_run(run)
     data = read_file(Path(run))
     return read_score(data) or read_document(data)
@@ -110,7 +156,10 @@ def _report(document: ComparisonDocument | ScoreDocument) -> RenderableType:
 @o.app_options
 @click.pass_obj
 def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
-    """Open a saved run in the app, without loading its model; ID may be `last`."""
+    """Open a saved run in the app, without loading its model.
+
+    ID may be `last`. ID/NUMBER is a run of a sweep, with several models ID/MODEL/NUMBER.
+    """
     from gelu_tui.cli.app import open_app
 
     number, document = numbered_run(run)
@@ -130,10 +179,16 @@ def user_history() -> Iterator[History]:
 
 
 def saved_run(run: str) -> ComparisonDocument:
-    """Return a saved run by its id, `last`, or the name of its file. Raises `GeluError`."""
+    """Return a saved run, also one of a sweep, by its id, `last`, or its file's name.
+
+    Raises `GeluError`.
+    """
     return numbered_run(run)[1]
 
 
 def numbered_run(run: str) -> tuple[int | None, ComparisonDocument]:
-    """Return the same with its id, which is None for a file. Raises `GeluError`."""
-    return find_run(run, user_history)
+    """Return the same with its id, which is None unless it is in the history.
+
+    Raises `GeluError`.
+    """
+    return find_saved(run, user_history)

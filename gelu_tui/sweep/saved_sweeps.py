@@ -41,6 +41,12 @@ class SweepEntry(msgspec.Struct, frozen=True):
     prompts: str = ""  # the name of their set
     status: Literal["completed", "incomplete", "damaged"] = "damaged"
 
+    def holds(self, search: str) -> bool:
+        """Whether name, prompts, models or functions contain every word."""
+        parts = (self.id, self.name, self.prompts, *self.models, *self.functions, self.status)
+        text = "\n".join(parts).casefold()
+        return all(word in text for word in search.casefold().split())
+
 
 class SweepRun(NamedTuple):
     """A saved run of a sweep by what the user calls it: `ID/NUMBER` or `ID/MODEL/NUMBER`."""
@@ -107,6 +113,17 @@ def find_sweep_run(run: str, root: Path | None = None) -> SweepRun | None:
     return None
 
 
+def find_in_sweeps(run: str | int | os.PathLike[str]) -> SweepRun | SweepStore | None:
+    """The sweep, or the run of one, that this names, and not a file or a run of the history.
+
+    Raises `GeluError` as `find_sweep` does.
+    """
+    name = str(run)
+    if is_in_history(run) or _is_file(name):
+        return None
+    return find_sweep_run(name) or find_sweep(name)
+
+
 def find_saved(
     run: str | int | os.PathLike[str], opened: Callable[[], AbstractContextManager[History]]
 ) -> tuple[int | None, ComparisonDocument]:
@@ -114,15 +131,13 @@ def find_saved(
 
     Raises `GeluError`.
     """
-    name = str(run)
-    if is_in_history(run) or _is_file(name):
-        return find_run(run, opened)
-    if (found := find_sweep_run(name)) is not None:
-        return None, found.load()
-    if (store := find_sweep(name)) is not None:
-        hint = f"`gelu-tui show {visible_line(store.id)}` prints its report; its runs are "
-        hint += f"{visible_line(store.id)}/0 and so on."
-        raise GeluError("no_run", f"{visible_line(store.id)} is a sweep, not one run.", hint)
+    match find_in_sweeps(run):
+        case SweepRun() as found:
+            return None, found.load()
+        case SweepStore(id=sweep):
+            shown = visible_line(sweep)
+            hint = f"`gelu-tui show {shown}` prints its report; {shown}/0 is its first run."
+            raise GeluError("no_run", f"{shown} is a sweep, not one run.", hint)
     return find_run(run, opened)
 
 

@@ -247,11 +247,11 @@ class SweepStore:
         found = self._query(query, _key(model, number))
         where = f"Prompt {number} of the sweep {visible_line(self.id)}"
         if not found:
-            hint = f"`gelu-tui show {visible_line(self.id)}` says which are done."
-            raise GeluError("no_run", f"{where} has not been run.", hint)
+            raise GeluError("no_run", f"{where} has not been run.", self._which(model, number))
         failed, listed, document = found[0]
         if failed and isinstance(row := _row(_key(model, number), failed, listed), FailedPrompt):
-            raise GeluError("no_run", f"{where} could not be run: {visible_line(row.error)}")
+            said = f"{where} could not be run: {visible_line(row.error)}"
+            raise GeluError("no_run", said, self._which(model, number))
         try:
             return unpack(document)
         except GeluError as error:
@@ -261,6 +261,14 @@ class SweepStore:
             raise GeluError(
                 "sweep_damaged", f"{where} cannot be read: it is damaged.", hint
             ) from None
+
+    def _which(self, model: int, number: int) -> str:
+        """A hint on which runs there are."""
+        count, models = self.header.prompts.count, len(self.header.models)
+        if number >= count or model >= models:
+            several = f", its models from 0 to {models - 1}" if models > 1 else ""
+            return f"Its prompts count from 0 to {count - 1}{several}."
+        return f"`gelu-tui show {visible_line(self.id)}` prints what is done."
 
     def models(self) -> tuple[p.ModelInfo | None, ...]:
         """The models as they were loaded; None for one of which no prompt is finished."""

@@ -56,7 +56,7 @@ def offers(env: dict[str, str], line: str, shell: str = "bash") -> list[str]:
         ("gelu-tui --theme nor", ["nord"]),
         ("gelu-tui show ", ["last", "2", "1"]),
         ("gelu-tui score --run la", ["last"]),
-        ("gelu-tui history --delete ", ["last", "2", "1"]),
+        ("gelu-tui history --delete ", ["2", "1"]),
         ("gelu-tui run --format js", ["json", "jsonl"]),
         ("gelu-tui run --dtype b", ["bfloat16"]),
         ("gelu-tui run --model = dem", ["demo"]),

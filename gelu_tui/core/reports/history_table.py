@@ -48,7 +48,7 @@ def cells(entry: Entry, now: datetime, widths: dict[str, int]) -> dict[str, str]
     functions = [entry.reference, *standings]
     return {
         "run": str(entry.id),
-        "when": _short_time(entry.created, now),
+        "when": short_time(entry.created, now),
         "prompt": visible_line(entry.prompt),
         "functions": _fitting(functions, widths.get("functions", 0)),
         "diverge at": " ".join(standing.short for standing in standings.values()) or "–",
@@ -80,7 +80,7 @@ def _fitting(names: list[str], width: int) -> str:
     return f"{visible_line(names[0])[: max(1, width - len(more) - 1)]}…{more}"
 
 
-def _short_time(created: str, now: datetime) -> str:
+def short_time(created: str, now: datetime) -> str:
     """A local time in twelve cells: the clock time of today, the day of this year."""
     local = local_time(created)
     try:

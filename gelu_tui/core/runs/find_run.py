@@ -43,7 +43,7 @@ def read_file(path: Path) -> bytes:
             data = file.read(_SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
         message = f"'{shown}' cannot be read: {getattr(error, 'strerror', None) or error}."
-        hint = "Give a JSON file, `last`, or the number of a run out of `gelu-tui history`."
+        hint = "Give a JSON file, `last`, or what `gelu-tui history` lists."
         raise UsageError(message, hint, kind="no_run") from None
     if len(data) > _SIZE_LIMIT:
         raise GeluError("not_a_document", f"'{shown}' is too large for a saved comparison.")
