@@ -52,7 +52,7 @@ def configure(config: Values, family: Family) -> Configuration:
     if length is None:
         length = text[key] = family.context_length
     if not is_integer(length, 1, 2**31 - 1):
-        raise refusal(key, length, "an integer above 0")
+        raise refusal(key, length, "an integer from 1 to 2,147,483,647")
     return Configuration(values, text, length, tuple(translation.warnings))
 
 
@@ -89,7 +89,7 @@ def _check_quantization(values: Values) -> None:
         raise refusal("quantization", found, "an object")
     for key in ("group_size", "bits"):
         if not is_integer(found.get(key), 1, 1024):
-            raise refusal(f"quantization.{key}", found.get(key), "an integer above 0")
+            raise refusal(f"quantization.{key}", found.get(key), "an integer from 1 to 1,024")
 
 
 def _decoded(value: Any) -> Any:

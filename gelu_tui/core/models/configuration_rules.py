@@ -68,8 +68,9 @@ _COUNT = _integer(0, 10_000_000)
 _LAYERS = _integer(1, 1000)
 _WINDOW = _integer(1, 2**31 - 1)
 _EVEN = Rule("an even integer", lambda value: is_integer(value, 2, 10_000_000) and value % 2 == 0)
-_POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value >= 1e-30)
-_SCALE = Rule("a number of at least 0", lambda value: is_number(value) and value >= 0)
+# Beyond these, float32 has none or not their squares.
+_POSITIVE = Rule("a number from 1e-30 to 1e30", lambda value: is_number(value) and value >= 1e-30)
+_SCALE = Rule("a number from 0 to 1e30", lambda value: is_number(value) and value >= 0)
 _FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 _OBJECT = Rule("an object", lambda value: isinstance(value, dict))
 _TYPES = Rule(
@@ -98,7 +99,9 @@ _SHAPE = {
     "num_key_value_heads": _DIMENSION,
 }
 _GEMMA = {**_required(_SHAPE), "rope_theta": _POSITIVE, "rope_traditional": _FLAG}
-_CAP = replace(_POSITIVE, wanted="a number above 0: mlx-lm has no gemma2 without capping")
+_CAP = replace(
+    _POSITIVE, wanted="a number from 1e-30 to 1e30: mlx-lm has no gemma2 without capping"
+)
 _GEMMA2 = {
     **_GEMMA,
     "attn_logit_softcapping": _CAP,
@@ -130,13 +133,13 @@ _GEMMA3N = _required(
         "layer_types": _TYPES,
         "activation_sparsity_pattern": _or_null(
             Rule(
-                "a list of numbers below 1",
+                "a list of numbers from -1e30 to below 1",
                 lambda value: _are(value, lambda each: is_number(each) and each < 1),
             )
         ),
         "hidden_size_per_layer_input": _DIMENSION,
         "altup_num_inputs": _integer(1, 100),
-        "altup_coef_clip": _or_null(Rule("a number", is_number)),
+        "altup_coef_clip": _or_null(Rule("a number from -1e30 to 1e30", is_number)),
         "altup_correct_scale": _ANYTHING,
         "altup_active_idx": _integer(0, 99),
         "laurel_rank": _DIMENSION,
@@ -188,7 +191,7 @@ _RECURRENT = {
     **_required(
         {
             "attention_window_size": _WINDOW,
-            "logits_soft_cap": _or_null(Rule("a number", is_number)),
+            "logits_soft_cap": _or_null(Rule("a number from -1e30 to 1e30", is_number)),
         }
     ),
     "block_types": _or_null(_BLOCKS),
@@ -246,7 +249,7 @@ _SCALINGS: dict[str, tuple[str, ...]] = {
     "mrope": ("mrope_section",),
 }
 _ONE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
-_ABOVE_ONE = Rule("a number above 1", lambda value: is_number(value) and value > 1)
+_ABOVE_ONE = Rule("a number above 1, to 1e30", lambda value: is_number(value) and value > 1)
 _SCALING = {
     "factor": _POSITIVE,
     "low_freq_factor": _POSITIVE,
@@ -335,7 +338,9 @@ def check_scaling(key: str, scaling: Any, head_dim: int | None = None) -> None:
     if not _POSITIVE.holds(factors) and not (
         _are(factors, _POSITIVE.holds) and len(factors) == (head_dim or 2 * len(factors)) // 2
     ):
-        raise refusal(f"{key}.long_factor", factors, "a number above 0 for each rotated pair")
+        raise refusal(
+            f"{key}.long_factor", factors, "a number from 1e-30 to 1e30 for each rotated pair"
+        )
     sections = scaling.get("mrope_section", [1, 1, 1])
     if not isinstance(sections, list) or len(sections) != 3:
         raise refusal(f"{key}.mrope_section", sections, "a list of 3 values")

@@ -27,7 +27,8 @@ Probability = Annotated[float, Meta(ge=0, le=1.01)]  # a sum of float32 may be a
 Count = Annotated[int, Meta(ge=0, le=2**60)]
 Index = Annotated[int, Meta(ge=0, le=2**31)]  # a token, a step, a rank, a stream
 Name = Annotated[str, Meta(max_length=10_000)]
-TokenText = Annotated[str, Meta(max_length=200_000)]  # bytes that are no text pile up, one a token
+LONGEST_TEXT = 200_000  # of one token: bytes that are no text pile up, one a token
+TokenText = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 PromptTokens = Annotated[tuple[Index, ...], Meta(max_length=10_000_000)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import tokenizers
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.json_file import read_object
 from gelu_tui.core.safe_text import visible_line
@@ -99,7 +100,13 @@ class Tokenizer:
         return rendered, self._encode(rendered, add_special_tokens=False)
 
     def piece(self, token: int) -> str:
-        """Return the text of one token; special tokens and lone bytes by their names."""
+        """Return the text of one token; special tokens and lone bytes by their names.
+
+        Raises `GeluError` if it is too long for an event.
+        """
+        return _checked(self._piece(token), token)
+
+    def _piece(self, token: int) -> str:
         piece = self.backend.id_to_token(token)
         if piece is None:
             return f"<unknown id {token}>"
@@ -128,7 +135,7 @@ class Detokenizer:
         self._mlx_lm: Any = None if tokenizer.mlx_lm is None else tokenizer.mlx_lm.detokenizer
 
     def add(self, token: int) -> str:
-        """Append a token and return the text that it completes."""
+        """Append a token and return the text that it completes. Raises `GeluError` as `piece`."""
         piece = self._tokenizer.backend.id_to_token(token)
         if self._mlx_lm is not None:
             return self._add_to_mlx_lm(token, known=piece is not None)
@@ -149,4 +156,15 @@ class Detokenizer:
         if not known:  # mlx-lm fails on it
             return self.finish() + self._tokenizer.piece(token)
         self._mlx_lm.add_token(token)
-        return str(self._mlx_lm.last_segment)
+        return _checked(str(self._mlx_lm.last_segment), token)
+
+
+def _checked(text: str, token: int) -> str:
+    if len(text) <= p.LONGEST_TEXT:
+        return text
+    message = (
+        f"Token {token} of this model is a text of {len(text):,} characters, and gelu-tui takes "
+        f"at most {p.LONGEST_TEXT:,}."
+    )
+    hint = "Compare its tokenizer.json with the original model's."
+    raise GeluError(files.KIND, message, hint)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import SPMStreamingDetokenizer
 from transformers import AutoTokenizer
 
+from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine.models.tokenizer import Detokenizer, Tokenizer
-from tests.support import tiny_models
+from tests.support import tiny_models, tokenizer_variations
 
 # Gemma's own, abridged: BOS, roles, a refusal, the generation prompt.
 TEMPLATE = (
@@ -150,3 +151,32 @@ def test_template_from_its_own_file(tmp_path: Path) -> None:
     folder = tiny_models.write(tmp_path, "gemma")
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}!")
     assert Tokenizer.load(folder).chat("hi")[0] == "hi!"
+
+
+@pytest.mark.parametrize("length", [p.LONGEST_TEXT, 5_000_000])
+@pytest.mark.parametrize("by_mlx_lm", [False, True])
+def test_a_token_that_is_a_book_is_refused_by_its_length(
+    length: int, by_mlx_lm: bool, tmp_path: Path
+) -> None:
+    folder = tiny_models.write(tmp_path, "gemma3_text")
+    if by_mlx_lm:
+        tokenizer_variations.byte_level(folder)
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    token = max(vocabulary.values())
+    [name] = [name for name, other in vocabulary.items() if other == token]
+    vocabulary["x" * length] = vocabulary.pop(name)
+    content["model"]["merges"] = []
+    file.write_text(json.dumps(content))
+    tokenizer = Tokenizer.load(folder)
+    assert (tokenizer.mlx_lm is not None) == by_mlx_lm
+    for take in (tokenizer.piece, Detokenizer(tokenizer).add):
+        if length <= p.LONGEST_TEXT:
+            assert len(take(token)) <= length
+            continue
+        with pytest.raises(GeluError) as caught:
+            take(token)
+        assert f"Token {token} of this model is a text of {length:,} characters" in str(
+            caught.value
+        )
