@@ -17,16 +17,17 @@ _CELLS = 5_000_000  # of resamples times values in memory at once
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share of `n` independent prompts (1927; scipy's `binomtest`).
+    """Wilson's score interval of a share of `n` independent prompts (JASA 22, 1927, 209).
 
-    With none of n it is 0 to z²/(n + z²), about 3.8/n. Of no prompts it is 0 to 1.
+    With none of n it is 0 to z²/(n + z²), about 3.8/n. Of no prompts it is 0 to 1. The same as
+    `scipy.stats.binomtest(count, n).proportion_ci(method="wilson")`, which is a hundred times
+    slower because it searches for a p-value too: a screen asks for a hundred of them at once.
     """
     if not n:
         return 0.0, 1.0
-    from scipy.stats import binomtest
-
-    found = binomtest(count, n).proportion_ci(0.95, "wilson")
-    return float(found.low), float(found.high)
+    share = count / n
+    low, high = bounded_interval(share, share * (1 - share) / n, n)
+    return float(low), float(high)
 
 
 def bounded_interval(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from gelu_tui.sweep.document import Interval
 from gelu_tui.sweep.intervals import bootstrap_mean, bounded_interval, clustered_ratio, wilson
@@ -26,11 +27,10 @@ def test_wilson_by_hand() -> None:
 
 @given(st.integers(1, 2000), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_of_a_share_the_bounded_interval_is_wilsons(n: int, part: float) -> None:
+def test_wilson_is_scipys(n: int, part: float) -> None:
     count = round(part * n)
-    share = count / n
-    low, high = bounded_interval(share, share * (1 - share) / n, n)
-    assert (float(low), float(high)) == pytest.approx(wilson(count, n), abs=1e-9)
+    expected = binomtest(count, n).proportion_ci(0.95, "wilson")
+    assert wilson(count, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))

@@ -139,10 +139,11 @@ def _errors(document: ScoreDocument) -> str:
             f"There is no standard error: positions of one {noun} are not independent, and this "
             "is one only."
         )
-    weak = f", and of so few {noun}s it is weak" if clusters < _FEW_CLUSTERS else ""
+    found = f"{clusters:,} {noun}s"
+    weak = f"only {found}, so that it is weak" if clusters < _FEW_CLUSTERS else found
     return (
-        f"± is one standard error, clustered by {noun} ({clusters:,} {noun}s), since positions of "
-        f"one are not independent{weak}; {paired}"
+        f"± is one standard error, clustered by {noun} ({weak}), since positions of one {noun} "
+        f"are not independent; {paired}"
     )
 
 

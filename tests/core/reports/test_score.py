@@ -38,9 +38,9 @@ def clustered(count: int, cluster: int = 1) -> Scoring:
 
 def test_what_plus_minus_is() -> None:
     few, many, one = (shown(document(clustered(*n))) for n in ((9, 1), (20, 2), (5, 5)))
-    assert "clustered by window (9 windows), since positions of one are not independent" in few
-    assert "independent, and of so few windows it is weak; of ln(PPL/ref) it is the paired" in few
-    assert "(10 windows)" in many and "weak" not in many
+    assert "clustered by window (only 9 windows, so that it is weak), since positions of" in few
+    assert "one window are not independent; of ln(PPL/ref) it is the paired one." in few
+    assert "(10 windows), since" in many and "weak" not in many
     assert "There is no standard error: positions of one window are not independent" in one
     assert "±" not in one
     older = msgspec.structs.replace(document(clustered(9)), clusters=0)
@@ -51,7 +51,7 @@ def test_documents_are_named() -> None:
     found = msgspec.structs.replace(document(clustered(9)), documents=9, cluster="document")
     words = shown(found)
     assert "All functions read 9 texts (x.txt): 5 tokens in 2 windows" in words
-    assert "clustered by document (9 documents)" in words
+    assert "clustered by document (only 9 documents" in words
 
 
 def test_figures_and_sentences() -> None:
