@@ -47,7 +47,7 @@ def outcomes_of(
         outcome = compare_streams(reference, variant, fork.verdict if fork else "unverified")
         outcome = msgspec.structs.replace(
             outcome,
-            kl=sum(step.kl for step in steps if step.kl is not None),
+            kl=sum((step.kl for step in steps if step.kl is not None), 0.0),
             kl_steps=len(steps),
             full_kl=whole[0],
             full_kl_steps=whole[1],
