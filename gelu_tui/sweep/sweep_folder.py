@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock
 
 from gelu_tui.core import paths
 from gelu_tui.core.errors import GeluError
@@ -16,6 +17,7 @@ from gelu_tui.sweep.encodable import encodable
 from gelu_tui.sweep.header import HEADER_SCHEMA, SweepHeader
 
 HEADER_FILE = "sweep.json"
+_PATIENCE_S = 30.0
 
 
 def sweeps_dir() -> Path:
@@ -58,29 +60,41 @@ def is_gone(folder: Path) -> bool:
 def begin(folder: Path, header: SweepHeader) -> SweepHeader:
     """Return the header that the folder has, or write this one there.
 
-    A damaged one is renamed. Raises `GeluError` where it is of another sweep, or cannot be written.
+    Of processes that begin one sweep at once, all get the same. A damaged header is renamed. Raises
+    `GeluError` where it is of another sweep, or cannot be written.
     """
     file = folder / HEADER_FILE
     try:
-        if file.exists():
-            try:
-                found = read_header(folder)
-            except GeluError as error:
-                if error.info.kind != "sweep_damaged":
-                    raise
-                file.rename(folder / f"sweep.damaged-{datetime.now():%Y%m%d-%H%M%S}.json")
-            else:
-                if found.key != header.key:
-                    message = f"{visible_line(str(folder))} holds another sweep."
-                    raise GeluError("sweep_refused", message, "Give this one another name.")
-                return found
+        if (found := _found(folder, header.key)) is not None:
+            return found
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(file, to_json(header := encodable(header), indent=2) + "\n", mode=0o600)
+        with FileLock(f"{file}.lock", timeout=_PATIENCE_S):
+            if (found := _found(folder, header.key)) is not None:
+                return found
+            if file.exists():
+                file.rename(folder / f"sweep.damaged-{datetime.now():%Y%m%d-%H%M%S}.json")
+            header = encodable(header)
+            replace_file(file, to_json(header, indent=2) + "\n", mode=0o600)
+            return header
     except OSError as error:
-        message = (
-            f"The sweep cannot be saved in {visible_line(str(folder))}: {error.strerror or error}."
-        )
+        why = error.strerror or error
+        message = f"The sweep cannot be saved in {visible_line(str(folder))}: {why}."
         variable = paths.variable_of(folder)
         hint = f"Set {variable} to another folder." if variable else "Give it room and permission."
         raise GeluError("sweep_refused", message, hint) from None
-    return header
+
+
+def _found(folder: Path, key: str) -> SweepHeader | None:
+    """The header of the sweep with this key; None if there is none, or a damaged one."""
+    if not (folder / HEADER_FILE).exists():
+        return None
+    try:
+        found = read_header(folder)
+    except GeluError as error:
+        if error.info.kind != "sweep_damaged":
+            raise
+        return None
+    if found.key != key:
+        message = f"{visible_line(str(folder))} holds another sweep."
+        raise GeluError("sweep_refused", message, "Give this one another name.")
+    return found

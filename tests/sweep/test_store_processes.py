@@ -52,6 +52,29 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert store.others() == 0
 
 
+BEGINNER = """
+import sys
+from pathlib import Path
+from gelu_tui.sweep.store import SweepStore
+from tests.support.stored_sweeps import header
+print(SweepStore.create(header(created=sys.argv[2]), Path(sys.argv[1])).header.created)
+"""
+
+
+def test_processes_that_begin_at_once_have_one_header(tmp_path: Path) -> None:
+    beginners = [
+        subprocess.Popen(
+            [sys.executable, "-c", BEGINNER, str(tmp_path), f"2025-11-22T00:00:0{number}+00:00"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    told_by_all = {each.communicate(timeout=TIMEOUT_S)[0] for each in beginners}
+    assert len(told_by_all) == 1 and "2025" in told_by_all.pop()
+
+
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """A killed worker loses the prompt that it was saving, and its claims are free at once."""
     count, moments = 2000, random.Random(5)
