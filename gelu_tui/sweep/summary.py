@@ -117,6 +117,11 @@ def _minding(document: SweepDocument, functions: list[SweepResult]) -> Iterator[
     fewest = min((result.prompts for result in document.results), default=0)
     if 0 < fewest < _FEW:
         yield f"{_prompts(fewest).capitalize()} say little: see how wide the intervals are."
+    if len({model.family for model in document.models}) > 1:
+        yield (
+            "These models are of several families: between them token ids are compared as they "
+            "are, and need not mean the same text."
+        )
     own = [result for result in document.results if result.reference_model is None]
     close = sum(result.close_calls for result in own)
     if close:

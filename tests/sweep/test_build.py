@@ -187,6 +187,7 @@ def test_models_are_compared_on_the_same_prompts(outcomes: list[PromptOutcome]) 
     streams = [[4, 7, 9], [4, 7, 8], [5], [4, 7, 8], [4, 7, 8]]
     stored = Stored([outcomes, other], streams={(1, 4): streams})
     found = build_document(head(MODELS), stored)
+    assert stored.loads == 2 * len(other)
     assert [m.id for m in found.models] == ["demo", "other"]
     assert [(r.model, r.reference_model) for r in found.results] == [
         *[("demo", None)] * 4, *[("other", None)] * 4, *[("other", "demo")] * 5,
@@ -198,10 +199,13 @@ def test_models_are_compared_on_the_same_prompts(outcomes: list[PromptOutcome]) 
     worst = across[2].worst[0]
     assert (worst.id, worst.fdt, worst.run) == ("0004", 0, "mixed-1a2b/1/4")
     assert across[0].kl is None and across[0].task is not None
-    assert stored.loads == 2 * len(other)
     assert found.status == "incomplete" and found.completed == N + len(other)
     assert {r.worst[0].run.count("/") for r in found.results if r.worst} == {2}
     assert "on `other` and on `demo` part in" in " ".join(found.summary)
+    assert "several families" not in " ".join(found.summary)
+    mixed = (MODELS[0], replace(MODELS[1], family="gemma"))
+    words = " ".join(build_document(head(mixed), stored, differences=False).summary)
+    assert "These models are of several families: between them token ids are compared" in words
     assert found.summary[0].startswith("Incomplete: 200 of 240 runs (120 prompts, 2 models)")
 
 
