@@ -97,4 +97,5 @@ def bootstrap_mean(values: Floats) -> Interval:
         method="BCa" if few else "percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high))
+    low, high = (None if np.isnan(x) else float(x) for x in (found.low, found.high))
+    return Interval(mean, low, high)

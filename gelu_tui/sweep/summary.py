@@ -109,7 +109,7 @@ def _of_control(document: SweepDocument, result: SweepResult) -> str:
         where = f" on {_code(result.model)}"
     return (
         f"{name} is the control, {_code(result.reference)} in another order of operations: it "
-        f"parts from it{where} in {_share_parted(result)}, by rounding alone."
+        f"parts from it{where} in {_share_parted(result)}. That much is rounding alone."
     )
 
 

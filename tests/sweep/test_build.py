@@ -235,6 +235,7 @@ def test_the_sentences(document: SweepDocument) -> None:
     assert "× the control's; tasks: " in gelu and gelu.endswith(" within ±1 pp.")
     assert "half have parted" in fast and "of all by the formula" in fast
     assert "`control` is the control, `gelu_approx` in another order of operations" in control
+    assert control.endswith("]. That much is rounding alone.")
     assert "they are not corrected for there being several functions" in last
     assert keras and close
 

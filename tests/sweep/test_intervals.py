@@ -113,3 +113,10 @@ def test_many_values_take_percentiles() -> None:
 def test_what_no_resample_can_tell(values: list[float]) -> None:
     expected = Interval(2.0, None, None) if values else Interval(None, None, None)
     assert bootstrap_mean(np.array(values)) == expected
+
+
+def test_few_values_that_differ() -> None:
+    found = bootstrap_mean(np.array([0.0] * 399 + [256.0]))
+    assert found.low == 0 < 0.64 == found.value < found.high < 5
+    both = bootstrap_mean(np.array([0.0, 1.0]))
+    assert both == Interval(0.5, 0.0, 1.0)
