@@ -51,6 +51,7 @@ COMMANDS: list[p.Command] = [
     p.Bench("Hi", 1, 2, (3,)),
     p.Score(RunSettings(activations=("gelu", "a=max(x,0)")), "空が\n青い"),
     p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
+    p.Score(RunSettings(), documents=("空が\n青い", "")),
     p.Cancel(),
     p.Shutdown(),
 ]
@@ -94,7 +95,7 @@ EVENTS: list[p.Event] = [
     p.SelfChecked(p.SelfCheckReport(2, 3, False, None)),
     p.Finished("cancelled", TIMING, 2**33, ERROR),
     p.ScoreStarted((p.VariantInfo("gelu", "x·Φ(x)", "float32", True, True),), 0, 9, 2, 9, 6),
-    p.ScoreChunk((-0.5, -1e-300), (0.5, 1.0), (p.ScoredRow(1, (-2.0,), (1e-12,), (True,)),)),
+    p.ScoreChunk((-0.5, -1e-300), (0.5, 1.0), (p.ScoredRow(1, (-2.0,), (1e-12,), (True,)),), 7),
     p.ScoreFailed(1, ERROR),
     p.ScoreFinished("cancelled", 1.5, 2**33, ERROR),
     p.BenchReport(
