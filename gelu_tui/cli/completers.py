@@ -142,10 +142,21 @@ def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comple
     return [CompletionItem(incomplete, type="file")]
 
 
+def sweeps(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The built-in sets of prompts; where none is meant, files."""
+    known = [
+        ("builtin:notebook", "two prompts, four functions"),
+        ("builtin:mixed", "prompts of eight kinds"),
+        ("builtin:facts", "questions with one right answer"),
+    ]
+    return (_starting(known, incomplete) if incomplete else []) or files(_, __, incomplete)
+
+
 # By the name of a setting; others complete what their types list.
 BY_NAME: dict[str, Completer] = {
     "activations": functions,
     "reference": one_function,
     "model": models,
+    "models": models,
     "theme": themes,
 }

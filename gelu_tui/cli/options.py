@@ -89,7 +89,8 @@ def _option(field: Field) -> Callable[[_F], _F]:
         attributes = {"type": _Known(values)}
     elif isinstance(field.default, tuple):
         attributes |= {"multiple": True, "type": _Whole()}
-        help_text += " Comma separated; may be repeated."
+        commas = "Comma separated; may be repeated." if field.default else "May be repeated."
+        help_text = f"{help_text} {commas}"
 
     def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         if isinstance(value, bool) or not was_given(field.name, context=ctx):

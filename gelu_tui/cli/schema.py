@@ -1,4 +1,4 @@
-"""`gelu-tui schema`: JSON Schemas of the documents and of the settings file."""
+"""`gelu-tui schema`: JSON Schemas of the documents, of the settings file and of sweep files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 
 from gelu_tui.cli import options as o
 
-NAMES = ("comparison", "score", "bench", "settings")
+NAMES = ("comparison", "score", "sweep", "bench", "settings", "sweep-file")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command("schema", short_help="Print the JSON Schema of a document.")
 @click.argument("name", type=click.Choice(NAMES))
 def schema_command(name: str) -> int:
-    """Print the JSON Schema of what `run`, `score` and `bench` print, or of the settings file."""
+    """Print the JSON Schema of a document that a command prints, or of a file that you write."""
     o.print_json(schema(name), indent=2)
     return o.DONE
 
@@ -46,6 +46,14 @@ def _document(name: str) -> tuple[type[msgspec.Struct], str]:
             from gelu_tui.core.scoring.document import SCORE_SCHEMA, ScoreDocument
 
             return ScoreDocument, SCORE_SCHEMA
+        case "sweep":
+            from gelu_tui.sweep.document import SWEEP_SCHEMA, SweepDocument
+
+            return SweepDocument, SWEEP_SCHEMA
+        case "sweep-file":
+            from gelu_tui.sweep.settings import SweepSettings
+
+            return SweepSettings, ""
     from gelu_tui.core.settings.user_file import Settings
 
     return Settings, ""

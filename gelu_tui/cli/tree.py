@@ -25,6 +25,7 @@ _EXAMPLES = (
     "gelu-tui --model google/gemma-3-1b-it -a 'gelu,silu,mine=x*sigmoid(1.7*x)'",
     'gelu-tui run --format json "Why is the sky blue?" > run.json',
     "gelu-tui score --text essay.txt",
+    "gelu-tui sweep prompts.txt --model demo",
 )
 
 # The module of each command in this package. Each is imported when its command runs.
@@ -44,12 +45,13 @@ _MODULES = {
     "score": "score",
     "settings": "settings",
     "show": "history",
+    "sweep": "sweep",
 }
 
 _NARROW = 74  # cells of help from which the explanations are beside the options
 
 # Options that do something once; a variable that is forgotten must not do it again.
-_WITHOUT_VARIABLE = frozenset({"delete", "earlier", "fetch", "yes", "shown", "help"})
+_WITHOUT_VARIABLE = frozenset({"delete", "earlier", "fetch", "yes", "shown", "help", "restart"})
 
 
 class _Formatter(click.HelpFormatter):
@@ -167,6 +169,8 @@ def _take_settings(ctx: click.Context) -> None:
             del values[name]
     ctx.obj = file
     ctx.default_map = dict.fromkeys(_MODULES, values)
+    # Without a control a sweep says little: there it is on, whatever the settings say for runs.
+    ctx.default_map["sweep"] = {name: values[name] for name in values if name != "control"}
     if ctx.invoked_subcommand != "app":  # the app shows them itself
         for problem in file.problems:
             o.complain(problem)

@@ -41,5 +41,10 @@ class SweepHeader(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The name of the sweep's folder, by which `show` and `open` know it."""
-        name = _NO_NAME.sub("-", self.name).strip(".-_")[:60].rstrip(".-_")
-        return f"{name or 'sweep'}-{self.key[:8]}"
+        return folder_name(self.name, self.key)
+
+
+def folder_name(name: str, key: str) -> str:
+    """Return what the results of a sweep are called."""
+    shown = _NO_NAME.sub("-", name).strip(".-_")[:60].rstrip(".-_")
+    return f"{shown or 'sweep'}-{key[:8]}"

@@ -20,7 +20,7 @@ from gelu_tui.core.functions.variants import parse_variants, resolve_reference
 from gelu_tui.core.models.names import read_name
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.validation import shown
-from gelu_tui.sweep.header import PromptSetInfo, SweepHeader
+from gelu_tui.sweep.header import PromptSetInfo, SweepHeader, folder_name
 from gelu_tui.sweep.prompt_files import BUILTIN, PromptSet, builtin_file, open_prompts
 from gelu_tui.sweep.settings import SweepSettings
 from gelu_tui.sweep.sweep_file import Values, merged, read_sweep_file
@@ -43,6 +43,16 @@ class Plan:
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @property
+    def id(self) -> str:
+        """What its results are called."""
+        return folder_name(self.name, self.key)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models by the names that load them, the reference model first."""
+        return self.settings.models
 
     def header(self, native: str) -> SweepHeader:
         """Return the header of a sweep that begins now; with a seed where tokens are sampled.
@@ -71,14 +81,17 @@ class Plan:
         )
 
 
-def make_plan(source: Source, below: Values, above: Values, *, local: bool = True) -> Plan:
+def make_plan(
+    source: Source, below: Sequence[Values], above: Values, *, local: bool = True
+) -> Plan:
     """Return the plan of a sweep. Raises `GeluError` for what is wrong without a model.
 
-    `below` are settings that a sweep file overrides, `above` those that override it. With `local`
-    models are looked for now, on this machine: a sweep must not end at the second one's name.
+    `below` are settings that a sweep file overrides, of several places, the more important ones
+    last; `above` are those that override the file. With `local` models are looked for now, on this
+    machine: a sweep must not end at the second one's name.
     """
     own = _own(source)
-    settings = merged(below, own, above)
+    settings = merged(*below, own, above)
     spec: Source = settings.prompts if isinstance(settings.prompts, str) else source
     if isinstance(source, str) and own.keys() != {"prompts"}:
         spec = settings.prompts

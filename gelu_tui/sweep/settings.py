@@ -17,12 +17,26 @@ class SweepSettings(RunSettings, frozen=True, kw_only=True):
     its own reference function.
     """
 
-    name: Annotated[str, about("The sweep's name.", unset="that of its file", metavar="NAME")] = ""
+    name: Annotated[
+        str, about("What the sweep is called.", unset="as its file", metavar="NAME")
+    ] = ""
     prompts: Annotated[
         Text | tuple[Text, ...],
-        about("Prompts, a file of them, or builtin:notebook, builtin:mixed, builtin:facts."),
+        about(
+            "Prompts, a file of them, or builtin:notebook, builtin:mixed, builtin:facts.",
+            metavar="FILE",
+        ),
     ] = ()
-    models: Annotated[tuple[Text, ...], about("Models, the reference model first.")] = ()
+    models: Annotated[
+        tuple[Text, ...],
+        about(
+            "A model: demo, a folder, or an id on the hub. Several run one after the other, the "
+            "first is the one that the others are compared with.",
+            unset="the one of the settings",
+            metavar="MODEL",
+            options=("--model",),
+        ),
+    ] = ()
     control: Annotated[
         bool,
         about(
@@ -36,7 +50,7 @@ class SweepSettings(RunSettings, frozen=True, kw_only=True):
         Meta(ge=0, le=4096),
         about(
             "At most this many rows (prompts times functions) in one batch; 0: as many as fit "
-            "into memory, 64 at most.",
+            "into memory, 64 at most. Results do not depend on it.",
             metavar="ROWS",
         ),
     ] = 0

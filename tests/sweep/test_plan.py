@@ -39,7 +39,7 @@ SAME_RESULTS: dict[str, Any] = {"name": "x", "batch": 4, "margin_pp": 2.0}
 
 
 def key(**settings: Any) -> str:
-    return make_plan(PROMPTS, {}, settings).key
+    return make_plan(PROMPTS, (), settings).key
 
 
 def test_every_setting_is_in_the_key_or_changes_no_result() -> None:
@@ -56,30 +56,30 @@ def test_the_same_in_other_words() -> None:
 
 
 def test_other_prompts_are_another_sweep(tmp_path: Path) -> None:
-    assert make_plan(["one"], {}, {}).key != key()
+    assert make_plan(["one"], (), {}).key != key()
     (tmp_path / "a.txt").write_text("one\n")
-    one = make_plan(str(tmp_path / "a.txt"), {}, {})
+    one = make_plan(str(tmp_path / "a.txt"), (), {})
     (tmp_path / "a.txt").write_text("two\n")
-    two = make_plan(str(tmp_path / "a.txt"), {}, {})
+    two = make_plan(str(tmp_path / "a.txt"), (), {})
     assert (one.name, two.name) == ("a", "a")
     assert one.key != two.key
     assert changes(one.header("gelu_approx"), two) == ["the prompts"]
 
 
 def test_changes_are_told_by_name() -> None:
-    before = make_plan(PROMPTS, {}, {"max_tokens": 20, "temperature": 0.5, "margin_pp": 1}).header(
+    before = make_plan(PROMPTS, (), {"max_tokens": 20, "temperature": 0.5, "margin_pp": 1}).header(
         "gelu_approx"
     )
     assert before.settings.seed is not None
-    plan = make_plan(PROMPTS, {}, {"max_tokens": 30, "reference": "gelu", "temperature": 0.5})
+    plan = make_plan(PROMPTS, (), {"max_tokens": 30, "reference": "gelu", "temperature": 0.5})
     assert changes(before, plan) == ["reference (gelu_approx before)", "max_tokens (20 before)"]
-    plan = make_plan(PROMPTS, {}, {"max_tokens": 20, "temperature": 0.5, "models": ("a/b", "demo")})
+    plan = make_plan(PROMPTS, (), {"max_tokens": 20, "temperature": 0.5, "models": ("a/b", "demo")})
     assert changes(before, plan) == ["models (demo before)"]
 
 
 def test_the_header_has_the_functions_of_every_stream() -> None:
     chosen = {"activations": ("gelu", "gelu_approx")}
-    header = make_plan(PROMPTS, {}, chosen).header("gelu_approx")
+    header = make_plan(PROMPTS, (), chosen).header("gelu_approx")
     found = [(f.name, f.native, f.control) for f in header.functions]
     assert found == [
         ("gelu", False, False),
@@ -87,14 +87,14 @@ def test_the_header_has_the_functions_of_every_stream() -> None:
         ("control", False, True),
     ]
     assert header.reference == header.settings.reference == "gelu_approx"
-    assert make_plan(PROMPTS, {}, chosen).header("gelu").reference == "gelu"
-    assert make_plan(PROMPTS, {}, {**chosen, "reference": "gelu"}).header("x").reference == "gelu"
+    assert make_plan(PROMPTS, (), chosen).header("gelu").reference == "gelu"
+    assert make_plan(PROMPTS, (), {**chosen, "reference": "gelu"}).header("x").reference == "gelu"
 
 
 def test_a_sweep_file_between_what_it_overrides_and_what_overrides_it(tmp_path: Path) -> None:
     path = tmp_path / "f.toml"
     path.write_text('prompts = ["x"]\nmax_tokens = 20\nchat = false\n')
-    plan = make_plan(str(path), {"max_tokens": 10, "seed": 1}, {"chat": True})
+    plan = make_plan(str(path), ({"max_tokens": 10}, {"seed": 1}), {"chat": True})
     found = plan.settings
     assert (found.max_tokens, found.seed, found.chat) == (20, 1, True)
     assert (plan.name, plan.prompts.count) == ("f", 1)
@@ -102,21 +102,21 @@ def test_a_sweep_file_between_what_it_overrides_and_what_overrides_it(tmp_path: 
 
 def test_models_are_looked_for_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(GeluError, match="There is no folder"):
-        make_plan(PROMPTS, {}, {"models": ("demo", str(tmp_path / "no"))})
-    make_plan(PROMPTS, {}, {"models": (str(tmp_path / "no"),)}, local=False)
+        make_plan(PROMPTS, (), {"models": ("demo", str(tmp_path / "no"))})
+    make_plan(PROMPTS, (), {"models": (str(tmp_path / "no"),)}, local=False)
 
 
 def test_a_sweep_file_without_prompts(tmp_path: Path) -> None:
     (tmp_path / "f.toml").write_text("max_tokens = 3\n")
     with pytest.raises(UsageError, match="there are no prompts"):
-        make_plan(os.fspath(tmp_path / "f.toml"), {}, {})
+        make_plan(os.fspath(tmp_path / "f.toml"), (), {})
 
 
 def test_the_notebook_in_one_word() -> None:
-    plan = make_plan("builtin:notebook", {"model": "demo"}, {})
+    plan = make_plan("builtin:notebook", ({"model": "demo"},), {})
     assert (plan.name, plan.settings.models, plan.prompts.count) == (
         "notebook",
         ("google/gemma-7b-it",),
         2,
     )
-    assert make_plan("builtin:notebook", {}, {"models": ("demo",)}).settings.models == ("demo",)
+    assert make_plan("builtin:notebook", (), {"models": ("demo",)}).settings.models == ("demo",)

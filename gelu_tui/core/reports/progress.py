@@ -35,7 +35,7 @@ def transfer_sentence(event: p.Progress) -> str:
     """
     parts = [*reversed(_done(event)), *_rate(event)]
     if event.rate > 0 and event.total > event.done:
-        parts.append(f"{_duration((event.total - event.done) / event.rate)} left")
+        parts.append(f"{duration((event.total - event.done) / event.rate)} left")
     return f"{_VERBS[event.phase]} {' · '.join((*parts, event.label))}".strip()
 
 
@@ -50,7 +50,7 @@ def _rate(event: p.Progress) -> list[str]:
     return [f"{_amount(round(event.rate), event.unit)}/s"] if event.rate > 0 else []
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration with one or two digits of precision."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

@@ -1,0 +1,106 @@
+"""`gelu-tui sweep`: many prompts, and what follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from gelu_tui.cli import options as o
+from gelu_tui.cli.completers import sweeps
+from gelu_tui.cli.output import Output, output_options
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.user_file import Settings, SettingsFile
+from gelu_tui.sweep.report.formats import SWEEP_FORMATS, SWEEP_TOKEN_FORMATS
+from gelu_tui.sweep.settings import SweepSettings
+
+if TYPE_CHECKING:
+    from gelu_tui.sweep.plan import Plan
+
+_OPTIONS = [name for name in fields_of(SweepSettings) if name not in ("model", "prompts")]
+# Models first: it is the option that most sweeps need.
+_OPTIONS.sort(key=lambda name: name != "models")
+
+
+@click.command("sweep", short_help="Compare on many prompts: statistics.")
+@click.argument("file", metavar="FILE", shell_complete=sweeps)
+@o.options_of(SweepSettings, *_OPTIONS)
+@click.option(
+    "--restart", is_flag=True, help="Begin anew; the results that there are keep another name."
+)
+@output_options(
+    "A report; one JSON document; a report in Markdown; a page for a browser; or a row for each "
+    "prompt and function.",
+    formats=SWEEP_FORMATS,
+)
+@click.option("--tokens", is_flag=True, help="With csv or parquet: a row for each token.")
+@o.engine_options
+@click.pass_obj
+def sweep_command(
+    settings_file: SettingsFile,
+    /,
+    file: str,
+    restart: bool,
+    output_format: str | None,
+    output: str | None,
+    tokens: bool,
+    color: str,
+    engine_command: str | None,
+    **options: Any,
+) -> int:
+    """Run FILE's prompts under several functions, and print how often and why the streams part.
+
+    FILE is one of
+
+    \b
+      prompts.txt       text, a prompt a line; '-' reads it from stdin
+      prompts.csv       a header with the column prompt
+      prompts.jsonl     an object a line: {"prompt": "..."}
+      sweep.toml        a sweep file: prompts and any of the options below
+      builtin:notebook  two prompts; builtin:mixed has more, builtin:facts questions
+
+    Rows of CSV and JSONL may also have id, category, and a right answer: choices and answer, or
+    answer and match (exact or regex); instead of a prompt, messages of a chat.
+
+    Each prompt is saved as it is finished. After Ctrl+C, or anything else, the same command goes
+    on where it stopped; a finished sweep prints its report again. `gelu-tui history` lists sweeps.
+    """
+    plan = planned(settings_file, file, options, engine_command)
+    formats = {**SWEEP_FORMATS, **SWEEP_TOKEN_FORMATS} if tokens else SWEEP_FORMATS
+    if tokens and output_format is None and output is None:
+        output_format = "csv"
+    printed = Output(output_format, output, color, formats)
+    if tokens and printed.format not in SWEEP_TOKEN_FORMATS:
+        raise UsageError(f"--tokens has no format {printed.format}.", "Add --format csv.")
+    o.warn_of_no_effect(plan.settings)
+    from gelu_tui.cli.sweep_session import print_sweep
+
+    return print_sweep(plan, printed, engine_command, anew=restart)
+
+
+def planned(
+    settings_file: SettingsFile, source: str, options: dict[str, Any], engine_command: str | None
+) -> Plan:
+    """Return the plan of a sweep that was typed. Raises `GeluError`.
+
+    What was typed comes before the sweep file, which comes before the environment and the user's
+    settings.
+    """
+    from gelu_tui.sweep.plan import make_plan
+
+    user = {
+        name: getattr(settings_file.settings, name)
+        for name in RunSettings.__struct_fields__
+        if name in settings_file.decided and name != "control"
+    }
+    context = click.get_current_context()
+    found = {name: context.get_parameter_source(name) for name in options}
+    typed, variables = (
+        {name: value for name, value in options.items() if found[name] is where}
+        for where in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    )
+    local = engine_command == Settings().engine_command
+    return make_plan(source, (user, variables), typed, local=local)

@@ -1,0 +1,79 @@
+"""Who computes prompts, and from whom it gets them: what the runner and its workers agree on.
+
+A worker is one local engine (`local_worker.py`), or many somewhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.sweep.prompts import Prompt
+
+FullKl = Mapping[str, tuple[float, int]]
+"""By function: the sum of KL in nats over the reference's whole stream, and its positions."""
+
+
+class Desk(Protocol):
+    """Hands out prompts of one model and takes what became of them; nothing is done twice.
+
+    Every prompt that is taken is finished, failed, or given up with the desk.
+    """
+
+    full_kl: bool  # whether it is asked for
+    streams: int  # functions of each prompt, the control included
+
+    def settings(self, prompt: Prompt) -> RunSettings:
+        """Return the settings with which a prompt is run."""
+        ...
+
+    async def take(self, count: int) -> list[Prompt]:
+        """Return up to `count` prompts that nobody else works on; fewer at the end."""
+        ...
+
+    def started(self, prompt: Prompt, comparison: Comparison) -> None:
+        """Tell that a prompt has begun: `comparison` grows."""
+        ...
+
+    async def finished(
+        self,
+        prompt: Prompt,
+        document: ComparisonDocument,
+        full_kl: FullKl | None,
+        seconds: float,
+    ) -> None:
+        """Save a prompt; `seconds` of work are added to those of the sweep."""
+        ...
+
+    async def failed(self, prompt: Prompt, error: ErrorInfo) -> None:
+        """Record that a prompt cannot be run."""
+        ...
+
+
+class Worker(Protocol):
+    """Loads one model after the other, and computes prompts."""
+
+    async def load(self, model: str, settings: RunSettings) -> p.Loaded:
+        """Load a model. Raises `GeluError`, and `Stopped`."""
+        ...
+
+    async def work(self, desk: Desk) -> None:
+        """Take prompts until there are no more, or it is stopped. Raises `GeluError`."""
+        ...
+
+    def kill(self) -> None:
+        """End the work at once, without waiting."""
+        ...
+
+    async def close(self) -> None:
+        """End. Raises nothing."""
+        ...
+
+
+class Stopped(Exception):
+    """The user stopped the sweep while a model was loaded."""
