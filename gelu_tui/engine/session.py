@@ -6,9 +6,9 @@ import contextlib
 import gc
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,6 +42,13 @@ class Job:
     def emit(self, event: p.Event) -> None:
         """Emit an answer to the command: `event` with the command's id."""
         self._emit(msgspec.structs.replace(event, id=self.command.id))
+
+    def fail(self, error: BaseException) -> None:
+        """Emit why the command ends without a result."""
+        if isinstance(error, Interrupted):
+            self.emit(p.Cancelled(self.tag))
+        else:
+            self.emit(p.Failed(error_info(error), self.tag))
 
     def replay_asked(self) -> bool:
         """Whether it was asked for a replay since this was called last."""
@@ -78,19 +85,28 @@ class Inbox:
     def __init__(self, stream: BinaryIO, emit: Emit) -> None:
         self._stream = stream
         self._emit = emit
-        self._jobs: queue.Queue[Job] = queue.Queue()
         self._pending: list[Job] = []
-        self._lock = threading.Lock()
+        self._waiting: deque[Job] = deque()
+        self._lock = threading.Condition()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def next(self) -> Job:
         """Wait for the next command."""
-        return self._jobs.get()
+        with self._lock:
+            self._lock.wait_for(lambda: self._waiting)
+            return self._waiting.popleft()
+
+    def next_if(self, wanted: Callable[[p.Command], bool]) -> Job | None:
+        """The next command if there is one and it is wanted."""
+        with self._lock:
+            waits = self._waiting and wanted(self._waiting[0].command)
+            return self._waiting.popleft() if waits else None
 
     def done(self, job: Job) -> None:
         """Forget a job that has ended: a later cancel is not for it."""
         with self._lock:
-            self._pending.remove(job)
+            if job in self._pending:
+                self._pending.remove(job)
 
     def _read(self) -> None:
         # What cannot be read, such as a hung-up terminal, raises instead of ending.
@@ -118,7 +134,8 @@ class Inbox:
                     os._exit(0)
                 case _:
                     self._pending.append(Job(command, self._emit))
-                    self._jobs.put(self._pending[-1])
+                    self._waiting.append(self._pending[-1])
+                    self._lock.notify()
 
 
 class Session:
@@ -129,6 +146,7 @@ class Session:
         self._loaded: LoadedModel | None = None
         self._load_s = 0.0
         self._self_checks: dict[int, p.SelfCheckReport] = {}
+        self._batch_checks: dict[int, p.SelfCheckReport] = {}
 
     def serve(self) -> None:
         """Run jobs for ever; the inbox ends the process."""
@@ -144,10 +162,8 @@ class Session:
         try:
             stop_if(job.cancelled())
             self._answer(job, job.command)
-        except Interrupted:
-            job.emit(p.Cancelled(job.tag))
         except BaseException as error:  # the engine outlives it, a panic of a library in Rust too
-            job.emit(p.Failed(error_info(error), job.tag))
+            job.fail(error)
 
     def _answer(self, job: Job, command: p.Command) -> None:
         # MLX is imported by the first command that needs it, not before `Hello`.
@@ -177,6 +193,8 @@ class Session:
                 from gelu_tui.engine.jobs.prompt import render
 
                 job.emit(render(self._model(), command, job.cancelled))
+            case p.Compare() if command.rows is not None:
+                self._batch(job, command)
             case p.Compare():
                 from gelu_tui.engine.jobs.request import resolve
 
@@ -203,6 +221,23 @@ class Session:
             case _:
                 raise NotImplementedError(job.tag)
 
+    def _batch(self, first: Job, command: p.Compare) -> None:
+        """Run a comparison together with those that wait behind it and have its settings."""
+        from gelu_tui.engine.jobs.batch import Batch
+
+        def alike(other: p.Command) -> bool:
+            return isinstance(other, p.Compare) and (
+                (other.rows, other.settings) == (command.rows, command.settings)
+            )
+
+        jobs = [first]
+
+        def take() -> Job | None:
+            return jobs.pop() if jobs else self._inbox.next_if(alike)
+
+        checks = self._self_checks, self._batch_checks
+        Batch(self._model(), take, self._inbox.done, self._load_s, *checks).run()
+
     def _comparison(self, job: Job, request: Request) -> Run:
         from gelu_tui.engine.jobs.compare import Run
 
@@ -223,7 +258,7 @@ class Session:
             self._loaded = None
             gc.collect()  # a model's modules may refer to each other in a circle
             mx.clear_cache()
-        self._self_checks = {}
+        self._self_checks, self._batch_checks = {}, {}
         loaded = loading.load(command.model, command.dtype, job.emit, job.cancelled)
         self._loaded, self._load_s = loaded, time.perf_counter() - began
         job.emit(

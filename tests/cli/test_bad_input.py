@@ -365,7 +365,7 @@ ENGINES = {
     "no engine": ("echo hello", "The engine sent a line it should not", "Use the same version"),
     "wrong version": (
         odd("wrong_version"),
-        "The engine speaks protocol version 99, this app 2.",
+        "The engine speaks protocol version 99, this app 3.",
         "Use the same version of gelu-tui on both sides",
     ),
     "garbage": (odd("prints_garbage"), "The engine sent a line", "Use the same version"),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-HELLO = {"event": "hello", "protocol": 2, "versions": {}, "log_file": "/the/engine.log"}
+HELLO = {"event": "hello", "protocol": 3, "versions": {}, "log_file": "/the/engine.log"}
 
 
 def say(document: object) -> None:

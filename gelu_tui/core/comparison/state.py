@@ -138,6 +138,8 @@ class Comparison:
     peak_memory_bytes: int = 0  # of a run that has ended; 0 if unknown
     elapsed_s: float = 0.0
     memory_bytes: int = 0  # of the engine's arrays at the last step; 0 if unknown
+    messages: tuple[p.ChatMessage, ...] = ()  # that the prompt was, if it was a conversation
+    choices: tuple[str, ...] = ()  # continuations of the prompt that were scored
 
     def __post_init__(self) -> None:
         self._agreements = [Agreement(self.reference, stream) for stream in self.streams]
@@ -149,7 +151,14 @@ class Comparison:
             raise p.ProtocolError("The engine started a comparison without its reference.")
         fed = (started.prompt, started.prompt_text, started.prompt_tokens)
         streams = [Stream(variant) for variant in started.variants]
-        return cls(*fed, started.settings, started.reference, streams)
+        return cls(
+            *fed,
+            started.settings,
+            started.reference,
+            streams,
+            messages=started.messages,
+            choices=started.choices,
+        )
 
     def check(self) -> None:
         """Raise `ProtocolError` if the engine's events contradict each other.

@@ -12,6 +12,7 @@ from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
     Amount,
     BenchRow,
+    ChatMessage,
     ChoiceScore,
     Count,
     FinishReason,
@@ -109,6 +110,17 @@ class ModelDeleted(Event, frozen=True, tag="model_deleted"):
     freed_bytes: int
 
 
+class BatchSize(Event, frozen=True, tag="batch_size"):
+    """A batch begins: at most so many rows, and so many prompts with a row for each function.
+
+    `reason` says why prompts run one after the other, where they do.
+    """
+
+    rows: Count
+    prompts: Count
+    reason: Name = ""
+
+
 class Started(Event, frozen=True, tag="started"):
     """A comparison begins; `settings` are resolved, `prompt_text` is as in `PromptRendered`."""
 
@@ -118,6 +130,8 @@ class Started(Event, frozen=True, tag="started"):
     variants: tuple[VariantInfo, ...]
     reference: int
     settings: RunSettings = RunSettings()
+    messages: tuple[ChatMessage, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 class PromptRendered(Event, frozen=True, tag="prompt_rendered"):
@@ -183,7 +197,10 @@ class StreamFinished(Event, frozen=True, tag="stream_finished"):
 
 
 class ChoicesScored(Event, frozen=True, tag="choices_scored"):
-    """How probable each function finds each choice: by stream, then by choice."""
+    """How probable each function finds each choice: by stream, then by choice.
+
+    A stream whose logits are not numbers has no scores.
+    """
 
     streams: tuple[tuple[ChoiceScore, ...], ...]
 

@@ -13,7 +13,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.commands import Command
 from gelu_tui.core.protocol.events import Event
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 _T = TypeVar("_T")
 

@@ -83,6 +83,8 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     variants: list[VariantDocument]
     prompt_text: str = ""
     noise_floor: NoiseFloor | None = None
+    messages: tuple[p.ChatMessage, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def reference_variant(self) -> VariantDocument:
@@ -159,6 +161,8 @@ def document(
         variants=[_variant(comparison, stream, status) for stream in streams],
         prompt_text=comparison.prompt_text,
         noise_floor=noise_floor(comparison),
+        messages=comparison.messages,
+        choices=comparison.choices,
     )
 
 

@@ -147,6 +147,8 @@ def _command(document: ComparisonDocument, comparison: Comparison) -> p.Continue
         tuple(stream.variant for stream in comparison.streams),
         comparison.reference_index,
         comparison.settings,
+        comparison.messages,
+        comparison.choices,
     )
     streams = tuple(
         p.EarlierStream(

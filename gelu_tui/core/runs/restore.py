@@ -111,6 +111,8 @@ def restore(document: ComparisonDocument) -> Comparison:
         peak_memory_bytes=document.peak_memory_bytes or 0,
         # Nearly the run's own last value, which has the self-check and pauses in it too.
         elapsed_s=(timing.prefill_s or 0.0) + (timing.decode_s or 0.0),
+        messages=document.messages,
+        choices=document.choices,
     )
     comparison.update_divergence()
     return comparison

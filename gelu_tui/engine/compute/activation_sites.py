@@ -9,6 +9,7 @@ module has its class back.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,25 +37,29 @@ SITES = {
     "recurrent_gemma.RecurrentBlock": "recurrent block",
 }
 
-# Sorts tokens by expert, so that there are no rows inside: it is called row by row.
-_ROW_BY_ROW = "gemma4_text.Experts"
+# Sorts tokens by expert, so that there are no rows inside: it is called block by block.
+_BLOCK_BY_BLOCK = "gemma4_text.Experts"
 
 
 class RowFunctions:
-    """The functions of the rows that go through the model now; shared by all sites."""
+    """The functions of the rows that go through the model now; shared by all sites.
+
+    Neighbouring rows with one function are a block, for which it is called once.
+    """
 
     def __init__(self) -> None:
-        self.rows: tuple[Function, ...] = ()
-        self._within: int | None = None  # the row that alone is being computed
+        self._blocks: list[tuple[Function, int]] = []  # and their number of rows
+        self._within: Function | None = None  # of the block that alone is being computed
 
     @contextmanager
     def use(self, *rows: Function) -> Iterator[None]:
         """Within this context, batch row i is computed with function i."""
-        previous, self.rows = self.rows, rows
+        previous = self._blocks
+        self._blocks = [(function, len(list(same))) for function, same in itertools.groupby(rows)]
         try:
             yield
         finally:
-            self.rows = previous
+            self._blocks = previous
 
     def __call__(self, x: mx.array) -> mx.array:
         """Apply function i to row i of (rows, …); shape and dtype stay.
@@ -63,28 +68,32 @@ class RowFunctions:
         neighbour's function would be a wrong result.
         """
         if self._within is not None:
-            return self.rows[self._within](x)
-        self._check(x)
-        if len(self.rows) == 1:
-            return self.rows[0](x)
-        parts = zip(self.rows, mx.split(x, len(self.rows), axis=0), strict=True)
-        return mx.concatenate([function(part) for function, part in parts], axis=0)
+            return self._within(x)
+        borders = self._borders(x)
+        if not borders:
+            return self._blocks[0][0](x)
+        parts = zip(self._blocks, mx.split(x, borders, axis=0), strict=True)
+        return mx.concatenate([function(part) for (function, _), part in parts], axis=0)
 
-    def row_by_row(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
-        """Call what has no rows inside with one row of each array after the other."""
-        self._check(batch[0])
+    def block_by_block(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
+        """Call what has no rows inside with one block of each array after the other."""
+        borders = self._borders(batch[0])
+        parts = zip(*(mx.split(array, borders, axis=0) for array in batch), strict=True)
         results = []
         try:
-            for row in range(len(self.rows)):
-                self._within = row
-                results.append(call(*(array[row : row + 1] for array in batch)))
+            for (function, _), part in zip(self._blocks, parts, strict=True):
+                self._within = function
+                results.append(call(*part))
         finally:
             self._within = None
         return mx.concatenate(results, axis=0)
 
-    def _check(self, x: mx.array) -> None:
-        if x.shape[0] != len(self.rows):
-            raise ValueError(f"{x.shape[0]} rows, but {len(self.rows)} activation functions")
+    def _borders(self, x: mx.array) -> list[int]:
+        """The first row of each block but the first."""
+        *borders, rows = itertools.accumulate((count for _, count in self._blocks), initial=0)
+        if x.shape[0] != rows:
+            raise ValueError(f"{x.shape[0]} rows, but {rows} activation functions")
+        return borders[1:]
 
 
 def _meanings(functions: RowFunctions) -> dict[str, Any]:
@@ -119,9 +128,9 @@ def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
     return type(base.__name__, (base,), {"__call__": own})
 
 
-def _row_by_row(base: type, functions: RowFunctions) -> type:
+def _block_by_block(base: type, functions: RowFunctions) -> type:
     def call(self: Any, *batch: mx.array) -> mx.array:
-        return functions.row_by_row(functools.partial(base.__call__, self), *batch)
+        return functions.block_by_block(functools.partial(base.__call__, self), *batch)
 
     return type(base.__name__, (base,), {"__call__": call})
 
@@ -160,8 +169,8 @@ def rowwise(model: Any) -> Iterator[RowFunctions]:
             kind, key = type(module), _key(module)
             if key in SITES:
                 subclasses[kind] = subclasses.get(kind) or _with_meanings(kind, meanings)
-            elif key == _ROW_BY_ROW:
-                subclasses[kind] = subclasses.get(kind) or _row_by_row(kind, functions)
+            elif key == _BLOCK_BY_BLOCK:
+                subclasses[kind] = subclasses.get(kind) or _block_by_block(kind, functions)
             else:
                 continue
             changed.append((module, kind))

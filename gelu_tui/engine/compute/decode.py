@@ -17,7 +17,15 @@ from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import IsCancelled, stop_if
 
 # As mlx-lm does it: release freed buffers now and then, not at every step.
-_CLEAR_CACHE_EVERY = 256
+CLEAR_CACHE_EVERY = 256
+
+
+def vocabulary_of(model: Any, rows: int = 1) -> int:
+    """How many logits a position has. Nothing is computed: an array knows its shape before.
+
+    `rows` are those that the functions in use are for.
+    """
+    return int(model(mx.zeros((rows, 1), mx.int32)).shape[-1])
 
 
 def prefill(
@@ -64,7 +72,7 @@ def decode_again(
         model(steps[:, step : step + 1], cache=cache)
         mx.eval(caches.arrays(cache))
         progress(step + 1)
-        if (step + 1) % _CLEAR_CACHE_EVERY == 0:
+        if (step + 1) % CLEAR_CACHE_EVERY == 0:
             mx.clear_cache()
     stop_if(cancelled())
     logits = model(steps[:, last : last + 1], cache=cache)[:, -1, :]
@@ -119,6 +127,6 @@ def decode(
         del view
         if not ahead:
             following = start(tokens, step)
-        if step % _CLEAR_CACHE_EVERY == 0:
+        if step % CLEAR_CACHE_EVERY == 0:
             mx.clear_cache()
         tokens, logits = following

@@ -9,27 +9,22 @@ from typing import Any
 import mlx.core as mx
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
-from gelu_tui.engine.compute.decode import decode, decode_again, prefill
-from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.decode import decode, decode_again
 from gelu_tui.engine.compute.self_check import self_check
-from gelu_tui.engine.compute.token_selection import Chooser
-from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
-from gelu_tui.engine.jobs.not_finite import Causes
-from gelu_tui.engine.jobs.observer import Emit, Observer, RowStep
-from gelu_tui.engine.jobs.replay import WHY_NOT, Replayer
+from gelu_tui.engine.failures import IsCancelled, stop_if
+from gelu_tui.engine.jobs.observer import Emit, RowStep
+from gelu_tui.engine.jobs.prompt_run import PromptRun, native_function
 from gelu_tui.engine.jobs.request import Request, check_same_numbers
 from gelu_tui.engine.models.loading import LoadedModel
 
 SelfChecks = dict[int, p.SelfCheckReport]
 
 
-class Run:
-    """A comparison while it is decoded. `run` once."""
+class Run(PromptRun):
+    """A comparison in batches of its own, in lockstep or solo. `run` once."""
 
     def __init__(
         self,
@@ -40,31 +35,13 @@ class Run:
         load_s: float,
         replay_asked: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._loaded, self._model = loaded, loaded.model
-        self._variants, self._started, self._goes_on = request
+        super().__init__(loaded, request, emit, cancelled, load_s)
+        self._goes_on = request.goes_on
         self._earlier = self._goes_on.streams if self._goes_on else ()
         self._first_step = self._goes_on.first_step if self._goes_on else 0
-        self._settings = self._started.settings
-        self._emit, self._cancelled, self._replay_asked = emit, cancelled, replay_asked
-        self._load_s: float | None = load_s
-        self._tokens = list(self._started.prompt_tokens)
-        precision = self._settings.activation_precision
-        self._functions = [function_of(variant, precision) for variant in self._variants]
-        self._choose = Chooser(self._settings)
-        self._observer = Observer(emit, loaded.tokenizer, self._started)
-        judged = [stream for stream, its in enumerate(self._earlier) if its.judged]
-        self._replayer = Replayer(
-            loaded, self._variants, self._started, self._choose, emit, cancelled, judged
-        )
-        self._causes = Causes(loaded, precision, cancelled)
+        self._replay_asked = replay_asked
         self._self_checks: SelfChecks = {}
-        self._noise: float | None = None  # None until it is checked
-        self._prefill_s: float | None = None
         self._cached: list[list[Any]] | None = None  # of each batch
-        self._decode_s: float | None = None
-        self._decode_steps = 0
-        self.statistics_s = 0.0
-        self._began = time.perf_counter()
 
     def run(self, self_checks: SelfChecks) -> None:
         """Decode and emit all events; always ends with `Finished`.
@@ -75,34 +52,17 @@ class Run:
         """
         mx.reset_peak_memory()
         self._self_checks = self_checks
-        observer = self._observer
         if self._goes_on is not None:
             self._take_up(self._goes_on)
         self._emit(self._started)
-        peak_memory = 0
-        status: p.Status = "completed"
-        error: ErrorInfo | None = None
         try:
             with rowwise(self._model) as sites:
                 self._decode(sites)
-                observer.drain()
-                self._explain(sites)
-                peak_memory = mx.get_peak_memory()
-                self.statistics_s = observer.seconds
-                error = observer.reference_error()
-                status = "failed" if error else "completed"
-                self._self_check(sites)
-                if self._settings.replay:
-                    self._replay(sites)
-        except Interrupted:
-            status = "cancelled"
+                self._conclude(sites)
         except Exception as failure:
-            status, error = "failed", error_info(failure)
-        observer.close("failed" if status == "failed" else "cancelled", error)
-        self._replayer.give_up(observer.forks, WHY_NOT[status])
-        rate = observer.token_count() / self._decode_s if self._decode_s else None
-        timing = p.Timing(self._load_s, self._prefill_s, self._decode_s, self._decode_steps, rate)
-        self._emit(p.Finished(status, timing, peak_memory or mx.get_peak_memory(), error))
+            self._end(failure)
+        else:
+            self._end()
 
     def replay(self, self_checks: SelfChecks) -> None:
         """Replay the forks that a run has so far and emit the verdicts; ends with `Replayed`."""
@@ -148,7 +108,7 @@ class Run:
 
     def _fill(self, sites: RowFunctions) -> list[list[Any]]:
         """The cache of each batch with the prompt and, where the run goes on, its tokens."""
-        rows = self._prefill(sites)
+        rows = self._prefill(sites, again=self._goes_on is not None)
         cached = [
             caches.join([rows[row] for row in batch]) if len(batch) > 1 else rows[batch[0]]
             for batch in self._batches
@@ -177,27 +137,6 @@ class Run:
         for at, row in enumerate(batch):
             if row not in self._observer.ended:
                 check_same_numbers(self._earlier[row], logits[at])
-
-    def _prefill(self, sites: RowFunctions) -> list[list[Any]]:
-        """A batch-1 cache for each row: a batched prefill may not leave rows bit-identical."""
-        began = time.perf_counter()
-        rows, total = len(self._functions), len(self._tokens) - 1
-        result = []
-        for row, function in enumerate(self._functions):
-
-            def progress(done: int, row: int = row) -> None:
-                name, done = self._started.variants[row].name, row * total + done
-                self._emit(p.Progress("prefill", name, done, rows * total, "tokens"))
-
-            start, chunk = time.perf_counter(), device.prefill_chunk()
-            with sites.use(function):
-                cache = prefill(self._model, self._tokens, chunk, progress, self._cancelled)
-            seconds = time.perf_counter() - start
-            if self._goes_on is None:
-                self._emit(p.Prefilled(row, seconds, total / seconds))
-            result.append(cache)
-        self._prefill_s = time.perf_counter() - began
-        return result
 
     def _decode(self, sites: RowFunctions) -> None:
         """Decode until all streams have ended. Raises `Interrupted`."""
@@ -253,36 +192,18 @@ class Run:
         tokens = self._earlier[row].tokens if self._earlier else ()
         return tokens[-1] if tokens else self._tokens[-1]
 
-    def _explain(self, sites: RowFunctions) -> None:
-        """End the streams whose logits are not numbers, with the reason. Raises `Interrupted`."""
-        while self._observer.broken:
-            row = self._observer.broken[0]
-            tokens = self._observer.tokens(row)
-            where = f"stopped being numbers at step {len(tokens)}"
-            fed = [*self._tokens, *tokens]
-            error = self._causes.error(sites, self._variants[row], fed, 1, where)
-            self._observer.fail(row, error.info)
-            del self._observer.broken[0]
-
-    def _replay(self, sites: RowFunctions) -> None:
-        # A verdict must not depend on when it was asked for.
-        self._self_check(sites)
-        forks, tokens = self._observer.forks, self._observer.tokens(self._started.reference)
-        self._replayer.replay(sites, forks, tokens, self._noise or 0.0)
-
-    def _self_check(self, sites: RowFunctions) -> None:
+    def _check(self, sites: RowFunctions) -> p.SelfCheckReport | None:
         rows, known = len(self._functions), self._self_checks
-        if rows == 1 or self._settings.schedule == "solo" or self._noise is not None:
-            return
+        if rows == 1 or self._settings.schedule == "solo":
+            return None
         if rows not in known:
             self._emit(p.Progress("self_check", f"{rows} equal rows", 0, 0, "parts"))
-            # Of the machine's kernels, not of a formula that may not be finite.
-            function = function_of(parse_variant(self._loaded.info.native_activation), "model")
-            try:
-                known[rows] = self_check(
-                    self._model, sites, function, self._tokens, rows, self._cancelled
-                )
-            except Interrupted:
-                return  # the comparison itself is complete
-        self._noise = known[rows].max_logit_difference or 0.0
-        self._emit(p.SelfChecked(known[rows]))
+            known[rows] = self_check(
+                self._model,
+                sites,
+                native_function(self._loaded),
+                self._tokens,
+                rows,
+                self._cancelled,
+            )
+        return known[rows]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ Endings = Mapping[int, p.FinishReason]  # of the streams that end with a step
 _CANDIDATES = 10  # of each side of a fork
 
 # A reader that stalls must not let a gigabyte of logits pile up.
-_QUEUE_LIMIT = 4
+_BACKLOG = 4  # steps
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,14 @@ class Observer:
     the thread computed.
     """
 
-    def __init__(self, emit: Emit, tokenizer: Tokenizer, started: p.Started) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        tokenizer: Tokenizer,
+        started: p.Started,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
+        """`thread`, a pool of one, is shared with other observers; else it has one of its own."""
         self._emit = emit
         self._tokenizer = tokenizer
         self._reference = started.reference
@@ -71,15 +78,14 @@ class Observer:
         self._streams = [_StreamState(v.name, Detokenizer(tokenizer)) for v in started.variants]
         # The reference's last step: its number, token, distribution and, if needed, probabilities.
         self._reference_step: tuple[int, int, Distribution, Logits | None] | None = None
-        self._queue: queue.Queue[tuple[int, float, list[RowStep], Endings, int] | None]
-        self._queue = queue.Queue(_QUEUE_LIMIT)
+        self._thread = thread or ThreadPoolExecutor(1, "observer")
+        self._own_thread = thread is None
+        self._backlog: deque[Future[None]] = deque()
         self._failure: BaseException | None = None
         self.ended: set[int] = set()
         self.broken: list[int] = []
         self.forks: list[p.ForkFound] = []
         self.seconds = 0.0
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
-        self._thread.start()
 
     def take_up(self, earlier: Sequence[p.EarlierStream]) -> None:
         """Start with tokens that were emitted before. Call it before the first `observe`."""
@@ -102,11 +108,14 @@ class Observer:
 
     def observe(self, step: int, elapsed_s: float, rows: list[RowStep], memory_bytes: int) -> None:
         """Hand over one step; of solo streams the reference first. Raises the thread's error."""
-        if self._failure is not None:
-            raise self._failure
+        while len(self._backlog) >= _BACKLOG:
+            self._backlog.popleft().result()
         endings = {row.stream: reason for row in rows if (reason := self._ending(step, row))}
         self.ended.update(endings)
-        self._queue.put((step, elapsed_s, rows, endings, memory_bytes))
+        # The logits go back to MLX as soon as they are observed: nothing here keeps them.
+        self._backlog.append(
+            self._thread.submit(self._run, step, elapsed_s, rows, endings, memory_bytes)
+        )
 
     def _ending(self, step: int, row: RowStep) -> p.FinishReason | None:
         """Why a stream ends with this token; None if it goes on."""
@@ -121,9 +130,10 @@ class Observer:
 
     def drain(self) -> None:
         """Wait until all steps are emitted. Raises the thread's error."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        if self._own_thread:
+            self._thread.shutdown()
+        while self._backlog:
+            self._backlog.popleft().result()
         if self._failure is not None:
             raise self._failure
 
@@ -153,16 +163,19 @@ class Observer:
         """How many tokens all streams have so far."""
         return sum(len(stream.tokens) for stream in self._streams)
 
-    def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._failure is None:
-                began = time.perf_counter()
-                try:
-                    self._observe(*item)
-                except BaseException as error:  # raised again in the decode loop
-                    self._failure = error
-                self.seconds += time.perf_counter() - began
-            del item  # the logits go back to MLX now, not after the next step
+    def _run(
+        self, step: int, elapsed_s: float, rows: list[RowStep], endings: Endings, memory: int
+    ) -> None:
+        if self._failure is not None:
+            return
+        began = time.perf_counter()
+        try:
+            self._observe(step, elapsed_s, rows, endings, memory)
+        except BaseException as error:  # raised again in the decode loop
+            self._failure = error
+            raise
+        finally:
+            self.seconds += time.perf_counter() - began
 
     def _observe(
         self, step: int, elapsed_s: float, rows: list[RowStep], endings: Endings, memory: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
@@ -9,6 +11,8 @@ from gelu_tui.core.settings.run_settings import Chat
 from gelu_tui.engine.failures import IsCancelled
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.models.tokenizer import Tokenizer
+
+_AS_TEXT = "Give the prompt as text, or choose a model that is made for conversations."
 
 
 def feed(
@@ -25,6 +29,26 @@ def feed(
     if bos and tokens and not prompt.startswith(bos) and tokenizer.piece(tokens[0]) == bos:
         prompt = bos + prompt
     return prompt, tokens, False
+
+
+def feed_messages(
+    tokenizer: Tokenizer,
+    messages: Sequence[p.ChatMessage],
+    chat: Chat,
+    cancelled: IsCancelled = lambda: False,
+) -> tuple[str, list[int], bool]:
+    """As `feed`, for a conversation: only a chat template can render it."""
+    if chat is False:
+        message = "Messages need the chat template, and this run feeds its prompt as it is."
+        raise GeluError("raw_messages", message, "Leave out --raw, or give the prompt as text.")
+    if tokenizer.chat_template is None:
+        message = "This model has no chat template, which messages need."
+        raise GeluError("no_chat_template", message, _AS_TEXT)
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return *tokenizer.chat(turns, cancelled), True
+    except GeluError as error:
+        raise GeluError(error.info.kind, error.info.message, _AS_TEXT) from None
 
 
 def check_tokens(loaded: LoadedModel, tokens: list[int]) -> None:

@@ -15,7 +15,8 @@ from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
 from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import seeded
 from gelu_tui.engine.failures import IsCancelled
-from gelu_tui.engine.jobs.prompt import check_tokens, feed
+from gelu_tui.engine.jobs.choices import Continuations, continuations
+from gelu_tui.engine.jobs.prompt import check_tokens, feed, feed_messages
 from gelu_tui.engine.models.loading import LoadedModel
 
 _SAME_NATS = 1e-3  # on one machine a step decoded again is equal to the bit
@@ -45,6 +46,7 @@ class Request(NamedTuple):
     variants: list[Variant]
     started: p.Started
     goes_on: p.Continue | None = None  # of a run that has tokens already
+    continuations: Continuations | None = None  # the choices of a prompt that has some
 
 
 def resolve(
@@ -53,7 +55,12 @@ def resolve(
     """Resolve a command against the loaded model. Raises `GeluError` and `Interrupted`."""
     asked = command.settings
     variants, infos, reference = resolve_variants(loaded, asked)
-    text, tokens, chat = feed(loaded.tokenizer, command.prompt, asked.chat, cancelled)
+    tokenizer, prompt, messages = loaded.tokenizer, command.prompt, command.messages
+    if messages:
+        text, tokens, chat = feed_messages(tokenizer, messages, asked.chat, cancelled)
+        prompt = prompt or messages[-1].content
+    else:
+        text, tokens, chat = feed(tokenizer, prompt, asked.chat, cancelled)
     if not tokens:
         message = "This model's tokenizer makes no tokens of the prompt."
         raise GeluError("empty_prompt", message, "Choose another prompt.")
@@ -74,8 +81,10 @@ def resolve(
         max_tokens=min(asked.max_tokens, room),
         chat=chat,
     )
-    started = p.Started(command.prompt, text, tuple(tokens), infos, reference, settings)
-    return Request(variants, started)
+    started = p.Started(
+        prompt, text, tuple(tokens), infos, reference, settings, messages, command.choices
+    )
+    return Request(variants, started, continuations=continuations(loaded, started))
 
 
 def resolve_again(loaded: LoadedModel, command: p.Continue) -> Request:

@@ -26,6 +26,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
@@ -175,8 +176,7 @@ class _Scoring:
     def _vocabulary(self, sites: RowFunctions) -> int:
         """How many logits a position has. Raises `GeluError` where the text has other tokens."""
         with sites.use(self._functions[0]):
-            # Nothing is computed: an array knows its shape before.
-            vocabulary = int(self._model(mx.array([[0]])).shape[-1])
+            vocabulary = vocabulary_of(self._model)
         for token in (min(map(min, self._windows)), max(map(max, self._windows))):
             if not 0 <= token < vocabulary:
                 raise GeluError(

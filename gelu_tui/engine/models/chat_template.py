@@ -24,15 +24,20 @@ class ChatTemplate:
     text: str = ""
     error: GeluError | None = None
 
-    def render(self, prompt: str, arguments: dict[str, Any], cancelled: IsCancelled) -> str:
-        """Return the prompt as one user turn, and the beginning of the model's.
+    def render(
+        self,
+        prompt: str | template_process.Turns,
+        arguments: dict[str, Any],
+        cancelled: IsCancelled,
+    ) -> str:
+        """Return a conversation, or a text as one user turn, and the beginning of the model's turn.
 
         Raises `GeluError` if the template fails, writes nothing, or takes more than its limits, and
         `Interrupted`.
         """
         if self.error is not None:
             raise self.error
-        turns = [{"role": "user", "content": prompt}]
+        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         try:
             text = template_process.render(self.text, turns, arguments, cancelled)
         except template_process.RenderError as error:

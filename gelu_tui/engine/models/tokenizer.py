@@ -17,6 +17,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine import failures
 from gelu_tui.engine.models import tokenizer_files as files
 from gelu_tui.engine.models.chat_template import ChatTemplate, read_template
+from gelu_tui.engine.models.template_process import Turns
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -84,9 +85,9 @@ class Tokenizer:
             raise GeluError(files.KIND, message, hint) from None
 
     def chat(
-        self, prompt: str, cancelled: failures.IsCancelled = lambda: False
+        self, prompt: str | Turns, cancelled: failures.IsCancelled = lambda: False
     ) -> tuple[str, list[int]]:
-        """Return the prompt as one user turn: the text that the template renders, and its ids.
+        """Return what the template renders of a conversation, or of one user turn, and its ids.
 
         Raises `GeluError` if there is no template or it fails, and `Interrupted`.
         """
@@ -97,7 +98,11 @@ class Tokenizer:
         arguments = {**self.special_tokens, "enable_thinking": self.thinking}
         rendered = self.chat_template.render(prompt, arguments, cancelled)
         # The template writes BOS itself; encoding with special tokens would double it.
-        return rendered, self._encode(rendered, add_special_tokens=False)
+        return rendered, self.encode_rendered(rendered)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Return the token ids of a text that a chat template wrote. Raises `GeluError`."""
+        return self._encode(text, add_special_tokens=False)
 
     def piece(self, token: int) -> str:
         """Return the text of one token; special tokens and lone bytes by their names.

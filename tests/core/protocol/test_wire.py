@@ -44,6 +44,12 @@ COMMANDS: list[p.Command] = [
             seed=2**63 - 1,
         ),
     ),
+    p.Compare(
+        "",
+        messages=(p.ChatMessage("system", "s"), p.ChatMessage("user", "u")),
+        choices=("a", ""),
+        rows=0,
+    ),
     CONTINUE,
     p.Replay(run=CONTINUE),
     p.RenderPrompt("空が\n青い", True),
@@ -73,6 +79,11 @@ EVENTS: list[p.Event] = [
         "Hi", "<bos>Hi", (2, 3), (p.VariantInfo("gelu", "x·Φ(x)", "float32", True),), 0,
         RunSettings(max_tokens=9, chat=False, temperature=0.5),
     ),
+    p.Started(
+        "Hi", "<bos>Hi", (2, 3), (), 0, messages=(p.ChatMessage("user", "Hi"),), choices=("a", "b")
+    ),
+    p.BatchSize(64, 16),
+    p.BatchSize(4, 1, "why"),
     p.PromptRendered("Hi", "<bos>Hi", (2, 3), ("<bos>", "Hi"), (2,), False, True, 256),
     p.Prefilled(1, 0.5, 100.0),
     p.Step(0, 0.1, (p.StreamStep(0, 5, "空", -0.5, 1.0, None, 0.1),)),
@@ -91,6 +102,7 @@ EVENTS: list[p.Event] = [
         ),
     ),
     p.StreamFinished(1, "failed", "\ufffd", ERROR),
+    p.ChoicesScored(((p.ChoiceScore(-1.5, 2), p.ChoiceScore(-0.25, 1)), ())),
     p.SelfChecked(REPORT),
     p.SelfChecked(p.SelfCheckReport(2, 3, False, None)),
     p.Finished("cancelled", TIMING, 2**33, ERROR),
