@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from textual.widgets import Input
 
 from gelu_tui.tui.models.screen import ModelsScreen
 from gelu_tui.tui.models.table import ModelTable
-from tests.support.driving import Alone, ScreenApp, fake_engine
+from tests.support.driving import Alone, ScreenApp
+from tests.support.in_memory import FakeEngines
 
 GB = 1_000_000_000
 ONE_B = "mlx-community/gemma-3-1b-it-qat-4bit"
@@ -21,9 +23,10 @@ ONE_B = "mlx-community/gemma-3-1b-it-qat-4bit"
 def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A hub's cache of the test's own, which is returned; an installed demo that is not converted.
 
-    The fake engine searches it, and has 10 GB for a model.
+    The fake engine searches it, in memory or as a process, and has 10 GB for a model.
     """
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))  # a new process reads it
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("FAKE_ENGINE_DEMO", str(tmp_path / "demo"))
     return tmp_path / "hub"
 
@@ -70,10 +73,9 @@ async def shown(
     *,
     current: str = "demo",
     folders: tuple[str, ...] = (),
-    step_s: float = 0.005,
     held_bytes: int = 0,
 ) -> AsyncIterator[Shown]:
-    screen = ModelsScreen(current, held_bytes, fake_engine("five", step_s))
+    screen = ModelsScreen(current, held_bytes, FakeEngines())
     screen._folders.extend(folders)
     app = ScreenApp(screen)
     async with app.run_test(size=size) as pilot:

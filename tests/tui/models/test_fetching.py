@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -11,8 +13,9 @@ import pytest
 
 from gelu_tui.core.models.inventory import HubSize
 from gelu_tui.tui.models import screen
+from tests.support.driving import fake_engine
 from tests.support.model_folders import cached_repo, model_folder
-from tests.support.models_shown import ONE_B, own_machine, shown
+from tests.support.models_shown import ONE_B, Shown, own_machine, shown
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +40,18 @@ def fetching_processes() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if fetches(child)]
 
 
+@asynccontextmanager
+async def fetching(step_s: float = 0.005) -> AsyncIterator[Shown]:
+    """The screen with its list, which starts its engines as processes from here on."""
+    async with shown() as it:
+        it.screen_shown._engine_command = fake_engine("five", step_s)
+        yield it
+
+
 async def test_fetching_shows_progress_and_then_the_model_loads(
     cache: Path, tmp_path: Path
 ) -> None:
-    async with shown(step_s=0.1) as it:
+    async with fetching(step_s=0.1) as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown(f"Fetching {ONE_B}")
@@ -57,14 +68,14 @@ async def test_fetching_shows_progress_and_then_the_model_loads(
 
 
 async def test_an_id_that_is_named_is_fetched() -> None:
-    async with shown() as it:
+    async with fetching() as it:
         await it.name("maker/gemma-mine")
         await it.until_shown("maker/gemma-mine is here. Enter loads it.")
         assert it.at == "maker/gemma-mine"
 
 
 async def test_one_fetch_at_a_time() -> None:
-    async with shown(step_s=1) as it:
+    async with fetching(step_s=1) as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("of 243 MB")
@@ -75,7 +86,7 @@ async def test_one_fetch_at_a_time() -> None:
 
 
 async def test_a_fetch_is_stopped() -> None:
-    async with shown(step_s=1) as it:
+    async with fetching(step_s=1) as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("of 243 MB")
@@ -88,7 +99,7 @@ async def test_a_fetch_is_stopped() -> None:
 
 
 async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
-    async with shown(step_s=1) as it:
+    async with fetching(step_s=1) as it:
         await it.to(ONE_B)
         it.screen_shown.action_fetch()
         it.screen_shown.action_stop()
@@ -105,7 +116,7 @@ async def test_a_fetch_is_stopped_before_its_engine_listens() -> None:
     ],
 )
 async def test_a_fetch_that_fails_is_told_and_the_screen_goes_on(model: str, said: str) -> None:
-    async with shown() as it:
+    async with fetching() as it:
         await it.name(model)
         await it.until_shown(said)
         assert it.at == model
@@ -116,7 +127,7 @@ async def test_a_fetch_that_fails_is_told_and_the_screen_goes_on(model: str, sai
 
 
 async def test_an_engine_that_cannot_be_started() -> None:
-    async with shown() as it:
+    async with fetching() as it:
         it.screen_shown._engine_command = shlex.join(["/nowhere/engine"])
         await it.to(ONE_B)
         await it.press("f")
@@ -124,7 +135,7 @@ async def test_an_engine_that_cannot_be_started() -> None:
 
 
 async def test_leaving_while_it_fetches_warns_and_leaves_no_process() -> None:
-    async with shown(step_s=1) as it:
+    async with fetching(step_s=1) as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("of 243 MB")
@@ -139,7 +150,7 @@ async def test_leaving_while_it_fetches_warns_and_leaves_no_process() -> None:
 
 
 async def test_quitting_the_app_leaves_no_process() -> None:
-    async with shown(step_s=1) as it:
+    async with fetching(step_s=1) as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("of 243 MB")
@@ -150,7 +161,7 @@ async def test_quitting_the_app_leaves_no_process() -> None:
 
 async def test_what_is_here_is_not_fetched_again(cache: Path, tmp_path: Path) -> None:
     cached_repo(cache, ONE_B, model_folder(tmp_path / "made"))
-    async with shown() as it:
+    async with fetching() as it:
         await it.to(ONE_B)
         await it.press("f")
         await it.until_shown("It is here already: Enter loads it.")
