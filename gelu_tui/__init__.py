@@ -1,16 +1,38 @@
 """Compare activation functions of one Gemma model, side by side in a terminal.
 
-For scripts and notebooks: `compare`, `score`, `load_run`, and `Engine` for many of them.
+For scripts and notebooks: `compare`, `score`, `sweep`, `load_run`, and `Engine` for many of them.
 """
 
 # `typing` takes longer than all of this; a Ctrl+C meanwhile is told with a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gelu_tui.api import Engine, GeluError, Run, Score, Unfinished, compare, load_run, score
+    from gelu_tui.api import (
+        Engine,
+        GeluError,
+        Run,
+        Score,
+        Sweep,
+        Unfinished,
+        compare,
+        load_run,
+        score,
+        sweep,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Engine", "GeluError", "Run", "Score", "Unfinished", "compare", "load_run", "score"]
+__all__ = [
+    "Engine",
+    "GeluError",
+    "Run",
+    "Score",
+    "Sweep",
+    "Unfinished",
+    "compare",
+    "load_run",
+    "score",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The Python API: comparisons and scorings for notebooks and scripts.
+"""The Python API: comparisons, scorings and sweeps for notebooks and scripts.
 
 It works in a plain script, in a thread, and in a notebook, whose event loop runs: the engine is
 talked to in a thread of its own, and a call waits for it.
@@ -15,11 +15,23 @@ from typing import Any
 from gelu_tui.api.engine import Engine
 from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_function
 from gelu_tui.api.results import Run, Score, Unfinished
+from gelu_tui.api.sweeps import Sweep, sweep
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.runs.history import History
 from gelu_tui.sweep.saved_sweeps import find_saved
 
-__all__ = ["Engine", "GeluError", "Run", "Score", "Unfinished", "compare", "load_run", "score"]
+__all__ = [
+    "Engine",
+    "GeluError",
+    "Run",
+    "Score",
+    "Sweep",
+    "Unfinished",
+    "compare",
+    "load_run",
+    "score",
+    "sweep",
+]
 
 
 @of_function(CompareKeywords)

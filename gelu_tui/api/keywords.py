@@ -1,4 +1,4 @@
-"""The keyword arguments of the API: the fields of `RunSettings`, for type checkers and at run time.
+"""The keyword arguments of the API: the fields of the settings, for type checkers and at run time.
 
 Type checkers take them from the constructors of the classes below, by `ParamSpec`; `help()`, a
 notebook's completion and the checks of values take them from the fields themselves.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.registry import DEFAULT_SET
-from gelu_tui.core.settings.field import fields_of
+from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.validation import convert, suggestion
+from gelu_tui.sweep.settings import SweepSettings
 
 if TYPE_CHECKING:
 
@@ -27,8 +29,21 @@ if TYPE_CHECKING:
         """What `score` takes too: the tokens of a window, BOS included."""
 
         context: int | None = None
+
+    class SweepKeywords(SweepSettings, frozen=True, kw_only=True):
+        """What `sweep` takes besides prompts."""
+
+        activations: Sequence[str] | str = DEFAULT_SET  # type: ignore[assignment]
+        models: Sequence[str] | str = ()  # type: ignore[assignment]
+        restart: bool = False
+        progress: Callable[[str], object] | None = None
+        engine_command: str | None = None
 else:
     CompareKeywords = ScoreKeywords = RunSettings
+    SweepKeywords = SweepSettings
+
+# The prompts have a parameter of their own.
+SWEEP_FIELDS = {n: field for n, field in fields_of(SweepSettings).items() if n != "prompts"}
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -41,15 +56,19 @@ def checked(given: Mapping[str, Any], **defaults: Any) -> RunSettings:
 
     Raises `UsageError` for a name that there is not, and for a value that cannot be.
     """
-    fields = fields_of(RunSettings)
-    values = dict(defaults)
+    return RunSettings(**{**defaults, **converted(given, fields_of(RunSettings))})
+
+
+def converted(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Return the values of these keyword arguments that are not None. Raises as `checked` does."""
+    values = {}
     for name, value in given.items():
         if name not in fields:
             hint = suggestion(name, fields) or f"Known are {', '.join(fields)}."
             raise UsageError(f"There is no setting named '{name}'.", hint)
         if value is not None:
             values[name] = convert(fields[name], value)
-    return RunSettings(**values)
+    return values
 
 
 def of_function(
@@ -66,9 +85,15 @@ def of_method(
     return _described
 
 
-def _described(function: Any) -> Any:
+def of_sweep(
+    _: Callable[_P, SweepSettings],
+) -> Callable[[Callable[Concatenate[_T, ...], _R]], Callable[Concatenate[_T, _P], _R]]:
+    """Give a function of prompts the keyword arguments of a class."""
+    return partial(_described, fields=SWEEP_FIELDS)
+
+
+def _described(function: Any, fields: Mapping[str, Field] = fields_of(RunSettings)) -> Any:
     """The function, whose signature and documentation name every setting."""
-    fields = fields_of(RunSettings)
     own = inspect.signature(function, eval_str=False)
     written = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     settings = [

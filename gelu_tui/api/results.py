@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rich.console import Console, RenderableType
 
@@ -23,10 +23,22 @@ from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
 
+if TYPE_CHECKING:
+    from gelu_tui.api.sweeps import Sweep
+
 _Document = TypeVar("_Document", bound=ComparisonDocument | ScoreDocument)
 _Variant = TypeVar("_Variant", bound=VariantDocument | ScoredVariant)
 
 _REPORT_WIDTH = 100
+
+
+def report_text(report: RenderableType) -> str:
+    """Return a report as plain text."""
+    console = Console(width=_REPORT_WIDTH, color_system=None, markup=False, emoji=False,
+                      highlight=False, force_terminal=False)  # fmt: skip
+    with console.capture() as capture:
+        console.print(report)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 class NoSuchFunction(UsageError, KeyError):
@@ -74,11 +86,7 @@ class _Result(Mapping[str, _Variant], Generic[_Document, _Variant]):
 
     def __str__(self) -> str:
         """The report that the command prints."""
-        console = Console(width=_REPORT_WIDTH, color_system=None, markup=False, emoji=False,
-                          highlight=False, force_terminal=False)  # fmt: skip
-        with console.capture() as capture:
-            console.print(self._report())
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return report_text(self._report())
 
     def to_json(self) -> str:
         """The JSON document, as `--format json` prints it."""
@@ -150,6 +158,6 @@ class Score(_Result[ScoreDocument, ScoredVariant]):
 class Unfinished(GeluError):
     """It failed after it had begun; `result` is what there was until then."""
 
-    def __init__(self, error: ErrorInfo, result: Run | Score) -> None:
+    def __init__(self, error: ErrorInfo, result: Run | Score | Sweep) -> None:
         super().__init__(error.kind, error.message, error.hint)
         self.result = result

@@ -11,6 +11,7 @@ from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import sweeps
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.reports.export import format_of
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
@@ -70,7 +71,7 @@ def sweep_command(
     """
     plan = planned(settings_file, file, options, engine_command)
     formats = {**SWEEP_FORMATS, **SWEEP_TOKEN_FORMATS} if tokens else SWEEP_FORMATS
-    if tokens and output_format is None and output is None:
+    if tokens and output_format is None and format_of(output or "", formats) is None:
         output_format = "csv"
     printed = Output(output_format, output, color, formats)
     if tokens and printed.format not in SWEEP_TOKEN_FORMATS:

@@ -14,7 +14,6 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
 
 from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
@@ -33,7 +32,6 @@ _DEATHS_OF_A_PROMPT = 2
 _DEATHS_IN_A_ROW = 10  # without a prompt that is finished in between
 _CANCEL_GRACE_S = 5.0
 
-_BATCH_SIZE: Any = getattr(p, "BatchSize", ())
 _LOST = (EngineDied, p.ProtocolError)
 
 
@@ -195,7 +193,7 @@ class LocalWorker:
 
     async def _take(self, desk: Desk, event: p.Event) -> bool:
         """Take an event of the engine; return whether a prompt has ended."""
-        if isinstance(event, _BATCH_SIZE):
+        if isinstance(event, p.BatchSize):
             self._at_once = max(1, event.prompts)
             self._on(EngineSaid(event))
             return False

@@ -17,6 +17,7 @@ COMMAND = (sys.executable, "-P", "-m", "gelu_tui")
 TIMEOUT_S = 60.0
 
 _FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+_ROOT = Path(__file__).parent.parent.parent
 
 # What acts on a terminal instead of showing: C0 but line feed and tab, DEL, C1, bidi, BOM.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -78,6 +79,12 @@ def fake_engine(scenario: str, step_s: float = 0.001) -> str:
     """The engine command of a stand-in without MLX; its tokens are made up."""
     words = (sys.executable, _FAKE_ENGINE, "--scenario", scenario, "--step-s", step_s)
     return shlex.join(map(str, words))
+
+
+def sweep_engine(step_s: float = 0.0) -> str:
+    """The engine command of a stand-in that runs several prompts at once."""
+    words = (sys.executable, "-m", "tests.support.sweep_engine", "--step-s", step_s)
+    return shlex.join(["env", f"PYTHONPATH={_ROOT}", *map(str, words)])
 
 
 def copying_engine(file: Path) -> str:

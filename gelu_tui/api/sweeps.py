@@ -1,0 +1,229 @@
+"""Sweeps: many prompts from Python, and their results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gelu_tui.api.keywords import SWEEP_FIELDS, SweepKeywords, converted, of_sweep
+from gelu_tui.api.results import Run, Unfinished, report_text
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.paths import expanded
+from gelu_tui.core.reports.export import export
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.sweep import events as e
+from gelu_tui.sweep.document import SweepDocument, SweepResult
+from gelu_tui.sweep.earlier import results_of, what_changed
+from gelu_tui.sweep.plan import Plan, Source, make_plan
+from gelu_tui.sweep.progress import SweepProgress
+from gelu_tui.sweep.report.formats import SWEEP_FORMATS
+from gelu_tui.sweep.report.html import sweep_fragment
+from gelu_tui.sweep.report.rows import PROMPT_COLUMNS, SweepData, prompt_rows
+from gelu_tui.sweep.report.text import sweep_report
+from gelu_tui.sweep.runner import SweepSession, is_complete
+from gelu_tui.sweep.store import SweepStore
+from gelu_tui.sweep.stored_document import stored_document
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Say = Callable[[str], object]
+
+_GRACE_S = 10.0  # for an engine that is cancelled
+
+
+@of_sweep(SweepKeywords)
+def sweep(
+    prompts: Source | os.PathLike[str],
+    *,
+    restart: bool = False,
+    progress: Say | None = None,
+    engine_command: str | None = None,
+    **settings: Any,
+) -> Sweep:
+    """Run many prompts under several activation functions, and return the statistics.
+
+    `prompts` is a sweep file, a file of prompts (.jsonl, .csv, .txt), `builtin:notebook`, or a list
+    of texts or of dictionaries with `prompt` and the other fields of a row. What is finished is
+    saved, as the command does: the same call goes on where it was interrupted, and returns at once
+    when all is done; `restart` begins anew. `progress`, such as `print`, is called with a line each
+    time a prompt is finished. Settings that are given come before those of a sweep file.
+
+    Raises `GeluError`; `Unfinished`, if it failed on the way, has what there was until then.
+    """
+    source = os.fspath(prompts) if isinstance(prompts, os.PathLike) else prompts
+    given = converted(settings, SWEEP_FIELDS)
+    plan = make_plan(source, (), given, local=engine_command is None)
+    store = None if restart else results_of(plan)
+    error = None
+    if store is None or not is_complete(store):
+        if store is None and (told := what_changed(plan)) is not None:
+            _warn(told)
+        store, error = _Thread(plan, engine_command, restart, progress).run()
+    if store is None:
+        error = error or ErrorInfo("engine_died", "The sweep ended before it began.")
+        raise GeluError(error.kind, error.message, error.hint)
+    found = Sweep(store, error)
+    if error is not None:
+        raise Unfinished(error, found)
+    return found
+
+
+class Sweep:
+    """The results of a sweep; iterating yields its saved runs, each read when it is reached.
+
+    `document` has all statistics, as the JSON document does, `results` those of each function and
+    model. Saved as .json, .md, .html, .csv or .parquet.
+    """
+
+    def __init__(self, store: SweepStore, error: ErrorInfo | None = None) -> None:
+        self._store = store
+        self.document: SweepDocument = stored_document(store, error=error)
+
+    @property
+    def results(self) -> tuple[SweepResult, ...]:
+        """The statistics of each function on each model."""
+        return self.document.results
+
+    @property
+    def id(self) -> str:
+        """What `gelu-tui show` takes."""
+        return self.document.id
+
+    def __len__(self) -> int:
+        """The number of saved runs: finished prompts, of all models."""
+        return self.document.completed
+
+    def __iter__(self) -> Iterator[Run]:
+        for outcome in self._store.outcomes():
+            yield self.run(outcome.number, outcome.model)
+
+    def run(self, number: int, model: int = 0) -> Run:
+        """Return the run of a prompt on a model, by their numbers from 0. Raises `GeluError`."""
+        return Run(self._store.load(model, number))
+
+    def to_pandas(self) -> DataFrame:
+        """Return a data frame with a row for each prompt, model and function.
+
+        Raises `GeluError` where pandas is missing.
+        """
+        try:
+            import pandas
+        except ImportError:
+            message = "Data frames are made with pandas, which is not installed."
+            raise GeluError("no_pandas", message, "Install it: pip install pandas.") from None
+        return pandas.DataFrame.from_records(
+            list(prompt_rows(self._data)), columns=list(PROMPT_COLUMNS)
+        )
+
+    def to_json(self) -> str:
+        """The JSON document, as `--format json` prints it."""
+        return SWEEP_FORMATS["json"].text(self._data)
+
+    def save(self, file: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write a file in the format of its suffix, and return its path.
+
+        Raises `GeluError` where it cannot be written, is there already, or has another suffix.
+        """
+        path = expanded(os.fspath(file))
+        export(self._data, path, SWEEP_FORMATS, overwrite=overwrite)
+        return path
+
+    @property
+    def _data(self) -> SweepData:
+        return SweepData(self.document, self._store)
+
+    def __str__(self) -> str:
+        """The report that the command prints."""
+        return report_text(sweep_report(self.document))
+
+    def __repr__(self) -> str:
+        document = self.document
+        count = f"{document.completed:,} of {document.prompts * len(document.settings.models):,}"
+        return visible_line(f"<Sweep {document.id}: {count} prompts, {document.status}>")
+
+    def _repr_html_(self) -> str:
+        return sweep_fragment(self.document, self._data.run)
+
+
+class _Thread:
+    """A session in a thread of its own: the caller may have a running event loop."""
+
+    def __init__(
+        self, plan: Plan, engine_command: str | None, restart: bool, say: Say | None
+    ) -> None:
+        self._plan, self._say = plan, say
+        self._command, self._restart = engine_command, restart
+        self._progress = SweepProgress(plan)
+        self._loop = asyncio.new_event_loop()
+        self._session: SweepSession | None = None
+        self._failure: BaseException | None = None
+        self._warnings: list[ErrorInfo] = []
+
+    def run(self) -> tuple[SweepStore | None, ErrorInfo | None]:
+        """Return the results, and what ended it early.
+
+        An interrupt stops it and is raised; what is finished is kept.
+        """
+        thread = threading.Thread(target=self._work, name="gelu-tui sweep", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(1.0)  # a join without a limit would not be interrupted everywhere
+        except KeyboardInterrupt:
+            self._call(SweepSession.stop)
+            with contextlib.suppress(KeyboardInterrupt):
+                thread.join(_GRACE_S)
+            if thread.is_alive():
+                self._call(SweepSession.kill)
+            raise
+        session, failure = self._session, self._failure
+        for warning in self._warnings:
+            if session is None or warning != session.error:  # which is raised
+                _warn(warning)
+        store = None if session is None else session.store
+        if isinstance(failure, GeluError):
+            return store, failure.info
+        if failure is not None:
+            raise failure
+        return store, None if session is None else session.error
+
+    def _call(self, what: Callable[[SweepSession], object]) -> None:
+        if self._session is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(what, self._session)
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            with contextlib.closing(self._loop):
+                self._loop.run_until_complete(self._sweep())
+        except BaseException as failure:
+            self._failure = failure
+
+    async def _sweep(self) -> None:
+        self._session = SweepSession(
+            self._plan, self._take, engine_command=self._command, anew=self._restart
+        )
+        await self._session.run()
+
+    def _take(self, event: e.SweepEvent) -> None:
+        self._progress.apply(event)
+        match event:
+            case e.EngineLost() | e.ModelFailed():
+                self._warnings.append(event.error)
+            case e.ModelBegan():
+                warned = event.loaded.model.warnings
+                self._warnings += [ErrorInfo("config", warning) for warning in warned]
+            case e.PromptDone() | e.PromptFailed() if self._say is not None:
+                self._say(self._progress.line)
+
+
+def _warn(info: ErrorInfo) -> None:
+    warnings.warn(f"{info.message} {info.hint}".strip(), stacklevel=4)
