@@ -66,7 +66,7 @@ def continuations(loaded: LoadedModel, started: p.Started) -> Continuations | No
 
 
 def _check(loaded: LoadedModel, choice: str, context: int, tokens: list[int]) -> None:
-    if not tokens:
+    if not choice or not tokens:
         message = f"The choice '{choice}' adds no tokens to the prompt."
         raise GeluError("empty_choice", message, "Give each choice some text.")
     check_tokens(loaded, tokens)

@@ -76,6 +76,7 @@ class Observer:
         self._last_step = started.settings.max_tokens - 1
         self._stop_repeats = started.settings.stop_repeats
         self._streams = [_StreamState(v.name, Detokenizer(tokenizer)) for v in started.variants]
+        self._probabilities: Logits | None = None  # of that step, where they are needed
         # The reference's last step: its number, token, distribution and, if needed, probabilities.
         self._reference_step: tuple[int, int, Distribution, Logits | None] | None = None
         self._thread = thread or ThreadPoolExecutor(1, "observer")
@@ -223,7 +224,9 @@ class Observer:
         """KL while the contexts are equal, and the fork at the first divergent token."""
         if row.stream == self._reference:
             unforked = len(self._streams) - 1 - sum(s.forked for s in self._streams)
-            self._reference_step = (step, row.token, v, v.probabilities() if unforked else None)
+            if unforked:
+                self._probabilities = v.probabilities(out=self._probabilities)
+            self._reference_step = (step, row.token, v, self._probabilities)
             return None, None
         state, reference = self._streams[row.stream], self._reference_step
         if state.forked or reference is None or reference[0] != step:
