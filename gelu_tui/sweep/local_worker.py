@@ -181,7 +181,7 @@ class LocalWorker:
     async def _send(self, desk: Desk, prompt: Prompt) -> None:
         settings = desk.settings(prompt)
         command = p.Compare(
-            prompt.prompt,
+            "" if prompt.only_messages else prompt.prompt,
             settings,
             messages=prompt.messages,
             choices=prompt.choices,

@@ -108,9 +108,8 @@ def row_id(fields: Mapping[str, Any]) -> str:
 def prompt_of(number: int, name: str, fields: Mapping[str, Any]) -> Prompt:
     """Return the prompt of these fields, whose id is `name`. Raises `Wrong`."""
     messages = _messages(fields)
-    if messages and fields.get("prompt") is not None:
-        raise Wrong("it has both a prompt and messages")
-    prompt = messages[-1].content if messages else _prompt(fields)
+    only_messages = bool(messages) and fields.get("prompt") is None
+    prompt = messages[-1].content if only_messages else _prompt(fields)
     try:
         check_prompt(prompt)
     except UsageError as error:
@@ -124,6 +123,7 @@ def prompt_of(number: int, name: str, fields: Mapping[str, Any]) -> Prompt:
         id=name,
         prompt=prompt,
         messages=messages,
+        only_messages=only_messages,
         category=_text(fields, "category").strip(),
         choices=choices,
         answer=_answer(fields, choices, match),

@@ -12,6 +12,8 @@ from gelu_tui.core import protocol as p
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt: a text or `messages`, and what a right answer is, if it has one.
 
+    A prompt with both is fed as messages where the model has a chat template, else as text.
+
     `answer` is the index of the right one of `choices`; or text that the generated text equals
     (`exact`, without white space at its ends), or a regular expression that is found in it.
     """
@@ -20,6 +22,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     prompt: str  # of messages: the last one's content
     messages: tuple[p.ChatMessage, ...] = ()
+    only_messages: bool = False  # without a form as text
     category: str = ""
     choices: tuple[str, ...] = ()
     answer: int | str | None = None

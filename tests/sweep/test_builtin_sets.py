@@ -34,7 +34,9 @@ ZERO_WIDTH_NON_JOINER = "\u200c"  # Persian is spelled with it
 
 
 def turns(row: dict[str, Any]) -> list[str]:
-    return [row["prompt"]] if "prompt" in row else [turn["content"] for turn in row["messages"]]
+    if "messages" in row:
+        return [turn["content"] for turn in row["messages"]]
+    return [row["prompt"]]
 
 
 def of(category: str) -> list[dict[str, Any]]:
@@ -83,13 +85,15 @@ def test_the_categories_in_their_order_and_as_many_prompts_in_each() -> None:
 
 def test_a_row_is_a_prompt_or_a_conversation_that_ends_with_its_user() -> None:
     for row in ROWS:
-        assert row.keys() in ({"id", "category", "prompt"}, {"id", "category", "messages"})
+        assert row.keys() - {"messages"} == {"id", "category", "prompt"}
         if "messages" in row:
             roles = [turn["role"] for turn in row["messages"]]
             assert all(turn.keys() == {"role", "content"} for turn in row["messages"]), row["id"]
             assert roles[0] == roles[-1] == "user", row["id"]
             assert set(roles) <= {"user", "assistant"}, row["id"]
             assert all(a != b for a, b in pairwise(roles)), row["id"]
+            # for a model without a chat template
+            assert all(turn["content"] in row["prompt"] for turn in row["messages"]), row["id"]
     conversations = {row["id"] for row in ROWS if "messages" in row}
     assert 10 <= len(conversations) <= IN_EACH // 2
     assert conversations <= {row["id"] for row in of("dialogue")}

@@ -109,10 +109,6 @@ def test_every_field_of_jsonl(write: Write) -> None:
         ),
         ('{"prompt": "x", "messages": []}', "its messages must be a list with one message or more"),
         (
-            '{"prompt": "x", "messages": [{"role": "user", "content": "y"}]}',
-            "it has both a prompt and messages",
-        ),
-        (
             '{"messages": [{"role": "bot", "content": "y"}]}',
             'a message must be {"role": "user", "content": "…"}, with the role system or user or '
             "assistant",

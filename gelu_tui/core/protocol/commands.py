@@ -56,7 +56,8 @@ class Compare(Command, frozen=True, tag="compare"):
 
     prompt: str
     settings: RunSettings = RunSettings()
-    messages: tuple[ChatMessage, ...] = ()  # fed instead of `prompt`, through the chat template
+    # Fed through the chat template; where that is not used, `prompt` is fed, if there is one.
+    messages: tuple[ChatMessage, ...] = ()
     choices: tuple[str, ...] = ()  # continuations of the prompt whose probabilities are asked for
     rows: int | None = None
 

@@ -15,6 +15,11 @@ from gelu_tui.engine.models.tokenizer import Tokenizer
 _AS_TEXT = "Give the prompt as text, or choose a model that is made for conversations."
 
 
+def uses_template(tokenizer: Tokenizer, chat: Chat) -> bool:
+    """Whether a prompt goes through the chat template."""
+    return tokenizer.chat_template is not None if chat == "auto" else chat
+
+
 def feed(
     tokenizer: Tokenizer, prompt: str, chat: Chat, cancelled: IsCancelled = lambda: False
 ) -> tuple[str, list[int], bool]:
@@ -23,7 +28,7 @@ def feed(
     A raw prompt's text starts with the BOS that the tokenizer puts in front. Raises `GeluError`
     where there is no template or it fails, and `Interrupted`.
     """
-    if tokenizer.chat_template is not None if chat == "auto" else chat:
+    if uses_template(tokenizer, chat):
         return *tokenizer.chat(prompt, cancelled), True
     tokens, bos = tokenizer.encode(prompt), tokenizer.bos_token
     if bos and tokens and not prompt.startswith(bos) and tokenizer.piece(tokens[0]) == bos:

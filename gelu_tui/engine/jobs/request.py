@@ -16,7 +16,7 @@ from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import seeded
 from gelu_tui.engine.failures import IsCancelled
 from gelu_tui.engine.jobs.choices import Continuations, continuations
-from gelu_tui.engine.jobs.prompt import check_tokens, feed, feed_messages
+from gelu_tui.engine.jobs.prompt import check_tokens, feed, feed_messages, uses_template
 from gelu_tui.engine.models.loading import LoadedModel
 
 _SAME_NATS = 1e-3  # on one machine a step decoded again is equal to the bit
@@ -56,10 +56,11 @@ def resolve(
     asked = command.settings
     variants, infos, reference = resolve_variants(loaded, asked)
     tokenizer, prompt, messages = loaded.tokenizer, command.prompt, command.messages
-    if messages:
+    if messages and not (prompt and not uses_template(tokenizer, asked.chat)):
         text, tokens, chat = feed_messages(tokenizer, messages, asked.chat, cancelled)
         prompt = prompt or messages[-1].content
     else:
+        messages = ()
         text, tokens, chat = feed(tokenizer, prompt, asked.chat, cancelled)
     if not tokens:
         message = "This model's tokenizer makes no tokens of the prompt."

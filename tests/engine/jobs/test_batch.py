@@ -215,7 +215,7 @@ def test_a_prompt_that_cannot_be_run_fails_alone(loaded: LoadedModel) -> None:
     empty = replace(loaded, tokenizer=no_bos)
     good = commands(PROMPTS[:2])
     long = structs.replace(good[0], prompt="sky " * 300)
-    lost = structs.replace(good[0], messages=(p.ChatMessage("user", "Hi"),))
+    lost = structs.replace(good[0], prompt="", messages=(p.ChatMessage("user", "Hi"),))
     jobs = Jobs([long, good[0], lost, good[1]]).run(empty)
     failures = [jobs.of(number)[-1] for number in (0, 2)]
     kinds = [event.error.kind for event in failures if isinstance(event, p.Failed)]

@@ -166,6 +166,9 @@ def test_messages_that_cannot_be_fed_are_refused(loaded: LoadedModel, tmp_path: 
     assert error.info.message == (
         "Messages need the chat template, and this run feeds its prompt as it is."
     )
+    as_text = structs.replace(raw, prompt="Once")
+    started = in_process.compare(loaded, as_text)
+    assert (started.prompt, started.messages) == ("Once", ())
     misplaced = refusal(loaded, structs.replace(command, messages=(ASKS, SYSTEM)))
     assert "a system message comes first" in misplaced.info.message
     assert "--raw" not in misplaced.info.hint
