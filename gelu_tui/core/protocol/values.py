@@ -121,12 +121,17 @@ class EarlierStream(msgspec.Struct, frozen=True):
 
 
 class SelfCheckReport(msgspec.Struct, frozen=True):
-    """Whether one function on `rows` rows returns bit-identical logits over `steps` steps."""
+    """Whether one function on `rows` rows returns bit-identical logits over `steps` steps.
+
+    If `mixed`, the rows are of prompts of different length, as in a batch of several prompts, and
+    each is compared with the same prompt alone.
+    """
 
     rows: Count
     steps: Count
     identical: bool
     max_logit_difference: Amount | None  # absolute; None if logits were not finite
+    mixed: bool = False
 
 
 class Timing(msgspec.Struct, frozen=True):

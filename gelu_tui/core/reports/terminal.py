@@ -172,6 +172,12 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
         return f"Self-check: one function on {check.rows} rows gave bit-identical logits."
     if check.max_logit_difference is None:
         return "Self-check: the reference's function made logits that are not finite."
+    if check.mixed:
+        return (
+            f"Self-check: with several prompts in one batch of {check.rows} rows, logits differ by "
+            f"up to {check.max_logit_difference:.2g} from those of a prompt alone; a token whose "
+            "margin is smaller may be another one there."
+        )
     return (
         f"Self-check: one function on {check.rows} rows differs by up to "
         f"{check.max_logit_difference:.2g} in the logits on this machine, a KL of at most "

@@ -86,7 +86,7 @@ def batch_check(
         differences += [
             _difference(logits[row], expected[i][step].logits[0]) for row, i in enumerate(which)
         ]
-    return SelfCheckReport(rows, _STEPS, not any(differences), max(differences))
+    return SelfCheckReport(rows, _STEPS, not any(differences), max(differences), mixed=True)
 
 
 def _separate(sites: RowFunctions, function: Function, rows: int) -> Any:

@@ -8,7 +8,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.standing import Standing
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.reports.progress import progress_sentence
-from gelu_tui.core.reports.terminal import hint_lines, stream_text
+from gelu_tui.core.reports.terminal import hint_lines, self_check_sentence, stream_text
 from gelu_tui.core.runs.document import VariantDocument, document
 from gelu_tui.core.safe_text import quoted
 from tests.support.comparisons import LOADED, begun
@@ -151,3 +151,16 @@ def test_an_error_in_lines() -> None:
 )
 def test_progress_in_words(event: p.Progress, sentence: str) -> None:
     assert progress_sentence(event) == sentence
+
+
+def test_a_self_check_says_what_it_was_of() -> None:
+    def said(*report: object) -> str:
+        return self_check_sentence(p.SelfCheckReport(*report))  # type: ignore[arg-type]
+
+    assert said(64, 3, True, 0.0, True) == said(64, 3, True, 0.0)
+    assert "one function on 4 rows differs by up to 2e-05" in said(4, 3, False, 2e-5)
+    assert said(64, 3, False, 2e-5, True) == (
+        "Self-check: with several prompts in one batch of 64 rows, logits differ by up to 2e-05 "
+        "from those of a prompt alone; a token whose margin is smaller may be another one there."
+    )
+    assert "not finite" in said(64, 3, False, None, True)

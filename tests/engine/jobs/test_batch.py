@@ -276,7 +276,7 @@ def test_the_self_check_is_made_once_for_a_number_of_rows(loaded: LoadedModel) -
     for _ in range(2):
         jobs = Jobs(commands(PROMPTS[:3], rows=9)).run(loaded, checks)
         assert {jobs.comparison(number).self_check for number in range(3)} == {checks[9]}
-    assert checks[9].rows == 9
+    assert checks[9].rows == 9 and checks[9].mixed
     kinds = [event for event in jobs.events if isinstance(event, p.Progress)]
     assert not any(event.phase == "self_check" for event in kinds)
 
