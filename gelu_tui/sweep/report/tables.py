@@ -16,6 +16,7 @@ _CURVE = 16  # cells of a curve of incidence
 _OUTCOMES: tuple[Outcome, ...] = ("formula", "rounding", "tie", "unverified")
 WORST = 3  # prompts shown of each function
 INCIDENCE, KL = "Diverged within the first tokens", "By how much"  # tables that pages draw too
+WORST_TITLE = "Prompts that diverge first"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _outcomes(results: Sequence[SweepResult]) -> ReportTable:
         row = {"function": name_of(result)}
         if not is_one_number:
             row["prompts"] = f"{n:,}"
-        row["diverged"] = _diverged(result)
+        row["diverged"] = diverged_words(result)
         for kind in kinds:
             found = result.outcomes.get(kind)
             row[kind] = f"{f.percents((found.share if found else 0.0,), n)[0]} %"
@@ -78,7 +79,7 @@ def _has(results: Sequence[SweepResult], kind: Outcome) -> bool:
     return any(kind in result.outcomes and result.outcomes[kind].count for result in results)
 
 
-def _diverged(result: VariantEstimates) -> str:
+def diverged_words(result: VariantEstimates) -> str:
     """The share with its interval, which is that of the share that is the same, mirrored."""
     share = _share_diverged(result)
     if (same := result.outcomes.get("same")) is None:
@@ -269,7 +270,7 @@ def _worst(results: Sequence[SweepResult]) -> ReportTable | None:
     if not rows:
         return None
     note = "gelu-tui show RUN prints one, gelu-tui open RUN opens it in the app."
-    return ReportTable("Prompts that diverge first", rows, note, ("verdict", "run", "prompt"),
+    return ReportTable(WORST_TITLE, rows, note, ("verdict", "run", "prompt"),
                        cut="prompt")  # fmt: skip
 
 

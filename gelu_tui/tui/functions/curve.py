@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
-from textual.app import App
 from textual.content import Content
 from textual.widget import Widget
 
 from gelu_tui.core.functions.curves import Curve
 from gelu_tui.tui.functions.curve_views import View, draw
-from gelu_tui.tui.functions.plot import Dots, dots_for
-
-
-def terminal_dots(app: App[Any]) -> Dots:
-    """Return the dots that the terminal of `app` shows, by its encoding and TERM."""
-    return dots_for(app.console.encoding, os.environ.get("TERM"))
+from gelu_tui.tui.widgets.curves_view import terminal_dots
 
 
 class CurvePlot(Widget):

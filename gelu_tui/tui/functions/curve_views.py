@@ -10,7 +10,7 @@ import numpy as np
 
 from gelu_tui.core.functions.curves import BETWEEN, EXACT, GRID, LIMIT, Curve, curve, is_exact, same
 from gelu_tui.core.functions.numpy_operations import Array
-from gelu_tui.tui.functions.plot import (
+from gelu_tui.tui.widgets.plot import (
     BLANK,
     LABEL,
     MARK,

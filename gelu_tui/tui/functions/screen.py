@@ -22,7 +22,7 @@ from gelu_tui.core.functions.expressions import MAX_LENGTH, FormulaError
 from gelu_tui.core.functions.variants import MAX_VARIANTS, Variant, has_name, parse_variant
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.functions.curve import CurvePlot, terminal_dots
+from gelu_tui.tui.functions.curve import CurvePlot
 from gelu_tui.tui.functions.curve_views import VIEWS, facts
 from gelu_tui.tui.functions.grammar import EXAMPLES, GRAMMAR
 from gelu_tui.tui.functions.picking import Picking
@@ -30,6 +30,7 @@ from gelu_tui.tui.functions.texts import ACTIONS, KEYS, about, caret_line, row_t
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
+from gelu_tui.tui.widgets.curves_view import terminal_dots
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.message_line import error_content
 

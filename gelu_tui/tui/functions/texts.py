@@ -12,7 +12,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.compare.labels import NATIVE_MARK
 from gelu_tui.tui.functions.curve_views import CURVE, small_curve
 from gelu_tui.tui.functions.picking import Picking
-from gelu_tui.tui.functions.plot import Dots
+from gelu_tui.tui.widgets.plot import Dots
 
 # the screen's actions in the list: keys, what the line of keys shows, what the help shows
 ACTIONS = {

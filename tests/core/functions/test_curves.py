@@ -14,7 +14,7 @@ from gelu_tui.core.functions.numpy_operations import values
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.tui.functions.curve_views import VIEWS, draw, facts, small_curve
-from gelu_tui.tui.functions.plot import ASCII, BRAILLE, HALVES, LABEL, MARK
+from gelu_tui.tui.widgets.plot import ASCII, BRAILLE, HALVES, LABEL, MARK
 from tests.support.python_floats import at_a_point
 
 OWN = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.tui.functions.plot import (
+from gelu_tui.tui.widgets.plot import (
     ASCII,
     BLANK,
     BRAILLE,

@@ -7,7 +7,7 @@ pattern too, not by style alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -33,6 +33,7 @@ class Dots:
     vertical: str
     cross: str
     mark: str
+    shade: str  # of a band
     marks: tuple[str, str] | None = None
 
 
@@ -42,9 +43,9 @@ def _braille(mask: int) -> str:
     return chr(0x2800 + sum(1 << bit for dot, bit in enumerate(bits) if mask >> dot & 1))
 
 
-BRAILLE = Dots(2, 4, "".join(map(_braille, range(256))), "─", "│", "┼", "●")
-HALVES = Dots(1, 2, " ▀▄█", "─", "│", "┼", "*")
-ASCII = Dots(1, 1, " *", "-", "|", "+", "O", ("*", "."))
+BRAILLE = Dots(2, 4, "".join(map(_braille, range(256))), "─", "│", "┼", "●", "░")
+HALVES = Dots(1, 2, " ▀▄█", "─", "│", "┼", "*", "░")
+ASCII = Dots(1, 1, " *", "-", "|", "+", "O", ":", ("*", "."))
 
 
 def dots_for(encoding: str | None, term: str | None) -> Dots:
@@ -70,8 +71,12 @@ class Window:
 
     def row(self, y: float, count: int) -> int:
         """The row of y from the top: −1 above the window, `count` below it; y is not nan."""
+        return math.floor(self.place(y, count))
+
+    def place(self, y: float, count: int) -> float:
+        """The rows between the top and y; −1 above the window, `count` below it."""
         place = (self.top - y) / (self.top - self.bottom) * count
-        return math.floor(min(max(place, -1.0), float(count)))
+        return min(max(place, -1.0), float(count))
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,15 @@ class Layer:
     values: Sequence[float]
     style: str
     pattern: Pattern = "solid"
+
+
+@dataclass(frozen=True)
+class Band:
+    """What lies between two curves: `lows` and `highs` as the values of a `Layer`."""
+
+    lows: Sequence[float]
+    highs: Sequence[float]
+    style: str
 
 
 class Run(NamedTuple):
@@ -106,10 +120,13 @@ def plot(
     dots: Dots = BRAILLE,
     axes: bool = True,
     marks: Sequence[tuple[float, float]] = (),
+    bands: Sequence[Band] = (),
 ) -> list[list[Run]]:
     """Draw `layers`, the first on top, into `height` rows of `width` cells; exactly that many.
 
     What lies outside of the window is cut off. `marks` are points (x, y) with a sign of their own.
+    `bands` are shaded behind all layers, the first on top; one that is thinner than a cell is not
+    seen.
     """
     zero_row, zero_column = window.row(0.0, height), window.column(0.0, width)
     cells = []
@@ -119,6 +136,9 @@ def plot(
         if axes and zero_column is not None:
             row_cells[zero_column] = (dots.cross if horizontal else dots.vertical, AXIS)
         cells.append(row_cells)
+    for band in reversed(bands):
+        for row, column in _shaded(band, window, height, dots):
+            cells[row][column] = (dots.shade, band.style)
     for layer in reversed(layers):
         # A cell shows one curve: two would be neither.
         masks: dict[tuple[int, int], int] = {}
@@ -142,6 +162,18 @@ def plot(
         ]
         for row in cells
     ]
+
+
+def _shaded(band: Band, window: Window, height: int, dots: Dots) -> Iterator[tuple[int, int]]:
+    """The cells of a band as (row, column): those whose middle is in it."""
+    for index in range(dots.columns // 2, len(band.lows), dots.columns):
+        low, high = band.lows[index], band.highs[index]
+        if math.isnan(low) or math.isnan(high):
+            continue
+        first = math.ceil(window.place(high, height) - 0.5)
+        last = math.floor(window.place(low, height) - 0.5)
+        for row in range(max(0, first), min(height - 1, last) + 1):
+            yield row, index // dots.columns
 
 
 def _dots_of(layer: Layer, window: Window, count: int) -> Iterator[tuple[int, int]]:
@@ -174,11 +206,18 @@ def number(value: float) -> str:
 
 
 def labelled(
-    rows: Sequence[Sequence[Run]], window: Window, width: int, gutter: int
+    rows: Sequence[Sequence[Run]],
+    window: Window,
+    width: int,
+    gutter: int,
+    form: Callable[[float], str] | None = None,
 ) -> list[list[Run]]:
-    """`rows` with the ys of top, 0 and bottom in a gutter before them, and a row of xs below."""
+    """`rows` with the ys of top, 0 and bottom in a gutter before them, and a row of xs below.
+
+    `form` writes the ys, by default as `number` does.
+    """
     texts = {len(rows) - 1: window.bottom, 0: window.top, window.row(0.0, len(rows)): 0.0}
-    labels = {row: number(y) for row, y in texts.items()}
+    labels = {row: (form or number)(y) for row, y in texts.items()}
     # what has no room is left out: half a number is a wrong one
     labels = {row: label for row, label in labels.items() if len(label) < gutter}
     gutters = (f"{labels.get(row, ''):>{gutter - 1}} " for row in range(len(rows)))
