@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import replace
@@ -20,6 +20,10 @@ from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
+
+if TYPE_CHECKING:
+    from gelu_tui.sweep.plan import Plan
+    from gelu_tui.sweep.store import SweepStore
 
 _WITHOUT_A_SCREEN = ("dumb", "unknown")  # what Rich, which draws for Textual, takes for such
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
@@ -46,11 +50,12 @@ def open_app(
     saved: ComparisonDocument | None = None,
     number: int | None = None,
     problems: Iterable[ErrorInfo] = (),
+    sweep: Plan | SweepStore | None = None,
 ) -> int:
     """Run the app, which shows the problems of `file` and `problems`, and return its exit code.
 
-    `saved` is a comparison to open with, `number` its id in the history. Raises `UsageError` for
-    wrong settings.
+    `saved` is a comparison to open with, `number` its id in the history; `sweep` is one to run, or
+    to look at. Raises `UsageError` for wrong settings.
     """
     if not _is_served():
         _check_terminal()
@@ -71,7 +76,8 @@ def open_app(
     if settings.theme == file.settings.theme and (wrong_theme := theme_problem(file)):
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
-    return run_app(settings, prompt, (*file.problems, *wrong_theme, *problems), saved, number)
+    warnings = (*file.problems, *wrong_theme, *problems)
+    return run_app(settings, prompt, warnings, saved, number, sweep)
 
 
 def export_no_color(color: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import sweeps
@@ -32,6 +33,7 @@ _OPTIONS.sort(key=lambda name: name != "models")
 @click.option(
     "--restart", is_flag=True, help="Begin anew; the results that there are keep another name."
 )
+@click.option("--app", "in_app", is_flag=True, help="Run it in the app, on its own screen.")
 @output_options(
     "A report; one JSON document; a report in Markdown; a page for a browser; or a row for each "
     "prompt and function.",
@@ -45,6 +47,7 @@ def sweep_command(
     /,
     file: str,
     restart: bool,
+    in_app: bool,
     output_format: str | None,
     output: str | None,
     tokens: bool,
@@ -70,6 +73,11 @@ def sweep_command(
     on where it stopped; a finished sweep prints its report again. `gelu-tui history` lists sweeps.
     """
     plan = planned(settings_file, file, options, engine_command)
+    if in_app:
+        if restart or tokens or output_format is not None or output is not None:
+            message = "--app shows the sweep: it takes no format, no output and no --restart."
+            raise UsageError(message, "`gelu-tui show` prints its report afterwards.")
+        return _in_app(settings_file, plan, color, engine_command)
     formats = {**SWEEP_FORMATS, **SWEEP_TOKEN_FORMATS} if tokens else SWEEP_FORMATS
     if tokens and output_format is None and format_of(output or "", formats) is None:
         output_format = "csv"
@@ -80,6 +88,14 @@ def sweep_command(
     from gelu_tui.cli.sweep_session import print_sweep
 
     return print_sweep(plan, printed, engine_command, anew=restart)
+
+
+def _in_app(file: SettingsFile, plan: Plan, color: str, engine_command: str | None) -> int:
+    from gelu_tui.cli.app import open_app
+
+    own = {name: getattr(plan.settings, name) for name in RunSettings.__struct_fields__}
+    own |= {"color": color, "engine_command": engine_command, "control": False}
+    return open_app(None, replace(file.settings, **own), file, sweep=plan)
 
 
 def planned(

@@ -35,6 +35,7 @@ from gelu_tui.core.own_files import open_log, replace_file
 from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.screen import CompareScreen
+from gelu_tui.tui.engine_link.running_sweep import SweepChanged
 from gelu_tui.tui.engine_link.session import BUSY, EngineEvent, EngineLost
 from gelu_tui.tui.keys.actions import ACTIONS, COMPARE_ACTIONS, PANE_ACTIONS, shown_keys
 from gelu_tui.tui.keys.keymap import keymap
@@ -49,9 +50,12 @@ from gelu_tui.tui.widgets.closes_once import ClosesOnce
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
+    from gelu_tui.sweep.plan import Plan
+    from gelu_tui.sweep.store import SweepStore
 
 
 _OPEN_AT_LATEST_S = 1.0
+_SWEEP_ENDS_S = 2.0
 _CUBE = CubeColours()
 
 
@@ -68,7 +72,7 @@ class GeluApp(App[None]):
 
     `prompt` is run as soon as the model is loaded, `warnings` are the problems of the settings
     file, and `saved` is a comparison to open with: it needs no model until something is run;
-    `number` is its id in the history.
+    `number` is its id in the history. `sweep` is one to run, or one to look at.
     `engine_command` replaces the one of the settings where no command starts the engine.
     """
 
@@ -89,17 +93,19 @@ class GeluApp(App[None]):
         saved: ComparisonDocument | None = None,
         number: int | None = None,
         engine_command: EngineCommand = None,
+        sweep: Plan | SweepStore | None = None,
     ) -> None:
         super().__init__()
         self._prompt = prompt
-        self._saved, self._number = saved, number
+        self._saved, self._number, self._sweep = saved, number, sweep
         self._opened = False
+        self._asks_to_quit = False
         self.services = Services(self, settings, engine_command or settings.engine_command)
         self.engine = self.services.engine
         board = Board(settings.scroll, settings.token_style)
         self.compare = CompareScreen(self.services, settings.of_run(), board, prompt or "")
         self.navigation = Navigation(self, self.services, self.compare)
-        self.shutdown = Shutdown(self, self.engine.kill, self.compare.save_now)
+        self.shutdown = Shutdown(self, self.kill_engines, self.compare.save_now)
         self.animation_level = "none"
         self.services.user_keys, problems = keymap(settings.keys, ACTIONS)
         self._problems = [*warnings, *problems]
@@ -140,6 +146,9 @@ class GeluApp(App[None]):
         if self._saved is not None:
             self.engine.sleep()
             await self.compare.show_saved(self._saved, number=self._number)
+        elif self._sweep is not None:
+            self.engine.sleep()
+            await self.navigation.sweeps.open(self._sweep)
         else:
             self.services.start_engine()
             if self._prompt is not None:
@@ -159,7 +168,22 @@ class GeluApp(App[None]):
     async def on_unmount(self) -> None:
         """However the app ends, the engine ends with it."""
         self.compare.save_now()
+        if (sweep := self.services.running_sweep) is not None:
+            sweep.kill()
+            with contextlib.suppress(TimeoutError):  # what it had claimed is free without it, too
+                await asyncio.wait_for(sweep.ended.wait(), _SWEEP_ENDS_S)
         await self.engine.close()
+
+    def kill_engines(self) -> None:
+        """End all engines at once, from anywhere."""
+        self.engine.kill()
+        if (sweep := self.services.running_sweep) is not None:
+            sweep.kill()
+
+    @on(SweepChanged)
+    def _sweep_changed(self) -> None:
+        if self.is_running:
+            self.compare.sweep_changed()
 
     @on(EngineEvent)
     async def _engine_event(self, message: EngineEvent) -> None:
@@ -224,9 +248,22 @@ class GeluApp(App[None]):
             )
 
     async def action_quit(self) -> None:
-        """Quit, also where the terminal reads nothing more."""
+        """Quit, also where the terminal reads nothing more; while a sweep runs, ask first.
+
+        A second Ctrl+Q does not ask again.
+        """
+        sweep, asks = self.services.running_sweep, self._asks_to_quit
+        if sweep is not None and not asks:
+            self._asks_to_quit = True
+            self.navigation.sweeps.ask_to_quit(sweep, self._answer_to_quit)
+            return
         self.shutdown.hurry()
         await super().action_quit()
+
+    async def _answer_to_quit(self, *, quits: bool) -> None:
+        if quits:
+            await self.action_quit()
+        self._asks_to_quit = False
 
     def _handle_exception(self, error: Exception) -> None:
         # What still comes to a screen that is being closed finds its widgets gone.
@@ -277,6 +314,8 @@ class GeluApp(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs a comparison is greyed while there is none."""
         needs = action == "export" or (action == "open" and parameters[0] in ("fork", "matrix"))
+        if action == "open" and parameters[0] == "sweep":
+            return True if self.navigation.sweeps.has_one else None
         return None if needs and self.compare.shown is None else True
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -327,13 +366,14 @@ def run_app(
     warnings: Iterable[ErrorInfo] = (),
     saved: ComparisonDocument | None = None,
     number: int | None = None,
+    sweep: Plan | SweepStore | None = None,
 ) -> int:
     """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
-    app = GeluApp(settings, prompt, warnings, saved, number)
+    app = GeluApp(settings, prompt, warnings, saved, number, sweep=sweep)
     app.shutdown.begin()
     try:
         app.run()
     finally:
-        app.engine.kill()
+        app.kill_engines()
         app.shutdown.end()
     return 1 if app.return_code is None else app.return_code  # None: nobody has told it to end

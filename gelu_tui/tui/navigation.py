@@ -20,9 +20,11 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare.choices import like, setting_variations
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.services import Services
+from gelu_tui.tui.sweep_navigation import SweepNavigation
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
+    from gelu_tui.sweep.plan import Plan
     from gelu_tui.tui.compare.screen import CompareScreen
     from gelu_tui.tui.history.screen import Result
     from gelu_tui.tui.matrix.screen import MatrixChoice
@@ -36,6 +38,7 @@ class Navigation:
         self._services = services
         self._compare = compare
         self._board = compare.board
+        self.sweeps = SweepNavigation(app, services, compare)
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -163,12 +166,22 @@ class Navigation:
         from gelu_tui.tui.prompts.screen import PromptsScreen
 
         history = self._services.history
-        screen = PromptsScreen(history.prompts if history is not None else list)
-        self._app.push_screen(screen, self._prompt_taken)
+        recent = history.prompts if history is not None else list
 
-    def _prompt_taken(self, text: str | None) -> None:
-        if text is not None:
-            self._compare.take_prompt(text)
+        def plan(source: str) -> Plan:
+            return self.sweeps.plan(source, self._compare.choices)
+
+        self._app.push_screen(PromptsScreen(recent, plan), self._prompt_taken)
+
+    async def _prompt_taken(self, taken: str | Plan | None) -> None:
+        if isinstance(taken, str):
+            self._compare.take_prompt(taken)
+        elif taken is not None:
+            await self.sweeps.open(taken)
+
+    async def sweep(self) -> None:
+        """Show the sweep that runs, or was shown last."""
+        await self.sweeps.show_last()
 
     async def fed_text(self) -> None:
         """Show the exact text that the model is fed for the prompt in the field."""
@@ -249,9 +262,11 @@ class Navigation:
         self._app.push_screen(screen, self._after_history)
 
     async def _after_history(self, choice: Result) -> None:
-        from gelu_tui.tui.history.screen import CompareRuns, Reopen, Rerun
+        from gelu_tui.tui.history.screen import CompareRuns, OpenSweep, Reopen, Rerun
 
         match choice:
+            case OpenSweep(store):
+                await self.sweeps.open(store, leave=self.history)
             case Reopen(document, run):
                 await self._compare.show_saved(document, number=run)
             case CompareRuns(document, runs):

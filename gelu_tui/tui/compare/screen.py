@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.events import Key, Paste, Resize
 from textual.reactive import Reactive
 from textual.timer import Timer
@@ -53,7 +54,8 @@ class CompareScreen(KeptLines, PanesScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [
-        action.binding() for action in (*COMPARE_ACTIONS, NEXT_FORK) if action.keys
+        *(action.binding() for action in (*COMPARE_ACTIONS, NEXT_FORK) if action.keys),
+        Binding("escape", "back", "Back to the sweep", show=False),
     ]
     ESCAPE_TO_MINIMIZE = False  # one too many after a dialog would restore all panes
     ALLOW_IN_MAXIMIZED_VIEW = "InfoLine, Legend, Notice, StatusLine, KeyLine"
@@ -76,6 +78,7 @@ class CompareScreen(KeptLines, PanesScreen):
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self.ended = EndedRun(self, services.engine)
         self._returned = False  # from another screen, and no key was pressed since
+        self._back: Callable[[], object] | None = None  # to where the shown run was opened
         self._replaced = False  # a run was stopped to make room for the queued one
         self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._phase_shown: Phase | None = None
@@ -119,7 +122,7 @@ class CompareScreen(KeptLines, PanesScreen):
         While another run goes on, that one is replaced only if the user asks once more: `again`
         says by which key.
         """
-        if not self._confirmed("replace", f"{again} replaces it; the old one is"):
+        if not self._confirmed("replace", again, "replaces it; the old one is"):
             return False
         self.notice.clear()
         self._replaced = self.live
@@ -132,15 +135,19 @@ class CompareScreen(KeptLines, PanesScreen):
         self._phase_changed()
         return True
 
-    def _confirmed(self, about: str, what: str) -> bool:
-        """Whether the present run may be ended: none goes on, or this is the second time.
+    def _confirmed(self, about: str, again: str, what: str) -> bool:
+        """Whether the present run or sweep may be ended: none goes on, or this is the second time.
 
-        The first time a notice says `what` the second one does to the run, which is kept or not.
+        The first time a notice says `what` doing it `again` does to the run, which is kept or not.
         """
+        if self._services.running_sweep is not None and self.notice.about != about:
+            message = f"A sweep is running. {again} stops it for this; it keeps what is finished."
+            self.notice.show_message(message, about)
+            return False
         if self._engine.phase is not Phase.RUNNING or self.notice.about == about:
             return True
         kept = "kept in the history" if self._services.history is not None else "not saved"
-        self.notice.show_message(f"A run is going on. {what} {kept}.", about)
+        self.notice.show_message(f"A run is going on. {again} {what} {kept}.", about)
         return False
 
     async def action_stop(self) -> None:
@@ -158,13 +165,15 @@ class CompareScreen(KeptLines, PanesScreen):
 
     def action_reload(self) -> None:
         """Load the model again; while a run goes on, only if the user asks once more."""
-        if self._confirmed("reload", "F5 again loads the model anew; the run stops and is"):
+        if self._confirmed("reload", "F5 again", "loads the model anew; the run stops and is"):
             self.reload()
 
     def reload(self) -> None:
         """Start a new engine; the comparison on the screen stays."""
         self._end_run()
         self.notice.clear()
+        if self._services.running_sweep is not None:
+            self.notice.show_message("The sweep is stopped; what is finished is kept.")
         self._services.start_engine()
         self._phase_changed()
 
@@ -230,7 +239,9 @@ class CompareScreen(KeptLines, PanesScreen):
         self.prompt.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`stop` is greyed while there is nothing to stop."""
+        """`stop` is greyed while there is nothing to stop, and there may be no way back."""
+        if action == "back":
+            return self._back is not None and not self.board.spared
         return None if action == "stop" and self._engine.phase not in BUSY else True
 
     @on(Prompt.Changed)
@@ -251,6 +262,17 @@ class CompareScreen(KeptLines, PanesScreen):
             event.stop()
             self.prompt.focus()
             self.prompt.post_message(event)
+
+    def action_back(self) -> None:
+        """Go back to where the run on the screen was opened."""
+        back, self._back = self._back, None
+        if back is not None:
+            back()
+
+    def sweep_changed(self) -> None:
+        """Show how far the sweep is that the app runs."""
+        self._phase_changed()
+        self._show_status()
 
     # --- events of the engine -----------------------------------------------------------------
 
@@ -301,6 +323,7 @@ class CompareScreen(KeptLines, PanesScreen):
         comparison.check()
         loaded = self._engine.loaded
         new = self.ended.begun(started, loaded)
+        self._back = None
         await self._show(new or ShownRun(comparison, loaded, self._services.history))
         self.notice.end("search", "forks")  # they were about the streams before
         if self._replaced:
@@ -320,9 +343,16 @@ class CompareScreen(KeptLines, PanesScreen):
         self._show_keys()
 
     async def show_saved(
-        self, saved: ComparisonDocument, message: str = _SAVED, number: int | None = None
+        self,
+        saved: ComparisonDocument,
+        message: str = _SAVED,
+        number: int | None = None,
+        back: Callable[[], object] | None = None,
     ) -> None:
-        """Show a saved comparison, which needs no model, and `message`; `number` is its id."""
+        """Show a saved comparison, which needs no model, and `message`; `number` is its id.
+
+        Escape calls `back`, if it is given, once there is nothing else to clear.
+        """
         gone = "The queued run is withdrawn. " if self._engine.withdraw() else ""
         if self.live:
             gone = "The present run was stopped. "
@@ -334,6 +364,7 @@ class CompareScreen(KeptLines, PanesScreen):
         self.taken_from = saved.settings
         await self._show(ShownRun.reopened(saved, self._services.history, number))
         self.notice.show_message(f"{gone}{message}")
+        self._back, self._returned = back, self._returned and back is None
         if self.board.chosen_pane is not None:
             self.board.chosen_pane.tokens.focus()
 
@@ -445,7 +476,9 @@ class CompareScreen(KeptLines, PanesScreen):
         self._services.gate.drawn()
 
     def _show_status(self) -> None:
-        self._status.show(*status_texts(self._engine, self.shown))
+        sweep = self._services.running_sweep
+        texts = status_texts(self._engine, self.shown, sweep.short if sweep is not None else None)
+        self._status.show(*texts)
 
     def on_resize(self, event: Resize) -> None:
         """Ask for more room where the screen could not be used."""

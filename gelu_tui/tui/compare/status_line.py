@@ -13,6 +13,7 @@ from gelu_tui.tui.engine_link.shown_run import ShownRun
 
 _SILENCE_S = 5.0  # after this the line shows for how long the engine has sent no event
 _BETWEEN = " · "
+_ASLEEP = "No model loaded: a run loads it"
 _TOO_SHORT = 4  # cells of a cut part that are not worth showing
 
 
@@ -55,9 +56,14 @@ def fitted(left: str, right: str, width: int) -> tuple[str, str]:
     return left, right
 
 
-def status_texts(engine: EngineLink, shown: ShownRun | None) -> tuple[str, str]:
-    """Return what the engine does, and the totals of the run."""
-    return _doing(engine, shown), labels.totals(shown.comparison) if shown is not None else ""
+def status_texts(
+    engine: EngineLink, shown: ShownRun | None, sweep: str | None = None
+) -> tuple[str, str]:
+    """Return what the engine does, and the totals of the run; `sweep`: how far one is that runs."""
+    doing = _doing(engine, shown)
+    if sweep is not None:
+        doing = sweep if doing == _ASLEEP else f"{sweep} · {doing}"
+    return doing, labels.totals(shown.comparison) if shown is not None else ""
 
 
 def _doing(engine: EngineLink, shown: ShownRun | None) -> str:
@@ -83,5 +89,5 @@ def _doing(engine: EngineLink, shown: ShownRun | None) -> str:
         Phase.LOADING: f"Loading {model}{since}",
         Phase.STOPPING: f"Stopping{since}",
         Phase.NO_MODEL: f"{model} is not loaded",
-        Phase.ASLEEP: "No model loaded: a run loads it",
+        Phase.ASLEEP: _ASLEEP,
     }.get(phase, "No engine")

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from textual.message import Message
+
 from gelu_tui.client import EngineCommand
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from gelu_tui.sweep.store import SweepStore
 
 _SHOWN = 4  # running prompts that are named
+
+
+class SweepChanged(Message):
+    """The sweep that the app runs has come further, or has ended."""
 
 
 class RunningSweep:

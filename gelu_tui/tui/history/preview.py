@@ -11,6 +11,7 @@ from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.runs.history import local_time
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import short_sampling
+from gelu_tui.sweep.store import SweepStore
 
 _PROMPT_ROWS = 3
 _SLACK = 10  # cells that rows lose where words are kept whole
@@ -45,6 +46,31 @@ def preview(run: int, document: ComparisonDocument, width: int) -> Content:
     lines.append(last.truncate(width, ellipsis=True))
     if document.error is not None:
         lines.append(Content(visible_line(f"✗ {document.error.message}")))
+    return Content("\n").join(lines)
+
+
+def sweep_preview(store: SweepStore) -> Content:
+    """Return what a sweep consists of, and how far it is."""
+    header = store.header
+    settings = header.settings
+    count = store.count()
+    total = header.prompts.count * len(header.models)
+    names = ", ".join(f.name for f in header.functions if f.name != header.reference)
+    how = (
+        f"sweep {store.id}",
+        local_time(header.created),
+        ", ".join(header.models),
+        f"{settings.max_tokens} tokens at most",
+        short_sampling(settings),
+    )
+    done = f"{count.completed:,} of {total:,} prompts are finished"
+    failed = f", {count.failed:,} failed" if count.failed else ""
+    lines = (
+        Content.styled(visible_line(header.name), "bold"),
+        Content(visible_line(f"{header.reference} against {names}")),
+        Content(f"{done}{failed}."),
+        Content.styled(visible_line(" · ".join(filter(None, how))), "dim"),
+    )
     return Content("\n").join(lines)
 
 

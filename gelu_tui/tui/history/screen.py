@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -23,8 +24,11 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
 from gelu_tui.core.runs.merge import Choice, choices, merged
 from gelu_tui.core.safe_text import quoted, visible_line
+from gelu_tui.sweep.saved_sweeps import SweepEntry, delete_sweep, list_sweeps
+from gelu_tui.sweep.store import SweepStore
+from gelu_tui.sweep.sweep_folder import sweeps_dir
 from gelu_tui.tui.engine_link.shown_run import RunSaved
-from gelu_tui.tui.history.preview import preview
+from gelu_tui.tui.history.preview import preview, sweep_preview
 from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.background import T, run_in_thread
@@ -50,6 +54,10 @@ _EMPTY = (
 )
 
 
+_ONLY_RUNS = "That is for runs: Enter opens a sweep, with each of its runs."
+_SWEEPS_COMPARED = "Enter opens the sweep; c there shows another one beside it."
+
+
 @dataclass(frozen=True)
 class Reopen:
     """Show this saved comparison; no model is needed."""
@@ -73,7 +81,14 @@ class CompareRuns:
     runs: tuple[int, int]
 
 
-Result = Reopen | Rerun | CompareRuns | None
+@dataclass(frozen=True)
+class OpenSweep:
+    """Show this sweep; no model is needed."""
+
+    store: SweepStore
+
+
+Result = Reopen | Rerun | CompareRuns | OpenSweep | None
 
 
 class HistoryScreen(ClosesOnce, Screen[Result]):
@@ -122,19 +137,27 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
     @on(Input.Changed, "#search")
     def _list(self) -> None:
         search = self.query_one("#search", Input).value
-        find = partial(self.history.entries, search, LIMIT)
+
+        def find() -> list[Entry | SweepEntry]:
+            sweeps = [sweep for sweep in list_sweeps() if sweep.holds(search)][:LIMIT]
+            return sorted([*self.history.entries(search, LIMIT), *sweeps], key=_began, reverse=True)
+
         self._in_thread(find, lambda entries: self._show_list(entries, search), "list")
 
-    def _show_list(self, entries: list[Entry], search: str) -> None:
+    def _show_list(self, entries: list[Entry | SweepEntry], search: str) -> None:
         chosen, row = self._table.chosen, self._table.cursor_row
         ids = [entry.id for entry in entries]
         if chosen is not None and chosen.id in ids:
             row = ids.index(chosen.id)
         self._table.items, self._search = entries, search
         self._table.fill(min(row, len(entries) - 1))
-        found = "1 run" if len(entries) == 1 else f"{len(entries)} runs"
-        if len(entries) == LIMIT:
+        sweeps = sum(isinstance(entry, SweepEntry) for entry in entries)
+        runs = len(entries) - sweeps
+        found = "1 run" if runs == 1 else f"{runs} runs"
+        if runs == LIMIT:
             found = f"the newest {LIMIT} runs; search to find older ones"
+        if sweeps:
+            found += f" · {sweeps} sweep{'s' * (sweeps > 1)}"
         self.query_one("#title", Static).update(f"History · {found}")
         nothing = f"No run holds {quoted(search, 30)}.\n\nEsc clears the search."
         self.query_one("#empty", Static).update(nothing if search.strip() else _EMPTY)
@@ -148,6 +171,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
     @on(DataTable.RowHighlighted)
     def _look(self) -> None:
+        if isinstance(sweep := self._table.chosen, SweepEntry):
+            self._with_sweep(sweep, self._preview_sweep, self._no_preview)
+            return
         if self._table.chosen is None:
             self.query_one("#preview", Static).update("")
         self._with_document(self._preview, "preview", self._no_preview)
@@ -157,6 +183,19 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             self._seen = (run, document)
             box = self.query_one("#preview", Static)
             box.update(preview(run, document, max(20, box.content_size.width)))
+
+    def _preview_sweep(self, store: SweepStore) -> None:
+        if self._table.chosen is not None and self._table.chosen.id == store.id:
+            self.query_one("#preview", Static).update(sweep_preview(store))
+
+    def _with_sweep(
+        self,
+        entry: SweepEntry,
+        then: Callable[[SweepStore], None],
+        failed: Callable[[ErrorInfo], None],
+    ) -> None:
+        folder = sweeps_dir() / entry.id
+        run_in_thread(self, lambda: SweepStore.open(folder), then, failed, "preview")
 
     def _no_preview(self, error: ErrorInfo) -> None:
         """Show why the chosen run cannot be read where its preview would be."""
@@ -173,7 +212,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
         `failed` is called where it cannot be read; without it the message line tells.
         """
-        if (entry := self._table.chosen) is None:
+        if not isinstance(entry := self._table.chosen, Entry):
+            if entry is not None:
+                self._show_message(_ONLY_RUNS)
             return
         run = entry.id
         if self._seen is not None and self._seen[0] == run:
@@ -184,7 +225,10 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             run_in_thread(self, load, lambda found: then(run, found), failed, group)
 
     def action_open(self) -> None:
-        """Show the chosen run, without the model."""
+        """Show the chosen run or sweep, without the model."""
+        if isinstance(sweep := self._table.chosen, SweepEntry):
+            self._with_sweep(sweep, lambda store: self._close(OpenSweep(store)), self._show_message)
+            return
         self._with_document(lambda run, document: self._close(Reopen(document, run)))
 
     def action_rerun(self) -> None:
@@ -193,7 +237,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
     def action_compare(self) -> None:
         """Mark the chosen run, or take its mark away; of another run, show both side by side."""
         marked = self._table.marked
-        if (entry := self._table.chosen) is None:
+        if not isinstance(entry := self._table.chosen, Entry):
+            if entry is not None:
+                self._show_message(_SWEEPS_COMPARED)
             return
         if marked is None or marked == entry.id:
             self._mark(entry.id if marked is None else None)
@@ -242,6 +288,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
         """Ask, then delete."""
         if (entry := self._table.chosen) is None:
             return
+        if isinstance(entry, SweepEntry):
+            self._delete_sweep(entry)
+            return
         run = entry.id
 
         def deleted(_: None) -> None:
@@ -257,6 +306,16 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
         question = f"Delete run {run}, {quoted(entry.prompt, 30)}? y: yes · any other key: no"
         self.query_one(Question).ask(question, confirmed)
+
+    def _delete_sweep(self, entry: SweepEntry) -> None:
+        def deleted(name: str) -> None:
+            self._report(f"The sweep {name} is deleted.")
+            self._list()
+
+        question = f"Delete the sweep {entry.id} with all its runs? y: yes · any other key: no"
+        self.query_one(Question).ask(
+            question, lambda: self._in_thread(lambda: delete_sweep(entry.id), deleted)
+        )
 
     def action_export(self) -> None:
         """Ask for a file name."""
@@ -360,3 +419,11 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
     def _show_message(self, message: str | ErrorInfo) -> None:
         self.query_one(MessageLine).show_message(message)
+
+
+def _began(entry: Entry | SweepEntry) -> str:
+    """When it began, in a form that can be ordered: UTC."""
+    try:
+        return datetime.fromisoformat(entry.created).astimezone(UTC).isoformat()
+    except ValueError:
+        return ""

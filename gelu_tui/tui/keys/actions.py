@@ -93,6 +93,8 @@ COMPARE_ACTIONS = (
     Action("history", "f6,h", "History", "Open saved runs",
            "Saved runs: search, reopen without the model, run again, export, delete.",
            "app.open('history')"),
+    Action("sweep", "S", "", "Show the sweep",
+           "The sweep that runs, or the one that was looked at last.", "app.open('sweep')"),
     Action("fork", "f7,w", "Fork", "Show the fork of this pane",
            "Why a stream leaves the reference: the candidates of both sides, and what follows.",
            "app.open('fork')"),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -29,10 +29,14 @@ from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.message_line import MessageLine
+from gelu_tui.tui.widgets.question import Question
+
+if TYPE_CHECKING:
+    from gelu_tui.sweep.plan import Plan
 
 _KEYS = "Enter takes · Tab file · F10 back · ↑ ↓ choose · PgDn PgUp read on"
-_FILE_KEYS = "Enter opens · Tab search · F10 back · → completes the path"
-_SHOWN_KEYS = "Enter takes · Tab search · F10 back · PgDn PgUp read on"
+_FILE_KEYS = "Enter opens · ^r runs all its prompts · Tab search · F10 back · → completes"
+_SHOWN_KEYS = "Enter takes · ^r runs all its prompts · Tab search · F10 back · PgDn PgUp"
 _PREVIEWED = 20_000  # characters
 
 
@@ -66,13 +70,20 @@ class PathSuggester(Suggester):
         return await asyncio.to_thread(complete_path, value) if value else None
 
 
-class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
-    """Dismissed with a prompt, or None. `recent` may be slow; it is called in a thread."""
+class PromptsScreen(ClosesOnce, ModalScreen["str | Plan | None"]):
+    """Dismissed with a prompt, with the plan of a sweep over a file, or None.
+
+    `recent` and `plan` may be slow; they are called in a thread. `plan` makes that of a file.
+    """
 
     CSS_PATH = "prompts.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # columns # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # rows # noqa: RUF012
-    BINDINGS: ClassVar = [Binding("f10,f3,escape", "dismiss", "Back"), HELP]
+    BINDINGS: ClassVar = [
+        Binding("f10,f3,escape", "dismiss", "Back"),
+        Binding("ctrl+r", "run_all", "Run all prompts of the file: a sweep", priority=True),
+        HELP,
+    ]
     FIELD_KEYS: ClassVar = (
         ("Letters", "Find recent prompts and presets that contain them."),
         ("↑, ↓", "Choose."),
@@ -81,8 +92,9 @@ class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
         ("Tab", "To the path of a file, and back; → completes it."),
     )
 
-    def __init__(self, recent: Callable[[], list[str]]) -> None:
+    def __init__(self, recent: Callable[[], list[str]], plan: Callable[[str], Plan]) -> None:
         super().__init__()
+        self._plan = plan
         self._read_recent = recent
         self._recent: list[PromptRow] = []
         self._recent_note = "Looking for them…"
@@ -100,8 +112,13 @@ class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
                     yield Static(id="about", markup=False)
                     yield Static(id="text", markup=False)
             completing = PathSuggester(use_cache=False, case_sensitive=True)
-            yield Field(placeholder="or the path of a text file", suggester=completing, id="file")
+            yield Field(
+                placeholder="or the path of a file · ^r runs all its prompts",
+                suggester=completing,
+                id="file",
+            )
             yield MessageLine(id="message")
+            yield Question(id="question", markup=False)
             yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -213,6 +230,27 @@ class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
         self._preview(f"{name}: {_size(found)}", found)
         self._show_keys()
 
+    def action_run_all(self) -> None:
+        """Ask whether to run all prompts of the file."""
+        if name := self.query_one("#file", Input).value.strip():
+            run_in_thread(self, partial(self._plan, name), self._ask, self._tell, "file")
+        else:
+            self.query_one("#file").focus()
+            what = "Give the path of a file here, or builtin:mixed: ^r runs all its prompts."
+            self.query_one(MessageLine).show_message(what)
+
+    def _ask(self, plan: Plan) -> None:
+        self.query_one(MessageLine).show_message("")
+        self.query_one(Question).ask(
+            f"{plan_words(plan)} y: yes · any other key: no", lambda: self._close(plan)
+        )
+
+    def _close(self, plan: Plan) -> None:
+        self.dismiss(plan)
+
+    def _tell(self, error: ErrorInfo) -> None:
+        self.query_one(MessageLine).show_message(error)
+
     @on(events.DescendantFocus)
     def _focused(self) -> None:
         self._show_keys()
@@ -224,6 +262,25 @@ class PromptsScreen(ClosesOnce, ModalScreen[str | None]):
         if self.focused is self.query_one("#file"):
             keys = _FILE_KEYS if self._file is None else _SHOWN_KEYS
         self.query_one(KeyHints).update(keys)
+
+
+def plan_words(plan: Plan) -> str:
+    """What a sweep would run: `Run 400 prompts of mixed: gelu against … on demo, 256 tokens each?`"""
+    settings = plan.settings
+    control = " and a control" if settings.control else ""
+    functions = ", ".join(settings.activations)
+    chosen = [f"{settings.max_tokens:,} tokens each"]
+    if settings.temperature:
+        chosen.append(f"temperature {settings.temperature:g}")
+    if settings.chat is True:
+        chosen.append("as chats")
+    elif settings.chat is False:
+        chosen.append("without a chat template")
+    count = plan.prompts.count
+    return (
+        f"Run {count:,} prompt{'s' * (count != 1)} of {plan.name}: {functions}{control}, on "
+        f"{', '.join(plan.models)}, {', '.join(chosen)}?"
+    )
 
 
 def _size(prompt: str) -> str:
