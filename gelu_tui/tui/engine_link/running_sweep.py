@@ -10,7 +10,6 @@ from textual.message import Message
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.safe_text import visible_line
 
 if TYPE_CHECKING:
     from gelu_tui.sweep.events import SweepEvent
@@ -89,14 +88,17 @@ class RunningSweep:
 
     @property
     def running_words(self) -> str:
-        """What is computed now: `now p12 34 of 256, p13 2 of 256 and 14 more`; empty if nothing."""
-        running = list(self.progress.running.items())
-        shown = [
-            f"{visible_line(str(number))} at token {max(len(s.tokens) for s in comparison.streams)}"
-            for number, comparison in running[:_SHOWN]
-        ]
-        more = f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else ""
-        return f"now: prompt {', '.join(shown)}{more}" if shown else ""
+        """What is computed now: `now prompts 12, 13, 14 and 5 more, up to token 34`, or nothing.
+
+        Numbers count from 0, as in the ids of runs.
+        """
+        running = self.progress.running
+        if not running:
+            return ""
+        shown = ", ".join(map(str, list(running)[:_SHOWN]))
+        more = f" and {len(running) - _SHOWN:,} more" if len(running) > _SHOWN else ""
+        token = max(len(s.tokens) for each in running.values() for s in each.streams)
+        return f"now prompt{'s' * (len(running) > 1)} {shown}{more}, up to token {token:,}"
 
     def _take(self, event: SweepEvent) -> None:
         from gelu_tui.sweep import events as e

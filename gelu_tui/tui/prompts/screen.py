@@ -265,7 +265,7 @@ class PromptsScreen(ClosesOnce, ModalScreen["str | Plan | None"]):
 
 
 def plan_words(plan: Plan) -> str:
-    """What a sweep would run: `Run 400 prompts of mixed: gelu against … on demo, 256 tokens each?`"""
+    """What a sweep would run: `Run 400 prompts of mixed: gelu, silu, on demo, 256 tokens each?`."""
     settings = plan.settings
     control = " and a control" if settings.control else ""
     functions = ", ".join(settings.activations)

@@ -12,14 +12,14 @@ from gelu_tui.core.reports.layout import FittedTable, spaced
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.document import SweepDocument, SweepResult
 from gelu_tui.sweep.report import figures as f
-from gelu_tui.sweep.report.outline import footing_lines, opening_lines, sections
+from gelu_tui.sweep.report.outline import footing_lines, sections
 from gelu_tui.sweep.report.tables import WORST_TITLE, ReportTable, diverged_words, name_of
 from gelu_tui.tui.sweep.contents import Contents
 
 
 def estimates_of(document: SweepDocument) -> RenderableType:
     """All tables but that of the worst prompts, which has a part of its own."""
-    parts: list[RenderableType] = [Text(line, "bold") for line in opening_lines(document)]
+    parts: list[RenderableType] = []
     for section in sections(document):
         heading = Group(Text(section.title, "bold"), Rule(style="dim"))
         tables = [_table(table) for table in section.tables if table.title != WORST_TITLE]

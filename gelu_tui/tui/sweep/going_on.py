@@ -14,7 +14,10 @@ def plan_of(header: SweepHeader) -> Plan:
 
     Raises `GeluError`, also where the prompts are others by now.
     """
-    spec = header.settings.prompts or header.prompts.name
+    spec = header.settings.prompts
+    if not spec or spec == "-":
+        message = "The prompts of this sweep are in no file, so it cannot go on from here."
+        raise GeluError("no_prompts", message, "Run it again as it was begun: it goes on then.")
     try:
         prompts = open_prompts(spec, None)
     except GeluError as error:

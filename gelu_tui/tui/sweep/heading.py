@@ -29,7 +29,8 @@ def setting_words(settings: SweepSettings) -> list[str]:
     words = [f"{settings.max_tokens:,} tokens"]
     if settings.dtype:
         words.append(settings.dtype)
-    words.append(f"functions in {settings.activation_precision}")
+    if settings.activation_precision != SweepSettings().activation_precision:
+        words.append(f"functions in {settings.activation_precision}")
     if settings.temperature:
         words.append(f"temperature {settings.temperature:g}")
     return words

@@ -58,6 +58,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
     CSS_PATH = "sweep.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # columns # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # rows # noqa: RUF012
+    AUTO_FOCUS = ""  # the part that was left
     BINDINGS: ClassVar = [
         Binding("1", "part('rows')", "The prompts"),
         Binding("2", "part('curves')", "The curves"),
@@ -88,6 +89,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
             yield PromptTable(id="rows")
             yield CurvesPart(id="curves")
             with VerticalScroll(id="estimates"):
+                yield Static(id="whole-summary", markup=False)
                 yield Static(id="figures", markup=False)
             yield WorstTable(id="worst")
             yield Static(id="empty", markup=False)
@@ -161,6 +163,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
             return
         lines = [f"· {visible_line(line)}" for line in contents.document.summary]
         self.query_one("#summary", Static).update("\n".join(lines))
+        self.query_one("#whole-summary", Static).update("\n".join(lines))
         self.query_one(PromptTable).show(contents, key)
         self.query_one(CurvesPart).show_sweep(contents, other)
         self.query_one(WorstTable).show(contents)
@@ -174,6 +177,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         contents = self.shown.contents
         is_empty = contents is None or not contents.rows
         self.set_class(is_empty, "-empty")
+        self.set_class(not is_empty, "-full")
         if not is_empty:
             return
         if self.shown.is_running:
@@ -218,7 +222,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         elif self._can_go_on:
             parts.append("s go on")
         parts += ["c alone again" if self.shown.other is not None else "c compare", "1–4 parts"]
-        self.query_one(KeyHints).update(" · ".join([*parts, "F1 help"]))
+        self.query_one("#keys", KeyHints).update(" · ".join([*parts, "F1 help"]))
 
     @property
     def _can_go_on(self) -> bool:

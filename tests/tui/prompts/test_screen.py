@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.sweep.plan import Plan, make_plan
 from gelu_tui.tui.prompts.presets import PRESETS
 from gelu_tui.tui.prompts.screen import PromptsScreen
 from tests.support.driving import Alone, alone
@@ -17,8 +19,12 @@ from tests.support.driving import Alone, alone
 RECENT = ["Why is grass green?", "two\nlines\n", "\x1b[31mred\u202e [bold]x[/]"]
 
 
-def screen(recent: list[str] = RECENT) -> PromptsScreen:
-    return PromptsScreen(lambda: recent)
+def no_plan(source: str) -> Plan:
+    raise AssertionError(f"nobody wanted to run all of {source}")
+
+
+def screen(recent: list[str] = RECENT, plan: Callable[[str], Plan] | None = None) -> PromptsScreen:
+    return PromptsScreen(lambda: recent, plan or no_plan)
 
 
 async def to_file(it: Alone) -> None:
@@ -42,7 +48,7 @@ async def test_presets_can_be_taken_while_the_recent_ones_are_still_read() -> No
         return RECENT
 
     try:
-        async with alone(PromptsScreen(slow)) as it:
+        async with alone(PromptsScreen(slow, no_plan)) as it:
             await it.until_shown("Looking for them…", "Why is the sky blue?")
             await it.press("enter")
             assert await it.result() == PRESETS[0].prompt
@@ -58,7 +64,7 @@ async def test_no_recent_prompts_and_a_history_that_cannot_be_read() -> None:
     def broken() -> list[str]:
         raise GeluError("history", "The saved runs could not be read.", "See the log.")
 
-    async with alone(PromptsScreen(broken)) as it:
+    async with alone(PromptsScreen(broken, no_plan)) as it:
         await it.until_shown("✗ The saved runs could not be read. See the log.")
         await it.press("enter")
         assert await it.result() == PRESETS[0].prompt
@@ -185,3 +191,41 @@ async def test_a_click_takes_a_prompt() -> None:
         row = next(i for i, line in enumerate(rows) if "Blue sky, English" in line)
         await it.click(10, row)
         assert await it.result() == PRESETS[0].prompt
+
+
+# --- all prompts of a file ------------------------------------------------------------------------
+
+
+def planned(source: str) -> Plan:
+    return make_plan(
+        source, ({"max_tokens": 16, "activations": ("gelu", "silu")},), {}, local=False
+    )
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+async def test_all_prompts_of_a_file_are_run_if_that_is_confirmed(
+    tmp_path: Path, answer: str
+) -> None:
+    (tmp_path / "many.txt").write_text("Why?\nHow?\nWho?\n")
+    async with alone(screen(plan=planned)) as it:
+        await to_file(it)
+        await it.type(str(tmp_path / "many.txt"))
+        await it.press("ctrl+r")
+        await it.until_shown("Run 3 prompts of many: gelu, silu and a control,", "16 tokens each?")
+        await it.press(answer)
+        if answer == "y":
+            plan = await it.result()
+            assert isinstance(plan, Plan) and plan.prompts.count == 3
+        else:
+            await it.until_gone("Run 3 prompts")
+            assert it.results == []
+
+
+async def test_all_prompts_of_no_file_or_a_wrong_one(tmp_path: Path) -> None:
+    async with alone(screen(plan=planned)) as it:
+        await it.press("ctrl+r")
+        await it.until_shown("Give the path of a file here, or builtin:mixed")
+        await it.type(str(tmp_path / "none.txt"))
+        await it.press("ctrl+r")
+        await it.until_shown("✗", "none.txt")
+        assert it.results == []
