@@ -333,7 +333,9 @@ def test_the_model_is_left_as_it_was(loaded: LoadedModel) -> None:
 def test_the_demo_as_alone(demo_model: Path) -> None:
     device.prepare()
     loaded = in_process.load(demo_model)
-    settings = RunSettings(activations=("gelu", "gelu_approx"), max_tokens=4, chat=False)
+    settings = RunSettings(
+        activations=("gelu", "gelu_approx"), max_tokens=3, replay=False, chat=False
+    )
     prompts = ("Why is the sky blue?", "One, two, three, four, five, six,")
     wanted = [p.Compare(prompt, settings, rows=4) for prompt in prompts]
     assert_as_alone(loaded, wanted, Jobs(wanted).run(loaded))
