@@ -25,6 +25,7 @@ from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
 from gelu_tui.core.runs.merge import Choice
 from gelu_tui.tui.compare.board import Board
+from gelu_tui.tui.compare.labels import forks_out_of_view
 from gelu_tui.tui.engine_link import session as session_module
 from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
@@ -74,6 +75,13 @@ class Scene(Driven):
             await self.pilot.pause()
         first = self.app.compare.board.panes[0]
         await self.until(lambda: first.tokens.tokens == self._told, "all is drawn")
+        if self.finished:
+            await self.until(self._forks_told, "the forks that are out of view are told")
+
+    def _forks_told(self) -> bool:
+        compare = self.app.compare
+        told = forks_out_of_view(compare.board.forks_out_of_view())
+        return all(sentence in str(compare.notice.content) for sentence in told)
 
     @property
     def _told(self) -> int:

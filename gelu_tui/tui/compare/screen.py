@@ -81,6 +81,7 @@ class CompareScreen(KeptLines, PanesScreen):
         self._back: Callable[[], object] | None = None  # to where the shown run was opened
         self._replaced = False  # a run was stopped to make room for the queued one
         self._unsaved: set[ShownRun] = set()  # runs that have ended
+        self._findings: list[str] = []  # sentences about the run that finished last
         self._phase_shown: Phase | None = None
         self._beats: Timer | None = None
 
@@ -325,7 +326,7 @@ class CompareScreen(KeptLines, PanesScreen):
         new = self.ended.begun(started, loaded)
         self._back = None
         await self._show(new or ShownRun(comparison, loaded, self._services.history))
-        self.notice.end("search", "forks")  # they were about the streams before
+        self.notice.end("search", "forks", "findings")  # they were about the streams before
         if self._replaced:
             self._replaced = False
             kept = "; it is in the history" if self._services.history is not None else ""
@@ -380,9 +381,22 @@ class CompareScreen(KeptLines, PanesScreen):
         repetitions = repetition_sentences(document)
         if repetitions and not document.settings.stop_repeats:
             repetitions.append("“Turn stopping at repetition on” (Ctrl+P) ends such streams there.")
+        self._findings = [*suspicions(document), *repetitions]
+        self._show_findings()
+
+    def _show_findings(self) -> None:
+        """Say what was found in the finished run, and which forks cannot be seen."""
         where = labels.forks_out_of_view(self.board.forks_out_of_view())
-        if sentences := [*where, *suspicions(document), *repetitions]:
-            self.notice.show_message(" ".join(sentences), "forks")
+        if sentences := [*where, *self._findings]:
+            self.notice.show_message(" ".join(sentences), "findings")
+        else:
+            self.notice.end("findings")
+
+    @on(TokenPane.Resized)
+    def _update_findings(self) -> None:
+        """Count the forks again, also where the sentence itself took the rows of one."""
+        if self.notice.about == "findings":
+            self._show_findings()
 
     def _end_run(self, error: ErrorInfo | None = None) -> None:
         if self.shown is not None and self.shown.live:

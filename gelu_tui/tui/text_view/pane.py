@@ -64,6 +64,9 @@ class TokenPane(TokenRows, can_focus=True):
 
         pane: TokenPane
 
+    class Resized(Message):
+        """Other rows are in view, at another size."""
+
     def __init__(self) -> None:
         super().__init__()
         self.statistic: TokenStyle = "plain"
@@ -125,6 +128,10 @@ class TokenPane(TokenRows, can_focus=True):
             self.draw_all()
         elif changed_from < self.buffer.length:
             self.draw_from(changed_from)
+
+    def on_resize(self) -> None:
+        """Tell it; the message is heard once the rows are wrapped to the new width."""
+        self.post_message(self.Resized())
 
     @property
     def fork_in_view(self) -> bool:

@@ -201,6 +201,14 @@ async def test_the_forks_out_of_view_are_told_when_a_run_ends() -> None:
         await it.until(lambda: it.app.compare.board.forks_out_of_view() == 0, "they are in view")
 
 
+async def test_at_another_size_the_forks_out_of_view_are_counted_again() -> None:
+    async with driven(prompt="x", size=(80, 24)) as it:
+        await it.until_shown("out of view")
+        await it.pilot.resize_terminal(200, 50)
+        await it.until_gone("out of view")
+        assert not it.app.compare.board.forks_out_of_view()
+
+
 async def test_forks_in_view_are_not_told() -> None:
     async with driven(prompt="x", size=(120, 36)) as it:
         await it.until_finished()
