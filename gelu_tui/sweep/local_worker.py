@@ -1,8 +1,9 @@
 """One engine that computes the prompts of a sweep, several at a time.
 
 The engine is kept busy: about 1.75 times as many prompts as it runs at once are with it. If it
-dies, another one takes its place. The prompts that it was computing then run alone, so that one
-that kills it is found: after two engines that died with nothing but it, it is given up.
+dies, another one takes its place. The prompts that it was computing then run in halves, and those
+in halves again if they kill it, so that one that does is found: after two engines that died with
+nothing but it, it is given up.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ class LocalWorker:
         self._loaded: p.Loaded | None = None
         self._tasks: dict[int, _Task] = {}  # by the id of the command that is not answered
         self._waiting: deque[Prompt] = deque()  # taken from the desk, and not with an engine
-        self._suspects: deque[Prompt] = deque()  # each runs alone
+        self._suspects: deque[list[Prompt]] = deque()  # each group runs without other prompts
+        self._in_question = False  # whether such a group is with the engine
+        self._unexplained = 0  # engines that died with many prompts, none of them alone
         self._deaths: Counter[int] = Counter()  # of engines with nothing but this prompt
         self._given_up: list[tuple[Prompt, ErrorInfo]] = []  # unless it is all engines that die
         self._lost_in_a_row = 0
@@ -164,10 +167,10 @@ class LocalWorker:
         """Send prompts, so that the engine never waits for one."""
         if self._stop.is_set():
             return
-        if self._suspects:
-            if not self._tasks:
-                await self._send(desk, self._suspects.popleft())
-            return
+        if self._suspects or self._in_question:
+            await self._question(desk)
+            if self._in_question:
+                return
         wanted = math.ceil(_AHEAD * self._at_once)
         room = wanted - len(self._tasks) - len(self._waiting)
         # Not one by one: each time all processes wait for a transaction.
@@ -177,6 +180,17 @@ class LocalWorker:
             self._waiting += taken
         while self._waiting and len(self._tasks) < wanted:
             await self._send(desk, self._waiting.popleft())
+
+    async def _question(self, desk: Desk) -> None:
+        """Send a group of suspects, once no other prompt is with the engine."""
+        if self._tasks:
+            return
+        self._in_question = bool(self._suspects)
+        if self._suspects:
+            group = self._suspects.popleft()
+            self._waiting.extendleft(reversed(group))
+            for _ in group:
+                await self._send(desk, self._waiting.popleft())
 
     async def _send(self, desk: Desk, prompt: Prompt) -> None:
         settings = desk.settings(prompt)
@@ -266,23 +280,29 @@ class LocalWorker:
     # --- a lost engine ----------------------------------------------------------------------------
 
     def _blame(self, desk: Desk, error: GeluError) -> None:
-        """Decide which prompts run alone, and which one is given up."""
+        """Decide which prompts run without others, and which one is given up."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
         begun = [task.prompt for task in tasks if task.comparison is not None]
         self._waiting.extendleft(task.prompt for task in reversed(tasks) if task.comparison is None)
-        if len(begun) == 1:
+        if len(begun) > 1:
+            half = len(begun) // 2
+            self._suspects.extendleft((begun[half:], begun[:half]))
+            if not self._in_question:
+                self._unexplained += 1
+            if self._unexplained > 1:  # perhaps all of them together are too much for the memory
+                self._rows = max(1, (self._rows or self._at_once * desk.streams) // 2)
+                self._at_once = max(1, self._rows // desk.streams)
+        elif begun:
             (prompt,) = begun
             self._deaths[prompt.number] += 1
-            if self._deaths[prompt.number] >= _DEATHS_OF_A_PROMPT:
+            if self._deaths[prompt.number] < _DEATHS_OF_A_PROMPT:
+                self._suspects.appendleft([prompt])
+            else:
                 message = f"The engine died twice on this prompt: {error.info.message}"
                 self._given_up.append((prompt, ErrorInfo("engine_died", message)))
-                begun.clear()
-        elif begun and self._rows != 1:
-            # Perhaps all of them together were too much for the memory.
-            self._rows = max(1, (self._rows or self._at_once * desk.streams) // 2)
-            self._at_once = max(1, self._rows // desk.streams)
-        self._suspects.extend(begun)
+                self._unexplained = 0
+        self._in_question = False
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= _DEATHS_IN_A_ROW:
             raise error

@@ -236,7 +236,7 @@ async def test_a_prompt_that_kills_the_engine_twice_is_recorded() -> None:
     streams = [outcome.streams for outcome in store.outcomes()]
     assert streams == [outcome.streams for outcome in quiet.outcomes()]
     done_again = [engines.compared.count(prompt) for prompt in PROMPTS]
-    assert max(done_again) <= 3  # with each of the two that die, and by itself
+    assert max(done_again) <= 6  # with one that dies: all together, in a half, in a quarter
 
 
 async def test_an_engine_that_always_dies_ends_the_sweep() -> None:
