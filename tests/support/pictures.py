@@ -20,6 +20,8 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from textual.app import App
 
+from tests.support.driving import screen_rows
+
 CELL, ROW = 10, 20
 _WORDS = re.compile(r"\S+(?: \S+)*")  # what stands apart is placed by itself
 
@@ -59,7 +61,7 @@ class Run:
 def picture(app: App[Any]) -> str:
     """What the terminal shows, as an SVG."""
     width, height = app.size
-    rows = [list(_runs(segments)) for segments in _rows(app)]
+    rows = [list(_runs(segments)) for segments in screen_rows(app)]
     area: dict[str, int] = {}
     for run in (run for row in rows for run in row):
         area[run.background] = area.get(run.background, 0) + run.width
@@ -74,15 +76,6 @@ def picture(app: App[Any]) -> str:
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _rows(app: App[Any]) -> Iterator[list[Segment]]:
-    # Where Textual's own export takes it from, modal screens' backgrounds included.
-    update: Any = app.screen._compositor.render_update(
-        full=True, screen_stack=app._background_screens
-    )
-    for strips in update.strips:
-        yield [segment for strip in strips for segment in strip if not segment.control]
 
 
 def _runs(segments: Iterable[Segment]) -> Iterator[Run]:
