@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.reports.export import FORMATS, export
+from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.help.screen import HelpScreen
 from gelu_tui.tui.history.screen import CompareRuns, HistoryScreen, Reopen, Rerun
@@ -341,20 +343,17 @@ async def test_export_of_the_data_and_names_that_do_not_work(
         assert not list(tmp_path.glob(".*"))  # noqa: ASYNC240
 
 
-def test_an_export_that_fails_in_the_middle_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_fails_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text("old")
-    written = Path.write_text
 
-    def full(path: Path, text: str, **how: str) -> int:
-        written(path, text[:100], **how)
+    def full(document: ComparisonDocument) -> Iterator[bytes]:
+        yield b"new"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    formats = {"json": dataclasses.replace(FORMATS["json"], parts=full)}
     with pytest.raises(GeluError, match="cannot be written: No space left on device"):
-        export(run_document(), path, FORMATS, overwrite=True)
+        export(run_document(), path, formats, overwrite=True)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
