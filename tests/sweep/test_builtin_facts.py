@@ -25,7 +25,7 @@ CATEGORIES = [
     "everyday",
     "technology",
 ]
-IN_EACH = 34
+IN_EACH = 40
 TEXT = (files("gelu_tui.sweep.builtin") / "facts.jsonl").read_text(encoding="utf-8")
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in TEXT.splitlines()]
 ANSWERS = [row["answer"] for row in ROWS]
