@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-import msgspec
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
@@ -41,7 +41,7 @@ class Job:
 
     def emit(self, event: p.Event) -> None:
         """Emit an answer to the command: `event` with the command's id."""
-        self._emit(msgspec.structs.replace(event, id=self.command.id))
+        self._emit(replace(event, id=self.command.id))
 
     def fail(self, error: BaseException) -> None:
         """Emit why the command ends without a result."""
@@ -222,12 +222,17 @@ class Session:
                 raise NotImplementedError(job.tag)
 
     def _batch(self, first: Job, command: p.Compare) -> None:
-        """Run a comparison together with those that wait behind it and have its settings."""
+        """Run a comparison together with those that wait behind it and have its settings.
+
+        Each has its own seed.
+        """
         from gelu_tui.engine.jobs.batch import Batch
 
         def alike(other: p.Command) -> bool:
-            return isinstance(other, p.Compare) and (
-                (other.rows, other.settings) == (command.rows, command.settings)
+            return (
+                isinstance(other, p.Compare)
+                and other.rows == command.rows
+                and replace(other.settings, seed=command.settings.seed) == command.settings
             )
 
         jobs = [first]

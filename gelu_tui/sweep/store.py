@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -281,14 +282,13 @@ class SweepStore:
         return None
 
     def machines(self) -> tuple[Machine, ...]:
-        """Where prompts were computed; a self-check that failed anywhere is the one told."""
+        """Where prompts were computed; of several self-checks the largest difference is told."""
         found: dict[tuple[str, tuple[tuple[str, str], ...]], Machine] = {}
         for row in self.rows():
             key = (row.device, tuple(sorted(row.versions.items())))
             known = found.get(key) or Machine(row.device, row.versions, 0)
-            check = known.self_check
-            if check is None or (check.identical and row.self_check is not None):
-                check = row.self_check
+            checks = [check for check in (known.self_check, row.self_check) if check is not None]
+            check = max(checks, key=_difference, default=None)
             found[key] = Machine(row.device, row.versions, known.prompts + 1, check)
         return tuple(found.values())
 
@@ -376,3 +376,8 @@ def _sound(row: Row) -> Row | None:
     if isinstance(found, SavedPrompt) and zlib.crc32(document) != found.checksum:
         return None
     return row
+
+
+def _difference(check: p.SelfCheckReport) -> float:
+    """The largest difference of a self-check; infinite where logits were not finite."""
+    return math.inf if check.max_logit_difference is None else check.max_logit_difference

@@ -56,6 +56,16 @@ def test_only_neighbours_with_equal_settings_share_a_batch(engine: EngineProcess
     assert {e["status"] for e in events if e["event"] == "finished"} == {"completed"}
 
 
+def test_sampled_comparisons_share_a_batch_each_with_its_own_seed(engine: EngineProcess) -> None:
+    sampled = [asked(number, temperature=1.0, seed=number) for number in (1, 2)]
+    engine.send(*sampled)
+    events = until_all_end(engine, {1, 2})
+    assert [e["id"] for e in events if e["event"] == "batch_size"] == [1]
+    assert place(events, "started", 2) < place(events, "finished", 1)
+    seeds = [e["settings"]["seed"] for e in events if e["event"] == "started"]
+    assert seeds == [1, 2]
+
+
 def test_one_of_them_may_fail(engine: EngineProcess) -> None:
     engine.send(asked(1, "sky " * 300), asked(2), {**asked(3), "choices": [""]}, asked(4))
     events = until_all_end(engine, {1, 2, 3, 4})

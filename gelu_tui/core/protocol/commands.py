@@ -50,8 +50,9 @@ class DeleteModel(Command, frozen=True, tag="delete_model"):
 class Compare(Command, frozen=True, tag="compare"):
     """Decode one prompt under several activation functions, on the loaded model.
 
-    Comparisons with `rows` that wait for the engine together, with equal settings, share one batch
-    of at most so many rows (0: as many as fit into memory). Their answers come side by side.
+    Comparisons with `rows` that wait for the engine together, with equal settings but for the
+    seed, share one batch of at most so many rows (0: as many as fit into memory). Their answers
+    come side by side.
     """
 
     prompt: str

@@ -71,6 +71,7 @@ def setting_values(document: ComparisonDocument) -> dict[str, str]:
     same = ""
     if check is not None:
         same = "bit-identical logits" if check.identical else "logits that differ"
+        same += " from those of the prompt alone" if check.mixed and not check.identical else ""
     values = {
         "model": terminal.model_words(model),
         "the function acts in": terminal.sites_sentence(model.sites),
