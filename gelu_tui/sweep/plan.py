@@ -21,7 +21,7 @@ from gelu_tui.core.models.names import read_name
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.validation import shown
 from gelu_tui.sweep.header import PromptSetInfo, SweepHeader, folder_name
-from gelu_tui.sweep.prompt_files import BUILTIN, PromptSet, builtin_file, open_prompts
+from gelu_tui.sweep.prompt_files import BUILTIN, EvenSample, PromptSet, builtin_file, open_prompts
 from gelu_tui.sweep.settings import SweepSettings
 from gelu_tui.sweep.sweep_file import Values, merged, read_sweep_file
 
@@ -99,6 +99,10 @@ def make_plan(
             message = f"In {shown(source)} there are no prompts."
             raise UsageError(message, 'Add a line such as prompts = ["Why is the sky blue?"].')
     prompts = open_prompts(spec, None)
+    if 0 < settings.limit < prompts.count:
+        prompts = EvenSample(prompts, settings.limit)
+    else:
+        settings = replace(settings, limit=0)
     settings = replace(settings, name=settings.name or prompts.name)
     models = [read_name(model).id if local else model for model in settings.models]
     return Plan(settings, prompts, _key(settings, prompts.digest, models))

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.safe_text import visible_line
@@ -71,6 +72,21 @@ class PromptSet:
 
     def __iter__(self) -> Iterator[Prompt | BadRow]:
         return map(self.get, range(self.count))
+
+
+class EvenSample(PromptSet):
+    """`count` of the prompts of a larger set, evenly spread, in its order."""
+
+    def __init__(self, of: PromptSet, count: int) -> None:
+        self.name, self.digest = of.name, of.digest
+        self._of, self._count = of, count
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def get(self, number: int) -> Prompt | BadRow:
+        return replace(self._of.get(number * self._of.count // self._count), number=number)
 
 
 class PromptList(PromptSet):

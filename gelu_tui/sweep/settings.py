@@ -45,6 +45,11 @@ class SweepSettings(RunSettings, frozen=True, kw_only=True):
             noun="the control",
         ),
     ] = True
+    limit: Annotated[
+        int,
+        Meta(ge=0),
+        about("Only so many of the prompts, evenly spread over them; 0: all.", metavar="N"),
+    ] = 0
     batch: Annotated[
         int,
         Meta(ge=0, le=4096),

@@ -11,6 +11,7 @@ import pytest
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.sweep.plan import changes, make_plan
+from gelu_tui.sweep.prompts import Prompt
 from gelu_tui.sweep.settings import SweepSettings
 
 PROMPTS = ["one", "two"]
@@ -34,6 +35,7 @@ OTHERS: dict[str, Any] = {
     "replay": False,
     "dtype": "bfloat16",
     "full_kl": True,
+    "limit": 1,
 }
 SAME_RESULTS: dict[str, Any] = {"name": "x", "batch": 4, "margin_pp": 2.0}
 
@@ -48,6 +50,25 @@ def test_every_setting_is_in_the_key_or_changes_no_result() -> None:
     keys = [key(), *(key(**{name: value}) for name, value in OTHERS.items())]
     assert len(set(keys)) == len(keys)
     assert {key(**{name: value}) for name, value in SAME_RESULTS.items()} == {key()}
+
+
+def test_some_of_the_prompts_are_spread_evenly_over_them() -> None:
+    many = [{"prompt": f"p{number}", "id": f"id{number}"} for number in range(10)]
+    some = make_plan(many, (), {"limit": 4}).prompts
+    assert [(row.number, row.id) for row in some] == [
+        (0, "id0"),
+        (1, "id2"),
+        (2, "id5"),
+        (3, "id7"),
+    ]
+    mixed = make_plan("builtin:mixed", (), {"limit": 16}).prompts
+    categories = [row.category for row in mixed if isinstance(row, Prompt)]
+    assert categories == sorted(categories, key=categories.index)
+    assert {categories.count(category) for category in categories} == {2}
+
+
+def test_a_limit_that_leaves_nothing_out_changes_nothing() -> None:
+    assert key(limit=2) == key(limit=5) == key()
 
 
 def test_the_same_in_other_words() -> None:
