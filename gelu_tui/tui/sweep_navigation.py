@@ -68,14 +68,15 @@ class SweepNavigation:
         # numpy and SciPy take a tenth of a second and more: not on the thread that draws.
         await asyncio.to_thread(import_module, "gelu_tui.tui.sweep.screen")
         from gelu_tui.sweep.plan import Plan
+        from gelu_tui.sweep.runner import is_complete
         from gelu_tui.sweep.store import SweepStore
         from gelu_tui.tui.sweep.shown_sweep import ShownSweep
 
         try:
             if isinstance(sweep, Plan):
-                shown = await asyncio.to_thread(_begun, sweep)
-                if shown is None:
-                    shown = ShownSweep(running=self._services.begin_sweep(sweep))
+                shown = await asyncio.to_thread(_prepared, sweep)
+                if shown.store is None or not await asyncio.to_thread(is_complete, shown.store):
+                    shown.running = self._services.begin_sweep(sweep)
             else:
                 assert isinstance(sweep, SweepStore)
                 shown = ShownSweep(sweep)
@@ -115,11 +116,10 @@ class SweepNavigation:
         self._app.push_screen(QuitScreen(sweep.short), lambda yes: answer(quits=bool(yes)))
 
 
-def _begun(plan: Plan) -> ShownSweep | None:
-    """The results of a plan that is finished; None if there is something to run."""
-    from gelu_tui.sweep.earlier import results_of
-    from gelu_tui.sweep.runner import is_complete
+def _prepared(plan: Plan) -> ShownSweep:
+    """The results of a plan so far, and what to tell if those of its name are of another one."""
+    from gelu_tui.sweep.earlier import results_of, what_changed
     from gelu_tui.tui.sweep.shown_sweep import ShownSweep
 
     store = results_of(plan)
-    return ShownSweep(store) if store is not None and is_complete(store) else None
+    return ShownSweep(store, told=what_changed(plan) if store is None else None)

@@ -45,6 +45,7 @@ from tests.support.comparisons import (
 )
 from tests.support.driving import Driven, an_app
 from tests.support.fake_engine import token_id
+from tests.support.sweep_scenes import SCENES as SWEEPS
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
 _GB = 1_000_000_000
@@ -52,7 +53,9 @@ _CACHE = "/Users/you/.cache/huggingface/hub"
 
 
 class Scene(Driven):
-    """The app before the camera."""
+    """The app before the camera; `folder` is for files."""
+
+    folder: Path
 
     async def told(self, events: Iterable[p.Event]) -> None:
         """As if the engine had said so."""
@@ -100,8 +103,8 @@ class Scene(Driven):
 
 # --- the scenes -----------------------------------------------------------------------------------
 
-NOT_RUN = ("choose-streams", "empty", "fed-text", "history", "models", "prompts")
-SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {}
+NOT_RUN = ("choose-streams", "empty", "fed-text", "history", "models", "prompts", *SWEEPS)
+SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS}
 
 
 def scene(function: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
@@ -289,6 +292,7 @@ async def staged(
     app.services.history = saved_runs(folder / "history.sqlite") if shows_history else None
     async with app.run_test(size=size) as pilot:
         it = Scene(app, pilot)
+        it.folder = folder
         await it.until(lambda: app.compare.is_mounted and app._driver is not None, "the screen")
         await SCENES[name](it)
         yield it

@@ -198,7 +198,8 @@ class SweepEngines:
         self.clients: list[InMemory] = []
 
     def __call__(self) -> InMemory:
-        return _Again(self)
+        self.clients.append(_Again(self))
+        return self.clients[-1]
 
     def next(self) -> SweepEngine:
         dies_after = self._deaths.pop(0) if self._deaths else None

@@ -491,7 +491,7 @@ class CompareScreen(KeptLines, PanesScreen):
 
     def _show_status(self) -> None:
         sweep = self._services.running_sweep
-        texts = status_texts(self._engine, self.shown, sweep.short if sweep is not None else None)
+        texts = status_texts(self._engine, self.shown, sweep.status if sweep is not None else None)
         self._status.show(*texts)
 
     def on_resize(self, event: Resize) -> None:

@@ -10,6 +10,7 @@ from textual.message import Message
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.reports.progress import duration
 
 if TYPE_CHECKING:
     from gelu_tui.sweep.events import SweepEvent
@@ -84,7 +85,13 @@ class RunningSweep:
         """E.g. `sweep 12/400`, for a status line."""
         progress = self.progress
         done = progress.all_done + progress.all_failed
-        return f"sweep {done:,}/{progress.whole:,}"
+        return f"sweep {done:,}/{progress.whole:,}{', stopping' * self.is_stopping}"
+
+    @property
+    def status(self) -> str:
+        """The same with the time left, if it is known: `sweep 12/400 · 29 min left`."""
+        left = self.progress.seconds_left if self.progress.running else None
+        return self.short if left is None else f"{self.short} · {duration(left)} left"
 
     @property
     def running_words(self) -> str:

@@ -60,7 +60,7 @@ class RunTable(ListTable[Entry | SweepEntry]):
 def sweep_cells(entry: SweepEntry, now: datetime) -> Mapping[str, str]:
     """The cells of a sweep, in the columns of the runs."""
     done = entry.completed + entry.failed
-    status = {"completed": "done", "incomplete": "stopped"}.get(entry.status, entry.status)
+    status = {"completed": "done", "incomplete": "partial"}.get(entry.status, entry.status)
     return {
         "run": "sweep",
         "when": short_time(entry.created, now) if entry.created else "",

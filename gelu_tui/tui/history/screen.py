@@ -47,6 +47,7 @@ _KEYS = {
     "path": "Enter writes · Esc, F10 do not · .md, .html: a report · .json: the data",
 }
 _KEYS_MARKED = f"Compare run {{run}}: c on another run · c on {MARK} or Esc takes the mark away"
+_KEYS_SWEEP = "Enter open · q back · / search · x delete"
 _NO_KEYS = "q, Esc back · F1 help"
 _EMPTY = (
     "No runs yet.\n\nEvery run is saved here by itself when it ends, token by token, and can be "
@@ -171,6 +172,7 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
     @on(DataTable.RowHighlighted)
     def _look(self) -> None:
+        self._show_keys()
         if isinstance(sweep := self._table.chosen, SweepEntry):
             self._with_sweep(sweep, self._preview_sweep, self._no_preview)
             return
@@ -397,6 +399,8 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
         keys = _KEYS.get(focused or "", _NO_KEYS)
         if self._is_empty and focused != "path":
             keys = _NO_KEYS
+        elif focused == "runs" and isinstance(self._table.chosen, SweepEntry):
+            keys = _KEYS_SWEEP
         elif self._table.marked is not None and focused == "runs":
             keys = _KEYS_MARKED.format(run=self._table.marked)
         line = self.query_one(KeyHints)

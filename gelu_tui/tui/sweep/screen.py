@@ -49,6 +49,7 @@ _KEYS = {
     "worst": "q back · Enter open",
 }
 
+_State = tuple[RunningSweep | None, int]  # a session, and what it had saved
 Begin = Callable[[Plan], RunningSweep]
 
 
@@ -74,7 +75,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         super().__init__()
         self.shown = shown
         self._begin = begin
-        self._read_changes = -1  # what of a running sweep has been read
+        self._read_state: _State = (None, -1)  # what has been read
         self._read_at = 0.0
         self._is_reading = False
         self._was_running = shown.is_running
@@ -104,6 +105,9 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
             self.query_one(f"#{name}").border_title = f"{PARTS.index(name) + 1} {title}"
         self._show_part()
         self._show_contents(self.shown.key)
+        if self.shown.told is not None:
+            self._message(self.shown.told)
+            self.shown.told = None
         self._look()
         self.set_interval(TICK_S, self._look)
 
@@ -124,31 +128,31 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         if shown.store is None or self._is_reading:
             self._show_empty()
             return
-        if running is None:
-            if shown.contents is None:
-                self._read(0)
-        elif running.changes != self._read_changes:
-            took = 0.0 if shown.contents is None else shown.contents.read_s
-            pause = max(_LEAST_S, _SHARE * took)
-            if running.is_over or time.monotonic() - self._read_at >= pause:
-                self._read(running.changes)
+        state = (running, 0 if running is None else running.changes)
+        if state == self._read_state or (running is None and shown.contents is not None):
+            return
+        took = 0.0 if shown.contents is None else shown.contents.read_s
+        pause = max(_LEAST_S, _SHARE * took) if shown.is_running else 0.0
+        if time.monotonic() - self._read_at >= pause:
+            self._read(state)
 
-    def _read(self, changes: int) -> None:
+    def _read(self, state: _State) -> None:
         assert self.shown.store is not None
         store, self._is_reading = self.shown.store, True
 
         def read(contents: Contents) -> None:
             self._is_reading = False
-            self._read_changes, self._read_at = changes, time.monotonic()
+            self._read_state, self._read_at = state, time.monotonic()
             self.shown.contents = contents
             self._show_contents(None)
             if (notice := store.pop_notice()) is not None:
                 self._message(notice)
+            self._show_keys()
             self._look()
 
         def failed(error: ErrorInfo) -> None:
             self._is_reading = False
-            self._read_changes = changes
+            self._read_state = state
             self._message(error)
 
         is_over = not self.shown.is_running
@@ -163,7 +167,9 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
             return
         lines = [f"· {visible_line(line)}" for line in contents.document.summary]
         self.query_one("#summary", Static).update("\n".join(lines))
-        self.query_one("#whole-summary", Static).update("\n".join(lines))
+        whole = self.query_one("#whole-summary", Static)
+        whole.update("\n".join(lines))
+        whole.set_class(other is not None, "-hidden")  # it is about one of them
         self.query_one(PromptTable).show(contents, key)
         self.query_one(CurvesPart).show_sweep(contents, other)
         self.query_one(WorstTable).show(contents)

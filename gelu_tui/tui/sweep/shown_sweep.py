@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.store import SweepStore
@@ -29,6 +30,7 @@ class ShownSweep:
     key: tuple[int, int] | None = None
     order: int | None = None
     function: int | None = None
+    told: ErrorInfo | None = None  # what is to be said once, when it is opened
 
     @property
     def is_running(self) -> bool:
