@@ -12,7 +12,7 @@ import signal
 import sys
 from asyncio.subprocess import SubprocessStreamProtocol
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -70,11 +70,14 @@ None: our own engine."""
 class EngineClient:
     """One engine. `start`, then `ask` or `send` and iterate `events`, then `close`.
 
-    Also an async context manager, which closes at the end.
+    `environment` is added to this process's for a child process. Also an async context manager,
+    which closes at the end.
     """
 
-    def __init__(self, command: EngineCommand = None) -> None:
-        self._transport = command() if callable(command) else ChildProcess(command)
+    def __init__(
+        self, command: EngineCommand = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._transport = command() if callable(command) else ChildProcess(command, environment)
         self._ids = itertools.count(1)
         self._is_own = command is None
         self._log_size: int | None = None  # when the engine said hello
@@ -217,8 +220,11 @@ def _size(file: str) -> int | None:
 class ChildProcess:
     """The transport of an engine in a child process, over its stdin and stdout."""
 
-    def __init__(self, command: str | Sequence[str] | None) -> None:
+    def __init__(
+        self, command: str | Sequence[str] | None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._command = DEFAULT_COMMAND if command is None else command
+        self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
         self._pipes: asyncio.SubprocessTransport | None = None
         self._stderr_lines: deque[str] = deque(maxlen=5)
@@ -238,7 +244,7 @@ class ChildProcess:
                 lambda: SubprocessStreamProtocol(limit=_LINE_LIMIT, loop=loop),
                 *words,
                 start_new_session=True,
-                env=parent_named(),
+                env={**parent_named(), **self._environment},
             )
         except (OSError, ValueError, TypeError) as error:
             text = self._command if isinstance(self._command, str) else " ".join(self._command)

@@ -16,6 +16,7 @@ from gelu_tui.core.reports.export import format_of
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
+from gelu_tui.sweep.cluster.choice import cluster_of
 from gelu_tui.sweep.report.formats import SWEEP_FORMATS, SWEEP_TOKEN_FORMATS
 from gelu_tui.sweep.settings import SweepSettings
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from gelu_tui.sweep.plan import Plan
 
 _OPTIONS = [name for name in fields_of(SweepSettings) if name not in ("model", "prompts")]
+WORKERS = "So many engines on this machine, each with the model loaded; for machines with memory."
+SCHEDULER = "The address of a running Dask scheduler, e.g. tcp://host:8786: its workers compute."
+SSH = "Workers on these machines, which are started there by ssh."
+SSH_PYTHON = "The Python on those machines that has gelu-tui[cluster]; by default this one's path."
+
 # Models first: it is the option that most sweeps need.
 _OPTIONS.sort(key=lambda name: name != "models")
 
@@ -34,6 +40,10 @@ _OPTIONS.sort(key=lambda name: name != "models")
     "--restart", is_flag=True, help="Begin anew; the results that there are keep another name."
 )
 @click.option("--app", "in_app", is_flag=True, help="Run it in the app, on its own screen.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help=WORKERS)
+@click.option("--scheduler", metavar="ADDRESS", help=SCHEDULER)
+@click.option("--ssh", metavar="HOST,HOST", help=SSH)
+@click.option("--ssh-python", metavar="PATH", help=SSH_PYTHON)
 @output_options(
     "A report; one JSON document; a report in Markdown; a page for a browser; or a row for each "
     "prompt and function.",
@@ -48,6 +58,10 @@ def sweep_command(
     file: str,
     restart: bool,
     in_app: bool,
+    workers: int | None,
+    scheduler: str | None,
+    ssh: str | None,
+    ssh_python: str | None,
     output_format: str | None,
     output: str | None,
     tokens: bool,
@@ -72,8 +86,13 @@ def sweep_command(
     Each prompt is saved as it is finished. After Ctrl+C, or anything else, the same command goes
     on where it stopped; a finished sweep prints its report again. `gelu-tui history` lists sweeps.
     """
-    plan = planned(settings_file, file, options, engine_command)
+    cluster = cluster_of(workers, scheduler, ssh, ssh_python)
+    remote = cluster is not None and not cluster.workers
+    plan = planned(settings_file, file, options, engine_command, local=not remote)
     if in_app:
+        if cluster is not None:
+            message = "--app runs a sweep on one engine of this machine."
+            raise UsageError(message, "Without --app, --workers and the like have several.")
         if restart or tokens or output_format is not None or output is not None:
             message = "--app shows the sweep: it takes no format, no output and no --restart."
             raise UsageError(message, "`gelu-tui show` prints its report afterwards.")
@@ -87,7 +106,7 @@ def sweep_command(
     o.warn_of_no_effect(plan.settings)
     from gelu_tui.cli.sweep_session import print_sweep
 
-    return print_sweep(plan, printed, engine_command, anew=restart)
+    return print_sweep(plan, printed, engine_command, anew=restart, cluster=cluster)
 
 
 def _in_app(file: SettingsFile, plan: Plan, color: str, engine_command: str | None) -> int:
@@ -99,12 +118,17 @@ def _in_app(file: SettingsFile, plan: Plan, color: str, engine_command: str | No
 
 
 def planned(
-    settings_file: SettingsFile, source: str, options: dict[str, Any], engine_command: str | None
+    settings_file: SettingsFile,
+    source: str,
+    options: dict[str, Any],
+    engine_command: str | None,
+    *,
+    local: bool = True,
 ) -> Plan:
     """Return the plan of a sweep that was typed. Raises `GeluError`.
 
     What was typed comes before the sweep file, which comes before the environment and the user's
-    settings.
+    settings. Without `local`, models are those of other machines.
     """
     from gelu_tui.sweep.plan import make_plan
 
@@ -119,5 +143,5 @@ def planned(
         {name: value for name, value in options.items() if found[name] is where}
         for where in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     )
-    local = engine_command == Settings().engine_command
+    local = local and engine_command == Settings().engine_command
     return make_plan(source, (user, variables), typed, local=local)

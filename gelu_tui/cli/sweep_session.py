@@ -16,6 +16,7 @@ from gelu_tui.cli.output import Output
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep import events as e
+from gelu_tui.sweep.cluster.choice import Cluster
 from gelu_tui.sweep.earlier import results_of, what_changed
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.progress import SweepProgress
@@ -29,7 +30,14 @@ _REDRAW_S = 0.2
 _LINE_S = 60.0  # between two lines where stderr is no terminal
 
 
-def print_sweep(plan: Plan, printed: Output, engine_command: str | None, *, anew: bool) -> int:
+def print_sweep(
+    plan: Plan,
+    printed: Output,
+    engine_command: str | None,
+    *,
+    anew: bool,
+    cluster: Cluster | None = None,
+) -> int:
     """Run what is left of a sweep, print its report, and return the exit code. Raises `GeluError`.
 
     A finished sweep is printed without an engine.
@@ -40,7 +48,7 @@ def print_sweep(plan: Plan, printed: Output, engine_command: str | None, *, anew
     if store is None and (told := what_changed(plan)) is not None:
         o.complain(told)
     running = _Terminal(plan)
-    code = asyncio.run(running.run(engine_command, anew=anew))
+    code = asyncio.run(running.run(engine_command, anew=anew, cluster=cluster))
     if running.store is not None:
         code = _print(running.store, printed, running.error) or code
     return code
@@ -74,10 +82,12 @@ class _Terminal:
     def store(self) -> SweepStore | None:
         return None if self._session is None else self._session.store
 
-    async def run(self, engine_command: str | None, *, anew: bool) -> int:
+    async def run(
+        self, engine_command: str | None, *, anew: bool, cluster: Cluster | None = None
+    ) -> int:
         """Run, and return the exit code."""
         self._session = session = SweepSession(
-            self._plan, self._take, engine_command=engine_command, anew=anew
+            self._plan, self._take, engine_command=engine_command, anew=anew, cluster=cluster
         )
         loop = asyncio.get_running_loop()  # which removes the handlers when it is closed
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -113,7 +123,17 @@ class _Terminal:
             case e.EngineLost():
                 self._clear()
                 again = "Another engine takes its place; nothing that was finished is lost."
-                o.complain(ErrorInfo("engine_died", event.error.message, again))
+                where = f"Worker {event.worker}: " if event.worker else ""
+                o.complain(ErrorInfo("engine_died", f"{where}{event.error.message}", again))
+            case e.WorkerLost():
+                self._clear()
+                message = f"Worker {event.name} is lost: {event.why}."
+                again = "Nothing that was finished is lost; what it was computing runs again."
+                o.complain(ErrorInfo("worker_lost", message, again))
+            case e.WorkerRefused():
+                self._clear()
+                told = f"Worker {event.name} is not used: {event.error.message}"
+                o.complain(ErrorInfo(event.error.kind, told, event.error.hint))
             case e.ModelFailed():
                 self._clear()
                 o.complain(event.error)

@@ -69,9 +69,13 @@ class PromptFailed:
 
 @dataclass(frozen=True)
 class EngineLost:
-    """The engine died, or made no sense; another one is started, and nothing is lost."""
+    """The engine died, or made no sense; another one is started, and nothing is lost.
+
+    `worker` names the worker of a cluster.
+    """
 
     error: ErrorInfo
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,45 @@ class Waiting:
 
     model: int
     prompts: int
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker of a cluster: what it does, in a clause, and its prompts of this session.
+
+    `running` are with it now, the ones that wait there included.
+    """
+
+    name: str
+    device: str
+    doing: str
+    done: int
+    running: int
+    per_minute: float | None
+
+
+@dataclass(frozen=True)
+class WorkerTold:
+    """A worker of a cluster is there, or something about it has changed."""
+
+    worker: WorkerState
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker of a cluster is gone; the prompts that were with it run elsewhere."""
+
+    name: str
+    why: str  # a clause
+    prompts: int
+
+
+@dataclass(frozen=True)
+class WorkerRefused:
+    """A worker of a cluster is not used."""
+
+    name: str
+    error: ErrorInfo
 
 
 SweepEvent = (
@@ -92,4 +135,7 @@ SweepEvent = (
     | PromptFailed
     | EngineLost
     | Waiting
+    | WorkerTold
+    | WorkerLost
+    | WorkerRefused
 )

@@ -14,7 +14,7 @@ import math
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
@@ -27,8 +27,8 @@ from gelu_tui.sweep.events import EngineLost, EngineSaid, SweepEvent
 from gelu_tui.sweep.prompts import Prompt
 from gelu_tui.sweep.worker import Desk, FullKl, Stopped
 
-_AHEAD = 1.75  # prompts with the engine, by those that it runs at once
-_MOST_ROWS = 64  # that an engine takes by itself
+AHEAD = 1.75  # prompts with the engine, by those that it runs at once
+MOST_ROWS = 64  # that an engine takes by itself
 _DEATHS_OF_A_PROMPT = 2
 _DEATHS_IN_A_ROW = 10  # without a prompt that is finished in between
 _CANCEL_GRACE_S = 5.0
@@ -50,6 +50,7 @@ class LocalWorker:
     """A worker with one engine of this machine (or of `engine_command`), for one sweep.
 
     `rows` limits its batches, 0: as many as fit. When `stop` is set, the engine is cancelled.
+    `environment` is added to that of the engine's process.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class LocalWorker:
         on: Callable[[SweepEvent], object],
         stop: asyncio.Event,
         rows: int = 0,
+        *,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._client = EngineClient(engine_command)
+        self._client = EngineClient(engine_command, environment)
         self._on, self._stop, self._rows = on, stop, rows
         self._stopper: asyncio.Task[None] | None = None
         self._killed = False
@@ -136,7 +139,7 @@ class LocalWorker:
 
     async def work(self, desk: Desk) -> None:
         self._no_more = False
-        self._at_once = self._at_once or max(1, (self._rows or _MOST_ROWS) // desk.streams)
+        self._at_once = self._at_once or max(1, (self._rows or MOST_ROWS) // desk.streams)
         self._counted_at = time.monotonic()
         while True:
             try:
@@ -158,7 +161,7 @@ class LocalWorker:
         if not self._tasks:
             return
         async for event in self._client.events():
-            if await self._take(desk, event):
+            if await self._take(desk, event) or desk.arrived():
                 await self._fill(desk)
             if not self._tasks:
                 return
@@ -171,7 +174,8 @@ class LocalWorker:
             await self._question(desk)
             if self._in_question:
                 return
-        wanted = math.ceil(_AHEAD * self._at_once)
+        wanted = math.ceil(AHEAD * self._at_once)
+        self._no_more = self._no_more and not desk.arrived()
         room = wanted - len(self._tasks) - len(self._waiting)
         # Not one by one: each time all processes wait for a transaction.
         if not self._no_more and room >= max(1, wanted // 4):

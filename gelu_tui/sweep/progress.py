@@ -14,6 +14,8 @@ from gelu_tui.sweep import events as e
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.store import SweepStore
 
+_WORKERS_SHOWN = 4
+
 
 class SweepProgress:
     """A sweep's state; `apply` every event of `runner.run`.
@@ -35,6 +37,7 @@ class SweepProgress:
         self.doing = ""  # while no prompt runs: what the engine does, or what is waited for
         self.errors: list[ErrorInfo] = []  # of models that could not be loaded
         self.lost = 0  # engines
+        self.workers: dict[str, e.WorkerState] = {}  # of a cluster, by name
         self._clock = clock
         self._began: float | None = None  # when the first prompt of this session began
         self._ended = 0  # prompts of this session
@@ -92,10 +95,18 @@ class SweepProgress:
             case e.PromptFailed():
                 self._end(event.failed.number)
                 self.failed[event.model] += 1
-            case e.EngineLost():
+            case e.WorkerTold():
+                self._take_worker(event.worker)
+            case e.WorkerLost() | e.WorkerRefused():
+                self.workers.pop(event.name, None)
+                if not self.workers:
+                    self.doing = "Waiting for a worker"
+            case e.EngineLost(worker=""):
                 self.lost += 1
                 self.running.clear()
                 self.doing = "Starting another engine"
+            case e.EngineLost():
+                self.lost += 1
             case e.Waiting():
                 # What other processes have finished meanwhile is known to the store alone.
                 if self.store is not None:
@@ -108,6 +119,14 @@ class SweepProgress:
                 is_transfer = said.unit == "bytes"
                 self.doing = transfer_sentence(said) if is_transfer else progress_sentence(said)
 
+    def _take_worker(self, worker: e.WorkerState) -> None:
+        self.workers[worker.name] = worker
+        if any(each.running for each in self.workers.values()):
+            self._began = self._clock() if self._began is None else self._began
+            self.doing = ""
+        elif not self._ended:
+            self.doing = f"Worker {worker.name} {worker.doing}"
+
     def _end(self, number: int) -> None:
         self._ended += 1
         self.running.pop(number, None)
@@ -118,14 +137,27 @@ class SweepProgress:
         parts = [f"{self.all_done + self.all_failed:,} of {self.whole:,} prompts"]
         if self.all_failed:
             parts.append(f"{self.all_failed:,} failed")
-        if (rate := self.prompts_per_minute) is not None and self.running:
+        is_at_work = self.running or any(each.running for each in self.workers.values())
+        if (rate := self.prompts_per_minute) is not None and is_at_work:
             parts.append(f"{rate:.3g} a minute")
             if (left := self.seconds_left) is not None:
                 parts.append(f"{duration(left)} left")
         if len(self.models) > 1:
             parts.append(f"model {self.model + 1} of {len(self.models)}")
+        if self.workers and not self.doing:
+            parts.append(self._workers_line)
         parts.append(self.doing or visible_line(self.models[self.model]))
         return " · ".join(parts)
+
+    @property
+    def _workers_line(self) -> str:
+        """E.g. `2 workers: 1 12.3 a minute, 2 loads the model`."""
+        told = []
+        for worker in self.workers.values():
+            rate = worker.per_minute
+            told.append(f"{worker.name} {f'{rate:.3g} a minute' if rate else worker.doing}")
+        count = f"{len(told)} worker{'s' * (len(told) != 1)}"
+        return f"{count}: {', '.join(told)}" if len(told) <= _WORKERS_SHOWN else count
 
 
 def _share(comparison: Comparison) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep import events as e
+from gelu_tui.sweep.cluster.choice import Cluster
+from gelu_tui.sweep.cluster.cluster_worker import ClusterWorker
 from gelu_tui.sweep.earlier import put_aside, results_of
 from gelu_tui.sweep.local_worker import LocalWorker
 from gelu_tui.sweep.outcome_of import outcomes_of
@@ -36,7 +39,8 @@ class SweepSession:
     """One session of a sweep. `run` once; `stop` and `kill` end it, from the same event loop.
 
     `store` is where its results are: that of an earlier session, or None until the first model is
-    loaded. With `anew` an earlier one is put aside then. `error` is what ended it early.
+    loaded. With `anew` an earlier one is put aside then. `error` is what ended it early. Without a
+    `cluster`, one engine of this machine computes.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class SweepSession:
         engine_command: EngineCommand = None,
         anew: bool = False,
         worker: Worker | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.plan = plan
         self.store = None if anew else results_of(plan)
@@ -55,6 +60,8 @@ class SweepSession:
         self._on = on
         self._stop = asyncio.Event()
         rows = plan.settings.batch
+        if cluster is not None:
+            worker = ClusterWorker(cluster, engine_command, on, self._stop, rows)
         self._worker = worker or LocalWorker(engine_command, on, self._stop, rows)
 
     @property
@@ -135,6 +142,19 @@ class _Desk:
         fields = {name: getattr(header.settings, name) for name in RunSettings.__struct_fields__}
         fields |= {"model": header.models[model], "reference": header.reference}
         self._settings = RunSettings(**fields)
+        self._taken = 0
+
+    @functools.cached_property
+    def _to_do(self) -> int:
+        counts = self._store.count(self._model)
+        return self._prompts.count - counts.completed - counts.failed + self._taken
+
+    @property
+    def left(self) -> int:
+        return max(0, self._to_do - self._taken)
+
+    def arrived(self) -> bool:
+        return False
 
     def settings(self, prompt: Prompt) -> RunSettings:
         seed = self._settings.seed
@@ -149,6 +169,7 @@ class _Desk:
             some = await asyncio.to_thread(self._claim, count - len(taken))
             if not some:
                 break
+            self._taken += len(some)
             for row in some:
                 if isinstance(row, Prompt):
                     taken.append(row)

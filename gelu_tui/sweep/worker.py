@@ -32,8 +32,17 @@ class Desk(Protocol):
         """Return the settings with which a prompt is run."""
         ...
 
+    @property
+    def left(self) -> int:
+        """About how many prompts are not taken."""
+        ...
+
     async def take(self, count: int) -> list[Prompt]:
         """Return up to `count` prompts that nobody else works on; fewer at the end."""
+        ...
+
+    def arrived(self) -> bool:
+        """Whether there are prompts that came after `take` had returned the last one."""
         ...
 
     def started(self, prompt: Prompt, comparison: Comparison) -> None:

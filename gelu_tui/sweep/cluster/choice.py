@@ -1,0 +1,62 @@
+"""Which workers a sweep has, as it was asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.settings.validation import shown
+
+_MOST_WORKERS = 256
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One of: `workers` processes of this machine, a running Dask `scheduler`, or hosts by `ssh`.
+
+    `ssh_python` is the interpreter on those hosts.
+    """
+
+    workers: int = 0
+    scheduler: str = ""
+    ssh: tuple[str, ...] = ()
+    ssh_python: str = sys.executable
+
+    @property
+    def expected(self) -> int:
+        """The number of workers that will be there; 0 where nobody knows."""
+        return self.workers or len(self.ssh)
+
+
+def cluster_of(
+    workers: int | None, scheduler: str | None, ssh: str | Sequence[str] | None, python: str | None
+) -> Cluster | None:
+    """Return the choice, None for no cluster. Raises `UsageError` for one that cannot be."""
+    chosen = [
+        name
+        for name, value in (("--workers", workers), ("--scheduler", scheduler), ("--ssh", ssh))
+        if value is not None
+    ]
+    if len(chosen) > 1:
+        message = f"{' and '.join(chosen)} are two ways to find workers."
+        raise UsageError(message, "Give one of them.")
+    if python and not ssh:
+        raise UsageError("--ssh-python has no effect without --ssh.", "Give --ssh HOST,HOST too.")
+    if workers is not None and (type(workers) is not int or not 1 <= workers <= _MOST_WORKERS):
+        message = f"--workers must be a number from 1 to {_MOST_WORKERS}, not {workers}."
+        raise UsageError(message, "Each is a process with an engine of its own.")
+    if scheduler is not None and not scheduler.strip():
+        raise UsageError("--scheduler is empty.", "Give its address, e.g. tcp://host:8786.")
+    hosts: tuple[str, ...] = ()
+    if ssh is not None:
+        words = ssh.split(",") if isinstance(ssh, str) else ssh
+        hosts = tuple(host for word in words if (host := word.strip()))
+        if not hosts:
+            raise UsageError("--ssh names no host.", "Give them as --ssh mac1,mac2.")
+        if bad := [host for host in hosts if host.startswith("-") or set(host) & set(" \t\n'\"")]:
+            raise UsageError(f"{shown(bad[0])} is no host.", "Give them as --ssh mac1,mac2.")
+    if not chosen:
+        return None
+    return Cluster(workers or 0, (scheduler or "").strip(), hosts, python or sys.executable)

@@ -1,0 +1,213 @@
+"""Who gets which prompts, and what becomes of them when workers join, are lost, or do not fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.sweep import events as e
+from gelu_tui.sweep.cluster import cluster_worker
+from gelu_tui.sweep.cluster.choice import Cluster
+from gelu_tui.sweep.cluster.messages import GroupResult, pack, unpack
+from gelu_tui.sweep.plan import Plan
+from gelu_tui.sweep.runner import SweepSession, is_complete
+from gelu_tui.sweep.store import SweepStore
+from tests.support.fake_cluster import FakeCluster
+from tests.support.sweep_sessions import PROMPTS, Told, plan_of, same, sweep
+
+MANY = [f"prompt {n}" for n in range(60)]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+async def swept(plan: Plan, told: Told | None = None, expected: int = 0) -> SweepStore:
+    session = SweepSession(plan, told or Told(plan), cluster=Cluster(expected, "tcp://fake:8786"))
+    await session.run()
+    assert session.store is not None and session.error is None
+    return session.store
+
+
+def answering(cluster: FakeCluster, address: str, **changed: Any) -> None:
+    """Have one worker's engine say something else of itself or of its model."""
+
+    def made(where: str, answer: bytes) -> bytes:
+        result = unpack(answer, GroupResult)
+        if where != address or result.loaded is None:
+            return answer
+        own = {name: value for name, value in changed.items() if name in ("versions", "device")}
+        other = {name: value for name, value in changed.items() if name not in own}
+        model = msgspec.structs.replace(result.loaded.model, **other)
+        loaded = msgspec.structs.replace(result.loaded, model=model, **own)
+        return pack(msgspec.structs.replace(result, loaded=loaded))
+
+    cluster.made = made
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_the_results_are_those_of_one_engine(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    cluster = FakeCluster(monkeypatch, count)
+    plan = plan_of([*MANY, "it fails"], full_kl=True)
+    store = await swept(plan, expected=count)
+    sent = Counter(prompt for _, prompts in cluster.groups for prompt in prompts)
+    assert set(sent.values()) == {1} and len(sent) == 61
+    assert len({address for address, prompts in cluster.groups if prompts}) == count
+    assert same(store, await sweep(plan_of([*MANY, "it fails"], full_kl=True, name="one")))
+    assert [machine.prompts for machine in store.machines()] == [60]
+
+
+async def test_a_lost_worker_costs_what_it_was_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster(monkeypatch, 2)
+    plan = plan_of(MANY)
+
+    def lose(event: e.SweepEvent) -> None:
+        if isinstance(event, e.PromptDone) and told.count(e.PromptDone) == 20:
+            cluster.lose("tcp://fake:1")
+
+    told = Told(plan, lose)
+    store = await swept(plan, told)
+    assert told.count(e.PromptDone) == 60 and told.count(e.WorkerLost) == 1
+    assert list(told.progress.workers) == ["fake (2)"]
+    assert same(store, await sweep(plan_of(MANY, name="one")))
+
+
+async def test_all_are_lost_and_one_joins_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster(monkeypatch, 1)
+    plan = plan_of(PROMPTS)
+
+    def lose(event: e.SweepEvent) -> None:
+        if isinstance(event, e.PromptDone) and told.count(e.PromptDone) == 3:
+            cluster.lose("tcp://fake:1")
+        if isinstance(event, e.WorkerLost):
+            assert told.progress.doing == "Waiting for a worker"
+            cluster.join()
+
+    told = Told(plan, lose)
+    assert same(await swept(plan, told), await sweep(plan_of(name="one")))
+    assert told.count(e.PromptDone) == 12
+
+
+async def test_a_prompt_that_ends_workers_is_given_up_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster(monkeypatch, 2)
+    cluster.loses = ["a bad one"]
+    plan = plan_of([*PROMPTS[:5], "a bad one", *PROMPTS[5:]])
+    told = Told(plan)
+    store = await swept(plan, told)
+    (failed,) = store.failed()
+    assert failed.number == 5
+    assert failed.error.startswith("Workers were lost with this prompt three times, at last")
+    assert sum("a bad one" in prompts for _, prompts in cluster.groups) == 3
+    assert told.count(e.WorkerLost) == 3
+    assert sorted(o.number for o in store.outcomes()) == [n for n in range(13) if n != 5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"versions": {"fake": "1.0.3"}}, None),
+        ({"versions": {"fake": "2"}}, "has fake 2, others 1."),
+        ({"dtype": "bfloat16"}, "has the model with dtype bfloat16, others with float32."),
+        ({"native_activation": "silu"}, "has the model with native activation silu, others with"),
+        ({"device": "Apple M2"}, None),
+    ],
+)
+async def test_machines_that_do_not_fit_are_refused_others_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], sentence: str | None
+) -> None:
+    cluster = FakeCluster(monkeypatch, 1)
+    plan = plan_of(MANY)
+
+    def join(event: e.SweepEvent) -> None:
+        if isinstance(event, e.PromptDone) and told.count(e.PromptDone) == 1:
+            answering(cluster, cluster.join(), **changed)
+
+    told = Told(plan, join)
+    store = await swept(plan, told)
+    refused = [event.error for event in told.events if isinstance(event, e.WorkerRefused)]
+    second = [prompts for address, prompts in cluster.groups[1:] if address.endswith(":2")]
+    if sentence is None:
+        assert refused == [] and any(second)
+    else:
+        assert [sentence in error.message for error in refused] == [True]
+        assert not any(second)
+    assert is_complete(store)
+
+
+async def test_another_gelu_tui_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster(monkeypatch, 1)
+    cluster.made = lambda address, answer: pack(GroupResult(None), version="0.0.9")
+    session = SweepSession(plan_of(), lambda _: None, cluster=Cluster(scheduler="tcp://fake:8786"))
+    await session.run()
+    assert session.error is not None and session.store is None
+    assert "has gelu-tui 0.0.9, this is " in session.error.message
+
+
+async def test_a_model_that_no_worker_has_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCluster(monkeypatch, 2)
+    plan = plan_of(models=("b/missing", "a/one"))
+    told = Told(plan)
+    session = SweepSession(plan, told, cluster=Cluster(2))
+    await session.run()
+    assert [event.error.message for event in told.events if isinstance(event, e.ModelFailed)] == [
+        "There is no such model."
+    ]
+    assert told.count(e.PromptDone) == 12
+
+
+async def test_the_scheduler_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster(monkeypatch, 2)
+    plan = plan_of(MANY)
+
+    def lose(event: e.SweepEvent) -> None:
+        cluster.lost_scheduler = told.count(e.PromptDone) >= 5
+
+    told = Told(plan, lose)
+    with pytest.raises(GeluError, match="The Dask scheduler is gone"):
+        await swept(plan, told)
+    cluster.lost_scheduler = False
+    told._then = lambda _: None
+    before = told.count(e.PromptDone)
+    store = await swept(plan, told)
+    assert 5 <= before < 60 and told.count(e.PromptDone) == 60
+    assert same(store, await sweep(plan_of(MANY, name="one")))
+
+
+async def test_no_worker_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCluster(monkeypatch, 0)
+    monkeypatch.setattr(cluster_worker, "_NO_WORKER_S", 0.0)
+    session = SweepSession(plan_of(), lambda _: None, cluster=Cluster(scheduler="x"))
+    await session.run()
+    assert session.error is not None
+    assert session.error.message == "The Dask scheduler tcp://fake:8786 has no workers."
+
+
+@pytest.mark.parametrize("after", [0, 4])
+async def test_stopped_it_keeps_what_is_finished(
+    monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    FakeCluster(monkeypatch, 2, hangs=MANY[after:])
+    plan = plan_of(MANY)
+
+    def stop(event: e.SweepEvent) -> None:
+        is_running = isinstance(event, e.WorkerTold) and "runs" in event.worker.doing
+        if is_running and told.count(e.PromptDone) >= after:
+            session.stop()
+
+    told = Told(plan, stop)
+    session = SweepSession(plan, told, cluster=Cluster(2))
+    await session.run()
+    assert session.store is not None
+    assert session.stopped and session.store.count().completed == told.count(e.PromptDone) >= after
