@@ -38,6 +38,10 @@ if TYPE_CHECKING:
         restart: bool = False
         progress: Callable[[str], object] | None = None
         engine_command: str | None = None
+        workers: int | None = None
+        scheduler: str | None = None
+        ssh: Sequence[str] | str | None = None
+        ssh_python: str | None = None
 else:
     CompareKeywords = ScoreKeywords = RunSettings
     SweepKeywords = SweepSettings

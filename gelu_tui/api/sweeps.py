@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import export
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep import events as e
+from gelu_tui.sweep.cluster.choice import Cluster, cluster_of
 from gelu_tui.sweep.document import SweepDocument, SweepResult
 from gelu_tui.sweep.earlier import results_of, what_changed
 from gelu_tui.sweep.plan import Plan, Source, make_plan
@@ -45,6 +46,10 @@ def sweep(
     restart: bool = False,
     progress: Say | None = None,
     engine_command: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    ssh: Sequence[str] | str | None = None,
+    ssh_python: str | None = None,
     **settings: Any,
 ) -> Sweep:
     """Run many prompts under several activation functions, and return the statistics.
@@ -55,17 +60,22 @@ def sweep(
     when all is done; `restart` begins anew. `progress`, such as `print`, is called with a line each
     time a prompt is finished. Settings that are given come before those of a sweep file.
 
+    With `workers` so many engines of this machine compute, with `scheduler` those of a running Dask
+    cluster, with `ssh` (hosts, and `ssh_python` there) those of other machines.
+
     Raises `GeluError`; `Unfinished`, if it failed on the way, has what there was until then.
     """
     source = os.fspath(prompts) if isinstance(prompts, os.PathLike) else prompts
     given = converted(settings, SWEEP_FIELDS)
-    plan = make_plan(source, (), given, local=engine_command is None)
+    cluster = cluster_of(workers, scheduler, ssh, ssh_python)
+    is_here = engine_command is None and (cluster is None or bool(cluster.workers))
+    plan = make_plan(source, (), given, local=is_here)
     store = None if restart else results_of(plan)
     error = None
     if store is None or not is_complete(store):
         if store is None and (told := what_changed(plan)) is not None:
             _warn(told)
-        store, error = _Thread(plan, engine_command, restart, progress).run()
+        store, error = _Thread(plan, engine_command, restart, progress, cluster).run()
     if store is None:
         error = error or ErrorInfo("engine_died", "The sweep ended before it began.")
         raise GeluError(error.kind, error.message, error.hint)
@@ -156,9 +166,14 @@ class _Thread:
     """A session in a thread of its own: the caller may have a running event loop."""
 
     def __init__(
-        self, plan: Plan, engine_command: str | None, restart: bool, say: Say | None
+        self,
+        plan: Plan,
+        engine_command: str | None,
+        restart: bool,
+        say: Say | None,
+        cluster: Cluster | None,
     ) -> None:
-        self._plan, self._say = plan, say
+        self._plan, self._say, self._cluster = plan, say, cluster
         self._command, self._restart = engine_command, restart
         self._progress = SweepProgress(plan)
         self._loop = asyncio.new_event_loop()
@@ -209,7 +224,11 @@ class _Thread:
 
     async def _sweep(self) -> None:
         self._session = SweepSession(
-            self._plan, self._take, engine_command=self._command, anew=self._restart
+            self._plan,
+            self._take,
+            engine_command=self._command,
+            anew=self._restart,
+            cluster=self._cluster,
         )
         await self._session.run()
 
