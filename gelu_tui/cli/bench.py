@@ -18,7 +18,7 @@ import click
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.protocol.requests import check_prompt
 from gelu_tui.core.runs.document import BENCH_SCHEMA, BenchDocument, StartUp
 from gelu_tui.core.settings.run_settings import RunSettings
@@ -26,6 +26,11 @@ from gelu_tui.core.settings.run_settings import RunSettings
 
 @click.command("bench", short_help="Measure against plain mlx-lm.")
 @click.option("--prompt", default="Why is the sky blue?", show_default=True, help="What to decode.")
+@click.option(
+    "--sweep", is_flag=True, help="Measure a sweep: many prompts, four functions, batches."
+)
+@o.number_option("--prompts", 1, 400, 32, "Of a sweep: so many of builtin:mixed.")
+@o.number_option("--rows", 0, 4096, 0, "Of a sweep: at most so many in a batch; 0: as many as fit.")
 @o.options_of(RunSettings, "model", "dtype")
 @o.number_option("--tokens", 2, 1000, 24, "For each row.")
 @o.number_option(
@@ -36,6 +41,9 @@ from gelu_tui.core.settings.run_settings import RunSettings
 @o.engine_options
 def bench_command(
     prompt: str,
+    sweep: bool,
+    prompts: int,
+    rows: int,
     model: str,
     dtype: str | None,
     tokens: int,
@@ -46,20 +54,29 @@ def bench_command(
     engine_command: str | None,
 ) -> int:
     """Measure speed and memory against plain mlx-lm, as ratios in one run."""
+    _check_options(sweep=sweep, start_up=start_up)
     check_prompt(prompt)
-    engine = Conversation(engine_command)
-    report = engine.answer(p.BenchReport, p.Load(model, dtype), p.Bench(prompt, tokens, rounds))
+    engine, load = Conversation(engine_command), p.Load(model, dtype)
+    report, of_sweep = None, None
+    if sweep:
+        from gelu_tui.cli.bench_sweep import measure, some_prompts
+
+        texts = some_prompts(prompts)
+        asked = p.BenchSweep(texts, tokens=tokens, rounds=rounds, rows=rows)
+        of_sweep = measure(engine, load, asked)
+    else:
+        report = engine.answer(p.BenchReport, load, p.Bench(prompt, tokens, rounds))
     loaded = engine.loaded
     if engine.error is not None:
         o.complain(engine.error)
-    if loaded is None or report is None:
+    if loaded is None or (report is None and of_sweep is None):
         return engine.exit_code or o.FAILED
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             # As an exception, so that the processes started here are killed too.
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     # There is no plain script to compare with on another machine or in another dtype.
-    comparable = start_up and engine_command is None and dtype is None
+    comparable = start_up and not sweep and engine_command is None and dtype is None
     whole = BenchDocument(
         schema=BENCH_SCHEMA,
         machine=_machine(loaded),
@@ -67,14 +84,30 @@ def bench_command(
         model=loaded.model,
         start_up=_start_up(model, loaded.folder, prompt, rounds) if comparable else None,
         report=report,
+        sweep=of_sweep,
     )
     if output_format == "json":
         o.print_json(whole, indent=2)
     else:
-        from gelu_tui.core.reports.terminal import bench_report
+        from gelu_tui.core.reports.bench import bench_report
 
         o.print_report(bench_report(whole), color)
     return o.DONE
+
+
+def _check_options(*, sweep: bool, start_up: bool) -> None:
+    """Raise `UsageError` for an option of the other kind of bench."""
+    if sweep:
+        if o.was_given("prompt"):
+            message = "--prompt does not go with --sweep."
+            raise UsageError(message, "A sweep is measured with prompts of builtin:mixed.")
+        if start_up and o.was_given("start_up"):
+            message = "--start-up does not go with --sweep."
+            raise UsageError(message, "Measure it by another `gelu-tui bench`, without --sweep.")
+        return
+    for name in ("prompts", "rows"):
+        if o.was_given(name):
+            raise UsageError(f"--{name} is for --sweep only.", "Add --sweep.")
 
 
 def _machine(loaded: p.Loaded) -> tuple[str, ...]:

@@ -218,6 +218,10 @@ class Session:
                 from gelu_tui.engine.jobs.bench import bench
 
                 job.emit(bench(self._model(), command, job.emit, job.cancelled))
+            case p.BenchSweep():
+                from gelu_tui.engine.jobs.bench_sweep import bench_sweep
+
+                job.emit(bench_sweep(self._model(), command, job.emit, job.cancelled))
             case _:
                 raise NotImplementedError(job.tag)
 

@@ -16,8 +16,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from gelu_tui.core.reports.terminal import bench_report
+from gelu_tui.cli.bench_sweep import some_prompts
+from gelu_tui.core import protocol as p
+from gelu_tui.core.reports.bench import bench_report
 from gelu_tui.core.runs.document import BenchDocument, StartUp
+from gelu_tui.core.runs.sweep_bench import sweep_bench
 from tests.support.command import (
     COMMAND,
     complaint,
@@ -115,6 +118,96 @@ def test_text_with_start_up(env: dict[str, str], model: str) -> None:
     assert (done.code, done.err) == (0, "")
     assert "command to first token ÷ plain mlx-lm script" in done.out
     assert all(name in done.out for name in RATIOS)
+
+
+# --- a sweep --------------------------------------------------------------------------------------
+
+SWEEP_RATIOS = [
+    f"{way}, stored ÷ mlx-lm, {base}"
+    for base in ("one after another", "batch_generate")
+    for way in ("sweep", "sweep with replays")
+]
+
+
+@pytest.fixture(scope="module")
+def sweep(env: dict[str, str], model: str) -> BenchDocument:
+    words = ("--prompts", "3", "--rows", "8", "--tokens", "2", "--rounds", "1", "--format", "json")
+    done = gelu(env, "bench", "--sweep", "--model", model, *words)
+    assert (done.code, done.err) == (0, "")
+    return msgspec.json.decode(done.raw, type=BenchDocument, strict=True)
+
+
+def test_a_sweep_is_measured_and_its_ratios_follow(sweep: BenchDocument) -> None:
+    assert (sweep.report, sweep.start_up) == (None, None)
+    found = sweep.sweep
+    assert found is not None
+    assert found.storing_s > 0
+    ways = {way.name: way for way in found.report.ways}
+    assert {name: way.rows for name, way in ways.items()} == {
+        "sweep": 8,
+        "sweep with replays": 8,
+        "mlx-lm, one after another": 1,
+        "mlx-lm, batch_generate": 8,
+    }
+    assert list(found.ratios) == SWEEP_RATIOS
+    for ratio, value in found.ratios.items():  # of one round
+        way, base = (ways[name] for name in ratio.split(", stored ÷ "))
+        assert value == pytest.approx(base.seconds[0] / (way.seconds[0] + found.storing_s))
+    assert [(budget.ratio, budget.goal) for budget in found.budgets] == [
+        (SWEEP_RATIOS[0], 15.0),
+        (SWEEP_RATIOS[2], 1.0),
+    ]
+    for budget in found.budgets:
+        assert budget.reached == found.ratios[budget.ratio]
+        assert budget.met == (budget.reached >= budget.goal)
+
+
+def test_the_report_of_a_sweep_at_80_columns(sweep: BenchDocument) -> None:
+    out = io.StringIO()
+    Console(file=out, width=80, markup=False).print(bench_report(sweep))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert max(map(cell_len, lines)) <= 80
+    for name in (*SWEEP_RATIOS, "mlx-lm, one after another *", "prefill", "decode", "to store it"):
+        assert any(line.startswith(name) for line in lines), name
+    assert sum(line.endswith((" met", " missed")) for line in lines) == 2
+    assert any(line.startswith("* measured with 3 of 12 pairs") for line in lines)
+
+
+def test_medians_are_of_the_rounds() -> None:
+    def way(name: str, *seconds: float) -> p.SweepWay:
+        return p.SweepWay(name, 4, 8, 8, seconds, 1)
+
+    ways = (way("sweep", 1.0, 9.0, 3.0), way("mlx-lm, one after another", 60.0, 30.0, 64.0))
+    report = p.BenchSweepReport(ways, ("gelu",), 2, 1, "", 9, 4, 3, ())
+    found = sweep_bench(report, 1.0)
+    # 60 / 2, 30 / 10, 64 / 4; where mlx-lm cannot batch a model, there is no other ratio.
+    assert found.ratios == {"sweep, stored ÷ mlx-lm, one after another": 16.0}
+    assert [budget.met for budget in found.budgets] == [True]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--prompts", "3"), "--prompts is for --sweep only."),
+        (("--rows", "8"), "--rows is for --sweep only."),
+        (("--sweep", "--prompt", "the"), "--prompt does not go with --sweep."),
+        (("--sweep", "--start-up"), "--start-up does not go with --sweep."),
+    ],
+)
+def test_options_of_the_other_kind(env: dict[str, str], words: tuple[str, ...], said: str) -> None:
+    assert complaint(gelu(env, "bench", *words), 2)[0] == said
+
+
+def test_prompts_are_spread_over_the_set() -> None:
+    every = some_prompts(400)
+    assert len(set(every)) == 400
+    some = some_prompts(8)
+    assert len(set(some)) == 8
+    assert [every.index(prompt) for prompt in some] == sorted(map(every.index, some))
+    assert len({len(prompt) for prompt in some}) > 4
+
+
+# --- what ends it ---------------------------------------------------------------------------------
 
 
 def test_a_model_that_is_not_there(env: dict[str, str]) -> None:

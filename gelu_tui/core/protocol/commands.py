@@ -99,6 +99,20 @@ class Bench(Command, frozen=True, tag="bench"):
     rows: tuple[int, ...] = (2, 4, 8)
 
 
+class BenchSweep(Command, frozen=True, tag="bench_sweep"):
+    """Measure a sweep on the loaded model against mlx-lm, one generation after another and batched.
+
+    `rows` limits the batches, 0: as many as fit. Answers: `BenchedRun` for each prompt, and
+    `BenchSweepReport`.
+    """
+
+    prompts: tuple[str, ...]
+    functions: int = 4
+    tokens: int = 24
+    rounds: int = 3
+    rows: int = 0
+
+
 class Replay(Command, frozen=True, tag="replay"):
     """Replay the forks of `run`; None: those that the running comparison has found so far.
 

@@ -27,6 +27,7 @@ from gelu_tui.core.protocol.values import (
     SelfCheckReport,
     Status,
     StreamStep,
+    SweepWay,
     Timing,
     TokenText,
     VariantInfo,
@@ -275,6 +276,27 @@ class BenchReport(Event, frozen=True, tag="bench_report"):
     prompt_tokens: int
     tokens: int
     rounds: int
+
+
+class BenchedRun(Event, frozen=True, tag="benched_run"):
+    """The events of one prompt of a measured sweep, as a `Compare` would be answered."""
+
+    events: tuple[msgspec.Raw, ...]
+
+
+class BenchSweepReport(Event, frozen=True, tag="bench_sweep_report"):
+    """A sweep and what it is compared with: seconds of each way in every round."""
+
+    last = True
+    ways: tuple[SweepWay, ...]
+    functions: tuple[Name, ...]
+    prompts: Count
+    prompts_at_once: Count
+    reason: Name  # why prompts run one after the other; empty if they share a batch
+    prompt_tokens: Count  # of all prompts
+    tokens: Count  # of each stream
+    rounds: Count
+    self_checks: tuple[SelfCheckReport, ...]
 
 
 class Failed(Event, frozen=True, tag="failed"):

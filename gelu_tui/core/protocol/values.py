@@ -202,3 +202,24 @@ class BenchRow(msgspec.Struct, frozen=True):
     tokens_per_second: float  # of all rows
     peak_memory_bytes: int  # MLX's peak minus its level before
     cache_bytes: int
+
+
+class SweepWay(msgspec.Struct, frozen=True):
+    """One measured way to decode all prompts of a sweep under all functions.
+
+    `seconds` are of each round, and for all streams: where fewer were `measured`, as many seconds
+    as all would take at their mean. `phases` are seconds too, medians over the rounds.
+    """
+
+    name: Name
+    rows: Count  # of a batch
+    streams: Count
+    measured: Count  # streams
+    seconds: tuple[Seconds, ...]
+    peak_memory_bytes: Count
+    phases: dict[Name, Seconds] = {}
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether not all streams were measured."""
+        return self.measured < self.streams

@@ -1,4 +1,4 @@
-"""Text reports of a comparison, the functions and a bench, readable at 80 columns."""
+"""Text reports of a comparison and of the functions, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gelu_tui.core.functions.variants import CONTROL, parse_variant
 from gelu_tui.core.reports.layout import INDENT, FittedTable, StreamHeading, spaced
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
-from gelu_tui.core.runs.document import BenchDocument, ComparisonDocument, VariantDocument
+from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
 
@@ -209,36 +209,6 @@ def activations_table() -> RenderableType:
     )
     tables = (FittedTable(rows, left=("formula", "aliases")) for rows in (functions, aliases))
     return spaced(*tables, Text(notes, style="dim"))
-
-
-def bench_report(bench: BenchDocument) -> RenderableType:
-    """Measured ways of decoding, and their ratios."""
-    report, start_up = bench.report, bench.start_up
-    ways = [
-        {
-            "way": row.name,
-            "ms a step": f"{row.step_s * 1e3:.1f}",
-            "tok/s, all rows": f"{row.tokens_per_second:.2f}",
-            "peak memory": f"{row.peak_memory_bytes / 1e6:,.0f} MB",
-            "caches": f"{row.cache_bytes / 1e6:,.0f} MB" if row.cache_bytes else "",
-        }
-        for row in report.rows
-    ]
-    figures = report.ratios | {"statistics ÷ decode time, most rows": report.statistics_share}
-    if start_up is not None:
-        figures["command to first token ÷ plain mlx-lm script"] = start_up.ratio
-    ratios = [{"ratio": name, "median": f"{value:.3f}"} for name, value in figures.items()]
-    notes = [
-        *map(visible_line, bench.machine),
-        f"{report.tokens} tokens after {report.prompt_tokens} of prompt, rounds: {report.rounds}",
-        *map(self_check_sentence, report.self_checks),
-    ]
-    if start_up is not None:
-        notes.append(
-            f"Command to first token {start_up.gelu_tui_s:.2f} s, "
-            f"by a plain mlx-lm script {start_up.mlx_lm_s:.2f} s."
-        )
-    return spaced(FittedTable(ways), FittedTable(ratios), Text("\n".join(notes), style="dim"))
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:

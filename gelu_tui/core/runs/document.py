@@ -16,6 +16,7 @@ from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.runs.sweep_bench import SweepBench
 from gelu_tui.core.safe_text import escape_json
 from gelu_tui.core.settings.run_settings import RunSettings
 
@@ -108,14 +109,18 @@ class StartUp(msgspec.Struct, frozen=True):
 
 
 class BenchDocument(msgspec.Struct, frozen=True):
-    """What `gelu-tui bench` measured; `machine` describes it in a few lines."""
+    """What `gelu-tui bench` measured; `machine` describes it in a few lines.
+
+    `report` is of single prompts, `sweep` of `--sweep`: one of them is None.
+    """
 
     schema: str
     machine: tuple[str, ...]
     versions: dict[str, str]
     model: p.ModelInfo
     start_up: StartUp | None
-    report: p.BenchReport
+    report: p.BenchReport | None
+    sweep: SweepBench | None = None
 
 
 def document(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -43,6 +44,16 @@ class BatchJob(Protocol):
     def cancelled(self) -> Callable[[], bool]: ...
     def emit(self, event: p.Event) -> None: ...
     def fail(self, error: BaseException) -> None: ...
+
+
+@dataclass
+class Spent:
+    """Seconds that a batch has spent; `statistics` passes beside `decode`, on other threads."""
+
+    prefill: float = 0.0
+    decode: float = 0.0
+    statistics: float = 0.0
+    conclusion: float = 0.0  # what comes after a prompt's last step, replays above all
 
 
 class _Prompt(PromptRun):
@@ -93,14 +104,17 @@ class _Prompt(PromptRun):
         if self._observer.broken:
             self._explain(sites)
 
-    def finish(self, sites: RowFunctions) -> None:
+    def finish(self, sites: RowFunctions, spent: Spent) -> None:
         """Do what comes after the last step, and end."""
+        began = time.perf_counter()
         try:
             self._conclude(sites)
         except Exception as failure:
             self.end(failure)
         else:
             self.end()
+        spent.statistics += self.statistics_s
+        spent.conclusion += time.perf_counter() - began
 
     def end(self, failure: Exception | None = None) -> None:
         self._end(failure)
@@ -111,7 +125,9 @@ class _Prompt(PromptRun):
 
 
 class Batch:
-    """The comparisons that share a batch. `run` once."""
+    """The comparisons that share a batch. `run` once; `spent` is where its time went, unless its
+    prompts ran one after the other.
+    """
 
     def __init__(
         self,
@@ -137,6 +153,7 @@ class Batch:
         self._greedy: Chooser | None = None
         self._threads: list[ThreadPoolExecutor] = []
         self._begun = 0
+        self.spent = Spent()
 
     def run(self) -> None:
         """Run all jobs that can be taken. Raises nothing.
@@ -230,6 +247,7 @@ class Batch:
         began = time.perf_counter()
         decoded = decoder.step(self._choose)
         seconds = time.perf_counter() - began
+        self.spent.decode += seconds
         for prompt, places in self._places().items():
             try:
                 prompt.observe(sites, places, decoded, seconds)
@@ -238,7 +256,7 @@ class Batch:
                 self._prompts.remove(prompt)
         del decoded
         for prompt in [prompt for prompt in self._prompts if prompt.ended]:
-            prompt.finish(sites)
+            prompt.finish(sites, self.spent)
             self._prompts.remove(prompt)
 
     def _places(self) -> dict[_Prompt, list[tuple[int, int]]]:
@@ -270,11 +288,13 @@ class Batch:
             self._next = None
             self._begun += 1
             prompt = _Prompt(self, *waiting, self._threads[self._begun % _THREADS])
+            began = time.perf_counter()
             try:
                 filled += prompt.start(sites)
             except Exception as failure:
                 prompt.end(failure)
                 continue
+            self.spent.prefill += time.perf_counter() - began
             self._prompts.append(prompt)
             new += [(prompt, stream) for stream in range(len(self.functions))]
         self._arrange(decoder, new, filled)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,7 +33,7 @@ from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.models.mlx_lm_import import complete_tokenizers
 
-_WARM_UP_TOKENS = 3
+WARM_UP_TOKENS = 3
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,10 @@ def bench(
     if not command.rows or not all(1 < rows <= 8 for rows in command.rows) or command.tokens < 2:
         raise GeluError("usage", "A bench needs 2 to 8 rows and 2 tokens or more.", "")
     tokens = loaded.tokenizer.encode(command.prompt)
-    if len(tokens) + command.tokens > loaded.context_length:
-        raise GeluError(
-            "prompt_too_long",
-            f"{len(tokens)} tokens of prompt and {command.tokens} more do not fit into the "
-            f"{loaded.context_length} of the context.",
-            "Choose fewer tokens.",
-        )
-    # No end ids: every way decodes the same number of tokens.
-    endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
+    check_room(loaded, len(tokens), command.tokens)
+    endless = without_ends(loaded)
     checks: SelfChecks = {}
-    native = loaded.info.native_activation
-    names = (native, *(name for name in REGISTRY if name != native))
+    names = native_first(loaded)
 
     def lockstep(rows: int) -> Way:
         return partial(_lockstep, endless, command.prompt, names[:rows], checks, cancelled)
@@ -91,7 +84,7 @@ def bench(
         mx.clear_cache()
         mx.reset_peak_memory()
         if done < len(ways):  # the first round warms up
-            way(_WARM_UP_TOKENS)
+            way(WARM_UP_TOKENS)
         else:
             samples[name].append(way(command.tokens))
     most = samples[f"lockstep ×{command.rows[-1]}"]
@@ -107,23 +100,60 @@ def bench(
     )
 
 
+def check_room(loaded: LoadedModel, prompt: int, tokens: int) -> None:
+    """Check that the context holds a prompt of so many tokens and what is decoded.
+
+    Raises `GeluError`.
+    """
+    if prompt + tokens > loaded.context_length:
+        raise GeluError(
+            "prompt_too_long",
+            f"{prompt} tokens of prompt and {tokens} more do not fit into the "
+            f"{loaded.context_length} of the context.",
+            "Choose fewer tokens.",
+        )
+
+
+def without_ends(loaded: LoadedModel) -> LoadedModel:
+    """The model without end tokens: every way decodes the same number of tokens."""
+    return replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
+
+
+def native_first(loaded: LoadedModel) -> tuple[str, ...]:
+    """The functions of the registry, the model's own before the others."""
+    native = loaded.info.native_activation
+    return native, *(name for name in REGISTRY if name != native)
+
+
 # --- the ways ---------------------------------------------------------------------------------
 
 
-def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
+def endless_tokenizer(loaded: LoadedModel) -> Any:
+    """mlx-lm's own tokenizer, without end tokens."""
     complete_tokenizers()
     tokenizer = load_tokenizer(loaded.folder)
     tokenizer.eos_token_ids = set()
+    return tokenizer
+
+
+@contextmanager
+def as_mlx_lm() -> Iterator[None]:
+    """As mlx-lm by itself: its small functions are compiled, on a CPU too if it has a compiler."""
+    mx.enable_compile()
+    try:
+        yield
+        mx.synchronize()  # mlx-lm has started one step too many
+    finally:
+        device.prepare()
+
+
+def _plain(loaded: LoadedModel, tokens: list[int]) -> Way:
+    tokenizer = endless_tokenizer(loaded)
 
     def way(count: int) -> _Sample:
-        # mlx-lm by itself compiles its small functions, also on a CPU where there is a compiler.
-        mx.enable_compile()
-        try:
+        with as_mlx_lm():
             responses = stream_generate(loaded.model, tokenizer, tokens, max_tokens=count)
             times = [time.perf_counter() for _ in responses]
-            mx.synchronize()  # mlx-lm has started one step too many
-        finally:
-            device.prepare()
         return _Sample(_step_seconds(times), mx.get_peak_memory())
 
     return way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,7 @@ COMMANDS: list[p.Command] = [
     p.RenderPrompt("空が\n青い", True),
     p.Replay(),
     p.Bench("Hi", 1, 2, (3,)),
+    p.BenchSweep(("Hi", "空が\n青い"), 2, 3, 4, 5),
     p.Score(RunSettings(activations=("gelu", "a=max(x,0)")), "空が\n青い"),
     p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
     p.Score(RunSettings(), documents=("空が\n青い", "")),
@@ -112,6 +114,11 @@ EVENTS: list[p.Event] = [
     p.ScoreFinished("cancelled", 1.5, 2**33, ERROR),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
+    ),
+    p.BenchedRun((msgspec.Raw(b'{"event": "replayed", "id": 3}'),)),
+    p.BenchSweepReport(
+        (p.SweepWay("sweep", 64, 9, 2, (0.5, 0.25), 2**33, {"prefill": 0.25}),), ("gelu",),
+        1, 2, "why", 3, 4, 5, (REPORT,),
     ),
     p.Failed(ERROR, "load"),
     p.Cancelled("load"),
