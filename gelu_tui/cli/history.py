@@ -13,6 +13,7 @@ from msgspec.structs import asdict, replace
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import runs, saved
 from gelu_tui.cli.output import Output, output_options
+from gelu_tui.cli.sweep import with_settings_of
 from gelu_tui.core.comparison.standing import STATUS
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats
@@ -151,19 +152,23 @@ def _report(document: ComparisonDocument | ScoreDocument) -> RenderableType:
     return Group(heading, when, Text(), comparison_report(document))
 
 
-@click.command("open", short_help="Open a saved run in the app.")
+@click.command("open", short_help="Open a saved run or sweep in the app.")
 @click.argument("run", metavar="FILE.json|ID", shell_complete=runs)
 @o.app_options
 @click.pass_obj
 def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
-    """Open a saved run in the app, without loading its model.
+    """Open a saved run or a sweep in the app, without loading its model.
 
     ID may be `last`. ID/NUMBER is a run of a sweep, with several models ID/MODEL/NUMBER.
     """
     from gelu_tui.cli.app import open_app
 
+    settings = o.in_force(file, options)
+    if isinstance(found := find_in_sweeps(run), SweepStore):
+        settings = with_settings_of(found.header.settings, settings)
+        return open_app(None, settings, file, sweep=found)
     number, document = numbered_run(run)
-    settings = replace(o.in_force(file, options), **asdict(document.settings))
+    settings = replace(settings, **asdict(document.settings))
     return open_app(None, settings, file, document, number)
 
 

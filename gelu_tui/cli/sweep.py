@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import sweeps
@@ -112,9 +112,16 @@ def sweep_command(
 def _in_app(file: SettingsFile, plan: Plan, color: str, engine_command: str | None) -> int:
     from gelu_tui.cli.app import open_app
 
-    own = {name: getattr(plan.settings, name) for name in RunSettings.__struct_fields__}
-    own |= {"color": color, "engine_command": engine_command, "control": False}
-    return open_app(None, replace(file.settings, **own), file, sweep=plan)
+    own = replace(file.settings, color=color, engine_command=engine_command)
+    return open_app(None, with_settings_of(plan.settings, own), file, sweep=plan)
+
+
+def with_settings_of(sweep: SweepSettings, settings: Settings) -> Settings:
+    """Return the app's settings with those of a sweep for the next run, but without a control.
+
+    Nobody chose one for a single run: a sweep has one by default.
+    """
+    return replace(settings, **asdict(sweep.of_run()) | {"control": False})
 
 
 def planned(

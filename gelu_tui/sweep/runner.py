@@ -139,9 +139,8 @@ class _Desk:
         header = store.header
         self.full_kl = header.settings.full_kl
         self.streams = len(header.functions)
-        fields = {name: getattr(header.settings, name) for name in RunSettings.__struct_fields__}
-        fields |= {"model": header.models[model], "reference": header.reference}
-        self._settings = RunSettings(**fields)
+        own = header.settings.of_run()
+        self._settings = replace(own, model=header.models[model], reference=header.reference)
         self._taken = 0
 
     @functools.cached_property

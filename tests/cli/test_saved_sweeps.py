@@ -116,7 +116,6 @@ def test_a_file_comes_first(home: dict[str, str], tmp_path: Path) -> None:
         ("show", f"{SKY}/0/0/0", 2, "cannot be read"),
         ("show", f"{SKY}/5/0", 1, "has not been run"),
         ("open", f"{SKY}/1", 1, "has not been run"),
-        ("open", SKY, 1, f"{SKY} is a sweep, not one run."),
         ("run --continue", SKY, 1, f"{SKY} is a sweep, not one run."),
     ],
 )
@@ -131,20 +130,29 @@ def test_formats_that_there_are_not(home: dict[str, str]) -> None:
     assert said == "A run has no format parquet."
 
 
-def test_open_hands_a_run_of_it_to_the_app(home: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (f"{SKY}/2", "opened Why is sky 2 blue? None None"),
+        (SKY, f"opened None None {SKY} for demo, 256 tokens"),
+        ("sky", f"opened None None {SKY} for demo, 256 tokens"),
+    ],
+)
+def test_open_hands_it_to_the_app(home: dict[str, str], name: str, said: str) -> None:
     code = (
         "import sys, types\n"
-        "def run_app(run, prompt, warnings, saved, number):\n"
-        "    print('opened', saved.prompt, number)\n"
+        "def run_app(run, prompt, warnings, saved, number, sweep):\n"
+        "    shown = f'{sweep.id} for {run.model}, {run.max_tokens} tokens' if sweep else None\n"
+        "    print('opened', saved and saved.prompt, number, shown)\n"
         "    return 0\n"
         "sys.modules['gelu_tui.tui.app'] = types.SimpleNamespace(run_app=run_app)\n"
         "from gelu_tui.cli import main\n"
-        f"sys.argv = ['gelu-tui', 'open', '{SKY}/2']\n"
+        f"sys.argv = ['gelu-tui', 'open', '{name}']\n"
         "main()\n"
     )
     opened = Terminal((sys.executable, "-P", "-c", code), (120, 24), home)
     try:
-        opened.until_shown("opened Why is sky 2 blue? None")
+        opened.until_shown(said)
         assert opened.wait() == 0
     finally:
         opened.close()

@@ -168,6 +168,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    def of_run(self) -> RunSettings:
+        """Return the settings of runs alone, without what a subclass adds."""
+        return RunSettings(**{name: getattr(self, name) for name in RunSettings.__struct_fields__})
+
 
 def known_dtype(name: str) -> Dtype | None:
     """Return the dtype of that name if a model can be loaded with it."""

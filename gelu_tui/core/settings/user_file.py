@@ -85,9 +85,6 @@ class Settings(RunSettings, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
 
-    def of_run(self) -> RunSettings:
-        return RunSettings(**{name: getattr(self, name) for name in RunSettings.__struct_fields__})
-
 
 @dataclass(frozen=True)
 class SettingsFile:
