@@ -14,7 +14,7 @@ import distributed
 import pytest
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.sweep.cluster import cluster_worker, station
+from gelu_tui.sweep.cluster import cluster_worker, members, station
 from gelu_tui.sweep.cluster.messages import Group, unpack
 from gelu_tui.sweep.local_worker import LocalWorker
 from tests.support.sweep_engine import SweepEngines
@@ -53,7 +53,7 @@ class FakeCluster:
         for _ in range(count):
             self.join()
         patch.setattr(cluster_worker, "Connection", self._connection)
-        patch.setattr(cluster_worker, "_LOOK_S", 0.01)
+        patch.setattr(members, "_LOOK_S", 0.01)
         patch.setattr(station, "LocalWorker", self._local_worker)
         patch.setattr(distributed, "secede", lambda: None)
         patch.setattr(distributed, "get_worker", lambda: self._here.worker)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 from gelu_tui.core import protocol as p
@@ -107,21 +109,29 @@ def difference(lane: p.Loaded, first: p.Loaded) -> tuple[str, str]:
     Empty if they can. Patches of MLX may differ: each prompt's functions are compared on one
     machine, and the report counts the prompts of each.
     """
-    for name in sorted(lane.versions.keys() & first.versions.keys()):
-        if name == "python":
-            continue
-        own, other = lane.versions[name], first.versions[name]
+    wanted = {**first.versions, **_versions_here()}
+    for name in sorted(lane.versions.keys() & first.versions.keys() - {"python"}):
+        own, other = lane.versions[name], wanted[name]
         exact = name == "gelu_tui"
         if (own if exact else _minor(own)) != (other if exact else _minor(other)):
             shown = name.replace("_", "-")
-            return f"has {shown} {own}, others {other}", f"Install the same {shown} everywhere."
+            return f"has {shown} {own}, not {other}", f"Install the same {shown} everywhere."
     for field in ("family", "dtype", "quantization", "native_activation"):
         own_value, value = getattr(lane.model, field), getattr(first.model, field)
         if own_value != value:
             what = field.replace("_", " ")
             hint = "Give --dtype." if field == "dtype" else "Put the same model on all machines."
-            return f"has the model with {what} {own_value}, others with {value}", hint
+            return f"has the model with {what} {own_value}, not {value}", hint
     return "", ""
+
+
+def _versions_here() -> dict[str, str]:
+    """Those of the owner, which decide where an engine is our own."""
+    found = {}
+    for name in ("gelu-tui", "mlx", "mlx-lm"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name.replace("-", "_")] = metadata.version(name)
+    return found
 
 
 def _minor(version: str) -> list[str]:
