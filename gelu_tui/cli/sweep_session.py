@@ -125,7 +125,7 @@ class _Terminal:
                 again = "Another engine takes its place; nothing that was finished is lost."
                 where = f"Worker {event.worker}: " if event.worker else ""
                 o.complain(ErrorInfo("engine_died", f"{where}{event.error.message}", again))
-            case e.WorkerLost():
+            case e.WorkerLost() if self._signal is None:
                 self._clear()
                 message = f"Worker {event.name} is lost: {event.why}."
                 again = "Nothing that was finished is lost; what it was computing runs again."

@@ -87,6 +87,13 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class ClusterStarts:
+    """Workers are started, or connected to: a clause, such as `Starting 2 workers`."""
+
+    clause: str
+
+
+@dataclass(frozen=True)
 class WorkerState:
     """A worker of a cluster: what it does, in a clause, and its prompts of this session.
 
@@ -135,6 +142,7 @@ SweepEvent = (
     | PromptFailed
     | EngineLost
     | Waiting
+    | ClusterStarts
     | WorkerTold
     | WorkerLost
     | WorkerRefused

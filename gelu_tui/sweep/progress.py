@@ -95,6 +95,8 @@ class SweepProgress:
             case e.PromptFailed():
                 self._end(event.failed.number)
                 self.failed[event.model] += 1
+            case e.ClusterStarts():
+                self.doing = event.clause
             case e.WorkerTold():
                 self._take_worker(event.worker)
             case e.WorkerLost() | e.WorkerRefused():

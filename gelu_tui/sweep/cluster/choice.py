@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.validation import shown
 
 _MOST_WORKERS = 256
@@ -28,6 +29,14 @@ class Cluster:
     def expected(self) -> int:
         """The number of workers that will be there; 0 where nobody knows."""
         return self.workers or len(self.ssh)
+
+    @property
+    def beginning(self) -> str:
+        """What is done before there are workers, in a clause."""
+        if self.scheduler:
+            return f"Connecting to {visible_line(self.scheduler)}"
+        count = f"{self.expected} worker{'s' * (self.expected != 1)}"
+        return f"Starting {count}{' by ssh' if self.ssh else ''}"
 
 
 def cluster_of(

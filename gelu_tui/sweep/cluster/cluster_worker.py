@@ -95,6 +95,7 @@ class ClusterWorker:
         return first
 
     async def _connect(self) -> None:
+        self._on(e.ClusterStarts(self._choice.beginning))
         opening = asyncio.create_task(self._connection.open())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
