@@ -28,7 +28,7 @@ from gelu_tui.sweep.outcomes import FailedPrompt
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.prompts import BadRow, Prompt
 from gelu_tui.sweep.store import SweepStore
-from gelu_tui.sweep.worker import FullKl, Stopped, Worker
+from gelu_tui.sweep.worker import FullKl, NoWorkers, Stopped, Worker
 
 _LOOK_AGAIN_S = 1.0  # whether prompts that others work on are finished, or free again
 
@@ -102,6 +102,8 @@ class SweepSession:
         settings = self.plan.settings if self.store is None else self.store.header.settings
         try:
             loaded = await self._worker.load(self.plan.models[model], settings)
+        except NoWorkers:
+            raise
         except GeluError as error:
             self.error = self.error or error.info
             self._on(e.ModelFailed(model, error.info))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep.prompts import Prompt
@@ -82,6 +82,10 @@ class Worker(Protocol):
     async def close(self) -> None:
         """End. Raises nothing."""
         ...
+
+
+class NoWorkers(GeluError):
+    """There is nothing to compute with, whatever the model is."""
 
 
 class Stopped(Exception):

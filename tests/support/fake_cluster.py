@@ -13,10 +13,10 @@ from typing import Any
 import distributed
 import pytest
 
-from gelu_tui.core.errors import GeluError
 from gelu_tui.sweep.cluster import cluster_worker, members, station
 from gelu_tui.sweep.cluster.messages import Group, unpack
 from gelu_tui.sweep.local_worker import LocalWorker
+from gelu_tui.sweep.worker import NoWorkers
 from tests.support.sweep_engine import SweepEngines
 
 
@@ -90,7 +90,7 @@ class FakeCluster:
 
     async def workers(self) -> dict[str, dict[str, Any]]:
         if self.lost_scheduler:
-            raise GeluError("cluster_lost", "The Dask scheduler is gone.")
+            raise NoWorkers("cluster_lost", "The Dask scheduler is gone.")
         beat = 4e9 + next(self._beat)
         return {a: {"last_seen": beat, **about} for a, about in self.workers_there.items()}
 

@@ -161,7 +161,7 @@ def test_the_scheduler_and_the_owner_killed_the_same_command_goes_on(tmp_path: P
     [
         (("--workers", "0"), "0 is not in the range x>=1"),
         (("--workers", "2", "--ssh", "a"), "--workers and --ssh are two ways to find workers."),
-        (("--scheduler", "http://host"), "http://host is no address of a scheduler."),
+        (("--scheduler", "http://host"), "--scheduler http://host is no address of a scheduler."),
         (("--scheduler", "tcp://127.0.0.1:1"), "There is no scheduler at tcp://127.0.0.1:1: "),
         (("--ssh", "no-such-host.invalid"), "The host no-such-host.invalid cannot be reached"),
         (("--ssh-python", "python3"), "--ssh-python has no effect without --ssh."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.sweep import events as e
 from gelu_tui.sweep.cluster import cluster_worker
-from gelu_tui.sweep.cluster.choice import Cluster
+from gelu_tui.sweep.cluster.choice import Cluster, cluster_of
 from gelu_tui.sweep.cluster.messages import GroupResult, pack, unpack
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.runner import SweepSession, is_complete
@@ -191,10 +192,38 @@ async def test_the_scheduler_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_no_worker_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeCluster(monkeypatch, 0)
     monkeypatch.setattr(cluster_worker, "_NO_WORKER_S", 0.0)
-    session = SweepSession(plan_of(), lambda _: None, cluster=Cluster(scheduler="x"))
-    await session.run()
-    assert session.error is not None
-    assert session.error.message == "The Dask scheduler tcp://fake:8786 has no workers."
+    with pytest.raises(GeluError, match="The Dask scheduler tcp://fake:8786 has no workers"):
+        await swept(plan_of(models=("a/one", "b/two")))
+
+
+async def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(GeluError, match="need Dask, which is not installed") as caught:
+        await swept(plan_of(), expected=2)
+    assert "gelu-tui[cluster]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        ("host", "tcp://host:8786"),
+        ("host:1", "tcp://host:1"),
+        (" tls://10.0.0.1:99 ", "tls://10.0.0.1:99"),
+        ("tcp://[::1]:8786", "tcp://[::1]:8786"),
+        ("", None),
+        ("tcp://", None),
+        ("http://host", None),
+        ("tcp://host:port", None),
+        ("tcp://host:99999", None),
+    ],
+)
+def test_addresses(typed: str, address: str | None) -> None:
+    if address is None:
+        with pytest.raises(UsageError, match="is no address of a scheduler"):
+            cluster_of(None, typed, None, None)
+    else:
+        found = cluster_of(None, typed, None, None)
+        assert found is not None and found.scheduler == address
 
 
 @pytest.mark.parametrize("after", [0, 4])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.validation import shown
 
 _MOST_WORKERS = 256
+_PORT = 8786  # Dask's
+_SCHEMES = ("tcp", "tls")
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,7 @@ def cluster_of(
     if workers is not None and (type(workers) is not int or not 1 <= workers <= _MOST_WORKERS):
         message = f"--workers must be a number from 1 to {_MOST_WORKERS}, not {workers}."
         raise UsageError(message, "Each is a process with an engine of its own.")
-    if scheduler is not None and not scheduler.strip():
-        raise UsageError("--scheduler is empty.", "Give its address, e.g. tcp://host:8786.")
+    address = "" if scheduler is None else _address(scheduler.strip())
     hosts: tuple[str, ...] = ()
     if ssh is not None:
         words = ssh.split(",") if isinstance(ssh, str) else ssh
@@ -68,4 +70,17 @@ def cluster_of(
             raise UsageError(f"{shown(bad[0])} is no host.", "Give them as --ssh mac1,mac2.")
     if not chosen:
         return None
-    return Cluster(workers or 0, (scheduler or "").strip(), hosts, python or sys.executable)
+    return Cluster(workers or 0, address, hosts, python or sys.executable)
+
+
+def _address(typed: str) -> str:
+    """Return the whole address of a scheduler: scheme, host and port. Raises `UsageError`."""
+    try:
+        parts = urlsplit(typed if "://" in typed else f"tcp://{typed}")
+        scheme, host, port = parts.scheme, parts.hostname, parts.port or _PORT
+    except ValueError:
+        scheme, host, port = "", None, 0
+    if scheme not in _SCHEMES or not host:
+        message = f"--scheduler {shown(typed)} is no address of a scheduler."
+        raise UsageError(message, "Give it as tcp://host:8786; `dask scheduler` prints it.")
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from gelu_tui.client import EngineCommand
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep import events as e
@@ -26,7 +26,7 @@ from gelu_tui.sweep.cluster.members import Members, of_a_task
 from gelu_tui.sweep.cluster.messages import Group, GroupResult, Job, Setup
 from gelu_tui.sweep.local_worker import MOST_ROWS
 from gelu_tui.sweep.prompts import Prompt
-from gelu_tui.sweep.worker import Desk, Stopped
+from gelu_tui.sweep.worker import Desk, NoWorkers, Stopped
 
 _NO_WORKER_S = 30.0
 _CANCEL_GRACE_S = 8.0
@@ -89,7 +89,7 @@ class ClusterWorker:
             if not self._members.lanes and time.monotonic() - began > _NO_WORKER_S:
                 message = f"The Dask scheduler {visible_line(self._connection.address)} has no"
                 hint = "Start one on each machine: dask worker ADDRESS --nthreads 1."
-                raise GeluError("no_workers", f"{message} workers.", hint)
+                raise NoWorkers("no_workers", f"{message} workers.", hint)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._answers.get(), 1.0)
         return first

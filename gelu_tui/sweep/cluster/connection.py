@@ -8,19 +8,16 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.settings.validation import shown
 from gelu_tui.sweep.cluster.choice import Cluster
 from gelu_tui.sweep.cluster.dask import import_distributed
 from gelu_tui.sweep.cluster.local_cluster import LocalCluster
 from gelu_tui.sweep.cluster.ssh_hosts import SshHosts
+from gelu_tui.sweep.worker import NoWorkers
 
 _REACH_S = 5.0
 _HANDSHAKE_S = 15.0
 _ANSWER_S = 30.0
-_PORT = 8786  # Dask's
-_SCHEMES = ("tcp", "tls")
 
 
 class Connection:
@@ -33,7 +30,7 @@ class Connection:
         self.client: Any = None
 
     async def open(self) -> None:
-        """Start the cluster if need be, and connect. Raises `GeluError`."""
+        """Start the cluster if need be, and connect. Raises `NoWorkers`."""
         import_distributed()
         security = None
         if self._choice.workers:
@@ -45,7 +42,7 @@ class Connection:
             await hosts.start()
             self.address = hosts.address
         else:
-            self.address = await _reachable(self._choice.scheduler)
+            await _reach(self.address)
         await self._connect(security)
 
     async def _connect(self, security: Any) -> None:
@@ -66,10 +63,10 @@ class Connection:
             why = "" if isinstance(error, OSError) else f": {visible_line(str(error))[:200]}"
             message = f"What answers at {visible_line(self.address)} is no Dask scheduler{why}."
             hint = "Check the address; one that begins with tls:// needs keys in Dask's settings."
-            raise GeluError("cluster_unreachable", message, hint) from None
+            raise NoWorkers("cluster_unreachable", message, hint) from None
 
     async def workers(self) -> dict[str, dict[str, Any]]:
-        """What the scheduler knows about its workers, by address. Raises `GeluError`."""
+        """What the scheduler knows about its workers, by address. Raises `NoWorkers`."""
         if isinstance(self._own, LocalCluster):
             self._own.check()
         asked = asyncio.ensure_future(self.client.scheduler.identity(n_workers=-1))
@@ -89,11 +86,11 @@ class Connection:
         """Whether the scheduler is there."""
         return self.client is not None and self.client.status == "running"
 
-    def lost(self) -> GeluError:
+    def lost(self) -> NoWorkers:
         """The error of a scheduler that is gone."""
         message = f"The Dask scheduler {visible_line(self.address)} is gone."
         hint = "Nothing that was finished is lost: start it, and the same command goes on."
-        return GeluError("cluster_lost", message, hint)
+        return NoWorkers("cluster_lost", message, hint)
 
     def kill(self) -> None:
         """End workers of this machine at once."""
@@ -109,25 +106,18 @@ class Connection:
             await self._own.close()
 
 
-async def _reachable(typed: str) -> str:
-    """Return a scheduler's address that something listens at. Raises `GeluError`."""
-    address = typed if "://" in typed else f"tcp://{typed}"
-    hint = "Give it as tcp://host:8786; `dask scheduler` prints it."
+async def _reach(address: str) -> None:
+    """Raise `NoWorkers` if nothing listens at an address."""
+    parts = urlsplit(address)
     try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port or _PORT
-    except ValueError:
-        host, port, parts = None, 0, None
-    if parts is None or parts.scheme not in _SCHEMES or not host:
-        raise UsageError(f"{shown(typed)} is no address of a scheduler.", hint)
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _REACH_S)
+        opening = asyncio.open_connection(parts.hostname, parts.port)
+        _, writer = await asyncio.wait_for(opening, _REACH_S)
         writer.close()
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         if isinstance(error, TimeoutError):
             why = f"no answer within {_REACH_S:g} seconds"
         message = f"There is no scheduler at {visible_line(address)}: {visible_line(why)}."
-        raise GeluError("cluster_unreachable", message, hint) from None
-    shown_host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown_host}:{port}"
+        raise NoWorkers(
+            "cluster_unreachable", message, "`dask scheduler` prints its address."
+        ) from None

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import warnings
 
-from gelu_tui.core.errors import GeluError
+from gelu_tui.sweep.worker import NoWorkers
 
 _LOGGERS = ("distributed", "tornado", "asyncssh", "bokeh", "asyncio")
 
 
 def import_distributed() -> None:
-    """Import Dask's scheduler and workers. Raises `GeluError` where they are not installed."""
+    """Import Dask's scheduler and workers. Raises `NoWorkers` where they are not installed."""
     try:
         import distributed  # noqa: F401
     except ImportError:
         message = "Sweeps with several workers need Dask, which is not installed."
         hint = "Install it with pip install 'gelu-tui[cluster]', on every machine."
-        raise GeluError("no_cluster", message, hint) from None
+        raise NoWorkers("no_cluster", message, hint) from None
     silence()
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from gelu_tui.core.errors import GeluError
 from gelu_tui.core.parent_death import parent_named
 from gelu_tui.sweep.cluster.node import Orders
+from gelu_tui.sweep.worker import NoWorkers
 
 _MOST_STARTS = 12  # of each worker
 _PAUSE_S = 0.5
@@ -61,10 +61,10 @@ class LocalCluster:
             self._keepers.append(asyncio.create_task(self._keep(orders)))
 
     def check(self) -> None:
-        """Raise `GeluError` if no worker is left, and none will be."""
+        """Raise `NoWorkers` if no worker is left, and none will be."""
         if self._keepers and all(keeper.done() for keeper in self._keepers):
             message = "The workers on this machine end again and again."
-            raise GeluError("cluster_lost", message, "Try it without --workers.")
+            raise NoWorkers("cluster_lost", message, "Try it without --workers.")
 
     async def _keep(self, orders: Orders) -> None:
         words = (sys.executable, "-P", "-m", "gelu_tui.sweep.cluster.node")

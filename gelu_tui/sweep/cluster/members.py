@@ -30,6 +30,7 @@ from gelu_tui.sweep.cluster.messages import (
 )
 from gelu_tui.sweep.cluster.station import end_station, run_group
 from gelu_tui.sweep.prompts import Prompt
+from gelu_tui.sweep.worker import NoWorkers
 
 _LOOK_S = 1.0
 _SILENCE_S = 60.0  # of a machine that sleeps, or is unplugged
@@ -129,7 +130,7 @@ class Members:
             self.failure = error
         except Exception as error:  # of Dask's own: the sweep must end, not hang
             message = f"Dask failed: {visible_line(str(error) or type(error).__name__)[:200]}."
-            self.failure = GeluError("cluster_lost", message, "The same command goes on.")
+            self.failure = NoWorkers("cluster_lost", message, "The same command goes on.")
         self._wake()
 
     def _compare(self, workers: dict[str, dict[str, Any]]) -> None:

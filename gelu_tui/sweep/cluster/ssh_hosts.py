@@ -7,8 +7,8 @@ import contextlib
 import shlex
 from typing import Any
 
-from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.sweep.worker import NoWorkers
 
 _CONNECT_S = 10.0
 _START_S = 60.0
@@ -25,13 +25,13 @@ class SshHosts:
         self.address = ""
 
     async def start(self) -> None:
-        """Start them. Raises `GeluError` that names the host and the cause."""
+        """Start them. Raises `NoWorkers` that names the host and the cause."""
         for host, found in zip(
             self._hosts,
             await asyncio.gather(*map(self._check, self._hosts), return_exceptions=True),
             strict=True,
         ):
-            if isinstance(found, GeluError):
+            if isinstance(found, NoWorkers):
                 raise found
             if isinstance(found, BaseException):
                 raise _unreachable(host, found)
@@ -57,7 +57,7 @@ class SshHosts:
                 await asyncio.wait_for(cluster.close(), 5.0)
             why = visible_line(str(error))[:200] or type(error).__name__
             message = f"Dask could not be started on {', '.join(self._hosts)}: {why}."
-            raise GeluError("cluster_ssh", message, "Try `ssh` to each of them.") from None
+            raise NoWorkers("cluster_ssh", message, "Try `ssh` to each of them.") from None
         self.address = self._cluster.scheduler_address
 
     async def _check(self, host: str) -> None:
@@ -75,7 +75,7 @@ class SshHosts:
             hint = (
                 "Install gelu-tui[cluster] there; --ssh-python names the interpreter that has it."
             )
-            raise GeluError("cluster_ssh", message, hint)
+            raise NoWorkers("cluster_ssh", message, hint)
 
     async def close(self) -> None:
         """End the workers and the scheduler. Raises nothing."""
@@ -84,11 +84,11 @@ class SshHosts:
                 await asyncio.wait_for(self._cluster.close(), 10.0)
 
 
-def _unreachable(host: str, error: BaseException) -> GeluError:
+def _unreachable(host: str, error: BaseException) -> NoWorkers:
     why = visible_line(getattr(error, "strerror", None) or str(error))[:200].rstrip(".")
     if isinstance(error, TimeoutError):
         why = f"no answer within {_CONNECT_S:g} seconds"
     message = f"The host {visible_line(host)} cannot be reached by ssh: {why}."
-    return GeluError(
+    return NoWorkers(
         "cluster_ssh", message, f"Try `ssh {visible_line(host)} true`: it must not ask."
     )
