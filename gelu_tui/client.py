@@ -21,7 +21,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.parent_death import parent_named
-from gelu_tui.core.process_end import how_it_ended, what_helps
+from gelu_tui.core.process_end import how_it_ended, rank_that_ended, what_helps
 from gelu_tui.core.safe_text import visible_line
 
 # -P: a folder named `mlx` in the working directory must not be imported instead of the library.
@@ -48,7 +48,7 @@ class Transport(Protocol):
     `start` raises `EngineDied`, `write` `OSError` or `RuntimeError` if the engine is gone. `read`
     returns a line with its line feed, without one at the end of the stream, and raises `ValueError`
     for a line that is too long. `exit_status` waits shortly for the end and returns the exit code
-    (negative for a signal, None if the engine lives on without its output) and the last line on
+    (negative for a signal, None if the engine lives on without its output) and the last lines on
     stderr. `close` ends the engine and raises nothing; `kill` does not wait.
     """
 
@@ -57,7 +57,7 @@ class Transport(Protocol):
     async def start(self) -> None: ...
     async def write(self, line: bytes) -> None: ...
     async def read(self) -> bytes: ...
-    async def exit_status(self) -> tuple[int | None, str]: ...
+    async def exit_status(self) -> tuple[int | None, list[str]]: ...
     async def close(self) -> None: ...
     def kill(self) -> None: ...
 
@@ -176,8 +176,12 @@ class EngineClient:
         return p.decode_event(line)
 
     async def _death(self) -> EngineDied:
-        code, last_words = await self._transport.exit_status()
-        last_words = last_words or self._last_words_in_log()
+        code, lines = await self._transport.exit_status()
+        if (rank := rank_that_ended(lines)) is not None:
+            message = f"The engine's rank {rank.number} {how_it_ended(rank.code)}"
+            message += f": {visible_line(rank.words)}." if rank.words else "."
+            return EngineDied(message, what_helps(rank.code, rank.words, "See its log."))
+        last_words = lines[-1] if lines else self._last_words_in_log()
         message = f"The engine {how_it_ended(code)}"
         message += f": {visible_line(last_words)}." if last_words else "."
         if code == -signal.SIGKILL and isinstance(self._sent, p.Fetch):
@@ -227,7 +231,7 @@ class ChildProcess:
         self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
         self._pipes: asyncio.SubprocessTransport | None = None
-        self._stderr_lines: deque[str] = deque(maxlen=5)
+        self._stderr_lines: deque[str] = deque(maxlen=50)
         self._stderr_task: asyncio.Task[None] | None = None
 
     @property
@@ -270,13 +274,13 @@ class ChildProcess:
             raise EngineDied("The engine is not running.")
         return await self._process.stdout.readline()
 
-    async def exit_status(self) -> tuple[int | None, str]:
+    async def exit_status(self) -> tuple[int | None, list[str]]:
         assert self._process is not None and self._stderr_task is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), 2.0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._stderr_task), 0.5)
-        return self._process.returncode, self._stderr_lines[-1] if self._stderr_lines else ""
+        return self._process.returncode, list(self._stderr_lines)
 
     async def _collect_stderr(self) -> None:
         assert self._process is not None and self._process.stderr is not None

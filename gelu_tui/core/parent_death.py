@@ -11,9 +11,11 @@ import os
 import signal
 import sys
 import threading
+import time
 
 _VARIABLE = "GELU_TUI_PARENT"
 _PR_SET_PDEATHSIG = 1
+_WATCHED_EVERY_S = 0.5
 
 
 def parent_named() -> dict[str, str]:
@@ -48,6 +50,25 @@ def end_with(parent: int) -> None:
     elif _exists(parent):
         return
     os._exit(0)
+
+
+def end_with_launcher(code: int) -> None:
+    """End a rank of mlx.launch with the launcher, or with `code` when the launcher's parent ends.
+
+    The launcher does not tell its ranks that its own input has ended, and does not end itself.
+    """
+    import psutil
+
+    launcher = psutil.Process(os.getppid())
+    above = launcher.ppid()
+    end_with(launcher.pid)
+
+    def watch() -> None:
+        while os.getppid() == launcher.pid and launcher.ppid() == above:
+            time.sleep(_WATCHED_EVERY_S)
+        os._exit(code)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def _exists(pid: int) -> bool:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# The exit code of a rank of a pipeline that ends because another one has ended.
+LOST_RANK = 76
 
 OUT_OF_MEMORY = (
     "malloc",
@@ -41,6 +47,29 @@ def how_it_ended(code: int | None) -> str:
     if (number := _signal(code)) is not None:
         return f"was killed ({_NAMES.get(number, f'signal {number}')})"
     return f"ended with exit code {code}"
+
+
+class RankThatEnded(NamedTuple):
+    """A rank of a pipeline; `words` are its last ones."""
+
+    number: int
+    code: int
+    words: str
+
+
+_OF_LAUNCHER = re.compile(r"Node with rank (\d+) exited with code (-?\d+)")
+_NOT_THE_CAUSE = (0, LOST_RANK, -signal.SIGTERM)  # the launcher ends the others by SIGTERM
+
+
+def rank_that_ended(lines: Sequence[str]) -> RankThatEnded | None:
+    """The rank that ended a pipeline, from what mlx.launch and the ranks wrote on stderr."""
+    for found in _OF_LAUNCHER.finditer("\n".join(lines)):
+        number, code = int(found[1]), int(found[2])
+        if code not in _NOT_THE_CAUSE:
+            begin = f"rank {number}: "
+            words = [line[len(begin) :] for line in lines if line.startswith(begin)]
+            return RankThatEnded(number, code, words[-1] if words else "")
+    return None
 
 
 def what_helps(code: int | None, last_words: str, otherwise: str) -> str:

@@ -16,8 +16,13 @@ from gelu_tui import __version__
 from gelu_tui.core import paths
 from gelu_tui.core import protocol as p
 from gelu_tui.core.own_files import open_log
+from gelu_tui.core.parent_death import end_with_launcher
+from gelu_tui.core.process_end import LOST_RANK
 from gelu_tui.engine import device
+from gelu_tui.engine.failures import reason_of
 from gelu_tui.engine.models import hub_environment
+from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
+from gelu_tui.engine.pipeline.ranks import own_rank
 from gelu_tui.engine.session import Inbox, Session, writer
 
 _LOG_LIMIT = 1_000_000
@@ -51,10 +56,27 @@ def _take_stdin() -> BinaryIO:
     return protocol
 
 
-def serve() -> None:
-    """Answer commands until stdin ends."""
+def _follow(stdin: BinaryIO) -> None:
+    """Obey rank 0, which alone answers: all ranks receive the commands."""
+    inbox = Inbox(stdin, lambda _: None)
+
+    def wait() -> None:
+        inbox.done(inbox.next())
+
+    wait()  # MLX is imported when it is needed
+    import_mlx_lm()
+    from gelu_tui.engine.pipeline.follower import follow
+    from gelu_tui.engine.pipeline.ring import DistributedRing
+
+    follow(wait, DistributedRing())
+
+
+def serve(*, pipeline: bool = False) -> None:
+    """Answer commands until stdin ends; `pipeline`: as rank 0 of several, or obey it."""
     device.forget_preload()
+    rank = own_rank() if pipeline else None
     stdin = _take_stdin()
+    last_words = os.dup(2)
     log_file = _open_log()
     # The real stdout is kept for the protocol and fd 1 is stderr, so that no print corrupts it.
     stdout = os.fdopen(os.dup(1), "wb")
@@ -71,17 +93,24 @@ def serve() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     device.prefer_full_float32()
-    emit = writer(stdout)
+    if rank is not None:
+        end_with_launcher(LOST_RANK)
+    emit = writer(stdout, ascii_only=rank is not None)
     versions = {
         "gelu_tui": __version__,
         "mlx": importlib.metadata.version("mlx"),
         "mlx_lm": importlib.metadata.version("mlx-lm"),
         "python": platform.python_version(),
     }
-    emit(p.Hello(p.PROTOCOL_VERSION, versions, os.getpid(), str(log_file or "not written")))
     try:
-        Session(Inbox(stdin, emit)).serve()
-    except BaseException:
+        if rank:
+            _follow(stdin)
+        hello = p.Hello(p.PROTOCOL_VERSION, versions, os.getpid(), str(log_file or "not written"))
+        emit(hello)
+        Session(Inbox(stdin, emit), leads=rank is not None).serve()
+    except BaseException as error:
         logging.getLogger(__name__).exception("the engine ends")
+        if rank is not None:
+            os.write(last_words, f"rank {rank}: {reason_of(error)}\n".encode())
         # Threads of MLX and of the tokenizer may abort an orderly exit.
         os._exit(1)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gelu_tui.engine.jobs.compare import Run
     from gelu_tui.engine.jobs.request import Request
     from gelu_tui.engine.models.loading import LoadedModel
+    from gelu_tui.engine.pipeline.leader import Leader
 
 Emit = Callable[[p.Event], None]
 
@@ -57,15 +59,16 @@ class Job:
         return asked
 
 
-def writer(stream: BinaryIO) -> Emit:
+def writer(stream: BinaryIO, *, ascii_only: bool = False) -> Emit:
     """Return a function that writes one event as a line, from any thread.
 
-    A reader that is gone ends the process: nobody is left to serve.
+    A reader that is gone ends the process: nobody is left to serve. `ascii_only` is for a reader
+    that may cut the output within a character, as mlx.launch does.
     """
     lock = threading.Lock()
 
     def emit(event: p.Event) -> None:
-        line = p.encode(event)
+        line = p.encode_ascii(event) if ascii_only else p.encode(event)
         with lock:
             try:
                 stream.write(line)
@@ -88,18 +91,21 @@ class Inbox:
         self._pending: list[Job] = []
         self._waiting: deque[Job] = deque()
         self._lock = threading.Condition()
+        self.taken = 0  # commands that were returned
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def next(self) -> Job:
         """Wait for the next command."""
         with self._lock:
             self._lock.wait_for(lambda: self._waiting)
+            self.taken += 1
             return self._waiting.popleft()
 
     def next_if(self, wanted: Callable[[p.Command], bool]) -> Job | None:
         """The next command if there is one and it is wanted."""
         with self._lock:
             waits = self._waiting and wanted(self._waiting[0].command)
+            self.taken += bool(waits)
             return self._waiting.popleft() if waits else None
 
     def done(self, job: Job) -> None:
@@ -141,8 +147,10 @@ class Inbox:
 class Session:
     """Holds the loaded model and runs jobs."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, *, leads: bool = False) -> None:
+        """`leads`: this is rank 0 of a pipeline."""
         self._inbox = inbox
+        self._leads = leads
         self._loaded: LoadedModel | None = None
         self._load_s = 0.0
         self._self_checks: dict[int, p.SelfCheckReport] = {}
@@ -156,6 +164,19 @@ class Session:
                 self._run(job)
             finally:
                 self._inbox.done(job)
+            if self._leader is not None:
+                self._leader.done(self._inbox.taken)
+
+    @cached_property
+    def _leader(self) -> Leader | None:
+        if not self._leads:
+            return None
+        from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
+
+        import_mlx_lm()
+        from gelu_tui.engine.pipeline.leader import Leader
+
+        return Leader()
 
     def _run(self, job: Job) -> None:
         log.info("%s", job.tag)
@@ -268,19 +289,21 @@ class Session:
             gc.collect()  # a model's modules may refer to each other in a circle
             mx.clear_cache()
         self._self_checks, self._batch_checks = {}, {}
-        loaded = loading.load(command.model, command.dtype, job.emit, job.cancelled)
+        loaded = loading.load(command.model, command.dtype, job.emit, job.cancelled, self._leader)
         self._loaded, self._load_s = loaded, time.perf_counter() - began
+        ranks = loaded.ranks
         job.emit(
             p.Loaded(
                 model=loaded.info,
                 folder=str(loaded.folder),
-                device=device.device_name(),
+                device=device.device_name() + (f", {len(ranks)} ranks" if ranks else ""),
                 blas=device.blas_name(),
                 versions=loading.versions(),
                 load_s=self._load_s,
                 context_length=loaded.context_length,
                 has_chat_template=loaded.tokenizer.chat_template is not None,
                 weight_bytes=loaded.weight_bytes,
+                ranks=ranks,
             )
         )
 

@@ -42,8 +42,8 @@ class InMemory:
     async def read(self) -> bytes:
         return await self._events.readline()
 
-    async def exit_status(self) -> tuple[int | None, str]:
-        return self._code, self._last_words
+    async def exit_status(self) -> tuple[int | None, list[str]]:
+        return self._code, [self._last_words] if self._last_words else []
 
     async def close(self) -> None:
         self.kill()

@@ -22,6 +22,7 @@ from gelu_tui.core.protocol.values import (
     Name,
     ProgressPhase,
     PromptTokens,
+    Rank,
     ScoredRow,
     Seconds,
     SelfCheckReport,
@@ -64,7 +65,11 @@ class Progress(Event, frozen=True, tag="progress"):
 
 
 class Loaded(Event, frozen=True, tag="loaded"):
-    """The model is ready. `blas` names the BLAS library of a CPU backend, None on a GPU."""
+    """The model is ready. `blas` names the BLAS library of a CPU backend, None on a GPU.
+
+    `ranks` are the processes of a pipeline that hold the model; `weight_bytes` are those of the
+    first one.
+    """
 
     last = True
     model: ModelInfo
@@ -76,6 +81,7 @@ class Loaded(Event, frozen=True, tag="loaded"):
     context_length: Count
     has_chat_template: bool
     weight_bytes: Count
+    ranks: tuple[Rank, ...] = ()
 
 
 class Fetched(Event, frozen=True, tag="fetched"):

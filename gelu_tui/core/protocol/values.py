@@ -54,6 +54,15 @@ class ModelInfo(msgspec.Struct, frozen=True):
         return bits_in_words(self.quantization)
 
 
+class Rank(msgspec.Struct, frozen=True):
+    """One process of a pipeline, and its part of the model: layers `first_layer` to `end_layer`."""
+
+    host: Name
+    first_layer: Count
+    end_layer: Count  # the first one that it has not
+    weight_bytes: Count
+
+
 class VariantInfo(msgspec.Struct, frozen=True):
     """One activation function of a comparison."""
 

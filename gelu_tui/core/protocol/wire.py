@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
+import re
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from gelu_tui.core.protocol.commands import Command
 from gelu_tui.core.protocol.events import Event
 
 PROTOCOL_VERSION = 3
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")  # inside strings only
 
 _T = TypeVar("_T")
 
@@ -42,6 +45,12 @@ def encode(message: Command | Event) -> bytes:
     except UnicodeEncodeError:
         text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
         return text.encode("utf-8", "replace") + b"\n"
+
+
+def encode_ascii(message: Command | Event) -> bytes:
+    """Return `message` as `encode` does, with ASCII characters only."""
+    text = encode(message).decode()
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text).encode()
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], line: bytes, what: str) -> _T:

@@ -20,6 +20,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.compute.elsewhere import LayersElsewhere
 from gelu_tui.engine.compute.functions import Function
 
 # Modules whose code names the function, by mlx-lm's file and class, with the name of the site as in
@@ -48,18 +49,18 @@ class RowFunctions:
     """
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[Function, int]] = []  # and their number of rows
+        self.blocks: list[tuple[Function, int]] = []  # and their number of rows
         self._within: Function | None = None  # of the block that alone is being computed
 
     @contextmanager
     def use(self, *rows: Function) -> Iterator[None]:
         """Within this context, batch row i is computed with function i."""
-        previous = self._blocks
-        self._blocks = [(function, len(list(same))) for function, same in itertools.groupby(rows)]
+        previous = self.blocks
+        self.blocks = [(function, len(list(same))) for function, same in itertools.groupby(rows)]
         try:
             yield
         finally:
-            self._blocks = previous
+            self.blocks = previous
 
     def __call__(self, x: mx.array) -> mx.array:
         """Apply function i to row i of (rows, …); shape and dtype stay.
@@ -71,8 +72,8 @@ class RowFunctions:
             return self._within(x)
         borders = self._borders(x)
         if not borders:
-            return self._blocks[0][0](x)
-        parts = zip(self._blocks, mx.split(x, borders, axis=0), strict=True)
+            return self.blocks[0][0](x)
+        parts = zip(self.blocks, mx.split(x, borders, axis=0), strict=True)
         return mx.concatenate([function(part) for (function, _), part in parts], axis=0)
 
     def block_by_block(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
@@ -81,7 +82,7 @@ class RowFunctions:
         parts = zip(*(mx.split(array, borders, axis=0) for array in batch), strict=True)
         results = []
         try:
-            for (function, _), part in zip(self._blocks, parts, strict=True):
+            for (function, _), part in zip(self.blocks, parts, strict=True):
                 self._within = function
                 results.append(call(*part))
         finally:
@@ -90,7 +91,7 @@ class RowFunctions:
 
     def _borders(self, x: mx.array) -> list[int]:
         """The first row of each block but the first."""
-        *borders, rows = itertools.accumulate((count for _, count in self._blocks), initial=0)
+        *borders, rows = itertools.accumulate((count for _, count in self.blocks), initial=0)
         if x.shape[0] != rows:
             raise ValueError(f"{x.shape[0]} rows, but {rows} activation functions")
         return borders[1:]
@@ -164,7 +165,10 @@ def rowwise(model: Any) -> Iterator[RowFunctions]:
     meanings = _meanings(functions)
     subclasses: dict[type, type] = {}
     changed: list[tuple[Any, type]] = []
+    elsewhere = LayersElsewhere.of(model)
     try:
+        for layers in elsewhere:
+            layers.functions = functions
         for _, module in model.named_modules():
             kind, key = type(module), _key(module)
             if key in SITES:
@@ -181,3 +185,5 @@ def rowwise(model: Any) -> Iterator[RowFunctions]:
     finally:
         for module, kind in changed:
             module.__class__ = kind
+        for layers in elsewhere:
+            layers.functions = None

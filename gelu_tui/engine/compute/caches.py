@@ -10,6 +10,8 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 
+from gelu_tui.engine.compute.elsewhere import CacheElsewhere
+
 
 def join(rows: Sequence[list[Any]]) -> list[Any]:
     """Join per-row prompt caches (batch 1, equal length) into one of `len(rows)` rows.
@@ -23,6 +25,9 @@ def join(rows: Sequence[list[Any]]) -> list[Any]:
 
     joined = []
     for layer in zip(*rows, strict=True):
+        if isinstance(layer[0], CacheElsewhere):
+            joined.append(layer[0].join(layer))
+            continue
         cache = copy.copy(layer[0])
         cache.state = tree_map(together, *(row.state for row in layer))
         joined.append(cache)

@@ -14,6 +14,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from gelu_tui.engine.compute.elsewhere import LayersElsewhere
+
 # Bytes of a widened weight; a larger one is multiplied in parts.
 _SLICE = 64 * 1024 * 1024
 
@@ -29,7 +31,10 @@ def in_float32(model: Any) -> Iterator[None]:
         for name, value in module.items()
         if isinstance(value, mx.array) and value.ndim < 2 and _wide(value) is not value
     ]
+    elsewhere = LayersElsewhere.of(model)
     try:
+        for layers in elsewhere:
+            layers.float32 = True
         for module, kind in changed:
             module.__class__ = _WIDENED[kind]
         for module, name, value in vectors:
@@ -40,6 +45,8 @@ def in_float32(model: Any) -> Iterator[None]:
             module[name] = value
         for module, kind in changed:
             module.__class__ = kind
+        for layers in elsewhere:
+            layers.float32 = False
 
 
 def _wide(x: mx.array) -> mx.array:

@@ -13,6 +13,7 @@ from functools import cache, partial
 import mlx.core as mx
 import mlx.nn as nn
 
+from gelu_tui.core.functions.expressions import Node
 from gelu_tui.core.functions.registry import REGISTRY, Precision, evaluate
 from gelu_tui.core.functions.variants import Variant
 
@@ -53,20 +54,33 @@ def _operations(dtype: mx.Dtype) -> Mapping[str, Callable[..., mx.array]]:
     }
 
 
-def function_of(variant: Variant, precision: Precision) -> Function:
-    """The variant as a function of an array of any shape; shape and dtype stay.
+class FormulaFunction:
+    """A formula as a function of an array of any shape; shape and dtype stay.
 
     `float32` evaluates in float32 and casts once; `model` evaluates in the array's dtype.
     """
 
-    def evaluated(x: mx.array) -> mx.array:
-        y: mx.array = evaluate(variant.node, x, _operations(x.dtype))
-        # A formula without x is a constant; broadcast_to would fix the shape when it is compiled.
-        return y if y.shape == x.shape else y + mx.zeros_like(x)
+    def __init__(self, node: Node, precision: Precision) -> None:
+        self.node, self.precision = node, precision
 
-    def in_float32(x: mx.array) -> mx.array:
-        return evaluated(x.astype(mx.float32)).astype(x.dtype)
+        def evaluated(x: mx.array) -> mx.array:
+            y: mx.array = evaluate(node, x, _operations(x.dtype))
+            # A formula without x is a constant; broadcast_to would fix the shape when it is
+            # compiled.
+            return y if y.shape == x.shape else y + mx.zeros_like(x)
 
-    function: Function = in_float32 if precision == "float32" else evaluated
-    # One fused kernel a function; on the CPU compiling would call a C++ compiler at run time.
-    return mx.compile(function, shapeless=True) if mx.default_device() == mx.gpu else function
+        def in_float32(x: mx.array) -> mx.array:
+            return evaluated(x.astype(mx.float32)).astype(x.dtype)
+
+        function: Function = in_float32 if precision == "float32" else evaluated
+        # One fused kernel a function; on the CPU compiling would call a C++ compiler at run time.
+        on_gpu = mx.default_device() == mx.gpu
+        self._function = mx.compile(function, shapeless=True) if on_gpu else function
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self._function(x)
+
+
+def function_of(variant: Variant, precision: Precision) -> Function:
+    """The variant as a function of an array, evaluated in this precision."""
+    return FormulaFunction(variant.node, precision)

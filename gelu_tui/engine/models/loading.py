@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gelu_tui.core import backends
 from gelu_tui.core import protocol as p
@@ -38,6 +40,19 @@ class LoadedModel:
     folder: Path
     context_length: int
     weight_bytes: int
+    ranks: tuple[p.Rank, ...] = ()
+
+
+class OtherRanks(Protocol):
+    """Processes that load and hold some of the layers; see `engine.pipeline.leader`."""
+
+    def split(
+        self, checkpoint: Checkpoint, spec: str, dtype: str | None, *, must_be_finite: bool
+    ) -> None:
+        """Let them load their parts, and leave the checkpoint's model without these."""
+
+    def wait(self) -> tuple[p.Rank, ...]:
+        """Wait until they have."""
 
 
 def versions() -> dict[str, str]:
@@ -47,11 +62,19 @@ def versions() -> dict[str, str]:
     return {**found, "python": ".".join(map(str, sys.version_info[:3]))}
 
 
-def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -> LoadedModel:
+def load(
+    spec: str,
+    dtype: str | None,
+    report: Report,
+    cancelled: IsCancelled,
+    others: OtherRanks | None = None,
+) -> LoadedModel:
     """Find, check and load a model: `demo`, a folder, or a hub id.
 
     Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `Interrupted`.
     """
+    from gelu_tui.engine.compute.activation_sites import sites_of
+
     if dtype is not None and dtype not in DTYPES:
         raise GeluError("dtype", f"'{dtype}' is not a dtype.", f"Choose {', '.join(DTYPES)}.")
     located = locate(spec, report, cancelled)
@@ -60,25 +83,16 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     narrowed = target == "float16" and checkpoint.dtype != target
     checkpoint.cast(target)
-    memory, needed, free = machine_memory(), checkpoint.weight_bytes, device.free_memory()
-    needed += memory.reserve(needed)
-    if needed > free:
-        limit = memory.limit
-        room = f"{free / 1e9:.1f} GB are free" + (f" under {limit}" if limit else "")
-        raise GeluError(
-            "memory",
-            f"This model needs {needed / 1e9:.1f} GB of memory, and {room}.",
-            "Choose a smaller or a quantized model, or "
-            + ("raise that limit." if limit else "close other programs."),
-        )
+    sites = sites_of(checkpoint.model)
+    if others is not None:
+        others.split(checkpoint, spec, target, must_be_finite=narrowed)
+    needed = check_memory(checkpoint.weight_bytes)
     if cancelled():
         raise Interrupted
     tokenizer = _read(checkpoint)
-    if narrowed and (name := first_not_finite(checkpoint.model)):
-        message = f"The weights in '{name}' do not fit float16: some become infinite."
-        raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
-    from gelu_tui.engine.compute.activation_sites import sites_of
-
+    if narrowed:
+        check_finite(checkpoint.model)
+    ranks = () if others is None else others.wait()
     if cancelled():
         raise Interrupted
     configuration, family = checkpoint.configuration, checkpoint.family
@@ -88,7 +102,7 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
         dtype=checkpoint.dtype,
         quantization=checkpoint.quantization,
         native_activation=family.native_activation,
-        sites=sites_of(checkpoint.model),
+        sites=sites,
         warnings=(
             *configuration.warnings,
             *_other_activation(configuration.text, family),
@@ -96,7 +110,25 @@ def load(spec: str, dtype: str | None, report: Report, cancelled: IsCancelled) -
         ),
     )
     context = configuration.context_length
-    return LoadedModel(checkpoint.model, tokenizer, family, info, located.folder, context, needed)
+    return LoadedModel(
+        checkpoint.model, tokenizer, family, info, located.folder, context, needed, ranks
+    )
+
+
+def check_memory(weight_bytes: int) -> int:
+    """The bytes that a model with so many of weights needs. Raises `GeluError` without room."""
+    memory, free = machine_memory(), device.free_memory()
+    needed = weight_bytes + memory.reserve(weight_bytes)
+    if needed > free:
+        limit = memory.limit
+        room = f"{free / 1e9:.1f} GB are free" + (f" under {limit}" if limit else "")
+        raise GeluError(
+            "memory",
+            f"This model needs {needed / 1e9:.1f} GB of memory, and {room}.",
+            "Choose a smaller or a quantized model, or "
+            + ("raise that limit." if limit else "close other programs."),
+        )
+    return needed
 
 
 def _other_activation(values: dict[str, Any], family: Family) -> list[str]:
@@ -123,21 +155,34 @@ def _read(checkpoint: Checkpoint) -> Tokenizer:
     import mlx.core as mx
 
     weights = checkpoint.model.parameters()
+    with reading(checkpoint.folder), ThreadPoolExecutor(1) as beside:
+        # Reading the tokenizer holds the interpreter lock and evaluating does not, so only
+        # these two parts of a load can run at once.
+        tokenizer = beside.submit(Tokenizer.load, checkpoint.folder)
+        mx.eval(weights)
+    return tokenizer.result()
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Raise `GeluError` where weights cannot be read within this context."""
     try:
-        with ThreadPoolExecutor(1) as beside:
-            # Reading the tokenizer holds the interpreter lock and evaluating does not, so only
-            # these two parts of a load can run at once.
-            tokenizer = beside.submit(Tokenizer.load, checkpoint.folder)
-            mx.eval(weights)
+        yield
     except (ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if "alloc" in reason.lower() or "memory" in reason.lower():
             message = f"Memory ran out while loading: {reason}."
             raise GeluError("memory", message, "Choose a smaller model.") from error
-        where = visible_line(str(checkpoint.folder))
+        where = visible_line(str(folder))
         message = f"The weights in '{where}' cannot be read: {visible_line(reason)}."
         raise GeluError("unreadable", message, "Check the disk.") from error
-    return tokenizer.result()
+
+
+def check_finite(model: Any) -> None:
+    """Raise `GeluError` if weights that were made float16 are not finite any more."""
+    if name := first_not_finite(model):
+        message = f"The weights in '{name}' do not fit float16: some become infinite."
+        raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
 
 
 def first_not_finite(model: Any) -> str | None:
@@ -148,4 +193,7 @@ def first_not_finite(model: Any) -> str | None:
     for name, value in tree_flatten(model.parameters()):
         if mx.issubdtype(value.dtype, mx.floating) and not mx.isfinite(value).all().item():
             return str(name)
-    return None
+    from gelu_tui.engine.compute.elsewhere import LayersElsewhere
+
+    found = (layers.first_not_finite() for layers in LayersElsewhere.of(model))
+    return next(found, None)

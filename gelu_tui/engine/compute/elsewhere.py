@@ -1,0 +1,56 @@
+"""What stands in a model for layers that other processes hold, and for their caches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+if TYPE_CHECKING:
+    from gelu_tui.engine.compute.activation_sites import RowFunctions
+
+
+class LayersElsewhere(nn.Module):
+    """The last of a model's layers; computes as it is told here, like the model's own modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: RowFunctions | None = None  # None: the model's own function
+        self.float32 = False  # hidden states, whatever the weights are
+
+    @staticmethod
+    def of(model: Any) -> list[LayersElsewhere]:
+        """Those of a model: one at most."""
+        return [module for module in model.modules() if isinstance(module, LayersElsewhere)]
+
+    def __call__(self, hidden: mx.array, mask: Any, cache: CacheElsewhere | None) -> mx.array:
+        raise NotImplementedError
+
+    def first_not_finite(self) -> str | None:
+        """The name of the first tensor that holds nan or infinity, if any does."""
+        raise NotImplementedError
+
+
+class CacheElsewhere:
+    """The caches of layers elsewhere. Its methods are those of mlx-lm's caches, and `join`."""
+
+    state = ()  # there is nothing to evaluate here
+    nbytes = 0
+
+    def join(self, rows: Sequence[CacheElsewhere]) -> CacheElsewhere:
+        """As `caches.join`."""
+        raise NotImplementedError
+
+    def merge(self, rows: Sequence[CacheElsewhere]) -> CacheElsewhere:
+        """A batch cache of prompt caches of any length."""
+        raise NotImplementedError
+
+    def extend(self, other: CacheElsewhere) -> None:
+        """Append the rows of another batch cache."""
+        raise NotImplementedError
+
+    def filter(self, rows: mx.array) -> None:
+        """Keep only these rows of a batch cache, in this order."""
+        raise NotImplementedError
