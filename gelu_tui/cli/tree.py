@@ -177,11 +177,31 @@ def _take_settings(ctx: click.Context) -> None:
 
 
 @click.command("engine", short_help="The child process: JSON lines.")
-def engine_command() -> None:
+@click.option(
+    "--ranks",
+    type=click.IntRange(2),
+    help="Split the model by layers over so many processes on this machine.",
+)
+@click.option(
+    "--hostfile",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Split the model by layers over the machines of this file of mlx.launch.",
+)
+@click.option(
+    "--python",
+    default=sys.executable,
+    help="With --hostfile: Python on these machines, in which gelu-tui is installed.",
+)
+@click.option("--pipeline", is_flag=True, help="Be one of the processes that mlx.launch starts.")
+def engine_command(ranks: int | None, hostfile: str | None, python: str, pipeline: bool) -> None:
     """Run the child process: commands on stdin, events on stdout, one JSON object a line."""
     # Ctrl+C is for whoever has started it, which ends it by its stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "gelu_tui.engine"])
+    module, arguments = "gelu_tui.engine", ["--pipeline"] if pipeline else []
+    if hostfile or ranks:
+        module = "gelu_tui.engine.pipeline.launcher"
+        arguments = [python, hostfile] if hostfile else [str(ranks)]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _takes_a_prompt(command: click.Command) -> bool:

@@ -58,18 +58,19 @@ class RankThatEnded(NamedTuple):
 
 
 _OF_LAUNCHER = re.compile(r"Node with rank (\d+) exited with code (-?\d+)")
-_NOT_THE_CAUSE = (0, LOST_RANK, -signal.SIGTERM)  # the launcher ends the others by SIGTERM
+_SELDOM_THE_CAUSE = (LOST_RANK, -signal.SIGTERM)  # how the others end then
 
 
 def rank_that_ended(lines: Sequence[str]) -> RankThatEnded | None:
     """The rank that ended a pipeline, from what mlx.launch and the ranks wrote on stderr."""
-    for found in _OF_LAUNCHER.finditer("\n".join(lines)):
-        number, code = int(found[1]), int(found[2])
-        if code not in _NOT_THE_CAUSE:
-            begin = f"rank {number}: "
-            words = [line[len(begin) :] for line in lines if line.startswith(begin)]
-            return RankThatEnded(number, code, words[-1] if words else "")
-    return None
+    ends = [(int(number), int(code)) for number, code in _OF_LAUNCHER.findall("\n".join(lines))]
+    ends = [end for end in ends if end[1] != 0]
+    if not ends:
+        return None
+    number, code = min(ends, key=lambda end: end[1] in _SELDOM_THE_CAUSE)
+    begin = f"rank {number}: "
+    words = [line[len(begin) :] for line in lines if line.startswith(begin)]
+    return RankThatEnded(number, code, words[-1] if words else "")
 
 
 def what_helps(code: int | None, last_words: str, otherwise: str) -> str:

@@ -12,14 +12,14 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.models.base import create_attention_mask
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, make_prompt_cache
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration import Configuration
 from gelu_tui.core.models.families import FAMILIES, Family
 
 # Their layers share nothing with each other, and know their mask by the kind of their cache.
-_SERVED = ("gemma", "gemma2", "gemma3_text", "gemma3")
+_SERVED = ("gemma", "gemma2", "gemma3_text", "gemma3", "recurrent_gemma")
 
 
 def decoder_of(model: Any) -> Any:
@@ -42,8 +42,9 @@ def borders_of(model: Any, family: Family, ranks: int) -> tuple[int, ...]:
         )
     decoder = decoder_of(model)
     sizes = [_bytes_of(layer) for layer in decoder.layers]
-    # mlx-lm takes the mask of a Gemma 3's global layers from the first one's cache.
-    least = max(1, getattr(decoder, "sliding_window_pattern", 1) - 1)
+    # mlx-lm looks up the cache of the first layer of each kind, so rank 0 has all before these.
+    least = getattr(decoder, "sliding_window_pattern", 1) - 1
+    least = max(1, least, getattr(decoder, "swa_idx", 0))
     if len(sizes) - least < ranks - 1:
         message = f"A model of {len(sizes)} layers cannot be split over {ranks} ranks."
         raise GeluError("pipeline", message, "Choose fewer ranks.")
@@ -87,18 +88,15 @@ class Part(nn.Module):
     def __call__(self, hidden: mx.array, cache: list[Any] | None) -> mx.array:
         """The hidden states behind the last layer, with mlx-lm's own masks."""
         if cache is None:
-            # Without a cache mlx-lm makes its masks from the kind of the layer; only shapes are
-            # asked for without one, so an empty cache serves as well.
+            # An empty one has the same masks.
             cache = self.make_cache()
-        masks: dict[bool, Any] = {}
+        masks: dict[type, Any] = {ArraysCache: None}  # of layers without attention
         for layer, its in zip(self.layers, cache, strict=True):
-            windowed = "Rotating" in type(its).__name__
-            if windowed not in masks:
-                masks[windowed] = create_attention_mask(
-                    hidden,
-                    its,
-                    window_size=self._window if windowed else None,
-                    return_array=self._mask_is_array,
+            kind = type(its)
+            if kind not in masks:
+                window = self._window if "Rotating" in kind.__name__ else None
+                masks[kind] = create_attention_mask(
+                    hidden, its, window_size=window, return_array=self._mask_is_array
                 )
-            hidden = layer(hidden, masks[windowed], its)
+            hidden = layer(hidden, mask=masks[kind], cache=its)
         return hidden
