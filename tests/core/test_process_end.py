@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gelu_tui.core.process_end import how_it_ended, what_helps
+from gelu_tui.core.process_end import (
+    LOST_RANK,
+    RankThatEnded,
+    how_it_ended,
+    rank_that_ended,
+    what_helps,
+)
 
 
 @given(st.one_of(st.none(), st.integers(-70, 300)), st.text(max_size=30))
@@ -40,3 +46,28 @@ def test_a_signal_has_its_name_also_through_a_shell(number: signal.Signals) -> N
 )
 def test_hints(code: int | None, said: str, hint: str) -> None:
     assert hint in what_helps(code, said, "See the log.")
+
+
+def _launcher_says(*ends: tuple[int, int]) -> list[str]:
+    return [
+        f"\x1b[33m[WARN] Node with rank {n} exited with code {code} \x1b[0m" for n, code in ends
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([], None),
+        (["anything"], None),
+        (_launcher_says((0, 0), (1, 0)), None),
+        (_launcher_says((1, -9), (0, LOST_RANK)), RankThatEnded(1, -9, "")),
+        (_launcher_says((0, LOST_RANK), (2, -15), (1, -9)), RankThatEnded(1, -9, "")),
+        (_launcher_says((1, -15), (0, LOST_RANK)), RankThatEnded(1, -15, "")),
+        (
+            ["rank 1: no room", "rank 0: lost", *_launcher_says((0, LOST_RANK), (1, 1))],
+            RankThatEnded(1, 1, "no room"),
+        ),
+    ],
+)
+def test_the_rank_that_ended_first(lines: list[str], found: RankThatEnded | None) -> None:
+    assert rank_that_ended(lines) == found

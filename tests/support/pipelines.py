@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 
+from gelu_tui.engine.models import loading
 from gelu_tui.engine.pipeline.follower import Follower
 from gelu_tui.engine.pipeline.leader import Leader
 from gelu_tui.engine.pipeline.messages import Message
@@ -23,6 +26,7 @@ class RingInProcess:
         self._back: tuple[Message, mx.array | None] | None = None
 
     def send(self, message: Message, hidden: mx.array | None = None) -> None:
+        message = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message)
         self.sent.append(message)
         going: Any = message, hidden
         for follower in self.followers:
@@ -35,6 +39,11 @@ class RingInProcess:
         return back
 
 
-def in_process(ranks: int) -> tuple[Leader, RingInProcess]:
+def load(
+    folder: Path | str, ranks: int, dtype: str | None = None
+) -> tuple[loading.LoadedModel, RingInProcess]:
+    """A model split over so many ranks."""
     ring = RingInProcess(ranks)
-    return Leader(lambda: ring), ring
+    leader = Leader(lambda: ring)
+    loaded = loading.load(str(folder), dtype, lambda _: None, lambda: False, leader)
+    return loaded, ring

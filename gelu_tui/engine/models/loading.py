@@ -46,9 +46,7 @@ class LoadedModel:
 class OtherRanks(Protocol):
     """Processes that load and hold some of the layers; see `engine.pipeline.leader`."""
 
-    def split(
-        self, checkpoint: Checkpoint, spec: str, dtype: str | None, *, must_be_finite: bool
-    ) -> None:
+    def split(self, checkpoint: Checkpoint, spec: str, dtype: str | None) -> None:
         """Let them load their parts, and leave the checkpoint's model without these."""
 
     def wait(self) -> tuple[p.Rank, ...]:
@@ -85,14 +83,15 @@ def load(
     checkpoint.cast(target)
     sites = sites_of(checkpoint.model)
     if others is not None:
-        others.split(checkpoint, spec, target, must_be_finite=narrowed)
+        others.split(checkpoint, spec, target)
     needed = check_memory(checkpoint.weight_bytes)
     if cancelled():
         raise Interrupted
     tokenizer = _read(checkpoint)
-    if narrowed:
-        check_finite(checkpoint.model)
     ranks = () if others is None else others.wait()
+    if narrowed and (name := first_not_finite(checkpoint.model)):
+        message = f"The weights in '{name}' do not fit float16: some become infinite."
+        raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
     if cancelled():
         raise Interrupted
     configuration, family = checkpoint.configuration, checkpoint.family
@@ -176,13 +175,6 @@ def reading(folder: Path) -> Iterator[None]:
         where = visible_line(str(folder))
         message = f"The weights in '{where}' cannot be read: {visible_line(reason)}."
         raise GeluError("unreadable", message, "Check the disk.") from error
-
-
-def check_finite(model: Any) -> None:
-    """Raise `GeluError` if weights that were made float16 are not finite any more."""
-    if name := first_not_finite(model):
-        message = f"The weights in '{name}' do not fit float16: some become infinite."
-        raise GeluError("dtype", message, "Choose --dtype bfloat16 or float32.")
 
 
 def first_not_finite(model: Any) -> str | None:

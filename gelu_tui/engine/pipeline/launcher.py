@@ -13,7 +13,7 @@ _PORTS = range(32323, 60000, 16)  # from the launcher's own default on
 _RANK = ("--", "-P", "-m", "gelu_tui.engine", "--pipeline")
 
 
-def _free_port(ranks: int) -> int:
+def free_port(ranks: int) -> int:
     """The first of as many neighbouring ports that are free on this machine."""
     for port in _PORTS:
         with ExitStack() as stack, suppress(OSError):
@@ -28,7 +28,7 @@ def main() -> None:
     end_with_named_parent()
     match sys.argv[1:]:
         case [ranks]:
-            port = str(_free_port(int(ranks)))
+            port = str(free_port(int(ranks)))
             where = ["--backend", "ring", "-n", ranks, "--starting-port", port]
             python = sys.executable
         case [python, hostfile]:

@@ -46,9 +46,7 @@ class Leader:
         """The number of ranks. Connects with them. Raises `GeluError`."""
         return self._ring.size
 
-    def split(
-        self, checkpoint: Checkpoint, spec: str, dtype: str | None, *, must_be_finite: bool
-    ) -> None:
+    def split(self, checkpoint: Checkpoint, spec: str, dtype: str | None) -> None:
         """Let all ranks load their parts; keep this rank's in the checkpoint's model.
 
         Raises `GeluError` where the model cannot be split.
@@ -57,7 +55,7 @@ class Leader:
         borders = borders_of(model, checkpoint.family, self.size)
         digest, versions = digest_of(checkpoint.configuration), loading.versions()
         self._taken()
-        self._round(m.Load(spec, dtype, must_be_finite, borders, digest, versions))
+        self._round(m.Load(spec, dtype, borders, digest, versions))
         _keep_first(model, borders[1], self)
         self._own = this_rank(0, borders[1], checkpoint.weight_bytes)
 

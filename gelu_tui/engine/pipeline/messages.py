@@ -99,7 +99,6 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     model: str
     dtype: str | None
-    must_be_finite: bool
     borders: tuple[int, ...]
     configuration: str  # a digest
     versions: dict[str, str]

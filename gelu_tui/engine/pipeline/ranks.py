@@ -17,7 +17,7 @@ def own_rank() -> int:
     if not number.isdecimal():
         raise UsageError(
             "engine --pipeline is one of several ranks, and no launcher has told it which.",
-            "Start it by mlx.launch, or choose the number of ranks by --pipeline of the app.",
+            "Let mlx.launch start it, or use engine --ranks or engine --hostfile.",
         )
     return int(number)
 

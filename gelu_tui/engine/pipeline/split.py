@@ -17,6 +17,7 @@ from mlx_lm.models.cache import ArraysCache, make_prompt_cache
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration import Configuration
 from gelu_tui.core.models.families import FAMILIES, Family
+from gelu_tui.engine.models.loading import first_not_finite
 
 # Their layers share nothing with each other, and know their mask by the kind of their cache.
 _SERVED = ("gemma", "gemma2", "gemma3_text", "gemma3", "recurrent_gemma")
@@ -77,6 +78,7 @@ class Part(nn.Module):
         super().__init__()
         decoder = decoder_of(model)
         self.layers = decoder.layers[first:end]
+        self._first = first
         self._window = getattr(decoder, "window_size", None)
         self._mask_is_array = type(decoder).__module__.endswith(".gemma2")
         self._empty = make_prompt_cache(model)[first:end]
@@ -84,6 +86,13 @@ class Part(nn.Module):
     def make_cache(self) -> list[Any]:
         """An empty cache of each layer."""
         return copy.deepcopy(self._empty)
+
+    def first_not_finite(self) -> str | None:
+        """As `loading.first_not_finite`; the name counts the layers of the whole model."""
+        for number, layer in enumerate(self.layers, self._first):
+            if (name := first_not_finite(layer)) is not None:
+                return f"layers.{number}.{name}"
+        return None
 
     def __call__(self, hidden: mx.array, cache: list[Any] | None) -> mx.array:
         """The hidden states behind the last layer, with mlx-lm's own masks."""

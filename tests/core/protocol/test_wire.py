@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core import protocol as p
@@ -262,3 +262,12 @@ def test_any_line_is_an_event_or_a_protocol_error(line: bytes) -> None:
     except p.ProtocolError:
         return
     assert p.decode_event(p.encode(event)) == event
+
+
+@given(st.text(max_size=50))
+@example("空が\n青い\x7f\u2028😀\ud800")
+def test_a_line_of_ascii_says_the_same(text: str) -> None:
+    event = p.PromptRendered(text, text, (), (text,), (), False, False, 8)
+    line = p.encode_ascii(event)
+    assert line.isascii() and line.endswith(b"\n") and line.count(b"\n") == 1
+    assert p.decode_event(line) == p.decode_event(p.encode(event))
