@@ -49,9 +49,8 @@ def test_hints(code: int | None, said: str, hint: str) -> None:
 
 
 def _launcher_says(*ends: tuple[int, int]) -> list[str]:
-    return [
-        f"\x1b[33m[WARN] Node with rank {n} exited with code {code} \x1b[0m" for n, code in ends
-    ]
+    warning = "\x1b[33m[WARN] Node with rank {} exited with code {} \x1b[0m"
+    return [warning.format(*end) for end in ends]
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,6 @@ def load(
 
     Weights load on this thread, the tokenizer beside them. Raises `GeluError` and `Interrupted`.
     """
-    from gelu_tui.engine.compute.activation_sites import sites_of
-
     if dtype is not None and dtype not in DTYPES:
         raise GeluError("dtype", f"'{dtype}' is not a dtype.", f"Choose {', '.join(DTYPES)}.")
     located = locate(spec, report, cancelled)
@@ -81,6 +79,8 @@ def load(
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     narrowed = target == "float16" and checkpoint.dtype != target
     checkpoint.cast(target)
+    from gelu_tui.engine.compute.activation_sites import sites_of
+
     sites = sites_of(checkpoint.model)
     if others is not None:
         others.split(checkpoint, spec, target)
