@@ -60,15 +60,19 @@ def _follow(stdin: BinaryIO) -> None:
     """Obey rank 0, which alone answers: all ranks receive the commands."""
     inbox = Inbox(stdin, lambda _: None)
 
-    def wait() -> None:
-        inbox.done(inbox.next())
+    def wait() -> p.Command:
+        job = inbox.next()
+        inbox.done(job)
+        return job.command
 
-    wait()  # MLX is imported when it is needed
+    # Nothing before needs a model, nor MLX.
+    while not isinstance(wait(), p.Load):
+        pass
     import_mlx_lm()
     from gelu_tui.engine.pipeline.follower import follow
     from gelu_tui.engine.pipeline.ring import DistributedRing
 
-    follow(wait, DistributedRing())
+    follow(wait, DistributedRing(), inbox.taken)
 
 
 def serve(*, pipeline: bool = False) -> None:

@@ -150,7 +150,7 @@ class Session:
     def __init__(self, inbox: Inbox, *, leads: bool = False) -> None:
         """`leads`: this is rank 0 of a pipeline."""
         self._inbox = inbox
-        self._leads = leads
+        self._leads, self._leads_now = leads, False
         self._loaded: LoadedModel | None = None
         self._load_s = 0.0
         self._self_checks: dict[int, p.SelfCheckReport] = {}
@@ -164,7 +164,9 @@ class Session:
                 self._run(job)
             finally:
                 self._inbox.done(job)
-            if self._leader is not None:
+            # The others wait for the ring from the first `Load` on.
+            self._leads_now |= self._leads and isinstance(job.command, p.Load)
+            if self._leads_now and self._leader is not None:
                 self._leader.done(self._inbox.taken)
 
     @cached_property

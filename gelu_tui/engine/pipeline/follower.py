@@ -34,14 +34,13 @@ from gelu_tui.engine.pipeline.split import Part, digest_of
 log = logging.getLogger(__name__)
 
 
-def follow(wait: Callable[[], None], ring: Ring) -> None:
-    """Obey for ever. `wait` waits for a command; the first one is there.
+def follow(wait: Callable[[], object], ring: Ring, received: int) -> None:
+    """Obey for ever. `wait` waits for a command; so many are received, the last one is `Load`.
 
     All ranks receive the commands in the same order, and rank 0 answers them. Waiting for the ring
     costs a core's whole time, so between two commands it is not waited for.
     """
     follower = Follower(ring.rank)
-    received = 1
     while True:
         answered = _until_done(ring, follower)
         # Rank 0 may have answered several together.

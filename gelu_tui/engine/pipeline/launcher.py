@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import random
 import socket
 import sys
 from contextlib import ExitStack, suppress
@@ -14,8 +15,11 @@ _RANK = ("--", "-P", "-m", "gelu_tui.engine", "--pipeline")
 
 
 def free_port(ranks: int) -> int:
-    """The first of as many neighbouring ports that are free on this machine."""
-    for port in _PORTS:
+    """The first of as many neighbouring ports that are free on this machine.
+
+    By chance, since another launcher's ranks may not have taken theirs yet.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
         with ExitStack() as stack, suppress(OSError):
             for number in range(port, port + ranks):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
