@@ -14,7 +14,7 @@ class InMemory:
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
-        self._events = asyncio.StreamReader(limit=client._LINE_LIMIT)
+        self._events: asyncio.StreamReader  # of the event loop in which it starts
         self._task: asyncio.Task[None] | None = None
         self._code: int | None = None
         self._last_words = ""
@@ -24,6 +24,7 @@ class InMemory:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
+        self._events = asyncio.StreamReader(limit=client._LINE_LIMIT)
         self._task = asyncio.create_task(self._serve())
 
     async def _serve(self) -> None:
