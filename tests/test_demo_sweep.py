@@ -41,7 +41,9 @@ def test_three_prompts_of_different_length(
     assert 0 < results["gelu"]["full_kl"]["mean"] < results["relu"]["full_kl"]["mean"]
     with gelu_tui.Engine("demo") as engine:
         for number, prompt in enumerate(PROMPTS):
-            alone = engine.compare(prompt, activations=FUNCTIONS, max_tokens=6, control=True)
+            alone = engine.compare(
+                prompt, activations=FUNCTIONS, max_tokens=6, control=True, replay=False
+            )
             together = gelu_tui.load_run(f"{document['id']}/{number}")
             assert [list(v.tokens) for v in together.values()] == [
                 list(v.tokens) for v in alone.values()

@@ -1,4 +1,4 @@
-"""The real app with the real engine on the real model, in a real terminal, driven by keys."""
+"""The real app with the real engine in a real terminal, driven by keys; on the real model too."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import odd_models
 from tests.support.terminal import Terminal, alive
 
-pytestmark = [pytest.mark.demo, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 FIVE = ("-a", "gelu,gelu_approx,gelu_fast_approx,silu,relu", "--reference", "gelu_approx", "--raw")
 PROMPT = "Why is the sky blue?"
+MANY = 100_000
 LONG_S = 120.0  # a machine without a real BLAS decodes a step of five rows in seconds
 
 
@@ -41,6 +43,14 @@ def until_tokens(t: Terminal, count: int, of: int) -> None:
     t.until(told, f"{count}/{of} tokens", LONG_S)
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The options of a run that goes on until it is stopped, on a model that computes little."""
+    model = odd_models.long_running(tmp_path_factory.mktemp("models") / "long")
+    return ("--model", str(model), "-a", "gelu,relu,silu", "--max-tokens", str(MANY), PROMPT)
+
+
+@pytest.mark.demo
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 def test_type_run_watch_stop_run_again_quit(size: tuple[int, int], demo_model: Path) -> None:
     with terminal(*FIVE, "--max-tokens", "60", size=size) as t:
@@ -70,6 +80,7 @@ def test_type_run_watch_stop_run_again_quit(size: tuple[int, int], demo_model: P
         assert b"Traceback" not in t.output
 
 
+@pytest.mark.demo
 def test_a_prompt_on_the_command_line_runs_at_once(demo_model: Path) -> None:
     with terminal(*FIVE, "--max-tokens", "12", PROMPT) as t:
         t.until_shown(PROMPT, 15)
@@ -78,9 +89,9 @@ def test_a_prompt_on_the_command_line_runs_at_once(demo_model: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["kill -9", "hang-up", "SIGTERM"])
-def test_no_orphan(end: str, demo_model: Path) -> None:
-    with terminal(*FIVE, "--max-tokens", "200", PROMPT) as t:
-        until_tokens(t, 5, 200)
+def test_no_orphan(end: str, endless: tuple[str, ...]) -> None:
+    with terminal(*endless) as t:
+        until_tokens(t, 5, MANY)
         (engine,) = t.engines()
         match end:
             case "kill -9":
@@ -95,14 +106,17 @@ def test_no_orphan(end: str, demo_model: Path) -> None:
             assert t.restored()
 
 
-def test_a_killed_engine_leaves_the_screen_and_a_run_starts_a_new_one(demo_model: Path) -> None:
-    with terminal(*FIVE, "--max-tokens", "200", PROMPT) as t:
-        until_tokens(t, 5, 200)
+def test_a_killed_engine_leaves_the_screen_and_a_run_starts_a_new_one(
+    endless: tuple[str, ...],
+) -> None:
+    with terminal(*endless) as t:
+        until_tokens(t, 5, MANY)
+        t.until_shown("diverges at", LONG_S)
         (engine,) = t.engines()
         engine.kill()
         t.until_shown("SIGKILL", 10)
-        assert "diverges at 0" in t.text, "what was shown stays"
+        assert "diverges at" in t.text, "what was shown stays"
         t.send("\r")
         t.until(lambda: any(e.pid != engine.pid for e in t.engines()), "a new engine", LONG_S)
-        t.until_shown("running · demo", LONG_S)
-        until_tokens(t, 2, 200)
+        t.until_shown("running · /", LONG_S)
+        until_tokens(t, 2, MANY)
