@@ -130,14 +130,14 @@ def _preload() -> None:
     sys.path.remove(str(_ROOT))
     from gelu_tui import client
 
-    def transport(command: str | Sequence[str] | None) -> client.Transport:
+    def transport(command: str | Sequence[str] | None, *more: Any) -> client.Transport:
         """Stands for `ChildProcess`: engines that compute nothing need no process."""
         match _words(command):
             case [*_, "tests.support.sweep_engine", "--step-s", step_s]:
                 return in_memory.InMemory(sweep_engine.SweepEngine(float(step_s)))
             case [_, fake_engine.__file__, "--scenario", scenario, "--step-s", step_s]:
                 return in_memory.InMemory(fake_engine.FakeEngine(scenario, float(step_s)))
-        return child_process(command)
+        return child_process(command, *more)
 
     child_process = client.ChildProcess
     vars(client)["ChildProcess"] = transport
