@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from gelu_tui.core.comparison.noise import times
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.sweep.document import Interval, SweepDocument, SweepResult, TaskResult
+from gelu_tui.sweep.document import SweepDocument, SweepResult, TaskResult
+from gelu_tui.sweep.report import figures as f
 
 _FEW = 20  # prompts, of which no interval says much
 
 
 def summary(document: SweepDocument) -> tuple[str, ...]:
-    """A sentence for each function on each model, after what is missing, before what to mind."""
-    functions = [r for r in document.results if not r.control]
-    controls = [r for r in document.results if r.control]
+    """A sentence for each function, for the control, for each other model, and for answers.
+
+    Before them is what is missing, after them what to mind. The tables have all else.
+    """
+    known = [result for result in document.results if result.prompts]
+    own = [result for result in known if result.reference_model is None]
+    functions = list(dict.fromkeys(result.variant for result in own if not result.control))
+    sentences = [
+        _of_function(document, [result for result in own if result.variant == name])
+        for name in functions
+    ]
+    if sentences:
+        sentences[0] = f"{_over(document, own)}, {sentences[0]}"
     return (
         *_missing(document),
-        *(_sentence(document, result) for result in functions if result.prompts),
-        *(_of_control(document, result) for result in controls if result.prompts),
+        *sentences,
+        *_of_control(document, [result for result in own if result.control]),
+        *_of_models(document, known),
+        *_of_answers(document, own),
         *_minding(document, functions),
     )
 
@@ -37,83 +49,92 @@ def _missing(document: SweepDocument) -> Iterator[str]:
         yield f"{were} could not be run and {'is' if count == 1 else 'are'} in no figure."
 
 
-def _sentence(document: SweepDocument, result: SweepResult) -> str:
-    parts = [_parting(document, result), _halves(result)]
-    if result.kl is not None and result.kl.times_floor is not None:
-        until = "up to and including the first divergent token"
-        parts.append(f"mean KL {until} is {times(result.kl.times_floor)} × the control's")
-    if result.task is not None:
-        parts.append(_task(result.task))
-    return "; ".join(part for part in parts if part) + "."
+def _over(document: SweepDocument, results: Sequence[SweepResult]) -> str:
+    counts = [result.prompts for result in results]
+    most = _prompts(max(counts))
+    count = most if min(counts) == max(counts) else f"{min(counts):,} to {most}"
+    return f"Over {count} of {document.settings.max_tokens:,} tokens"
 
 
-def _names(document: SweepDocument, result: SweepResult) -> str:
-    name = _code(result.variant)
-    if result.reference_model is not None:
-        return f"{name} on {_code(result.model)} and on {_code(result.reference_model)}"
-    both = f"{_code(result.reference)} and {name}"
-    return f"{both} on {_code(result.model)}" if len(document.models) > 1 else both
+def _of_function(document: SweepDocument, results: Sequence[SweepResult]) -> str:
+    """How often a function parts from the reference, on each model."""
+    both = f"{_code(results[0].reference)} and {_code(results[0].variant)}"
+    if len(document.models) == 1:
+        return f"{both} part {'; '.join(_parting(results[0]))}."
+    on = (f"on {_code(result.model)} {', '.join(_parting(result))}" for result in results)
+    return f"{both} part {'; '.join(on)}."
 
 
 def _code(name: str) -> str:
-    return f"`{visible_line(name)}`"
+    shown = visible_line(name).replace("`", "'")
+    return f"`{shown}`"
 
 
-def _parting(document: SweepDocument, result: SweepResult) -> str:
-    over = f"Over {_prompts(result.prompts)} of {document.settings.max_tokens:,} tokens"
-    part = f"{over}, {_names(document, result)} part in {_share_parted(result)}"
-    if not result.diverged or result.reference_model is not None:
-        return part
-    causes = []
+def _parting(result: SweepResult) -> Iterator[str]:
+    """How often, why, and how soon."""
+    yield f"in {f.share_diverged(result)}"
+    if not result.diverged:
+        return
     formula, unverified = result.outcomes["formula"], result.outcomes["unverified"]
     if formula.count:
-        shown = percent(formula.share, formula.low, formula.high)
-        causes.append(f"in {shown} of all by the formula")
+        yield f"in {f.share_with_interval(formula, result.prompts)} of all by the formula"
     else:
-        causes.append("in none of them by the formula")
+        yield "in none of them by the formula"
     if unverified.count:
-        causes.append(f"in {unverified.count:,} the cause was not verified")
-    return "; ".join([part, *causes])
+        yield f"in {unverified.count:,} the cause was not verified"
+    if result.median_fdt.value is not None:
+        median = f.with_interval(result.median_fdt, "{:.0f}", beyond=f"> {result.tokens:,}")
+        yield f"half have parted at token {median}"
 
 
-def _share_parted(result: SweepResult) -> str:
-    if not result.incidence:
-        return "– (nothing was compared)"
-    last = result.incidence[-1]
-    return percent(last.share, last.low, last.high)
-
-
-def _halves(result: SweepResult) -> str:
-    if not result.diverged:
-        return ""
-    median = result.median_fdt
-    if median.value is None:
-        return f"fewer than half have parted after {result.tokens:,} tokens"
-    high = "not reached" if median.high is None else f"{median.high:.0f}"
-    low = "–" if median.low is None else f"{median.low:.0f}"
-    return f"half have parted at token {median.value:.0f} [{low}, {high}]"
-
-
-def _task(task: TaskResult) -> str:
-    right = f"{_number(100 * task.acc)} % of {task.n:,} answers are right"
-    change = f"{_signed(task.difference_pp)} pp against the reference"
-    word = "equivalent" if task.equivalent else "not shown to be equivalent"
-    return f"tasks: {right}, {change}: {word} within ±{task.margin_pp:g} pp"
-
-
-def _of_control(document: SweepDocument, result: SweepResult) -> str:
-    if result.reference_model is not None:
-        return f"{_parting(document, result)}."
-    name, where = _code(result.variant), ""
-    if len(document.models) > 1:
-        where = f" on {_code(result.model)}"
-    return (
-        f"{name} is the control, {_code(result.reference)} in another order of operations: it "
-        f"parts from it{where} in {_share_parted(result)}. That much is rounding alone."
+def _of_control(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:
+    if not results:
+        return
+    several = len(document.models) > 1
+    shares = (
+        f"in {f.share_diverged(result)}" + f" on {_code(result.model)}" * several
+        for result in results
+    )
+    yield (
+        f"{_code(results[0].variant)} is the control, {_code(results[0].reference)} in another "
+        f"order of operations: it parts from it {', '.join(shares)}. That much is rounding alone."
     )
 
 
-def _minding(document: SweepDocument, functions: list[SweepResult]) -> Iterator[str]:
+def _of_models(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:
+    """How often another model parts from the first one, both with the reference function."""
+    for result in results:
+        if result.reference_model is not None and result.variant == document.reference:
+            models = f"{_code(result.reference_model)} and {_code(result.model)}"
+            with_both = f"both with {_code(result.variant)}"
+            answers = f"; tasks: {_change(result.task)}" if result.task is not None else ""
+            yield f"{models}, {with_both}, part in {f.share_diverged(result)}{answers}."
+
+
+def _of_answers(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:
+    """How many answers are right, on each model."""
+    for model in dict.fromkeys(result.model for result in results):
+        of_model = (r for r in results if r.model == model and not r.control)
+        tasks = [(result, result.task) for result in of_model if result.task is not None]
+        if not tasks:
+            continue
+        (result, first), on = tasks[0], f" on {_code(model)}" * (len(document.models) > 1)
+        answers = "1 answer" if first.n == 1 else f"{first.n:,} answers"
+        (right,) = f.percents((first.reference_acc,), first.n)
+        changes = (f"{_code(each.variant)} {_change(task)}" for each, task in tasks)
+        yield (
+            f"Tasks{on}: of {answers} {_code(result.reference)} has {right} % right; "
+            f"{'; '.join(changes)}."
+        )
+
+
+def _change(task: TaskResult) -> str:
+    word = "equivalent" if task.equivalent else "not shown to be equivalent"
+    difference = f.with_interval(task.difference_pp, "{:+.1f}", unit=" pp")
+    return f"{difference}, {word} within ±{task.margin_pp:g} pp"
+
+
+def _minding(document: SweepDocument, functions: Collection[str]) -> Iterator[str]:
     fewest = min((result.prompts for result in document.results), default=0)
     if 0 < fewest < _FEW:
         yield f"{_prompts(fewest).capitalize()} say little: see how wide the intervals are."
@@ -131,41 +152,9 @@ def _minding(document: SweepDocument, functions: list[SweepResult]) -> Iterator[
             "measured noise of batched rows: there a run by itself may go on differently."
         )
     if document.results:
-        several = len(functions) > 1
-        also = ", and they are not corrected for there being several functions" if several else ""
+        also = ", and not corrected for several functions" if len(functions) > 1 else ""
         yield f"Intervals are 95 %, each by itself{also}."
 
 
 def _prompts(count: int) -> str:
     return "1 prompt" if count == 1 else f"{count:,} prompts"
-
-
-def percent(share: float, low: float, high: float) -> str:
-    """A share with its interval, e.g. `3 % [2, 5]`."""
-    return f"{_number(100 * share)} % [{_number(100 * low)}, {_number(100 * high)}]"
-
-
-def _number(value: float) -> str:
-    """Per cents without decimals, but none but 0 as 0 and none but 100 as 100."""
-    if value < 0:
-        return f"−{_number(-value)}"
-    near = min(value, abs(100 - value))
-    if near < 1e-9 or value > 101:
-        return f"{value:.0f}"
-    if near >= 0.95:
-        return f"{value:.0f}"
-    places = 1 if near >= 0.05 else 2
-    return f"{value:.{places}f}"
-
-
-def _signed(interval: Interval) -> str:
-    value, low, high = (
-        "–" if x is None else ("+" if x > 0 else "") + _tenth(x)
-        for x in (interval.value, interval.low, interval.high)
-    )
-    return f"{value} [{low}, {high}]"
-
-
-def _tenth(value: float) -> str:
-    shown = f"{value:.1f}"
-    return "0.0" if shown == "-0.0" else shown.replace("-", "−")

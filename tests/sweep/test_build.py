@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.sweep.build import SweepHead, build_document
-from gelu_tui.sweep.document import Interval, SweepDocument
+from gelu_tui.sweep.document import Interval, Outcomes, SweepDocument
 from gelu_tui.sweep.intervals import bootstrap_mean, wilson
 from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome, StreamOutcome
+from gelu_tui.sweep.report.figures import share_diverged, share_with_interval
 from gelu_tui.sweep.settings import SweepSettings
-from gelu_tui.sweep.summary import percent
 from tests.support.comparisons import LOADED
 from tests.support.sweeps import FUNCTIONS, HAZARDS, prompt_outcomes
 
@@ -201,7 +201,14 @@ def test_models_are_compared_on_the_same_prompts(outcomes: list[PromptOutcome]) 
     assert across[0].kl is None and across[0].task is not None
     assert found.status == "incomplete" and found.completed == N + len(other)
     assert {r.worst[0].run.count("/") for r in found.results if r.worst} == {2}
-    assert "on `other` and on `demo` part in" in " ".join(found.summary)
+    words = "\n".join(found.summary)
+    parted = share_diverged(across[0])
+    assert f"\n`demo` and `other`, both with `gelu_approx`, part in {parted}; tasks: " in words
+    for function in range(3):
+        shares = [share_diverged(found.results[function + 4 * model]) for model in range(2)]
+        assert f"part on `demo` in {shares[0]}" in found.summary[1 + function]
+        assert f"; on `other` in {shares[1]}" in found.summary[1 + function]
+    assert len(found.summary) <= 1 + 3 + 1 + 1 + 2 + 2
     assert "several families" not in " ".join(found.summary)
     mixed = (MODELS[0], replace(MODELS[1], family="gemma"))
     words = " ".join(build_document(head(mixed), stored, differences=False).summary)
@@ -224,34 +231,38 @@ def summary(outcomes: list[PromptOutcome], prompts: int = 0, **fields: object) -
 
 
 def test_the_sentences(document: SweepDocument) -> None:
-    gelu, fast, keras, control, close, last = document.summary
+    gelu, fast, keras, control, tasks, close, last = document.summary
     count = document.results[0].diverged
-    share = percent(count / N, *wilson(count, N))
+    shares = [round(100 * share) for share in (count / N, *wilson(count, N))]
+    share = "{} % [{}, {}]".format(*shares)
     assert 0 < count < N / 2
-    assert gelu.startswith(
-        f"Over 120 prompts of 64 tokens, `gelu_approx` and `gelu` part in {share}"
+    assert gelu == (
+        f"Over 120 prompts of 64 tokens, `gelu_approx` and `gelu` part in {share}; "
+        "in none of them by the formula."
     )
-    assert "in none of them by the formula; fewer than half have parted after 64 tokens" in gelu
-    assert "× the control's; tasks: " in gelu and gelu.endswith(" within ±1 pp.")
-    assert "half have parted" in fast and "of all by the formula" in fast
+    assert fast.startswith("`gelu_approx` and `gelu_fast_approx` part in ")
+    assert fast.endswith(" of all by the formula.")
+    assert tasks.startswith("Tasks: of 120 answers `gelu_approx` has ")
+    assert tasks.count(" within ±1 pp") == 3
     assert "`control` is the control, `gelu_approx` in another order of operations" in control
     assert control.endswith("]. That much is rounding alone.")
-    assert "they are not corrected for there being several functions" in last
+    assert last == "Intervals are 95 %, each by itself, and not corrected for several functions."
     assert keras and close
 
 
 @pytest.mark.parametrize(
-    ("share", "low", "high", "shown"),
+    ("share", "low", "high", "prompts", "shown"),
     [
-        (0.03, 0.0174, 0.0515, "3 % [2, 5]"),
-        (0.0, 0.0, 0.0095, "0 % [0, 1]"),
-        (0.001, 0.0002, 0.0049, "0.1 % [0.02, 0.5]"),
-        (0.999, 0.995, 1.0, "99.9 % [99.5, 100]"),
-        (1.0, 0.5, 1.0, "100 % [50, 100]"),
+        (0.03, 0.0174, 0.0515, 40, "3 % [2, 5]"),
+        (0.03, 0.0174, 0.0515, 400, "3.0 % [1.7, 5.1]"),
+        (0.0, 0.0, 0.0095, 400, "0 % [0, 0.9]"),
+        (0.001, 0.0002, 0.0049, 1000, "0.1 % [0.02, 0.5]"),
+        (0.999, 0.995, 1.0, 1000, "99.9 % [99.5, 100]"),
+        (1.0, 0.5, 1.0, 2, "100 % [50, 100]"),
     ],
 )
-def test_per_cents(share: float, low: float, high: float, shown: str) -> None:
-    assert percent(share, low, high) == shown
+def test_per_cents(share: float, low: float, high: float, prompts: int, shown: str) -> None:
+    assert share_with_interval(Outcomes(0, share, low, high), prompts) == shown
 
 
 def nothing(n: int, **changes: object) -> list[PromptOutcome]:
@@ -262,7 +273,7 @@ def nothing(n: int, **changes: object) -> list[PromptOutcome]:
 
 def test_nothing_diverged() -> None:
     words = summary(nothing(400))
-    assert "Over 400 prompts of 64 tokens, `gelu_approx` and `gelu` part in 0 % [0, 1]." in words
+    assert "Over 400 prompts of 64 tokens, `gelu_approx` and `gelu` part in 0 % [0, 1.0]." in words
     assert "formula" not in words.split("\n")[0] and "say little" not in words
     few = summary(nothing(2))
     assert "part in 0 % [0, 66]" in few and "2 prompts say little" in few

@@ -57,6 +57,12 @@ def escaped(text: str) -> str:
     return _ACTIVE.sub(r"\\\g<0>", visible_line(text))
 
 
+def with_code(text: str) -> str:
+    """The same, but what stands between two backticks in it is code."""
+    parts = re.split("`([^`]+)`", visible_line(text))
+    return "".join(f"`{part}`" if i % 2 else escaped(part) for i, part in enumerate(parts))
+
+
 def fence(text: str) -> str:
     """Any text as a block that it cannot end: the fence is longer than any run of backticks."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 
 from gelu_tui.core.comparison.noise import times
 from gelu_tui.core.reports.numbers import number, with_error
-from gelu_tui.sweep.document import Incidence, Interval, Outcomes, SweepKl
+from gelu_tui.sweep.document import Incidence, Interval, Outcomes, SweepKl, VariantEstimates
 
 _MANY = 200  # prompts from which on a tenth of a per cent means something
 
 
 def percents(shares: Sequence[float], prompts: int) -> list[str]:
-    """Shares in per cent, without the sign."""
+    """Shares in per cent, without the sign: none but 0 as 0, and none but 1 as 100."""
     digits = 1 if prompts >= _MANY else 0
-    return [number(f"{{:.{digits}f}}", 100 * share) for share in shares]
+    return [_percent(100 * share, digits) for share in shares]
+
+
+def _percent(value: float, digits: int) -> str:
+    for whole in (0, 100):
+        if abs(value - whole) < 1e-9:
+            return str(whole)
+    while digits < 2 and round(value, digits) in (0, 100):
+        digits += 1
+    return number(f"{{:.{digits}f}}", value)
 
 
 def share_with_interval(estimate: Outcomes | Incidence, prompts: int) -> str:
@@ -23,16 +32,25 @@ def share_with_interval(estimate: Outcomes | Incidence, prompts: int) -> str:
     return f"{value} % [{low}, {high}]"
 
 
-def with_interval(estimate: Interval, form: str, *, beyond: str = "–") -> str:
+def share_diverged(result: VariantEstimates) -> str:
+    """The share with its interval, which is that of the share that is the same, mirrored."""
+    (share,) = percents((result.diverged / max(1, result.prompts),), result.prompts)
+    if (same := result.outcomes.get("same")) is None:
+        return f"{share} %"
+    low, high = percents((1 - same.high, 1 - same.low), result.prompts)
+    return f"{share} % [{low}, {high}]"
+
+
+def with_interval(estimate: Interval, form: str, *, beyond: str = "–", unit: str = "") -> str:
     """E.g. `61 [38, 83]`; `beyond` stands for a value and an upper end that were not reached."""
     if estimate.value is None:
         return beyond
     value = number(form, estimate.value)
     if estimate.low is None and estimate.high is None:
-        return value
+        return f"{value}{unit}"
     low, high = (number(form, end) if end is not None else "" for end in (
         estimate.low, estimate.high))  # fmt: skip
-    return f"{value} [{low or '…'}, {high or beyond.replace('–', '…')}]"
+    return f"{value}{unit} [{low or '…'}, {high or beyond.replace('–', '…')}]"
 
 
 def kl_words(kl: SweepKl | None) -> str:

@@ -17,6 +17,7 @@ from gelu_tui.core.reports.html.page import (
     section,
     table,
     words,
+    words_with_code,
 )
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.document import SweepDocument, SweepResult, WorstPrompt
@@ -48,8 +49,8 @@ def sweep_fragment(document: SweepDocument, run: Run | None = None) -> str:
     return fragment(
         words("h1", heading(document)),
         words("p", document.created, class_="quiet"),
-        *(words("p", line, class_="error") for line in opening_lines(document)),
-        *(words("p", sentence, class_="lead") for sentence in document.summary),
+        *(words_with_code("p", line, class_="error") for line in opening_lines(document)),
+        *(words_with_code("p", sentence, class_="lead") for sentence in document.summary),
         *(_section(each, document, colours) for each in found),
         *(_forks(each.results, run, colours) for each in found if run is not None),
         section(

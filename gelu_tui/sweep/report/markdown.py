@@ -11,8 +11,8 @@ from gelu_tui.sweep.report.tables import ReportTable
 def sweep_markdown(document: SweepDocument) -> str:
     """The same tables and sentences as the text report has."""
     parts = [f"# {m.escaped(heading(document))}"]
-    parts += [f"**{m.escaped(line)}**" for line in opening_lines(document)]
-    parts.append("\n".join(f"- {m.escaped(line)}" for line in document.summary))
+    parts += [f"**{m.with_code(line)}**" for line in opening_lines(document)]
+    parts.append("\n".join(f"- {m.with_code(line)}" for line in document.summary))
     for section in sections(document):
         parts.append(f"## {m.escaped(section.title)}")
         parts += [part for table in section.tables for part in _table(table)]

@@ -65,7 +65,7 @@ def _outcomes(results: Sequence[SweepResult]) -> ReportTable:
         row = {"function": name_of(result)}
         if not is_one_number:
             row["prompts"] = f"{n:,}"
-        row["diverged"] = diverged_words(result)
+        row["diverged"] = f.share_diverged(result)
         for kind in kinds:
             found = result.outcomes.get(kind)
             row[kind] = f"{f.percents((found.share if found else 0.0,), n)[0]} %"
@@ -77,15 +77,6 @@ def _outcomes(results: Sequence[SweepResult]) -> ReportTable:
 
 def _has(results: Sequence[SweepResult], kind: Outcome) -> bool:
     return any(kind in result.outcomes and result.outcomes[kind].count for result in results)
-
-
-def diverged_words(result: VariantEstimates) -> str:
-    """The share with its interval, which is that of the share that is the same, mirrored."""
-    share = _share_diverged(result)
-    if (same := result.outcomes.get("same")) is None:
-        return f"{share} %"
-    low, high = f.percents((1 - same.high, 1 - same.low), result.prompts)
-    return f"{share} % [{low}, {high}]"
 
 
 def _times(results: Sequence[SweepResult], cap: int) -> ReportTable:

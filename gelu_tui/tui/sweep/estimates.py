@@ -13,7 +13,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.document import SweepDocument, SweepResult
 from gelu_tui.sweep.report import figures as f
 from gelu_tui.sweep.report.outline import footing_lines, sections
-from gelu_tui.sweep.report.tables import WORST_TITLE, ReportTable, diverged_words, name_of
+from gelu_tui.sweep.report.tables import WORST_TITLE, ReportTable, name_of
 from gelu_tui.tui.sweep.contents import Contents
 
 
@@ -77,7 +77,7 @@ def _row(sweep: str, result: SweepResult) -> dict[str, str]:
     return {
         "function": name_of(result),
         "sweep": sweep,
-        "diverged": diverged_words(result),
+        "diverged": f.share_diverged(result),
         "formula": f.percents((formula.share if formula else 0.0,), n)[0] + " %",
         "median FDT": f.with_interval(result.median_fdt, "{:.0f}", beyond=end),
         "mean KL": f.kl_words(result.kl),

@@ -53,10 +53,13 @@ def test_summary_tables_curves_and_settings() -> None:
     document = sweep_document(answers=True)
     page = sweep_page(document)
     text = " ".join(Parsed.of(page).texts)
-    for said in ("mixed: 5 activation functions, 40 prompts", *document.summary, "How soon",
+    for said in ("mixed: 5 activation functions, 40 prompts", "How soon",
                  "Right answers", "Diverged, by category", "A band is the pointwise 95 %",
                  "the control's floor", "mixed-1a2b3c4d/"):  # fmt: skip
         assert said in text, said
+    for sentence in document.summary:
+        coded = re.sub("`(.*?)`", r"<code>\1</code>", sentence)
+        assert f">{coded}</p>" in page, sentence
     assert len(points(page)) == len(points(page, "polygon")) == 4
     assert page.count("<circle ") == 4
     assert "▁" not in page  # the curve of block characters

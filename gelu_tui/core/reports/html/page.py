@@ -7,6 +7,7 @@ and nothing else makes markup. A page may load and run nothing (its Content-Secu
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,13 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
 def words(name: str, text: str, **attributes: str) -> str:
     """An element that holds one line of text; of another script too, it keeps to its place."""
     return element(name, escaped(visible_line(text)), dir="auto", **attributes)
+
+
+def words_with_code(name: str, text: str, **attributes: str) -> str:
+    """The same, but what stands between two backticks in the text is code."""
+    parts = re.split("`([^`]+)`", visible_line(text))
+    made = (element("code", escaped(x)) if i % 2 else escaped(x) for i, x in enumerate(parts))
+    return element(name, "".join(made), dir="auto", **attributes)
 
 
 def error_words(error: ErrorInfo | None) -> str:
