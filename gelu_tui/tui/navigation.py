@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.tui.compare.screen import CompareScreen
-    from gelu_tui.tui.history.screen import Result
+    from gelu_tui.tui.history.results import Result
     from gelu_tui.tui.matrix.screen import MatrixChoice
 
 
@@ -262,7 +262,7 @@ class Navigation:
         self._app.push_screen(screen, self._after_history)
 
     async def _after_history(self, choice: Result) -> None:
-        from gelu_tui.tui.history.screen import CompareRuns, OpenSweep, Reopen, Rerun
+        from gelu_tui.tui.history.results import CompareRuns, OpenSweep, Reopen, Rerun
 
         match choice:
             case OpenSweep(store):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -18,7 +16,6 @@ from textual.widgets import DataTable, Input, Static
 from textual.worker import Worker
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.paths import expanded
 from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import Entry, History
@@ -29,10 +26,12 @@ from gelu_tui.sweep.store import SweepStore
 from gelu_tui.sweep.sweep_folder import sweeps_dir
 from gelu_tui.tui.engine_link.shown_run import RunSaved
 from gelu_tui.tui.history.preview import preview, sweep_preview
+from gelu_tui.tui.history.results import CompareRuns, OpenSweep, Reopen, Rerun, Result
 from gelu_tui.tui.history.run_table import MARK, RunTable
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.widgets.background import T, run_in_thread
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
+from gelu_tui.tui.widgets.export_field import ExportField
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
@@ -59,39 +58,6 @@ _ONLY_RUNS = "That is for runs: Enter opens a sweep, with each of its runs."
 _SWEEPS_COMPARED = "Enter opens the sweep; c there shows another one beside it."
 
 
-@dataclass(frozen=True)
-class Reopen:
-    """Show this saved comparison; no model is needed."""
-
-    document: ComparisonDocument
-    run: int
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """Run the same comparison again."""
-
-    document: ComparisonDocument
-
-
-@dataclass(frozen=True)
-class CompareRuns:
-    """Show these two runs side by side, as one comparison; the reference is the first's."""
-
-    document: ComparisonDocument
-    runs: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class OpenSweep:
-    """Show this sweep; no model is needed."""
-
-    store: SweepStore
-
-
-Result = Reopen | Rerun | CompareRuns | OpenSweep | None
-
-
 class HistoryScreen(ClosesOnce, Screen[Result]):
     """The saved runs of `history`; dismissed with what to do with one of them, or None."""
 
@@ -108,7 +74,6 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
         self.history = history
         self._search = ""  # the search that the listed runs are the result of
         self._seen: tuple[int, ComparisonDocument] | None = None
-        self._exported: ComparisonDocument | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("History", id="title", markup=False)
@@ -118,7 +83,7 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             yield Static(id="empty", markup=False)
             yield Static(id="preview", markup=False)
         yield MessageLine(id="message")
-        yield TextField(id="path")
+        yield ExportField(id="path")
         yield Question(id="question", markup=False)
         yield KeyHints(id="keys", markup=False)
 
@@ -323,12 +288,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
         """Ask for a file name."""
 
         def ask(run: int, document: ComparisonDocument) -> None:
-            self._exported = document
             self._show_message(f"Export run {run} to this file:")
-            path = self.query_one("#path", Input)
-            path.value = f"gelu-tui-run-{run}.md"
-            path.display = True
-            path.focus()
+            write = partial(export, document, formats=FORMATS)
+            self.query_one(ExportField).ask(f"gelu-tui-run-{run}.md", write)
 
         self._with_document(ask)
 
@@ -366,32 +328,12 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             event.stop()
             self._table.focus()
 
-    @on(Input.Submitted, "#path")
-    def _export(self, event: Input.Submitted) -> None:
-        if self._exported is not None and event.value.strip():
-            try:
-                path = expanded(event.value.strip())
-            except GeluError as error:
-                self._show_message(error.info)
-            else:
-                self._write(self._exported, path)
-
-    def _write(self, document: ComparisonDocument, path: Path, *, overwrite: bool = False) -> None:
-        def failed(error: ErrorInfo) -> None:
-            if error.kind != "file_exists":
-                self._show_message(error)
-                return
-            self.query_one(Question).ask(
-                f"{path} exists. Overwrite it? y: yes · any other key: no",
-                lambda: self._write(document, path, overwrite=True),
-            )
-
-        run_in_thread(
-            self,
-            lambda: export(document, path, FORMATS, overwrite=overwrite),
-            lambda _: self._report(f"Written: {path.absolute()}"),
-            failed,
-        )
+    @on(ExportField.Told)
+    def _exported(self, message: ExportField.Told) -> None:
+        if message.is_over:
+            self._report(message.words)
+        else:
+            self._show_message(message.words)
 
     @on(events.DescendantFocus)
     def _show_keys(self) -> None:
@@ -415,7 +357,7 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
         if (notice := self.history.pop_notice()) is not None:
             self._show_message(notice)
 
-    def _report(self, message: str) -> None:
+    def _report(self, message: str | ErrorInfo) -> None:
         """Show what was done, and go back to the runs."""
         self._show_message(message)
         self.query_one("#path").display = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -16,10 +17,14 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.reports.export import export
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.plan import Plan
+from gelu_tui.sweep.report.formats import SWEEP_FORMATS
+from gelu_tui.sweep.report.rows import SweepData
 from gelu_tui.sweep.saved_sweeps import SweepEntry, list_sweeps
 from gelu_tui.sweep.store import SweepStore
+from gelu_tui.sweep.stored_document import stored_document
 from gelu_tui.sweep.sweep_folder import sweeps_dir
 from gelu_tui.tui.engine_link.running_sweep import RunningSweep
 from gelu_tui.tui.keys.actions import HELP
@@ -34,8 +39,10 @@ from gelu_tui.tui.sweep.shown_sweep import PARTS, OpenRun, ShownSweep
 from gelu_tui.tui.sweep.worst_table import WorstTable
 from gelu_tui.tui.widgets.background import run_in_thread
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
+from gelu_tui.tui.widgets.export_field import ExportField
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import MessageLine
+from gelu_tui.tui.widgets.question import Question
 
 TICK_S = 0.5  # between looks at a sweep that runs
 _LEAST_S = 1.0  # between two readings of it
@@ -48,6 +55,8 @@ _KEYS = {
     "estimates": "q back · ↑ ↓ read on",
     "worst": "q back · Enter open",
 }
+
+_EXPORT_KEYS = "Enter writes · Esc does not · .html, .md, .json, .csv or .parquet"
 
 _State = tuple[RunningSweep | None, int]  # a session, and what it had saved
 Begin = Callable[[Plan], RunningSweep]
@@ -67,6 +76,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         Binding("4", "part('worst')", "The prompts that diverge first"),
         Binding("s", "stop_or_go_on", "Stop the sweep, or go on"),
         Binding("c", "compare", "Beside another sweep; once more, alone again"),
+        Binding("e", "export", "Write a report or the data into a file"),
         Binding("q,escape,f10", "back", "Back; a sweep that runs goes on"),
         HELP,
     ]
@@ -95,6 +105,8 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
             yield WorstTable(id="worst")
             yield Static(id="empty", markup=False)
         yield MessageLine(id="message")
+        yield ExportField(id="path")
+        yield Question(id="question", markup=False)
         yield KeyHints(id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -216,19 +228,25 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
     @on(events.DescendantFocus)
     def _follow_focus(self) -> None:
         """Where several parts are side by side, a click chooses one too."""
+        self._show_keys()
         focused = self.focused
         if focused is not None and focused.id in PARTS and focused.id != self.shown.part:
             self.shown.part = focused.id
             self._show_part()
 
     def _show_keys(self) -> None:
+        line = self.query_one("#keys", KeyHints)
+        line.display = not isinstance(self.focused, Question)
+        if isinstance(self.focused, ExportField):
+            line.update(_EXPORT_KEYS)
+            return
         parts = [_KEYS[self.shown.part]]
         if self.shown.is_running:
             parts.append("s stop")
         elif self._can_go_on:
             parts.append("s go on")
-        parts += ["c alone again" if self.shown.other is not None else "c compare", "1–4 parts"]
-        self.query_one("#keys", KeyHints).update(" · ".join([*parts, "F1 help"]))
+        parts += ["c alone again" if self.shown.other is not None else "c compare", "e export"]
+        line.update(" · ".join([*parts, "F1 help"]))
 
     @property
     def _can_go_on(self) -> bool:
@@ -245,7 +263,36 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         self._show_part()
 
     def action_back(self) -> None:
-        self._close(None)
+        if self.query_one(ExportField).display:
+            self._end_export("")
+        else:
+            self._close(None)
+
+    def action_export(self) -> None:
+        """Ask for the name of a file; its suffix is the format, as with `gelu-tui show -o`."""
+        if (store := self.shown.store) is None:
+            self._message("No prompt is finished yet.")
+            return
+
+        def write(path: Path, *, overwrite: bool) -> None:
+            data = SweepData(stored_document(store), store)
+            export(data, path, SWEEP_FORMATS, overwrite=overwrite)
+
+        self._message("Export the sweep to this file:")
+        self.query_one(ExportField).ask(f"gelu-tui-{store.id}.html", write)
+
+    @on(ExportField.Told)
+    def _exported(self, message: ExportField.Told) -> None:
+        if message.is_over:
+            self._end_export(message.words)
+        else:
+            self._message(message.words)
+
+    def _end_export(self, said: str | ErrorInfo) -> None:
+        self._message(said)
+        self.query_one(ExportField).display = False
+        self.query_one(f"#{self.shown.part}").focus()
+        self._show_keys()
 
     def _close(self, result: OpenRun | None) -> None:
         if self.is_current:

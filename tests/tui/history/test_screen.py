@@ -19,7 +19,8 @@ from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.history import History
 from gelu_tui.tui.help.screen import HelpScreen
-from gelu_tui.tui.history.screen import CompareRuns, HistoryScreen, Reopen, Rerun
+from gelu_tui.tui.history.results import CompareRuns, Reopen, Rerun
+from gelu_tui.tui.history.screen import HistoryScreen
 from tests.support.comparisons import run_document
 from tests.support.driving import Alone, Driven, ScreenApp, driven
 

@@ -16,6 +16,7 @@ from gelu_tui.tui.engine_link.running_sweep import RunningSweep
 from gelu_tui.tui.sweep.prompt_table import PromptTable
 from gelu_tui.tui.sweep.screen import SweepScreen
 from gelu_tui.tui.sweep.shown_sweep import OpenRun, ShownSweep
+from gelu_tui.tui.widgets.export_field import ExportField
 from tests.support.driving import Alone, alone
 from tests.support.sweep_screens import a_store
 
@@ -44,6 +45,10 @@ async def opened(
 
 def table(it: Alone) -> PromptTable:
     return it.app.screen.query_one(PromptTable)
+
+
+def field(it: Alone) -> ExportField:
+    return it.app.screen.query_one(ExportField)
 
 
 async def test_its_head_and_its_prompts() -> None:
@@ -196,3 +201,30 @@ async def test_every_size(size: tuple[int, int]) -> None:
             assert all(len(line) <= size[0] for line in it.screen().splitlines())
         await it.press("q")
         assert await it.result() is None
+
+
+async def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = a_store()
+    page = tmp_path / f"gelu-tui-{store.id}.html"
+    async with opened(store) as it:
+        await it.press("e")
+        await it.until(lambda: field(it).has_focus, "a name is asked for")
+        await it.until_shown("Enter writes", page.name)
+        await it.press("end", "q", "backspace", "enter")  # a letter of the name, not the way back
+        await it.until_shown("Written:")
+        assert table(it).has_focus and "Over 12 prompts" in page.read_text(encoding="utf-8")
+        for name, said in (
+            (f"{tmp_path}/x.txt", "Let the name end in .json, .md, .html, .csv or .parquet."),
+            (page.name, "Overwrite it?"),
+            (f"{tmp_path}/rows.csv", "Written:"),
+        ):
+            await it.press("e")
+            await it.until(lambda: field(it).has_focus, "a name is asked for")
+            field(it).value = name
+            await it.press("enter")
+            await it.until_shown(said)
+            await it.press("n" if "?" in said else "escape" if ".csv" not in name else "1")
+            await it.press("escape" if "?" in said else "1")
+        rows = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 1 + 12 * 5
