@@ -21,6 +21,8 @@ _LOOK_S = 0.2
 
 def kind_of(process: psutil.Process) -> str:
     words = " ".join(process.cmdline())
+    if not words:
+        return ""
     if "cluster.node" in words:
         return "workers"
     return "engines" if "engine" in words and " sweep " not in f"{words} " else "owner"
@@ -33,17 +35,19 @@ def measured(words: list[str]) -> dict[str, float]:
         began = time.monotonic()
         command = [sys.executable, "-P", "-m", "gelu_tui", "sweep", *words, "--format", "json"]
         running = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
-        root, found = psutil.Process(running.pid), {}
+        root, kinds, found = psutil.Process(running.pid), {}, {}
         while running.poll() is None:
             with contextlib.suppress(psutil.Error):
                 for process in [root, *root.children(recursive=True)]:
                     with contextlib.suppress(psutil.Error):
                         times = process.cpu_times()
-                        found[process.pid] = (kind_of(process), times.user + times.system)
+                        # One that has ended has no words any more.
+                        kinds[process.pid] = kinds.get(process.pid) or kind_of(process)
+                        found[process.pid] = times.user + times.system
             time.sleep(_LOOK_S)
     totals = {"engines": 0.0, "workers": 0.0, "owner": 0.0}
-    for kind, seconds in found.values():
-        totals[kind] += seconds
+    for pid, seconds in found.items():
+        totals[kinds[pid] or "owner"] += seconds
     return {**totals, "clock": time.monotonic() - began}
 
 
