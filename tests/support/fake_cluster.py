@@ -45,6 +45,8 @@ class FakeCluster:
         self.groups: list[tuple[str, list[str]]] = []  # that were sent: where, and the prompts
         self.made: Callable[[str, bytes], bytes] = lambda address, answer: answer
         self.lost_scheduler = False
+        self.nanny: str | None = None
+        self.environments: list[dict[str, str]] = []  # of the engines
         self._numbers = itertools.count(1)
         self._beat = itertools.count()
         self._handler: Callable[[Any], object] = lambda event: None
@@ -60,6 +62,7 @@ class FakeCluster:
         self.client: Any = None
 
     def _local_worker(self, command: Any, *arguments: Any, **more: Any) -> LocalWorker:
+        self.environments.append(more["environment"])
         return LocalWorker(self.engines, *arguments, **more)
 
     def _connection(self, choice: object) -> FakeCluster:
@@ -123,7 +126,7 @@ class FakeCluster:
             def log_event(topic: str, said: bytes) -> None:
                 loop.call_soon_threadsafe(self._handler, (0.0, said))
 
-            worker = SimpleNamespace(address=address, nanny=None, log_event=log_event)
+            worker = SimpleNamespace(address=address, nanny=self.nanny, log_event=log_event)
             self._here.worker = worker
             return task(payload)
 

@@ -14,7 +14,7 @@ pytest.importorskip("distributed", reason="the extra `cluster` is not installed"
 
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.sweep import events as e
-from gelu_tui.sweep.cluster import cluster_worker
+from gelu_tui.sweep.cluster import cluster_worker, station
 from gelu_tui.sweep.cluster.choice import Cluster, cluster_of
 from gelu_tui.sweep.cluster.messages import GroupResult, pack, unpack
 from gelu_tui.sweep.plan import Plan
@@ -194,6 +194,26 @@ async def test_no_worker_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_worker, "_NO_WORKER_S", 0.0)
     with pytest.raises(GeluError, match="The Dask scheduler tcp://fake:8786 has no workers"):
         await swept(plan_of(models=("a/one", "b/two")))
+
+
+@pytest.mark.parametrize(
+    ("workers", "nanny", "threads"),
+    [(1, None, {}), (2, None, {"OPENBLAS_NUM_THREADS": "4"}), (1, "tcp://nanny", {"8"})],
+)
+async def test_the_workers_of_a_machine_divide_its_cores(
+    monkeypatch: pytest.MonkeyPatch, workers: int, nanny: str | None, threads: Any
+) -> None:
+    """Dask's nanny sets one thread; a number that the user set is kept."""
+    monkeypatch.setattr(station, "_cores", lambda: 8)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    cluster = FakeCluster(monkeypatch, workers)
+    cluster.nanny = nanny
+    await swept(plan_of(PROMPTS[:2]), expected=workers)
+    for environment in cluster.environments:
+        assert (set(environment.values()) if nanny else environment) == threads
 
 
 async def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
