@@ -103,8 +103,10 @@ class EngineClient:
         Raises `EngineDied` if it cannot be started or does not answer, `ProtocolError` if it has
         another protocol version.
         """
-        await self._transport.start()
         self._closing = False
+        await self._transport.start()
+        if self._closing:  # killed while there was no process to kill yet
+            self._transport.kill()
         try:
             hello = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
             if not isinstance(hello, p.Hello):

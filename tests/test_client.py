@@ -79,6 +79,20 @@ async def ends(engine: EngineClient) -> GeluError:
 # --- a good life ----------------------------------------------------------------------------------
 
 
+async def test_an_engine_that_is_killed_while_it_starts_is_not_waited_for() -> None:
+    """An interrupt may come when there is a process, and nobody knows it yet."""
+
+    class Interrupted(ChildProcess):
+        async def start(self) -> None:
+            engine.kill()
+            await super().start()
+
+    engine = EngineClient(lambda: Interrupted([sys.executable, ODD, "silent"]))
+    error = await refused(engine)
+    assert "did not answer" not in error.info.message
+    assert not engine.running
+
+
 async def test_commands_go_and_events_come_until_close() -> None:
     engine = odd("echo")
     async with engine:
