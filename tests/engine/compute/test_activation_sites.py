@@ -25,10 +25,17 @@ from tests.support.commands import comparing
 KINDS = [(family, bits) for family in tiny_models.CONFIGS for bits in (None, 4)]
 
 
-@pytest.fixture(params=KINDS, ids=str)
-def loaded(request: pytest.FixtureRequest, tmp_path: Path):
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """One model for all tests: each must leave it as it was."""
     family, bits = request.param
-    return in_process.load(tiny_models.write(tmp_path, family, bits=bits))
+    return in_process.load(tiny_models.write(tmp_path_factory.mktemp("m"), family, bits=bits))
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory):
+    folder = tiny_models.write(tmp_path_factory.mktemp("other"), "gemma3_text", seed=8)
+    return in_process.load(folder)
 
 
 def kernel(name: str) -> Function:
@@ -86,17 +93,16 @@ def test_classes_and_globals_of_mlx_lm_are_not_touched(loaded) -> None:
         assert all(vars(kind)["__call__"] is call for kind, call in calls.items())
 
 
-def test_two_installed_models_do_not_leak_into_each_other(loaded, tmp_path: Path) -> None:
-    other = in_process.load(tiny_models.write(tmp_path / "other", "gemma3_text", seed=8))
+def test_two_installed_models_do_not_leak_into_each_other(loaded, another) -> None:
     expected = {}
-    for model in (loaded.model, other.model):
+    for model in (loaded.model, another.model):
         with rowwise(model) as functions, functions.use(kernel("silu")):
             expected[id(model)] = logits(model)
-    before = logits(other.model)
+    before = logits(another.model)
     with rowwise(loaded.model) as functions, functions.use(kernel("silu")):
-        assert np.array_equal(logits(other.model), before)
-        with rowwise(other.model) as more, more.use(kernel("silu")):
-            for model in (loaded.model, other.model):
+        assert np.array_equal(logits(another.model), before)
+        with rowwise(another.model) as more, more.use(kernel("silu")):
+            for model in (loaded.model, another.model):
                 assert np.array_equal(logits(model), expected[id(model)])
 
 
