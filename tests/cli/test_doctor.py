@@ -202,7 +202,7 @@ def test_every_option_has_a_variable() -> None:
         assert command is not None
         for param in command.params:
             if isinstance(param, click.Option) and param.name not in (
-                "delete", "fetch", "yes", "shown", "help", "earlier"
+                "delete", "fetch", "yes", "shown", "help", "earlier", "restart"
             ):  # fmt: skip
                 assert isinstance(param.envvar, str) and param.envvar not in seen
                 assert param.envvar.startswith(f"GELU_TUI_{name.upper()}_")
