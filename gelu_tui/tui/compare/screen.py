@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -19,17 +18,15 @@ from textual.widgets import Static
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.protocol.requests import compare_command
-from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.board import Board
-from gelu_tui.tui.compare.choices import chosen_variants, like
+from gelu_tui.tui.compare.choices import like
+from gelu_tui.tui.compare.choosing_screen import ChoosingScreen
 from gelu_tui.tui.compare.ended_run import EndedRun
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
-from gelu_tui.tui.compare.panes_screen import PanesScreen
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
 from gelu_tui.tui.engine_link.session import BUSY, Phase
@@ -50,7 +47,7 @@ _STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by o
 _SAVED = "This is a saved run. Enter in the prompt runs the prompt again."
 
 
-class CompareScreen(KeptLines, PanesScreen):
+class CompareScreen(KeptLines, ChoosingScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [
@@ -66,13 +63,10 @@ class CompareScreen(KeptLines, PanesScreen):
     def __init__(
         self, services: Services, choices: RunSettings, board: Board, prompt: str = ""
     ) -> None:
-        super().__init__(board)
-        self.choices = choices
+        super().__init__(services, choices, board)
         self.taken_from: RunSettings | None = None  # the saved run whose settings were taken last
         self.mounted = asyncio.Event()  # with all that it begins with
         self.prompt, self._status, self._keys = Prompt(prompt), StatusLine(), KeyLine()
-        self._engine = services.engine
-        self._services = services
         gate = services.gate
         hz = services.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
@@ -177,48 +171,6 @@ class CompareScreen(KeptLines, PanesScreen):
             self.notice.show_message("The sweep is stopped; what is finished is kept.")
         self._services.start_engine()
         self._phase_changed()
-
-    async def choose(self, choices: RunSettings) -> None:
-        """Set and show the choices of the next run."""
-        self.choices = choices
-        await self._show_choices()
-
-    def remember(self, formulas: Iterable[str] | None = None, known: Collection[str] = ()) -> None:
-        """Store the chosen functions for the next start, and own formulas if given."""
-        from gelu_tui.core.settings.remembered import remember  # not before the first frame
-
-        try:
-            remember(self.choices, formulas, known)
-        except GeluError as error:
-            self.notice.show_error(error.info)
-
-    def _remember_board(self) -> None:
-        """Store what was chosen in the panes, unless they show a saved run to look at."""
-        if self.shown is None or self.shown.saved is None:
-            self.remember()
-
-    @on(Board.ReferenceChosen)
-    async def _take_reference(self, message: Board.ReferenceChosen) -> None:
-        if any(variant.name == message.name for variant in chosen_variants(self.choices)):
-            await self.choose(replace(self.choices, reference=message.name))
-            self._remember_board()
-        self._show_cursor()
-        seen = self.board.perspective
-        if seen is not None:
-            run = visible_line(seen.comparison.reference.name)
-            kl = "" if seen.of_run else f" KL stays what the run measured, against {run}."
-            name = visible_line(message.name)
-            self.notice.show_message(f"Compared with {name} from here on.{kl}")
-
-    @on(Board.Reordered)
-    def _take_order(self) -> None:
-        specs = {variant.name: variant.spec for variant in chosen_variants(self.choices)}
-        shown = (pane.variant_name for pane in self.board.panes)
-        names = [name for name in shown if name != CONTROL]  # it is no choice
-        if sorted(names) == sorted(specs):
-            ordered = tuple(specs[name] for name in names)
-            self.choices = replace(self.choices, activations=ordered)
-            self._remember_board()
 
     @on(TokenPane.Chosen)
     async def _open_fork(self) -> None:
@@ -423,20 +375,6 @@ class CompareScreen(KeptLines, PanesScreen):
             run.save_now()
 
     # --- what is drawn ------------------------------------------------------------------------
-
-    async def _show_choices(self) -> None:
-        """Show the settings, and the functions as empty panes unless a comparison is shown."""
-        self._show_settings()
-        if self.shown is None:
-            loaded = self._engine.loaded
-            native = loaded.model.native_activation if loaded else ""
-            precision = self.choices.activation_precision
-            chosen = chosen_variants(self.choices)
-            await self.board.announce([p.VariantInfo.of(v, precision, native) for v in chosen])
-
-    def _show_settings(self) -> None:
-        loaded = self._engine.loaded
-        self._info.show_settings(labels.settings(self.choices, self.comparison, loaded))
 
     def _phase_changed(self) -> None:
         """Update status line, notice, keys and timer; cheap while the phase stays."""
