@@ -45,7 +45,7 @@ def print_sweep(
     store = None if anew else results_of(plan)
     if store is not None and is_complete(store):
         return _print(store, printed, None)
-    if store is None and (told := what_changed(plan)) is not None:
+    if not anew and store is None and (told := what_changed(plan)) is not None:
         o.complain(told)
     running = _Terminal(plan)
     code = asyncio.run(running.run(engine_command, anew=anew, cluster=cluster))
@@ -109,6 +109,9 @@ class _Terminal:
 
     def _tell(self) -> None:
         """Say on stderr what is not in the report."""
+        if self._session is not None and (earlier := visible_line(self._session.earlier)):
+            message = f"The sweep began anew; the earlier results are kept as {earlier}."
+            o.complain(ErrorInfo("restarted", message, f"`gelu-tui show {earlier}` prints them."))
         if self._signal is not None:
             self.error = None
             done, whole = self._progress.all_done, self._progress.whole

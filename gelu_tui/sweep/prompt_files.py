@@ -206,6 +206,8 @@ class PromptFile(PromptSet):
 
     def _read_header(self, lines: _Lines) -> None:
         found = next((line for _, line in lines if line.strip()), b"")
+        if not found:
+            return  # it has no prompts
         text = found.decode("utf-8", "replace").strip()
         headers = [
             tuple(cell.strip().lower() for cell in next(csv.reader([text], delimiter=d), ()))

@@ -39,8 +39,8 @@ class SweepSession:
     """One session of a sweep. `run` once; `stop` and `kill` end it, from the same event loop.
 
     `store` is where its results are: that of an earlier session, or None until the first model is
-    loaded. With `anew` an earlier one is put aside then. `error` is what ended it early. Without a
-    `cluster`, one engine of this machine computes.
+    loaded. With `anew` an earlier one is put aside then, as `earlier`. `error` is what ended it
+    early. Without a `cluster`, one engine of this machine computes.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class SweepSession:
         self.plan = plan
         self.store = None if anew else results_of(plan)
         self.error: ErrorInfo | None = None
+        self.earlier = ""
         self._anew = anew
         self._on = on
         self._stop = asyncio.Event()
@@ -111,7 +112,7 @@ class SweepSession:
         if self.store is None:
             header = self.plan.header(loaded.model.native_activation)
             if self._anew:
-                await asyncio.to_thread(put_aside, self.plan)
+                self.earlier = await asyncio.to_thread(put_aside, self.plan)
             self.store = await asyncio.to_thread(SweepStore.create, header)
             self._on(e.Opened(self.store))
         self._on(e.ModelBegan(model, loaded))

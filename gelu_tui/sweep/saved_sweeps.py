@@ -69,7 +69,9 @@ def list_sweeps(root: Path | None = None) -> list[SweepEntry]:
         return []
     except OSError as error:
         message = f"The sweeps in {visible_line(str(folder))} cannot be read: {error.strerror}."
-        raise GeluError("sweep_refused", message, "Check who owns this folder.") from None
+        is_none = isinstance(error, NotADirectoryError)
+        hint = "Set XDG_DATA_HOME to a folder." if is_none else "Check who owns this folder."
+        raise GeluError("sweep_refused", message, hint) from None
     entries = [_entry(each) for each in found]
     return sorted(entries, key=lambda entry: (entry.created, entry.id), reverse=True)
 

@@ -236,7 +236,8 @@ def test_restart(env: dict[str, str], tmp_path: Path) -> None:
     sweep(env, one)
     folder = store_of(env).folder
     done = sweep(env, one, "--restart")
-    assert done.code == 0
+    kept = f"The sweep began anew; the earlier results are kept as {folder.name}-until-"
+    assert done.code == 0 and kept in done.err and "has changed" not in done.err
     assert sorted(len(each.name) for each in folder.parent.iterdir()) == [
         len(folder.name),
         len(f"{folder.name}-until-20260101-000000"),

@@ -186,7 +186,7 @@ def test_a_header_without_prompts_is_refused(
     assert caught.value.hint.startswith(hint)
 
 
-@pytest.mark.parametrize("name", ["rows.txt", "rows.jsonl"])
+@pytest.mark.parametrize("name", ["rows.txt", "rows.jsonl", "rows.csv"])
 @pytest.mark.parametrize("content", ["", "\n \r\n", "\ufeff"])
 def test_a_file_without_prompts_is_refused(write: Write, name: str, content: str) -> None:
     with pytest.raises(UsageError, match="has no prompts"):

@@ -66,6 +66,7 @@ def test_prompts_that_are_not_beside_the_file(tmp_path: Path, prompts: str) -> N
         ("colour = 3", "there is no setting named 'colour'", "`gelu-tui schema sweep-file`"),
         ("max_tokens = 0", "max_tokens must be a whole number from 1 to 100000, not 0", "At most"),
         ('max_tokens = "9"', 'max_tokens must be a whole number from 1 to 100000, not "9"', ""),
+        ("limit = -1", "limit must be a whole number, 0 or more, not -1", "Only so many"),
         ("margin_pp = 0", "margin_pp must be a number above 0, at most 100, not 0", "Accuracies"),
         ("margin_pp = nan", "margin_pp must be a number above 0, at most 100, not nan", ""),
         ("prompts = 3", "prompts must be text or a list of texts, not 3", ""),

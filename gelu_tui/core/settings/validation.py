@@ -63,6 +63,8 @@ def allowed(info: inspect.Type) -> str:
     match info:
         case inspect.BoolType():
             return "true or false"
+        case inspect.IntType(ge=low, le=None):
+            return f"a whole number, {low} or more"
         case inspect.IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}"
         case inspect.FloatType(gt=None, ge=low, le=high):
