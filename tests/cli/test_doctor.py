@@ -69,11 +69,11 @@ def test_a_broken_mlx_is_a_sentence(home: dict[str, str], tmp_path: Path) -> Non
     ],
 )
 def test_a_backend_that_is_missing_is_named_by_all_that_need_it(
-    home: dict[str, str], tmp_path: Path, library: str, said: str, hint: str
+    home: dict[str, str], model: str, tmp_path: Path, library: str, said: str, hint: str
 ) -> None:
     broken_mlx(tmp_path, f"{library}: cannot open shared object file: No such file or directory")
     broken = {**home, "PYTHONPATH": str(tmp_path)}
-    for command in (("doctor",), ("run", "hello", "--model", "demo")):
+    for command in (("doctor",), ("run", "hello", "--model", model)):
         done = gelu(broken, *command)
         assert done.code == 1 and said in done.err and library in done.err and hint in done.err
         assert "Traceback" not in done.err

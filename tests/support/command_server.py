@@ -40,6 +40,7 @@ _PRELOADED = (
     "gelu_tui.tui.themes",
     "gelu_tui.engine.device",
 )
+_LIBRARIES = ("rich.live", "scipy.stats")  # which the package imports when it needs them
 
 
 # --- the tests' end -------------------------------------------------------------------------------
@@ -124,6 +125,8 @@ def _preload() -> None:
         module = importlib.import_module(name)
         for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{name}."):
             importlib.import_module(found.name)
+    for name in _LIBRARIES:
+        importlib.import_module(name)
     sys.path.insert(0, str(_ROOT))
     from tests.support import fake_engine, in_memory, sweep_engine
 
