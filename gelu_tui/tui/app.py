@@ -328,10 +328,13 @@ class GeluApp(App[None]):
             if command.title in wanted:
                 yield command._replace(title=wanted[command.title])
         if not own:
-            from gelu_tui.tui.help.texts import own_bindings  # not before the first frame
+            from gelu_tui.tui.help.texts import (
+                is_listed,
+                own_bindings,
+            )  # not before the first frame
 
             for node, binding, keys in own_bindings(screen):
-                if binding.show or binding.id == "help":  # not the moves of a cursor
+                if is_listed(binding):
                     call = partial(self.run_action, binding.action, node)
                     yield SystemCommand(f"{binding.description} · {keys}", "", call)
             return

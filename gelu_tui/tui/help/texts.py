@@ -44,8 +44,9 @@ def comparison_help(keymap: Mapping[str, str], *, in_panes: bool) -> list[Sectio
 
 
 def screen_help(screen: Screen[object]) -> list[Section]:
-    """The keys of another screen, from its own bindings."""
-    rows = [(keys, f"{binding.description}.") for _, binding, keys in own_bindings(screen)]
+    """The keys of another screen, from its own bindings; those that only move come last."""
+    bindings = sorted(own_bindings(screen), key=lambda each: not is_listed(each[1]))
+    rows = [(keys, f"{binding.description}.") for _, binding, keys in bindings]
     # A key that a field handles itself, to keep its turn among letters, is no binding.
     rows = [*getattr(screen, "FIELD_KEYS", ()), *rows]
     keys: Section = ("On this screen", rows)
@@ -53,6 +54,11 @@ def screen_help(screen: Screen[object]) -> list[Section]:
     first = isinstance(screen.focused, Input)
     own = (*written, keys) if first else (keys, *written)
     return [*own, ("Everywhere", OTHER_KEYS)]
+
+
+def is_listed(binding: Binding) -> bool:
+    """Whether it is more than a move of a cursor."""
+    return binding.show or binding.id == "help"
 
 
 def own_bindings(screen: Screen[object]) -> list[tuple[DOMNode, Binding, str]]:

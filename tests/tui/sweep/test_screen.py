@@ -13,6 +13,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.store import SweepStore
 from gelu_tui.tui.engine_link.running_sweep import RunningSweep
+from gelu_tui.tui.help.texts import screen_help
 from gelu_tui.tui.sweep.prompt_table import PromptTable
 from gelu_tui.tui.sweep.screen import SweepScreen
 from gelu_tui.tui.sweep.shown_sweep import OpenRun, ShownSweep
@@ -201,6 +202,13 @@ async def test_every_size(size: tuple[int, int]) -> None:
             assert all(len(line) <= size[0] for line in it.screen().splitlines())
         await it.press("q")
         assert await it.result() is None
+
+
+async def test_help_begins_with_what_the_part_does() -> None:
+    async with opened(a_store()) as it:
+        ((_, rows), *_) = screen_help(it.app.screen)
+        assert [keys for keys, _ in rows[:3]] == ["Enter", "o", "1"]
+        assert {"↑", "↓", "Home", "End", "PgUp", "PgDn"} == {keys for keys, _ in rows[-6:]}
 
 
 async def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
