@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -81,6 +84,47 @@ async def test_a_lost_worker_costs_what_it_was_computing(monkeypatch: pytest.Mon
     assert told.count(e.PromptDone) == 60 and told.count(e.WorkerLost) == 1
     assert list(told.progress.workers) == ["fake (2)"]
     assert same(store, await sweep(plan_of(MANY, name="one")))
+
+
+@settings(max_examples=6)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 23), st.sampled_from(["lose", "lose", "join"]), st.integers(0, 9)),
+        max_size=6,
+    )
+)
+def test_workers_that_come_and_go_at_any_moment(
+    tmp_path_factory: pytest.TempPathFactory, moments: list[tuple[int, str, int]]
+) -> None:
+    """Nothing is lost or repeated; losses so near to each other may give up a prompt."""
+    prompts = MANY[:24]
+
+    def act(event: e.SweepEvent) -> None:
+        if not isinstance(event, e.PromptDone):
+            return
+        for at, what, which in moments:
+            if at != told.count(e.PromptDone):
+                continue
+            there = list(cluster.workers_there)
+            if what == "lose" and there:
+                cluster.lose(there[which % len(there)])
+            if what == "join" or not cluster.workers_there:
+                cluster.join()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        cluster = FakeCluster(patch, 2)
+        plan = plan_of(prompts)
+        told = Told(plan, act)
+        store = asyncio.run(swept(plan, told))
+        whole = asyncio.run(sweep(plan_of(prompts, name="one")))
+        done = {outcome.number: outcome for outcome in store.outcomes()}
+        failed = {failed.number for failed in store.failed()}
+        undisturbed = {outcome.number: outcome for outcome in whole.outcomes()}
+    assert sorted([*done, *failed]) == list(range(24))
+    assert all(undisturbed[number] == outcome for number, outcome in done.items())
+    assert told.count(e.PromptDone) == len(done)
+    assert len(failed) <= sum(what == "lose" for _, what, _ in moments) // 3
 
 
 async def test_all_are_lost_and_one_joins_later(monkeypatch: pytest.MonkeyPatch) -> None:
