@@ -22,6 +22,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.parent_death import parent_named
 from gelu_tui.core.process_end import how_it_ended, rank_that_ended, what_helps
+from gelu_tui.core.remote import SSH_FAILED, how_ssh_ended, last_words, ssh_host
 from gelu_tui.core.safe_text import visible_line
 
 # -P: a folder named `mlx` in the working directory must not be imported instead of the library.
@@ -80,6 +81,9 @@ class EngineClient:
         self._transport = command() if callable(command) else ChildProcess(command, environment)
         self._ids = itertools.count(1)
         self._is_own = command is None
+        self._host = ssh_host(command)
+        self._place = f" on {visible_line(self._host)}" if self._host else ""
+        self._handshake = p.Handshake(self._place)
         self._log_size: int | None = None  # when the engine said hello
         self._closing = False
         self._sent: p.Command | None = None
@@ -103,24 +107,18 @@ class EngineClient:
         Raises `EngineDied` if it cannot be started or does not answer, `ProtocolError` if it has
         another protocol version.
         """
+        self._handshake = p.Handshake(self._place)
+        self.hello = None
         self._closing = False
         await self._transport.start()
         if self._closing:  # killed while there was no process to kill yet
             self._transport.kill()
         try:
-            hello = await asyncio.wait_for(self._read(), _HELLO_TIMEOUT_S)
-            if not isinstance(hello, p.Hello):
-                raise p.ProtocolError("The engine did not begin with its protocol version.")
-            if hello.protocol != p.PROTOCOL_VERSION:
-                raise p.ProtocolError(
-                    f"The engine speaks protocol version {hello.protocol}, "
-                    f"this app {p.PROTOCOL_VERSION}."
-                )
+            hello = await asyncio.wait_for(self._read_hello(), _HELLO_TIMEOUT_S)
         except BaseException as error:
             await self.close()
             if isinstance(error, TimeoutError):
-                message = f"The engine did not answer within {_HELLO_TIMEOUT_S:g} seconds."
-                raise EngineDied(message) from None
+                raise self._no_answer() from None
             raise
         self.hello = hello
         self._log_size = _size(hello.log_file)
@@ -168,14 +166,36 @@ class EngineClient:
                 return
             yield event
 
+    async def _read_hello(self) -> p.Hello:
+        hello = None
+        while hello is None:
+            hello = self._handshake.take(await self._read_line())
+        return hello
+
     async def _read(self) -> p.Event:
+        line = await self._read_line()
+        try:
+            return p.decode_event(line)
+        except p.ProtocolError:
+            # Not what an engine says, but a shell's farewell?
+            if self._host and (await self._transport.exit_status())[0] is not None:
+                raise await self._death() from None
+            raise
+
+    async def _read_line(self) -> bytes:
         try:
             line = await self._transport.read()
         except ValueError:
             raise p.ProtocolError("The engine sent a line that is far too long.") from None
         if not line.endswith(b"\n"):
             raise EngineDied("The engine was closed.") if self._closing else await self._death()
-        return p.decode_event(line)
+        return line
+
+    def _no_answer(self) -> EngineDied:
+        message = f"The engine{self._place} did not answer within {_HELLO_TIMEOUT_S:g} seconds"
+        if said := self._handshake.noise:
+            return EngineDied(f"{message}: {said}.", "Look at what its shell does when it starts.")
+        return EngineDied(f"{message}.")
 
     async def _death(self) -> EngineDied:
         code, lines = await self._transport.exit_status()
@@ -183,14 +203,27 @@ class EngineClient:
             message = f"The engine's rank {rank.number} {how_it_ended(rank.code)}"
             message += f": {visible_line(rank.words)}." if rank.words else "."
             return EngineDied(message, what_helps(rank.code, rank.words, "See its log."))
-        last_words = lines[-1] if lines else self._last_words_in_log()
-        message = f"The engine {how_it_ended(code)}"
-        message += f": {visible_line(last_words)}." if last_words else "."
+        said, ended = last_words(lines) or self._last_words_in_log(), how_it_ended(code)
+        said = visible_line(said)
+        if not (began := self.hello is not None):
+            said = "; ".join(filter(None, (said, self._handshake.noise)))
+        if self._host:
+            told = how_ssh_ended(visible_line(self._host), code, said, began=began)
+            if told is not None:
+                return EngineDied(*told)
+            if began and code == SSH_FAILED:
+                code, ended = -signal.SIGKILL, "was killed"  # by which signal ssh does not tell
+        message = f"The engine{self._place} {ended}"
+        message += f": {said}." if said else "."
         if code == -signal.SIGKILL and isinstance(self._sent, p.Fetch):
             kept = "files that have arrived whole are kept"
             return EngineDied(message, f"If memory ran out, close other programs; {kept}.")
-        log = f"Its log is {self.hello.log_file}." if self.hello else "Check --engine-command."
-        return EngineDied(message, what_helps(code, last_words, log))
+        log = "Check --engine-command."
+        if self._host:
+            log = f"Try it by hand: `ssh {visible_line(self._host)} gelu-tui engine`."
+        if self.hello is not None:
+            log = f"Its log is {self.hello.log_file}{self._place}."
+        return EngineDied(message, what_helps(code, said, log))
 
     def _last_words_in_log(self) -> str:
         """What a library of our own engine wrote last, past the log's own lines."""
@@ -258,7 +291,9 @@ class ChildProcess:
             if shown := visible_line(text)[:80].strip():
                 why = visible_line(getattr(error, "strerror", None) or str(error))
                 message = f"The engine command '{shown}' cannot be started: {why}."
-            raise EngineDied(message, "Check --engine-command.") from None
+            by_ssh = ssh_host(self._command) is not None
+            hint = "Install OpenSSH's client." if by_ssh else "Check --engine-command."
+            raise EngineDied(message, hint) from None
         self._process = asyncio.subprocess.Process(self._pipes, protocol, loop)
         assert self._process.stdin is not None
         # A long prompt to an engine that hangs must not block the sender.

@@ -257,9 +257,15 @@ async def test_another_version() -> None:
     assert f"version 99, this app {p.PROTOCOL_VERSION}" in error.info.message
 
 
-@pytest.mark.parametrize("what", ["no_hello", "garbage_first"])
+@pytest.mark.parametrize("what", ["no_hello", "garbage_only"])
 async def test_something_else_than_a_handshake(what: str) -> None:
     assert (await refused(odd(what))).info.kind == "protocol"
+
+
+async def test_what_a_shell_prints_before_is_skipped() -> None:
+    async with odd("garbage_first") as engine:
+        await engine.send(p.Cancel())
+        assert isinstance(await anext(engine.events()), p.Progress)
 
 
 async def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from gelu_tui.api.engine_thread import EngineThread
-from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_method
+from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, engine_of, of_method
 from gelu_tui.api.results import Run, Score, Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
@@ -30,14 +30,20 @@ class Engine:
     and not the engine; after an engine died, the next call starts another one.
 
     `model` is `demo`, a folder, or an id on the hub; `engine_command` starts another engine than
-    our own, as the command's `--engine-command`. Raises `GeluError`.
+    our own, as the command's `--engine-command`, and `host` names the machine of an engine that ssh
+    starts, as `--host`. Raises `GeluError`.
     """
 
     def __init__(
-        self, model: str = "demo", *, dtype: Dtype | None = None, engine_command: str | None = None
+        self,
+        model: str = "demo",
+        *,
+        dtype: Dtype | None = None,
+        engine_command: str | None = None,
+        host: str | None = None,
     ) -> None:
         self._settings = checked({"model": model, "dtype": dtype})
-        self._command = engine_command
+        self._command = engine_of(engine_command, host)
         self._lock = threading.RLock()
         self._thread: EngineThread | None = None
         self._loaded: p.Loaded | None = None

@@ -15,6 +15,7 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.registry import DEFAULT_SET
 from gelu_tui.core.settings.field import Field, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.core.settings.validation import convert, suggestion
 from gelu_tui.sweep.settings import SweepSettings
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         scheduler: str | None = None
         ssh: Sequence[str] | str | None = None
         ssh_python: str | None = None
+        host: str | None = None
 else:
     CompareKeywords = ScoreKeywords = RunSettings
     SweepKeywords = SweepSettings
@@ -73,6 +75,15 @@ def converted(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str
         if value is not None:
             values[name] = convert(fields[name], value)
     return values
+
+
+def engine_of(engine_command: str | None, host: str | None) -> str | None:
+    """Return the command that starts the engine; None: our own. Raises `UsageError`."""
+    if host is None:
+        return engine_command
+    if engine_command is not None:
+        raise UsageError("host and engine_command do not go together.", "Give one of them.")
+    return Settings(host=convert(fields_of(Settings)["host"], host)).engine
 
 
 def of_function(

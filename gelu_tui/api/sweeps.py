@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gelu_tui.api.keywords import SWEEP_FIELDS, SweepKeywords, converted, of_sweep
+from gelu_tui.api.keywords import SWEEP_FIELDS, SweepKeywords, converted, engine_of, of_sweep
 from gelu_tui.api.results import Run, Unfinished, report_text
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.paths import expanded
@@ -50,6 +50,7 @@ def sweep(
     scheduler: str | None = None,
     ssh: Sequence[str] | str | None = None,
     ssh_python: str | None = None,
+    host: str | None = None,
     **settings: Any,
 ) -> Sweep:
     """Run many prompts under several activation functions, and return the statistics.
@@ -68,6 +69,7 @@ def sweep(
     source = os.fspath(prompts) if isinstance(prompts, os.PathLike) else prompts
     given = converted(settings, SWEEP_FIELDS)
     cluster = cluster_of(workers, scheduler, ssh, ssh_python)
+    engine_command = engine_of(engine_command, host)
     is_here = engine_command is None and (cluster is None or bool(cluster.workers))
     plan = make_plan(source, (), given, local=is_here)
     store = None if restart else results_of(plan)

@@ -79,7 +79,7 @@ def bench_command(
     comparable = start_up and not sweep and engine_command is None and dtype is None
     whole = BenchDocument(
         schema=BENCH_SCHEMA,
-        machine=_machine(loaded),
+        machine=_machine(loaded, is_here=engine_command is None),
         versions=loaded.versions,
         model=loaded.model,
         start_up=_start_up(model, loaded.folder, prompt, rounds) if comparable else None,
@@ -110,11 +110,13 @@ def _check_options(*, sweep: bool, start_up: bool) -> None:
             raise UsageError(f"--{name} is for --sweep only.", "Add --sweep.")
 
 
-def _machine(loaded: p.Loaded) -> tuple[str, ...]:
+def _machine(loaded: p.Loaded, *, is_here: bool) -> tuple[str, ...]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # An engine elsewhere tells its device, and nothing else about its machine.
+    here = f", {cores} cores, {platform.system()} {platform.machine()}" if is_here else ""
     return (
         f"{loaded.model.id} ({loaded.model.family}, {loaded.model.dtype})",
-        f"{loaded.device}, {cores} cores, {platform.system()} {platform.machine()}",
+        f"{loaded.device}{here}",
         *((f"BLAS {loaded.blas}",) if loaded.blas else ()),
         f"mlx {loaded.versions.get('mlx')}, mlx-lm {loaded.versions.get('mlx_lm')}, "
         f"Python {loaded.versions.get('python')}",

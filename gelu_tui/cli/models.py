@@ -13,6 +13,7 @@ from gelu_tui.cli.conversation import Conversation
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.models.inventory import PUBLIC_IDS, HubSize
+from gelu_tui.core.remote import machine_of
 from gelu_tui.core.reports.progress import size
 from gelu_tui.core.safe_text import visible_line
 
@@ -54,7 +55,7 @@ def models_command(
     color: str,
     engine_command: str | None,
 ) -> int:
-    """List the Gemma models of this machine and some that can be fetched; fetch or delete one."""
+    """List the Gemma models of the machine and some that can be fetched; fetch or delete one."""
     if fetch is not None and delete is not None:
         raise UsageError("--fetch and --delete do not go together.", "Give one of them.")
     as_json = output_format == "json"
@@ -83,7 +84,7 @@ def _list(
             case p.ModelsFound():
                 found = event
                 if not as_json:
-                    o.print_report(reports.local_report(event), color)
+                    o.print_report(reports.local_report(event, machine_of(engine_command)), color)
             case p.HubSizes():
                 sizes = event.sizes
 
@@ -119,7 +120,8 @@ def _delete(model: str, engine_command: str | None, *, as_json: bool, yes: bool)
             hint = "Add --yes where nobody can answer."
             raise UsageError("Deleting a model has to be confirmed.", hint)
         takes = size(planned.freed_bytes)
-        question = f"Delete {visible_line(model)} from this machine? It takes {takes}."
+        machine = machine_of(engine_command)
+        question = f"Delete {visible_line(model)} from {machine}? It takes {takes}."
         if not click.confirm(question, err=True):
             return o.FAILED
     deleted = _answer(p.ModelDeleted, p.DeleteModel(model), engine_command)

@@ -7,11 +7,12 @@ the command tree passes to click.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -31,6 +32,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # Under this name a context holds the commands that the first word may be meant for.
 MAY_BE_A_COMMAND = "gelu_tui.may_be_a_command"
 _HABITS = {"help": "--help", "version": "--version"}
+
+# What was typed comes before the command's own variable, and that before the user's settings.
+_ORDER = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -130,8 +134,33 @@ def _log_level_option(function: _F) -> _F:
 
 
 def engine_options(function: _F) -> _F:
-    """Add the options of every command that starts an engine."""
-    return options_of(Settings, "color", "engine_command")(_log_level_option(function))
+    """Add the options of every command that starts an engine.
+
+    Where a host is chosen, `engine_command` is the command that starts an engine there.
+    """
+
+    @functools.wraps(function)
+    def with_engine(*args: Any, host: str | None, engine_command: str | None, **more: Any) -> Any:
+        return function(*args, engine_command=_engine(host, engine_command), **more)
+
+    options = options_of(Settings, "color", "engine_command", "host")
+    return cast(_F, options(_log_level_option(with_engine)))
+
+
+def _engine(host: str | None, engine_command: str | None) -> str | None:
+    """Return the command of the engine; of two, what was typed comes before the user's settings.
+
+    Raises `UsageError` for both at once.
+    """
+    if host is None or engine_command is None:
+        return Settings(host=host, engine_command=engine_command).engine
+    context = click.get_current_context()
+    sources = [context.get_parameter_source(name) for name in ("host", "engine_command")]
+    places = [_ORDER.index(source) for source in sources if source in _ORDER]
+    if len(set(places)) < 2:
+        message = "--host and --engine-command do not go together: both say where the engine is."
+        raise UsageError(message, "Give one of them.")
+    return Settings(host=host).engine if places[0] < places[1] else engine_command
 
 
 color_option = options_of(Settings, "color")

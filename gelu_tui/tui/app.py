@@ -100,7 +100,7 @@ class GeluApp(App[None]):
         self._saved, self._number, self._sweep = saved, number, sweep
         self._opened = False
         self._asks_to_quit = False
-        self.services = Services(self, settings, engine_command or settings.engine_command)
+        self.services = Services(self, settings, engine_command or settings.engine)
         self.engine = self.services.engine
         board = Board(settings.scroll, settings.token_style)
         self.compare = CompareScreen(self.services, settings.of_run(), board, prompt or "")

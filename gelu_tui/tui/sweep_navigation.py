@@ -14,7 +14,6 @@ from textual.app import App
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.engine_link.running_sweep import RunningSweep
 from gelu_tui.tui.services import Services
 
@@ -55,7 +54,7 @@ class SweepNavigation:
         if not source.startswith(_BUILTIN):
             source = str(Path(source).expanduser().absolute())
         settings = {name: value for name, value in asdict(choices).items() if name != "control"}
-        is_local = self._services.engine_command == Settings().engine_command
+        is_local = self._services.engine_command is None
         return make_plan(source, (settings,), {}, local=is_local)
 
     async def open(

@@ -362,11 +362,15 @@ ENGINES = {
         "The engine ended with exit code 7.",
         "Its log is /the/engine.log.",
     ),
-    "no engine": ("echo hello", "The engine sent a line it should not", "Use the same version"),
+    "no engine": (
+        "echo hello",
+        "The engine ended with exit code 0: hello.",
+        "Check --engine-command.",
+    ),
     "wrong version": (
         odd("wrong_version"),
-        "The engine speaks protocol version 99, this app 3.",
-        "Use the same version of gelu-tui on both sides",
+        "The engine speaks protocol version 99, this app 3 (gelu-tui 0.",
+        "Update gelu-tui here.",
     ),
     "garbage": (odd("prints_garbage"), "The engine sent a line", "Use the same version"),
 }

@@ -86,8 +86,14 @@ def prints_garbage() -> None:
 
 
 def garbage_first() -> None:
-    print("Welcome to mac.example!", flush=True)
-    time.sleep(60)
+    """Greet as a login shell does, then be an engine."""
+    print("Welcome to mac.example!\n\n{}\nno line feed> ", end="", flush=True)
+    echo()
+
+
+def garbage_only() -> None:
+    while True:
+        print("Welcome to mac.example!", flush=True)
 
 
 def huge_line() -> None:

@@ -33,8 +33,8 @@ _event_decoder = _decoder(Event)
 class ProtocolError(GeluError):
     """A line that the protocol does not allow."""
 
-    def __init__(self, message: str) -> None:
-        hint = "Use the same version of gelu-tui on both sides; see the engine log."
+    def __init__(self, message: str, hint: str = "") -> None:
+        hint = hint or "Use the same version of gelu-tui on both sides; see the engine log."
         super().__init__("protocol", message, hint)
 
 

@@ -179,11 +179,11 @@ def _with_verdict(model: LocalModel | PublicModel, memory: Memory) -> dict[str, 
     return {**msgspec.to_builtins(model), **more}
 
 
-def local_report(found: p.ModelsFound) -> RenderableType:
-    """The models on this machine; ids are whole, to be copied."""
-    parts: list[RenderableType] = [_LocalModels(found)]
+def local_report(found: p.ModelsFound, machine: str = "this machine") -> RenderableType:
+    """The models on the engine's machine; ids are whole, to be copied."""
+    parts: list[RenderableType] = [_LocalModels(found, machine)]
     if not any(model.usable for model in found.models):
-        parts += [Text(), Text("No Gemma on this machine can be loaded yet.")]
+        parts += [Text(), Text(f"No Gemma on {machine} can be loaded yet.")]
     return Group(*parts, Text())
 
 
@@ -226,6 +226,7 @@ class _LocalModels:
     """Each model's id and whether it fits, its facts, and why it cannot be loaded."""
 
     found: p.ModelsFound
+    machine: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         models, memory, width = self.found.models, self.found.memory, options.max_width
@@ -234,7 +235,7 @@ class _LocalModels:
             row[0] = row[0] or ("–" if model.disk_bytes else "")
         widths = [max(map(cell_len, column)) for column in zip(_HEADERS, *rows, strict=True)]
         is_table = sum(widths) + 2 * len(widths) <= width
-        yield from _heading("On this machine", "memory" if is_table else "", width)
+        yield from _heading(f"On {self.machine}", "memory" if is_table else "", width)
         if is_table:
             yield Text("  " + _aligned(_HEADERS, widths), style="dim")
         for model, row in zip(models, rows, strict=True):

@@ -29,6 +29,7 @@ class Field:
     example: object = None  # for the commented file, where the default is None
     metavar: str = "VALUE"
     options: tuple[str, ...] = ()  # where they do not follow from `name`
+    form: str = ""  # what a text must look like, where its type says more than "text"
     noun: str = ""  # what the app calls it in a sentence
     needs: str = ""  # a setting without which this one has no effect
 

@@ -41,7 +41,7 @@ def keep_as_defaults(
     nothing could be written, `UsageError` for settings that no start could use.
     """
     check(settings)
-    if settings.engine_command is None:  # which may be on another machine
+    if settings.engine is None:  # which may be on another machine
         with contextlib.suppress(GeluError):
             # A folder is named as from here; the next start may be elsewhere.
             settings = replace(settings, model=read_name(settings.model).id)

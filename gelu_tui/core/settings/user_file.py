@@ -19,6 +19,7 @@ from msgspec import Meta
 from gelu_tui.core import paths
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.functions.variants import parse_variants, resolve_reference
+from gelu_tui.core.remote import HOST_PATTERN, ssh_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field, about, fields_of
 from gelu_tui.core.settings.run_settings import RunSettings, Text
@@ -42,6 +43,16 @@ class Settings(RunSettings, frozen=True, kw_only=True):
             unset="the engine of this installation",
             example="ssh mac gelu-tui engine",
             metavar="COMMAND",
+        ),
+    ] = None
+    host: Annotated[
+        Annotated[str, Meta(pattern=HOST_PATTERN)] | None,
+        about(
+            "Run the engine, with its models, on this machine, by ssh: mac, user@mac, mac:2222.",
+            unset="this machine",
+            example="mac",
+            metavar="HOST",
+            form="a machine's name as ssh takes it, such as mac, user@mac or mac:2222",
         ),
     ] = None
     log_level: Annotated[
@@ -84,6 +95,13 @@ class Settings(RunSettings, frozen=True, kw_only=True):
             "every key: function keys, letters, and ctrl with most letters always arrive."
         ),
     ] = msgspec.field(default_factory=dict)
+
+    @property
+    def engine(self) -> str | None:
+        """The command that starts the engine; None: our own."""
+        if self.engine_command is None and self.host is not None:
+            return ssh_command(self.host)
+        return self.engine_command
 
 
 @dataclass(frozen=True)
@@ -128,6 +146,12 @@ def load_settings(
                 own[name] = _value(field, text, variable)
             except UsageError as error:
                 problems.append(_problem(error.info.message, error.info.hint))
+    if _without_host(own):
+        problems.append(_two_engines("In the environment"))
+    if "host" in own:
+        values.pop("engine_command", None)
+    if "engine_command" in own:
+        values.pop("host", None)
     values |= own
     if own and (wrong := reference_error(schema(**values))):
         del values["reference"]
@@ -191,6 +215,8 @@ def validated(
                 values[name] = _value(fields[name], value)
             except UsageError as error:
                 problems.append(_problem(f"{where}, {error.info.message}", error.info.hint))
+    if _without_host(values):
+        problems.append(_two_engines(where))
     if wrong := reference_error(schema(**values)):
         del values["reference"]
         problems.append(_problem(f"{where}: {wrong.info.message}", wrong.info.hint))
@@ -213,6 +239,16 @@ def _value(field: Field, value: object, variable: str = "") -> Any:
             message = f"{variable or field.name} cannot be used: {error.info.message}"
             raise UsageError(message, error.info.hint) from None
     return found
+
+
+def _without_host(values: dict[str, Any]) -> bool:
+    """Leave out the host beside a command for the engine; return whether both were there."""
+    return "engine_command" in values and values.pop("host", None) is not None
+
+
+def _two_engines(where: str) -> ErrorInfo:
+    message = f"{where} there are both host and engine_command, which both say where the engine is."
+    return _problem(message, "engine_command is used.")
 
 
 def reference_error(settings: RunSettings) -> UsageError | None:

@@ -41,7 +41,7 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
         if found is not None and found == found:  # nan passes every limit
             return found
     wrong = shown(original) if text and original != "" else quoted(original)
-    must = f"{name or field.name} must be {allowed(field.info)}, not {wrong}."
+    must = f"{name or field.name} must be {field.form or allowed(field.info)}, not {wrong}."
     raise UsageError(must, field.description, kind=field.name)
 
 

@@ -24,6 +24,7 @@ from gelu_tui.core.models.inventory import (
 )
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.models.names import is_hub_id, read_name
+from gelu_tui.core.remote import machine_of, ssh_host
 from gelu_tui.core.reports.models import gate, readiness, too_big
 from gelu_tui.core.reports.progress import size
 from gelu_tui.tui.engine_link.session import ask
@@ -66,6 +67,9 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         self.current = current
         self._held_bytes = held_bytes
         self._engine_command = engine_command
+        self._machine = machine_of(engine_command)
+        is_here = ssh_host(engine_command) is None
+        self._heading = "Models" if is_here else f"Models on {self._machine}"
         self._folders: list[str] = []  # searched beside the hub's cache
         self._named: list[PublicModel] = []  # typed by the user
         self._local: tuple[LocalModel, ...] = ()
@@ -80,7 +84,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         self._told_of = ""  # the model that the message is about
 
     def compose(self) -> ComposeResult:
-        yield Static("Models", id="title", markup=False)
+        yield Static(self._heading, id="title", markup=False)
         yield ModelTable(id="models")
         yield Static(id="details", markup=False)
         yield TextField(placeholder="A hub id (OWNER/NAME) or a folder", id="name")
@@ -126,7 +130,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         sizes = (
             f"{size(memory.total_bytes)} of memory, a model may take {size(memory.usable_bytes)}"
         )
-        self.query_one("#title", Static).update(f"Models · {sizes}")
+        self.query_one("#title", Static).update(f"{self._heading} · {sizes}")
         if not any(model.usable for model in self._local):
             self._show_message(_NOTHING)
         if named:
@@ -161,7 +165,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
     def _describe(self) -> None:
         box, model = self.query_one("#details", Static), self._table.chosen
         if model is None:
-            box.update("Looking for models on this machine.")
+            box.update(f"Looking for models on {self._machine}.")
         else:
             if model.id != self._described and self._told_of not in ("", model.id):
                 self._warned = ""
@@ -215,7 +219,7 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
             self._delete(model.id)
 
         freed = f" ({size(model.disk_bytes)})" if isinstance(model, LocalModel) else ""
-        question = f"Delete {model.id}{freed} from this machine? y: yes · any other key: no"
+        question = f"Delete {model.id}{freed} from {self._machine}? y: yes · any other key: no"
         self.query_one(Question).ask(question, confirmed)
 
     @work(group="delete")
@@ -352,6 +356,11 @@ async def _look(
 
     The loaded model's own folder is listed too. Raises `GeluError`.
     """
+    if ssh_host(engine_command) is not None:
+        # Only the engine knows what is a folder where it runs.
+        if not is_hub_id(current) and current != "demo":
+            folders = [*folders, current]
+        return await ask(p.ListModels(tuple(folders)), p.ModelsFound, engine_command), current
     try:
         name = await asyncio.to_thread(read_name, current)
     except GeluError:  # the engine says why when it loads it
