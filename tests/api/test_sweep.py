@@ -156,5 +156,12 @@ def test_every_setting_is_a_keyword() -> None:
     def keywords(of: Any) -> Iterator[str]:
         return (name for name, p in inspect.signature(of).parameters.items())
 
-    expected = {"prompts", "restart", "progress", "engine_command", *fields_of(SweepSettings)}
+    expected = {
+        "prompts",
+        "restart",
+        "progress",
+        "engine_command",
+        "host",
+        *fields_of(SweepSettings),
+    }
     assert set(keywords(gelu_tui.sweep)) == expected

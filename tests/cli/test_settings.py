@@ -113,7 +113,8 @@ def test_the_defaults_pass_the_check_with_every_line_uncommented(
     whole = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     entries = tomllib.loads(whole)
     assert len(entries) == len(fields_of(Settings)) and len(entries["keys"]) > 20
-    file.write_text(whole)
+    # A host and a command for the engine exclude each other.
+    file.write_text(re.sub(r"^host = .*$", "", whole, flags=re.MULTILINE))
     done = gelu(own, "settings", "--check")
     assert (done.code, done.out, done.err) == (0, "", "")
 
