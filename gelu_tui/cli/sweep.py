@@ -15,7 +15,7 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import format_of
 from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.core.settings.user_file import Settings, SettingsFile
 from gelu_tui.sweep.cluster.choice import cluster_of
 from gelu_tui.sweep.report.formats import SWEEP_FORMATS, SWEEP_TOKEN_FORMATS
 from gelu_tui.sweep.settings import SweepSettings
@@ -150,6 +150,4 @@ def planned(
         {name: value for name, value in options.items() if found[name] is where}
         for where in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     )
-    return make_plan(
-        source, (user, variables), typed, local=local and engine_command is None
-    )
+    return make_plan(source, (user, variables), typed, local=local and engine_command is None)
