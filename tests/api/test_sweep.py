@@ -156,12 +156,7 @@ def test_every_setting_is_a_keyword() -> None:
     def keywords(of: Any) -> Iterator[str]:
         return (name for name, p in inspect.signature(of).parameters.items())
 
-    expected = {
-        "prompts",
-        "restart",
-        "progress",
-        "engine_command",
-        "host",
-        *fields_of(SweepSettings),
-    }
+    own = {"prompts", "restart", "progress", "engine_command", "host"}
+    cluster = {"workers", "scheduler", "ssh", "ssh_python"}
+    expected = {*own, *cluster, *fields_of(SweepSettings)}
     assert set(keywords(gelu_tui.sweep)) == expected
