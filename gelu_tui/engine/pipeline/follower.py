@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 def follow(wait: Callable[[], object], ring: Ring, received: int) -> None:
     """Obey for ever. `wait` waits for a command; so many are received, the last one is `Load`.
 
-    All ranks receive the commands in the same order, and rank 0 answers them. Waiting for the ring
-    costs a core's whole time, so between two commands it is not waited for.
+    All ranks receive the commands in the same order, and rank 0 answers them. Between two commands
+    the ring is not waited for, which with some backends keeps a core busy.
     """
     follower = Follower(ring.rank)
     while True:

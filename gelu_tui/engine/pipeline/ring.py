@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import select
+import stat
+from pathlib import Path
 from typing import Protocol
 
 import mlx.core as mx
@@ -17,6 +21,7 @@ from gelu_tui.engine.pipeline.messages import Forward, Message
 
 _HEADER_BYTES = 4096  # a message that fits into it costs one transfer
 _LENGTH_BYTES = 8
+_OF_RING = "MLX_HOSTFILE"  # set by mlx.launch
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ class DistributedRing:
 
     def __init__(self) -> None:
         """Connect with the other ranks, and wait for them. Raises `GeluError`."""
+        before = _open_sockets()
         try:
             self._group = mx.distributed.init(strict=True)
         except (RuntimeError, ValueError) as error:
@@ -43,6 +49,10 @@ class DistributedRing:
             hint = "Check the host file, and that no other program uses the launcher's ports."
             raise GeluError("pipeline", message, hint) from error
         self.rank, self.size = self._group.rank(), self._group.size()
+        # MLX's ring asks its sockets again and again while it waits for them, which takes a core
+        # from the rank that computes. Those of another backend may be for other purposes.
+        is_ring = _OF_RING in os.environ
+        self._sockets = sorted(_open_sockets() - before) if is_ring else []
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Message)
 
@@ -58,6 +68,8 @@ class DistributedRing:
 
     def receive(self) -> tuple[Message, mx.array | None]:
         """Wait for a message of the rank before."""
+        if self._sockets:
+            select.select(self._sockets, [], [])
         data = self._get_bytes(_HEADER_BYTES)
         length = int.from_bytes(data[:_LENGTH_BYTES], "little")
         data = data[_LENGTH_BYTES:]
@@ -87,6 +99,16 @@ class DistributedRing:
             log.exception("rank %d has lost a neighbour", self.rank)
             os._exit(LOST_RANK)
         return array
+
+
+def _open_sockets() -> set[int]:
+    """The descriptors of this process that are sockets."""
+    found = set()
+    for path in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
+                found.add(int(path.name))
+    return found
 
 
 def _bytes(data: bytes) -> mx.array:
