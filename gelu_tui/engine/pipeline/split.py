@@ -53,7 +53,8 @@ def borders_of(model: Any, family: Family, ranks: int) -> tuple[int, ...]:
     ends = list(itertools.accumulate(sizes, initial=total - sum(sizes)))  # of rank 0's first layers
     borders = [0]
     for rank in range(1, ranks):
-        wanted = total * rank / ranks
+        held = ends[borders[-1]] if rank > 1 else 0  # by the ranks before the last border
+        wanted = held + (total - held) / (ranks - rank + 1)
         border = min(range(len(ends)), key=lambda at: abs(ends[at] - wanted))
         first = least if rank == 1 else borders[-1] + 1
         borders.append(min(max(border, first), len(sizes) - (ranks - rank)))

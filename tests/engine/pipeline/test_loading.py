@@ -82,6 +82,10 @@ def test_any_layers_are_split_in_order_and_none_is_left_out(
     assert all(first < end for first, end in itertools.pairwise(borders))
 
 
+def test_ranks_behind_a_large_embedding_share_what_is_left() -> None:
+    assert borders_of(_Sized([20] * 13, 2000), FAMILIES["gemma"], 3) == (0, 1, 7, 13)
+
+
 class _Sized:
     """A model of layers and an embedding of so many bytes."""
 
