@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from gelu_tui.core.comparison.standing import count_tokens
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.document import SweepDocument, SweepResult, TaskResult
 from gelu_tui.sweep.report import figures as f
@@ -53,7 +54,7 @@ def _over(document: SweepDocument, results: Sequence[SweepResult]) -> str:
     counts = [result.prompts for result in results]
     most = _prompts(max(counts))
     count = most if min(counts) == max(counts) else f"{min(counts):,} to {most}"
-    return f"Over {count} of {document.settings.max_tokens:,} tokens"
+    return f"Over {count} of {count_tokens(document.settings.max_tokens)}"
 
 
 def _of_function(document: SweepDocument, results: Sequence[SweepResult]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from gelu_tui.core.comparison.standing import count_tokens
 from gelu_tui.core.reports.terminal import (
     PRECISIONS,
     model_words,
@@ -92,7 +93,7 @@ def footing_lines(document: SweepDocument) -> list[str]:
     """The sweep, its settings, the machines and the self-check."""
     settings = document.settings
     how = [
-        f"{settings.max_tokens:,} tokens at most",
+        f"{count_tokens(settings.max_tokens)} at most",
         settings.schedule,
         f"functions computed in {PRECISIONS[settings.activation_precision]}",
         {True: "chat template", False: "raw prompts"}.get(settings.chat is True, ""),
