@@ -109,7 +109,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.usefixtures("environ")
 async def test_a_rank_that_dies_is_named_and_none_is_left(victim: int, tmp_path: Path) -> None:
     folder = odd_models.long_running(tmp_path / "m")
