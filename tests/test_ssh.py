@@ -14,11 +14,11 @@ from gelu_tui.client import EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.remote import ssh_command
-from tests.support.command import COMMAND, fake_engine, gelu, sweep_engine
+from tests.support.command import COMMAND, complaint, fake_engine, gelu, sweep_engine
 from tests.support.commands import comparing
 from tests.support.driving import driven
 from tests.support.engine_process import environment
-from tests.support.ssh_server import SshServer, free_port, remote_python, ssh_server
+from tests.support.ssh_server import SshServer, free_port, remote_python, slow_line, ssh_server
 from tests.support.terminal import Terminal
 
 BY_HOST = ("--host", "mac")
@@ -110,6 +110,16 @@ async def test_the_models_screen_names_the_machine(mac: SshServer, here: None) -
         await it.until_shown("ready")
         await it.press("f4")
         await it.until_shown("Models on mac", "demo")
+
+
+def test_two_places_for_the_engine(env: dict[str, str]) -> None:
+    words = ("models", *BY_HOST, "--engine-command", "ssh other x")
+    told, advice = complaint(gelu(env, *words), 2)
+    assert told.startswith("--host and --engine-command do not go together")
+    assert advice == "Give one of them."
+    # What is typed comes before what the environment says.
+    variable = {"GELU_TUI_ENGINE_COMMAND": "false", "GELU_TUI_COLOR": "never"}
+    assert gelu({**env, **variable}, "models", *BY_HOST).out.startswith("On mac ")
 
 
 # --- what cannot be -------------------------------------------------------------------------------
@@ -270,6 +280,23 @@ async def test_an_engine_that_is_killed(mac: SshServer, running: EngineClient) -
         async for _ in running.events():
             pass
     assert "memory" in caught.value.hint
+
+
+async def test_a_stop_arrives_over_a_slow_line(mac: SshServer, here: None) -> None:
+    mac.engine(fake_engine("long", 0.01))
+    settings = {"engine_command": ssh_command("mac"), "max_tokens": 4000}
+    async with slow_line(mac, 5_000), driven(**settings) as it:
+        await it.until_shown("ready")
+        await it.type("x")
+        await it.press("enter")
+        await it.until_shown("tok/s")
+        await it.press("f1")
+        await it.until_shown("Help")
+        await it.press("escape")
+        await it.press("ctrl+g")
+        await it.until_shown("stopped")
+        # What had been sent before is still on its way, and comes first.
+        assert len(it.comparison.streams[0].tokens) < 4000
 
 
 async def test_the_engine_there_ends_with_the_client(mac: SshServer, running: EngineClient) -> None:

@@ -6,6 +6,7 @@ put first in PATH, and gives ssh a configuration of its own.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import os
@@ -16,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,28 @@ class SshServer:
                     if "sshd" in process.name():
                         process.send_signal(signal.SIGKILL)
         return engines
+
+
+@contextlib.asynccontextmanager
+async def slow_line(server: SshServer, bytes_per_s: int) -> AsyncIterator[None]:
+    """Have the client reach the server over a line that is so slow in both directions."""
+    piece = 256
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(sink):
+            while data := await source.read(piece):
+                sink.write(data)
+                await sink.drain()
+                await asyncio.sleep(len(data) / bytes_per_s)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", server.port, limit=piece)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0, limit=piece) as line:
+        port = line.sockets[0].getsockname()[1]
+        server.client(f"Port {port}", f"HostKeyAlias [127.0.0.1]:{server.port}")
+        yield
 
 
 def _executable(path: Path, script: str) -> None:
