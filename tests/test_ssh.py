@@ -112,6 +112,15 @@ async def test_the_models_screen_names_the_machine(mac: SshServer, here: None) -
         await it.until_shown("Models on mac", "demo")
 
 
+def test_doctor_asks_the_engine_there(mac: SshServer, env: dict[str, str]) -> None:
+    found = gelu(env, "doctor", *BY_HOST).out
+    assert "\nengine on mac\n" in found
+    document = json.loads(gelu(env, "doctor", *BY_HOST, "--format", "json").raw)
+    assert document["engine"] == {"fake": "1", "log": "engine.log"}
+    mac.engine("false")
+    assert "The engine on mac ended with exit code 1." in gelu(env, "doctor", *BY_HOST).err
+
+
 def test_two_places_for_the_engine(env: dict[str, str]) -> None:
     words = ("models", *BY_HOST, "--engine-command", "ssh other x")
     told, advice = complaint(gelu(env, *words), 2)

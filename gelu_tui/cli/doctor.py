@@ -19,7 +19,8 @@ import msgspec
 from gelu_tui import __version__
 from gelu_tui.cli import options as o
 from gelu_tui.core import backends, paths
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.remote import ssh_host
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.user_file import SettingsFile
 
@@ -41,18 +42,22 @@ class Diagnosis(msgspec.Struct, frozen=True):
     paths: dict[str, str]
     environment: dict[str, str]
     problems: tuple[ErrorInfo, ...]
+    engine: dict[str, str] = {}  # one that is elsewhere, or started by another command
 
 
 @click.command("doctor", short_help="What this machine is, and what is wrong with it.")
 @o.text_or_json_option
-@o.color_option
+@o.engine_options
 @click.pass_obj
-def doctor_command(file: SettingsFile, /, output_format: str, color: str) -> int:
+def doctor_command(
+    file: SettingsFile, /, output_format: str, color: str, engine_command: str | None
+) -> int:
     """Show versions, backend, BLAS, device and paths, and what is wrong.
 
+    With --host or --engine-command also the versions of the engine there.
     The exit code is 1 if anything is. The output belongs into a report of a fault.
     """
-    found = diagnose(file)
+    found = diagnose(file, engine_command)
     if output_format == "json":
         o.print_json(found, indent=2)
     else:
@@ -60,8 +65,10 @@ def doctor_command(file: SettingsFile, /, output_format: str, color: str) -> int
 
         from gelu_tui.core.reports.layout import INDENT, spaced
 
+        host = ssh_host(engine_command)
+        place = f" on {visible_line(host)}" if host else ""
         sections = []
-        for title in ("versions", "machine", "backend", "paths", "environment"):
+        for title in ("versions", "machine", "backend", "paths", "environment", "engine"):
             facts = getattr(found, title)
             width = max(map(len, facts), default=0)
             lines = [
@@ -70,7 +77,13 @@ def doctor_command(file: SettingsFile, /, output_format: str, color: str) -> int
             ]
             if lines:
                 body = Text("\n".join(lines), no_wrap=True, overflow="ignore")
-                sections.append(Text.assemble((f"{title}\n", "bold"), body, no_wrap=True))
+                sections.append(
+                    Text.assemble(
+                        (f"{title}{place if title == 'engine' else ''}\n", "bold"),
+                        body,
+                        no_wrap=True,
+                    )
+                )
                 sections[-1].overflow = "ignore"
         o.print_report(spaced(*sections), color)
         click.echo("\nNothing is wrong." if not found.problems else "", nl=not found.problems)
@@ -117,8 +130,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def diagnose(file: SettingsFile) -> Diagnosis:
-    """Look at this machine. Starts one process, which computes a little on MLX."""
+def diagnose(file: SettingsFile, engine_command: str | None = None) -> Diagnosis:
+    """Look at this machine. Starts one process, which computes a little on MLX.
+
+    An engine of another command is started too, and asked for its versions.
+    """
     from gelu_tui.core.models.memory import machine_memory
     from gelu_tui.core.reports.progress import size
 
@@ -130,7 +146,15 @@ def diagnose(file: SettingsFile) -> Diagnosis:
         "models": paths.cache_dir(),
         "log": paths.log_dir(),
     }
-    problems += [*_packages(found), *_places(kept), *_limits(), *_environment(), *file.problems]
+    engine, unreached = ({}, []) if engine_command is None else _engine_of(engine_command)
+    problems += [
+        *unreached,
+        *_packages(found),
+        *_places(kept),
+        *_limits(),
+        *_environment(),
+        *file.problems,
+    ]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -153,7 +177,25 @@ def diagnose(file: SettingsFile) -> Diagnosis:
         {**{name: str(path) for name, path in kept.items()}, "log": str(log_file())},
         shown | hidden,
         tuple(problems),
+        engine,
     )
+
+
+def _engine_of(command: str) -> tuple[dict[str, str], list[ErrorInfo]]:
+    """The versions that an engine tells, or why it cannot be reached."""
+    import asyncio
+
+    from gelu_tui.client import EngineClient
+
+    async def ask() -> dict[str, str]:
+        async with EngineClient(command) as engine:
+            assert engine.hello is not None
+            return {**engine.hello.versions, "log": engine.hello.log_file}
+
+    try:
+        return asyncio.run(ask()), []
+    except GeluError as error:
+        return {}, [error.info]
 
 
 def _backend(found: dict[str, str | None]) -> tuple[dict[str, str], list[ErrorInfo]]:
