@@ -7,6 +7,17 @@ import warnings
 
 from gelu_tui.sweep.worker import NoWorkers
 
+# For a scheduler and workers of our own: no HTTP pages, and less of what measures them, which took
+# several percent of a core for each.
+QUIET = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "60s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+
 _LOGGERS = ("distributed", "tornado", "asyncssh", "bokeh", "asyncio")
 
 

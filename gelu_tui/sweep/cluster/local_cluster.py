@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from gelu_tui.core.parent_death import parent_named
+from gelu_tui.sweep.cluster.dask import QUIET
 from gelu_tui.sweep.cluster.node import Orders
 from gelu_tui.sweep.worker import NoWorkers
 
@@ -43,7 +44,7 @@ class LocalCluster:
         from distributed.security import Security
 
         self.security = Security.temporary()
-        with dask.config.set({"distributed.scheduler.http.routes": []}):
+        with dask.config.set(QUIET):
             self._scheduler = Scheduler(
                 host="127.0.0.1",
                 port=0,

@@ -42,10 +42,10 @@ async def _serve(orders: Orders) -> None:
     from distributed import Worker
     from distributed.security import Security
 
-    from gelu_tui.sweep.cluster.dask import silence
+    from gelu_tui.sweep.cluster.dask import QUIET, silence
 
     silence()
-    with dask.config.set({"distributed.worker.http.routes": []}):
+    with dask.config.set(QUIET):
         worker = Worker(
             orders.scheduler,
             name=orders.name,
