@@ -2,8 +2,9 @@
 
     python -m tests.make_screenshots [NAME ...]
 
-writes screenshots/*.svg, or only those that are named; `comparison` is the one that moves. Rates
-differ from machine to machine; everything else should not.
+writes screenshots/*.svg, or only those that are named; `comparison` is the one that moves, and
+`sweep` takes an hour unless that sweep is among the user's own already. Rates differ from machine
+to machine; everything else should not.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+import gelu_tui
 from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.paths import data_dir
 from gelu_tui.core.settings.user_file import Settings
+from gelu_tui.sweep.saved_sweeps import find_sweep
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.engine_link.session import Phase
@@ -27,6 +31,7 @@ from tests.support.pictures import picture
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 FILM = "comparison"
+SWEEP = "sweep"
 FOUR = ("gelu", "gelu_approx", "gelu_fast_approx", "silu")
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 
@@ -126,14 +131,32 @@ async def film(size: tuple[int, int] = (96, 27)) -> Path:
     return file
 
 
+async def of_a_sweep(data: Path, size: tuple[int, int] = (160, 44)) -> Path:
+    """All prompts of `mixed`, run to their end where they are not yet, in the user's own sweeps."""
+    settings = {"activations": FOUR[:3], "max_tokens": 64}
+    here, os.environ["XDG_DATA_HOME"] = os.environ["XDG_DATA_HOME"], str(data)
+    sweep = await asyncio.to_thread(gelu_tui.sweep, "builtin:mixed", progress=print, **settings)
+    app = GeluApp(Settings(theme="gelu-dark"), sweep=find_sweep(sweep.document.id))
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(5)  # statistics are computed on a thread
+        await pilot.press("2")
+        await pilot.pause(1)
+        file = FOLDER / f"{SWEEP}.svg"
+        file.write_text(picture(app), encoding="utf-8")
+    os.environ["XDG_DATA_HOME"] = here
+    return file
+
+
 async def main(names: Sequence[str]) -> None:
     """Those with these names, or all of them."""
     FOLDER.mkdir(exist_ok=True)
+    data = data_dir().parent
     with tempfile.TemporaryDirectory() as folder:
         for variable in ("GELU_TUI_CONFIG", "XDG_DATA_HOME", "XDG_STATE_HOME"):
             os.environ[variable] = str(Path(folder) / variable.lower())
-        for name in names or (*SHOTS, FILM):
-            print(await film() if name == FILM else await take(name, *SHOTS[name]))
+        for name in names or (*SHOTS, FILM, SWEEP):
+            special = {FILM: film, SWEEP: lambda: of_a_sweep(data)}
+            print(await (special[name]() if name in special else take(name, *SHOTS[name])))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def faked(scenario: str = "five") -> gelu_tui.Engine:
 
 
 def engine_pids() -> list[int]:
-    return [child.pid for child in psutil.Process().children()]
+    """The engines that this process has started; commands of the tests have a process too."""
+    children = psutil.Process().children()
+    return [child.pid for child in children if "command_server" not in " ".join(child.cmdline())]
 
 
 # --- what is returned -----------------------------------------------------------------------------
