@@ -182,7 +182,7 @@ def diagnose(file: SettingsFile, engine_command: str | None = None) -> Diagnosis
 
 
 def _engine_of(command: str) -> tuple[dict[str, str], list[ErrorInfo]]:
-    """The versions that an engine tells, or why it cannot be reached."""
+    """Return an engine's versions by name, and errors if it cannot be reached."""
     import asyncio
 
     from gelu_tui.client import EngineClient

@@ -148,7 +148,7 @@ class _Terminal:
             self._draw()
 
     async def _tick(self) -> None:
-        """Show progress while nothing is told, too."""
+        """Update the progress line each second, also when no event comes."""
         while True:
             await asyncio.sleep(1.0)
             if self._shows_line:

@@ -118,9 +118,9 @@ class ModelDeleted(Event, frozen=True, tag="model_deleted"):
 
 
 class BatchSize(Event, frozen=True, tag="batch_size"):
-    """A batch begins: at most so many rows, and so many prompts with a row for each function.
+    """A batch begins. It holds at most `rows` rows, which are `prompts` prompts at once.
 
-    `reason` says why prompts run one after the other, where they do.
+    Each prompt has a row for each function. If prompts run one after the other, `reason` says why.
     """
 
     rows: Count

@@ -1,7 +1,11 @@
-"""What stands in a model for layers that other processes hold, and for their caches."""
+"""Placeholders in a model for layers that other processes hold, and for the caches of those.
+
+The classes here are abstract; `engine.pipeline` implements them.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class LayersElsewhere(nn.Module):
-    """The last of a model's layers; computes as it is told here, like the model's own modules."""
+    """Replaces the last layers of a model, which other processes compute.
+
+    `functions` and `float32` apply to those layers as they do to the model's own modules.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,12 +32,12 @@ class LayersElsewhere(nn.Module):
         """Those of a model: one at most."""
         return [module for module in model.modules() if isinstance(module, LayersElsewhere)]
 
-    def __call__(self, hidden: mx.array, mask: Any, cache: CacheElsewhere | None) -> mx.array:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, hidden: mx.array, mask: Any, cache: CacheElsewhere | None) -> mx.array: ...
 
+    @abstractmethod
     def first_not_finite(self) -> str | None:
         """The name of the first tensor that holds nan or infinity, if any does."""
-        raise NotImplementedError
 
 
 class CacheElsewhere:
@@ -39,18 +46,18 @@ class CacheElsewhere:
     state = ()  # there is nothing to evaluate here
     nbytes = 0
 
+    @abstractmethod
     def join(self, rows: Sequence[CacheElsewhere]) -> CacheElsewhere:
         """As `caches.join`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge(self, rows: Sequence[CacheElsewhere]) -> CacheElsewhere:
         """A batch cache of prompt caches of any length."""
-        raise NotImplementedError
 
+    @abstractmethod
     def extend(self, other: CacheElsewhere) -> None:
         """Append the rows of another batch cache."""
-        raise NotImplementedError
 
+    @abstractmethod
     def filter(self, rows: mx.array) -> None:
         """Keep only these rows of a batch cache, in this order."""
-        raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -135,12 +136,12 @@ class PromptRun:
             self._noise = report.max_logit_difference or 0.0
             self._emit(p.SelfChecked(report))
 
+    @abstractmethod
     def _check(self, sites: RowFunctions) -> p.SelfCheckReport | None:
         """The self-check of the rows as they decode; None where there is none.
 
         Raises `Interrupted`.
         """
-        raise NotImplementedError
 
     def _conclude(self, sites: RowFunctions) -> None:
         """Do what comes after the last step, but for the end. Raises what prevents it."""
