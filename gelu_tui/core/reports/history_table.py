@@ -128,6 +128,16 @@ def _lines(entry: Entry, row: dict[str, str], id_width: int, width: int) -> list
     return [*lines, *(Text(f"{indent}{line}", overflow="fold") for line in below)]
 
 
+def cut_start(text: str, width: int) -> str:
+    """As `cut`, but without the beginning of a text: ids of one kind differ at their end."""
+    if cell_len(text) <= width:
+        return cut(text, width)
+    kept = text[-width:]
+    while cell_len(kept) >= width:
+        kept = kept[1:]
+    return cut("…" + kept, width)
+
+
 def cut(text: str, width: int) -> str:
     """A text in exactly `width` cells, with … where it is cut."""
     if text.isascii():  # faster, and nearly always the case

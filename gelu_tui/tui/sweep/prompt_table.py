@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from gelu_tui.core.reports.history_table import cut
+from gelu_tui.core.reports.history_table import cut, cut_start
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.sweep.contents import Contents, PromptRow, by_fdt
 
@@ -22,7 +22,7 @@ _GAP = 2
 _LEAST_STREAM, _MOST_STREAM, _SHORT_STREAM = 12, 17, 9  # `rounding 103`, `round 103`
 _LOOKED_AT = 200  # rows that say how wide a column is
 _SHORT = {"formula": "form", "rounding": "round", "unverified": "unver"}
-_ID = 12
+_ID, _CATEGORY = 16, 12
 _LEAST_PROMPT = 16
 
 
@@ -163,8 +163,8 @@ class PromptTable(ScrollView, can_focus=True):
         if left < sum(usual) + _GAP * len(usual):
             usual = [_SHORT_STREAM] * len(usual)
         left -= sum(usual) + _GAP * len(usual)
-        if category and left >= max(8, min(category, _ID)) + _GAP:
-            columns.append(Column("category", "category", max(8, min(_ID, category))))
+        if category and left >= max(8, min(category, _CATEGORY)) + _GAP:
+            columns.append(Column("category", "category", max(8, min(_CATEGORY, category))))
             left -= columns[-1].width + _GAP
         for place, (name, size) in enumerate(zip(names_of, usual, strict=True)):
             columns.append(Column("stream", visible_line(name), size, place))
@@ -204,7 +204,8 @@ class PromptTable(ScrollView, can_focus=True):
             if row.error and column.kind in ("stream", "prompt"):
                 cells.append(cut(f"✗ {visible_line(row.error)}", max(1, left)))
                 break
-            cells.append(cut(_cell(row, column), column.width))
+            fit = cut_start if column.kind == "id" else cut
+            cells.append(fit(_cell(row, column), column.width))
             left -= column.width + _GAP
         return (" " * _GAP).join(cells)
 

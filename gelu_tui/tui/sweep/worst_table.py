@@ -9,14 +9,14 @@ from typing import ClassVar
 from textual.binding import Binding
 from textual.content import Content
 
-from gelu_tui.core.reports.history_table import GAP, cut
+from gelu_tui.core.reports.history_table import GAP, cut, cut_start
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.sweep.document import WorstPrompt
 from gelu_tui.sweep.report.tables import name_of
 from gelu_tui.tui.sweep.contents import Contents
 from gelu_tui.tui.widgets.list_table import ListTable
 
-_WIDTHS = {"function": 16, "FDT": 6, "verdict": 10, "id": 8}
+_WIDTHS = {"function": 16, "FDT": 6, "verdict": 10, "id": 16}
 _LEAST_PROMPT = 16
 
 
@@ -60,4 +60,5 @@ class WorstTable(ListTable[WorstRow]):
             visible_line(worst.prompt),
         )  # fmt: skip
         for text, (name, width) in zip(texts, widths.items(), strict=True):
-            yield Content(cut(text, width if name == "prompt" else width - GAP))
+            fit = cut_start if name == "id" else cut
+            yield Content(fit(text, width if name == "prompt" else width - GAP))

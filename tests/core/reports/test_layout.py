@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from gelu_tui.core import protocol as p
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import Memory
-from gelu_tui.core.reports.history_table import HistoryTable
+from gelu_tui.core.reports.history_table import HistoryTable, cut_start
 from gelu_tui.core.reports.layout import FittedTable, StreamHeading, filled
 from gelu_tui.core.reports.models import fetchable_report, local_report
 from gelu_tui.core.runs.history import Entry
@@ -111,3 +111,14 @@ def test_ids_of_models_are_whole(name: str, width: int) -> None:
     shown = lines(Group(local_report(found), fetchable_report(found)), width)
     assert any(line.startswith(name) for line in shown)
     assert has_words(shown, ["fits", "gemma3_text", "bfloat16", "google/gemma-7b-it"])
+
+
+def test_an_id_that_is_cut_keeps_its_end() -> None:
+    assert cut_start("questions-032", 13) == "questions-032"
+    assert cut_start("questions-032", 8) == "…ons-032"
+    assert cut_start("ab", 4) == "ab  "
+
+
+@given(st.text(st.characters(exclude_categories=("C", "M", "Z")), max_size=12), st.integers(2, 9))
+def test_it_takes_exactly_its_cells(text: str, width: int) -> None:
+    assert cell_len(cut_start(text, width)) == width
