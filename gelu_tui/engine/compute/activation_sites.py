@@ -2,19 +2,20 @@
 
 mlx-lm's modules call the function by its name. While a comparison runs, these modules have a
 subclass whose `__call__` is mlx-lm's own code in which that name means something else: function i
-on batch row i. Modules, weights, classes and module globals stay what they are, and afterwards each
-module has its class back.
+on batch row i, as it is at this site. Modules, weights, classes and module globals stay what they
+are, and afterwards each module has its class back.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -42,6 +43,25 @@ SITES = {
 _BLOCK_BY_BLOCK = "gemma4_text.Experts"
 
 
+class Site(NamedTuple):
+    """A place where a model applies its activation."""
+
+    layer: int  # from 0
+    kind: str  # as in `core.models.families`, "feed-forward" for the sparse ones too
+
+
+class FunctionBySite(ABC):
+    """A row's function that is not the same at every site."""
+
+    @abstractmethod
+    def at(self, site: Site) -> Function:
+        """Return the function of a site: always the same object where rows shall share a block."""
+
+
+RowFunction = Function | FunctionBySite
+Blocks = list[tuple[Function, int]]  # functions of neighbouring rows, and their number of rows
+
+
 class RowFunctions:
     """The functions of the rows that go through the model now; shared by all sites.
 
@@ -49,20 +69,33 @@ class RowFunctions:
     """
 
     def __init__(self) -> None:
-        self.blocks: list[tuple[Function, int]] = []  # and their number of rows
+        self.rows: tuple[RowFunction, ...] = ()
+        self._blocks: dict[Site | None, Blocks] = {}  # None: where they do not differ by site
         self._within: Function | None = None  # of the block that alone is being computed
 
     @contextmanager
-    def use(self, *rows: Function) -> Iterator[None]:
+    def use(self, *rows: RowFunction) -> Iterator[None]:
         """Within this context, batch row i is computed with function i."""
-        previous = self.blocks
-        self.blocks = [(function, len(list(same))) for function, same in itertools.groupby(rows)]
+        previous = self.rows, self._blocks
+        self.rows, self._blocks = rows, {}
         try:
             yield
         finally:
-            self.blocks = previous
+            self.rows, self._blocks = previous
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def blocks(self, site: Site) -> Blocks:
+        """Return the functions of all rows at a site, block by block."""
+        if None in self._blocks:
+            return self._blocks[None]
+        if site not in self._blocks:
+            by_site = any(isinstance(row, FunctionBySite) for row in self.rows)
+            here = (row.at(site) if isinstance(row, FunctionBySite) else row for row in self.rows)
+            blocks = [(function, len(list(same))) for function, same in itertools.groupby(here)]
+            self._blocks[site if by_site else None] = blocks
+            return blocks
+        return self._blocks[site]
+
+    def apply(self, site: Site, x: mx.array) -> mx.array:
         """Apply function i to row i of (rows, …); shape and dtype stay.
 
         Raises ValueError when the batch has another number of rows: a row that silently used its
@@ -70,48 +103,54 @@ class RowFunctions:
         """
         if self._within is not None:
             return self._within(x)
-        borders = self._borders(x)
+        blocks = self.blocks(site)
+        borders = _borders(blocks, x)
         if not borders:
-            return self.blocks[0][0](x)
-        parts = zip(self.blocks, mx.split(x, borders, axis=0), strict=True)
+            return blocks[0][0](x)
+        parts = zip(blocks, mx.split(x, borders, axis=0), strict=True)
         return mx.concatenate([function(part) for (function, _), part in parts], axis=0)
 
-    def block_by_block(self, call: Callable[..., mx.array], *batch: mx.array) -> mx.array:
+    def block_by_block(
+        self, site: Site, call: Callable[..., mx.array], *batch: mx.array
+    ) -> mx.array:
         """Call what has no rows inside with one block of each array after the other."""
-        borders = self._borders(batch[0])
+        blocks = self.blocks(site)
+        borders = _borders(blocks, batch[0])
         parts = zip(*(mx.split(array, borders, axis=0) for array in batch), strict=True)
         results = []
         try:
-            for (function, _), part in zip(self.blocks, parts, strict=True):
+            for (function, _), part in zip(blocks, parts, strict=True):
                 self._within = function
                 results.append(call(*part))
         finally:
             self._within = None
         return mx.concatenate(results, axis=0)
 
-    def _borders(self, x: mx.array) -> list[int]:
-        """The first row of each block but the first."""
-        *borders, rows = itertools.accumulate((count for _, count in self.blocks), initial=0)
-        if x.shape[0] != rows:
-            raise ValueError(f"{x.shape[0]} rows, but {rows} activation functions")
-        return borders[1:]
+
+def _borders(blocks: Blocks, x: mx.array) -> list[int]:
+    """The first row of each block but the first."""
+    *borders, rows = itertools.accumulate((count for _, count in blocks), initial=0)
+    if x.shape[0] != rows:
+        raise ValueError(f"{x.shape[0]} rows, but {rows} activation functions")
+    return borders[1:]
 
 
-def _meanings(functions: RowFunctions) -> dict[str, Any]:
-    """The replacements of names in mlx-lm's code while row functions are installed."""
+def _meanings(functions: RowFunctions, site: Site) -> dict[str, Any]:
+    """The replacements of names in mlx-lm's code at a site while row functions are installed."""
+    here = functools.partial(functions.apply, site)
 
     def geglu(gate: mx.array, x: mx.array) -> mx.array:
-        return functions(gate) * x
+        return here(gate) * x
 
     def gelu_topk(inputs: mx.array, std_multiplier: mx.array) -> mx.array:
         # Gemma 3n's sparse layers: inputs that are not far above the mean become 0 first.
         mean = mx.mean(inputs, axis=-1, keepdims=True)
         std = mx.std(inputs, axis=-1, keepdims=True)
         cutoff = mean + std * std_multiplier.astype(std.dtype)
-        return functions(mx.maximum(0, inputs - cutoff))
+        return here(mx.maximum(0, inputs - cutoff))
 
     return {
-        "nn": SimpleNamespace(**{**vars(nn), "gelu": functions, "gelu_approx": functions}),
+        "nn": SimpleNamespace(**{**vars(nn), "gelu": here, "gelu_approx": here}),
         "geglu": geglu,
         "gelu_topk": gelu_topk,
     }
@@ -129,9 +168,9 @@ def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
     return type(base.__name__, (base,), {"__call__": own})
 
 
-def _block_by_block(base: type, functions: RowFunctions) -> type:
+def _block_by_block(base: type, functions: RowFunctions, site: Site) -> type:
     def call(self: Any, *batch: mx.array) -> mx.array:
-        return functions.block_by_block(functools.partial(base.__call__, self), *batch)
+        return functions.block_by_block(site, functools.partial(base.__call__, self), *batch)
 
     return type(base.__name__, (base,), {"__call__": call})
 
@@ -140,6 +179,11 @@ def _key(module: Any) -> str:
     """`gemma.MLP` for mlx_lm.models.gemma.MLP."""
     kind = type(module)
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
+
+
+def layer_of(path: str) -> int:
+    """Return the number of the layer that a module lies in, by its path in the model."""
+    return next(int(part) for part in path.split(".") if part.isdigit())
 
 
 def sites_of(model: Any) -> dict[str, int]:
@@ -156,29 +200,28 @@ def sites_of(model: Any) -> dict[str, int]:
 
 
 @contextmanager
-def rowwise(model: Any) -> Iterator[RowFunctions]:
+def rowwise(model: Any, first_layer: int = 0) -> Iterator[RowFunctions]:
     """Apply row functions at every site; afterwards the model is exactly as it was.
 
-    Raises `GeluError` where the model has no site or mlx-lm's code is not as expected.
+    `first_layer` is the number of its first layer, where the model is a part of one. Raises
+    `GeluError` where the model has no site or mlx-lm's code is not as expected.
     """
     functions = RowFunctions()
-    meanings = _meanings(functions)
-    subclasses: dict[type, type] = {}
     changed: list[tuple[Any, type]] = []
     elsewhere = LayersElsewhere.of(model)
     try:
         for layers in elsewhere:
             layers.functions = functions
-        for _, module in model.named_modules():
+        for path, module in model.named_modules():
             kind, key = type(module), _key(module)
-            if key in SITES:
-                subclasses[kind] = subclasses.get(kind) or _with_meanings(kind, meanings)
-            elif key == _BLOCK_BY_BLOCK:
-                subclasses[kind] = subclasses.get(kind) or _block_by_block(kind, functions)
-            else:
+            if key not in SITES and key != _BLOCK_BY_BLOCK:
                 continue
+            site = Site(first_layer + layer_of(path), SITES.get(key, "experts"))
             changed.append((module, kind))
-            module.__class__ = subclasses[kind]
+            if key == _BLOCK_BY_BLOCK:
+                module.__class__ = _block_by_block(kind, functions, site)
+            else:
+                module.__class__ = _with_meanings(kind, _meanings(functions, site))
         if not changed:
             raise GeluError("mlx_lm", "This model has no place where an activation acts.", "")
         yield functions

@@ -168,7 +168,7 @@ class Follower:
         self._leave()
         own_functions, float32 = mode
         if own_functions:
-            self._sites = self._within.enter_context(rowwise(self._part))
+            self._sites = self._within.enter_context(rowwise(self._part, self._layers[0]))
         if float32:
             self._within.enter_context(in_float32(self._part))
         self._mode = mode

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -18,8 +19,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
+from gelu_tui.engine.compute.activation_sites import RowFunction
 from gelu_tui.engine.compute.elsewhere import CacheElsewhere, LayersElsewhere
-from gelu_tui.engine.compute.functions import FormulaFunction, Function
+from gelu_tui.engine.compute.functions import FormulaFunction
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import Checkpoint
 from gelu_tui.engine.pipeline import messages as m
@@ -125,19 +127,20 @@ class _Layers(LayersElsewhere):
 
     def __call__(self, hidden: mx.array, mask: Any, cache: CacheElsewhere | None) -> mx.array:
         number = cache.number if isinstance(cache, _Cache) else None
-        blocks = None if self.functions is None else tuple(map(_block, self.functions.blocks))
+        rows = self.functions.rows if self.functions is not None else None
+        blocks = None if rows is None else tuple(_blocks(rows))
         return self._leader.forward(hidden, number, blocks, float32=self.float32)
 
     def first_not_finite(self) -> str | None:
         return self._leader.first_not_finite()
 
 
-def _block(block: tuple[Function, int]) -> m.Block:
-    function, rows = block
-    while isinstance(function, functools.partial):
-        function = function.func
-    assert isinstance(function, FormulaFunction)
-    return m.Block(m.packed(function.node), function.precision, rows)
+def _blocks(rows: Sequence[RowFunction]) -> Iterator[m.Block]:
+    for function, same in itertools.groupby(rows):
+        while isinstance(function, functools.partial):
+            function = function.func
+        assert isinstance(function, FormulaFunction)
+        yield m.Block(m.packed(function.node), function.precision, len(list(same)))
 
 
 class _Cache(CacheElsewhere):

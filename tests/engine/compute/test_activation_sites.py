@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import sys
+from collections import Counter
 from pathlib import Path
 
 import mlx.core as mx
@@ -17,7 +18,13 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.core.models.families import FAMILIES
-from gelu_tui.engine.compute.activation_sites import SITES, rowwise, sites_of
+from gelu_tui.engine.compute.activation_sites import (
+    SITES,
+    FunctionBySite,
+    Site,
+    rowwise,
+    sites_of,
+)
 from gelu_tui.engine.compute.functions import Function, function_of
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
@@ -119,6 +126,44 @@ def test_each_row_takes_its_own_function_whatever_its_neighbours(loaded) -> None
             for row, name in enumerate(order):
                 np.testing.assert_allclose(together[row], alone[name], rtol=0, atol=2e-4)
     assert not np.allclose(alone["relu"], alone["identity"], atol=1e-2)
+
+
+class Only(FunctionBySite):
+    """One function at a site, another one elsewhere; it keeps which sites there are."""
+
+    def __init__(self, site: Site | None, inside: Function, elsewhere: Function) -> None:
+        self.site, self.inside, self.elsewhere = site, inside, elsewhere
+        self.seen: list[Site] = []
+
+    def at(self, site: Site) -> Function:
+        self.seen.append(site)
+        return self.inside if site == self.site else self.elsewhere
+
+
+def test_a_row_may_have_another_function_at_each_site(loaded) -> None:
+    relu, native = kernel("relu"), kernel(loaded.info.native_activation)
+    nowhere = Only(None, relu, native)
+    there: Counter[str] = Counter()
+    for kind, count in sites_of(loaded.model).items():
+        there[kind.removeprefix("sparse ")] += count
+    with rowwise(loaded.model) as functions:
+        with functions.use(native, native):
+            before = logits(loaded.model, 2)
+        with functions.use(native, nowhere):
+            assert np.array_equal(logits(loaded.model, 2), before)
+        counts = Counter(site.kind for site in nowhere.seen)
+        assert len(set(nowhere.seen)) == len(nowhere.seen)
+        assert counts == there
+        assert {site.layer for site in nowhere.seen} == set(range(len(loaded.model.layers)))
+        for site in nowhere.seen:
+            with functions.use(native, Only(site, relu, native)):
+                after = logits(loaded.model, 2)
+            assert not np.array_equal(after[1], before[1]), site
+            np.testing.assert_allclose(after[0], before[0], rtol=0, atol=2e-4)
+        with functions.use(*(Only(site, relu, native) for site in nowhere.seen)):
+            assert len(np.unique(logits(loaded.model, len(nowhere.seen)), axis=0)) == len(
+                nowhere.seen
+            )
 
 
 def test_a_batch_of_another_size_is_refused(loaded) -> None:
