@@ -15,7 +15,7 @@ from gelu_tui.api.results import Run, Score, Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
-from gelu_tui.core.protocol.requests import compare_command, score_command
+from gelu_tui.core.protocol.requests import compare_command, over_text
 from gelu_tui.core.runs.document import document
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import ScoreSource
@@ -124,7 +124,7 @@ class Engine:
 
         chosen = self._chosen(settings, control=True)
         texts = [text] if isinstance(text, str) else text
-        command = score_command(chosen, texts=texts, context=context)
+        command = over_text(p.Score, chosen, texts=texts, context=context)
         gathering = Gathering()
         with self._lock:
             loaded, error = self._ask(command, gathering.take)

@@ -20,7 +20,7 @@ from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.protocol.requests import score_command
+from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.runs.document import ComparisonDocument, document
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep.events import EngineLost, EngineSaid, SweepEvent
@@ -249,7 +249,7 @@ class LocalWorker:
             await self._save(desk, task.prompt, made, None)
             return
         tokens = (*made.prompt_tokens, *made.reference_variant.tokens)
-        command = score_command(made.settings, tokens=tokens, context=len(tokens) + 1)
+        command = over_text(p.Score, made.settings, tokens=tokens, context=len(tokens) + 1)
         task.document, task.full_kl = made, FullKlSums(len(made.reference_variant.tokens))
         self._tasks[await self._client.send(command)] = task
 

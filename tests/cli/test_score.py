@@ -173,8 +173,8 @@ STDIN = ("--text", "-")
 USAGE: dict[str, tuple[tuple[str, ...], bytes, str, str]] = {
     "nothing to score": ((), b"", "Either --text or --run", "See `gelu-tui score --help`."),
     "two things": (("--text", "-", "--run", "1"), b"x", "Either --text", "See `gelu-tui score"),
-    "empty": (STDIN, b"", "The text is empty.", "Give some text to score."),
-    "blank": (STDIN, b" \n\t\n", "The text is empty.", "Give some text to score."),
+    "empty": (STDIN, b"", "The text is empty.", "Give some text to read."),
+    "blank": (STDIN, b" \n\t\n", "The text is empty.", "Give some text to read."),
     "latin-1": (
         STDIN, b"caf\xe9", "The text on stdin is not valid UTF-8 (byte 3).", "Convert the text"
     ),

@@ -122,8 +122,8 @@ class Replay(Command, frozen=True, tag="replay"):
     run: Continue | None = None
 
 
-class Score(Command, frozen=True, tag="score"):
-    """Compare the probabilities of every token of one text (or `tokens`) under several functions.
+class OverText(Command, frozen=True):
+    """A command that reads one text (or `tokens`) under some functions.
 
     Of several `documents` each has windows of its own. Settings of sampling and generation are not
     used.
@@ -134,6 +134,10 @@ class Score(Command, frozen=True, tag="score"):
     tokens: tuple[int, ...] = ()
     context: int | None = None  # length of a window in tokens; None for the default
     documents: tuple[str, ...] = ()  # instead of `text`
+
+
+class Score(OverText, frozen=True, tag="score"):
+    """Compare the probabilities of every token of a text under several functions."""
 
 
 class Cancel(Command, frozen=True, tag="cancel"):

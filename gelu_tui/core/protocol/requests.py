@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.validation import check
+
+_OverText = TypeVar("_OverText", bound=p.OverText)
 
 
 def check_prompt(prompt: str) -> None:
@@ -26,20 +29,25 @@ def compare_command(prompt: str, settings: RunSettings) -> p.Compare:
     return p.Compare(prompt, settings)
 
 
-def score_command(
+def over_text(
+    kind: type[_OverText],
     settings: RunSettings,
     *,
     texts: Sequence[str] = (),
     tokens: Sequence[int] = (),
     context: int | None = None,
-) -> p.Score:
-    """Return the command that scores either `texts` or `tokens`. Raises `UsageError`."""
+    **more: Any,
+) -> _OverText:
+    """Return a command of this kind that reads either `texts` or `tokens`; `more` are its fields.
+
+    Raises `UsageError`.
+    """
     if not tokens and not any(text.strip() for text in texts):
-        raise UsageError("The text is empty.", "Give some text to score.", kind="empty_text")
+        raise UsageError("The text is empty.", "Give some text to read.", kind="empty_text")
     if context is not None and context < 2:
         message = f"A window of {context} tokens has no token with another one before it."
         raise UsageError(message, "Choose 2 or more.", kind="context")
     check(settings, room=False)
     if len(texts) > 1:
-        return p.Score(settings, context=context, documents=tuple(texts))
-    return p.Score(settings, "".join(texts), tuple(tokens), context)
+        return kind(settings, context=context, documents=tuple(texts), **more)
+    return kind(settings, "".join(texts), tuple(tokens), context, **more)

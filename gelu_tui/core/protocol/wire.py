@@ -22,8 +22,14 @@ _T = TypeVar("_T")
 
 
 def _decoder(base: type[_T]) -> msgspec.json.Decoder[_T]:
-    """Return a decoder of the direct subclasses of `base`."""
-    return msgspec.json.Decoder(functools.reduce(operator.or_, base.__subclasses__()))
+    """Return a decoder of a class of messages."""
+    return msgspec.json.Decoder(functools.reduce(operator.or_, messages_of(base)))
+
+
+def messages_of(base: type[_T]) -> list[type[_T]]:
+    """Return the subclasses of a class of messages that have none of their own."""
+    below = [message for kind in base.__subclasses__() for message in messages_of(kind)]
+    return below or [base]
 
 
 _command_decoder = _decoder(Command)

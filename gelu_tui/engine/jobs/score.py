@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any
 
 import mlx.core as mx
@@ -33,25 +32,13 @@ from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.jobs.request import resolve_variants
+from gelu_tui.engine.jobs.windows import cut
 from gelu_tui.engine.models.loading import LoadedModel
-
-_USUAL_CONTEXT = 512
 
 # Four float32 arrays of (positions of a chunk, vocabulary) are alive at once: the reference's
 # logits and probabilities, the logits that are measured and those that are computed meanwhile.
 _HELD_BYTES = 256 * 1024 * 1024
 _HELD_ARRAYS = 4
-
-
-def windows_of(tokens: list[int], bos: list[int], context: int) -> list[list[int]]:
-    """Cut a text into windows of at most `context` tokens, each with BOS in front if there is one.
-
-    Every token of the text is in one window, and BOS is no token of the text.
-    """
-    if bos and tokens[: len(bos)] == bos:
-        tokens = tokens[len(bos) :]
-    own = context - len(bos)
-    return [bos + tokens[start : start + own] for start in range(0, len(tokens), own)]
 
 
 class _Position:
@@ -113,34 +100,16 @@ class _Scoring:
     ) -> None:
         # One function after the other: there is no batch that could be too large.
         variants, infos, reference = resolve_variants(loaded, command.settings, room=False)
-        asked, limit = command.context, loaded.context_length
-        if asked is not None and not 2 <= asked <= limit:
-            raise GeluError(
-                "context",
-                f"A window of {asked} tokens does not fit this model, whose context holds {limit}.",
-                f"Choose 2 to {limit}.",
-            )
-        context = asked or min(_USUAL_CONTEXT, limit)
-        bos = loaded.tokenizer.encode("")
-        texts = command.documents or (command.text,)
-        parts = [list(command.tokens)] if command.tokens else map(loaded.tokenizer.encode, texts)
-        of_part = [windows_of(tokens, bos, context) for tokens in parts]
-        self._windows = windows = list(chain.from_iterable(of_part))
-        # Positions of a document are not independent, and those of a single one's window neither.
-        by_document = [number for number, part in enumerate(of_part) for _ in part]
-        self._clusters = by_document if len(of_part) > 1 else list(range(len(windows)))
+        self._text = cut(loaded, command)
         self.started = p.ScoreStarted(
             variants=infos,
             reference=reference,
-            tokens=sum(len(window) - len(bos) for window in windows),
-            windows=len(windows),
-            positions=sum(len(window) - 1 for window in windows),
-            context=context,
-            documents=len(of_part),
+            tokens=self._text.tokens,
+            windows=len(self._text.windows),
+            positions=self._text.positions,
+            context=self._text.context,
+            documents=self._text.documents,
         )
-        if not self.started.positions:
-            message = "The text has no token with another one before it."
-            raise GeluError("too_short", message, "Use more text.")
         self._model, self._dtype = loaded.model, loaded.info.dtype
         self._emit, self._cancelled = emit, cancelled
         precision = command.settings.activation_precision
@@ -159,9 +128,10 @@ class _Scoring:
         fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
         chunk = max(1, min(fit, device.prefill_chunk(self._dtype)))  # a cancel waits for a chunk
         began = time.perf_counter()
-        for number, window in enumerate(self._windows):
+        windows = self._text.windows
+        for number, window in enumerate(windows):
             cache = {row: make_prompt_cache(self._model) for row in self._going}
-            label = f"window {number + 1} of {len(self._windows)}"
+            label = f"window {number + 1} of {len(windows)}"
             for start in range(0, len(window) - 1, chunk):
                 rate = self._done / (time.perf_counter() - began) if self._done else 0.0
                 total = self.started.positions
@@ -170,20 +140,14 @@ class _Scoring:
                 targets = window[start + 1 : start + 1 + len(inputs)]
                 self._fed = (window[: start + len(inputs)], len(inputs))
                 computed = self._logits(inputs, cache, sites)
-                self._chunk(self._clusters[number], targets, computed, sites, pool)
+                self._chunk(self._text.clusters[number], targets, computed, sites, pool)
             mx.clear_cache()
 
     def _vocabulary(self, sites: RowFunctions) -> int:
         """How many logits a position has. Raises `GeluError` where the text has other tokens."""
         with sites.use(self._functions[0]):
             vocabulary = vocabulary_of(self._model)
-        for token in (min(map(min, self._windows)), max(map(max, self._windows))):
-            if not 0 <= token < vocabulary:
-                raise GeluError(
-                    "tokens",
-                    f"The tokens are of another model: this one has no token {token}.",
-                    "Score the run with its own model.",
-                )
+        self._text.check_vocabulary(vocabulary)
         return vocabulary
 
     def _chunk(

@@ -17,7 +17,8 @@ from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant, ScoreSo
 from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
-from gelu_tui.engine.jobs.score import score, windows_of
+from gelu_tui.engine.jobs.score import score
+from gelu_tui.engine.jobs.windows import windows_of
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import brute_force_score, in_process, odd_models, tiny_models
 from tests.support.commands import scoring

@@ -1,0 +1,104 @@
+"""The options of commands that read a text: `--text`, `--run` for a saved run, `--context`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from gelu_tui.cli import options as o
+from gelu_tui.cli.completers import files, runs
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import UsageError
+from gelu_tui.core.protocol.requests import over_text
+from gelu_tui.core.scoring.document import ScoreSource
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
+
+_OverText = TypeVar("_OverText", bound=p.OverText)
+
+
+def text_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--text` (as `texts`), `--run` and `--context` to a command."""
+    for option in reversed(
+        (
+            click.option(
+                "--text",
+                "texts",
+                metavar="FILE",
+                multiple=True,
+                shell_complete=files,
+                help="The text; '-' reads it from stdin. Given several times, each is a document.",
+            ),
+            click.option(
+                "--run",
+                metavar="ID",
+                shell_complete=runs,
+                help="Instead of a text: a saved run's prompt and the text that its reference "
+                "generated. `last`, or a file that `run --format json` wrote; model and functions "
+                "are the run's unless given.",
+            ),
+            click.option(
+                "--context",
+                cls=o.SettingOption,
+                unset="512, or the model's context if smaller",
+                type=int,
+                metavar="N",
+                help="Tokens of a window, BOS included.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def command_of(
+    kind: type[_OverText],
+    settings: RunSettings,
+    texts: tuple[str, ...],
+    run: str | None,
+    context: int | None,
+    **more: Any,
+) -> tuple[_OverText, ScoreSource]:
+    """Return the command that reads what was named, and what that is; `more` are its fields.
+
+    Raises `GeluError`, and `UsageError` where both or neither are named.
+    """
+    if texts and run is None:
+        read = [*map(_read, texts)]
+        names = ["stdin" if text == "-" else text for text in texts]
+        command = over_text(kind, settings, texts=read, context=context, **more)
+        return command, ScoreSource("text", ", ".join(names))
+    if run is not None and not texts:
+        return _of_run(kind, run, settings, context, more), ScoreSource("run", run)
+    called = click.get_current_context().command_path
+    raise UsageError("Either --text or --run is needed, not both.", f"See `{called} --help`.")
+
+
+def _read(name: str) -> str:
+    if name != "-":
+        return read_text_file(name)
+    data = sys.stdin.buffer.read(TEXT_LIMIT + 1) if sys.stdin else b""
+    return decode_text(data, "The text on stdin")
+
+
+def _of_run(
+    kind: type[_OverText],
+    run: str,
+    settings: RunSettings,
+    context: int | None,
+    more: dict[str, Any],
+) -> _OverText:
+    """Read a run's prompt and its reference's tokens; settings not typed are the run's."""
+    from gelu_tui.cli.history import saved_run
+
+    document = saved_run(run)
+    for names in (("model", "dtype"), ("activations", "reference"), ("activation_precision",)):
+        if not o.was_given(names[0]):
+            own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
+            settings = replace(settings, **own)
+    tokens = (*document.prompt_tokens, *document.reference_variant.tokens)
+    return over_text(kind, settings, tokens=tokens, context=context, **more)
