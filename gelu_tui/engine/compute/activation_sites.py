@@ -156,12 +156,15 @@ def _meanings(functions: RowFunctions, site: Site) -> dict[str, Any]:
     }
 
 
-def _with_meanings(base: type, meanings: dict[str, Any]) -> type:
-    """A subclass whose `__call__` is the base's own code with some names replaced."""
+def with_meanings(base: type, meanings: dict[str, Any]) -> type:
+    """A subclass whose `__call__` is the base's own code with some names replaced.
+
+    Raises `GeluError` where the code has none of them.
+    """
     call = base.__call__
     names = {name: meanings[name] for name in call.__code__.co_names if name in meanings}
     if not names:
-        message = f"This version of mlx-lm applies {base.__name__}'s activation in another way."
+        message = f"This version of mlx-lm computes {base.__name__} in another way."
         raise GeluError("mlx_lm", message, "Install the version of mlx-lm that gelu-tui requires.")
     namespace = {**call.__globals__, **names}
     own = FunctionType(call.__code__, namespace, call.__name__, call.__defaults__, call.__closure__)
@@ -175,7 +178,7 @@ def _block_by_block(base: type, functions: RowFunctions, site: Site) -> type:
     return type(base.__name__, (base,), {"__call__": call})
 
 
-def _key(module: Any) -> str:
+def key_of(module: Any) -> str:
     """`gemma.MLP` for mlx_lm.models.gemma.MLP."""
     kind = type(module)
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
@@ -190,7 +193,7 @@ def sites_of(model: Any) -> dict[str, int]:
     """How many sites of each kind a loaded model has, by the names of `core.models.families`."""
     found: Counter[str] = Counter()
     for _, module in model.named_modules():
-        site = SITES.get(_key(module))
+        site = SITES.get(key_of(module))
         if site == "per-layer gate" and module.per_layer_input_gate is None:
             continue  # Gemma 4 has it in its small models only
         if site is not None:
@@ -213,7 +216,7 @@ def rowwise(model: Any, first_layer: int = 0) -> Iterator[RowFunctions]:
         for layers in elsewhere:
             layers.functions = functions
         for path, module in model.named_modules():
-            kind, key = type(module), _key(module)
+            kind, key = type(module), key_of(module)
             if key not in SITES and key != _BLOCK_BY_BLOCK:
                 continue
             site = Site(first_layer + layer_of(path), SITES.get(key, "experts"))
@@ -221,7 +224,7 @@ def rowwise(model: Any, first_layer: int = 0) -> Iterator[RowFunctions]:
             if key == _BLOCK_BY_BLOCK:
                 module.__class__ = _block_by_block(kind, functions, site)
             else:
-                module.__class__ = _with_meanings(kind, _meanings(functions, site))
+                module.__class__ = with_meanings(kind, _meanings(functions, site))
         if not changed:
             raise GeluError("mlx_lm", "This model has no place where an activation acts.", "")
         yield functions

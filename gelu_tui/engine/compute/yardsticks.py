@@ -1,0 +1,304 @@
+"""Yardsticks: a model with a change whose size people know, its functions left as they are.
+
+Within a yardstick's context the model computes with the change; afterwards its weights, modules and
+classes are the very objects that they were. Changed weights are lazy arrays that only the graph of
+a forward pass holds: each is made when it is multiplied, and freed with it. So a forward pass needs
+memory for one or two changed matrices more, and the time to make all of them again.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import SwitchLinear
+
+from gelu_tui.core.errors import GeluError
+from gelu_tui.core.protocol import ModelInfo
+from gelu_tui.engine import device
+from gelu_tui.engine.compute.activation_sites import key_of, with_meanings
+from gelu_tui.engine.compute.elsewhere import LayersElsewhere
+from gelu_tui.engine.compute.float32 import in_float32
+
+_GROUP = 64  # mlx-lm's default, of `affine`, its default mode
+_BITS = {"q8": 8, "q4": 4}
+_PART = 16  # tokens that are fed at once to compute the same in another order
+
+Change = tuple[nn.Module, str, mx.array]
+
+
+class Yardstick(NamedTuple):
+    """A change of one loaded model; within `applied()` the model computes with it."""
+
+    name: str
+    description: str  # what is changed, for reports
+    applied: Callable[[], AbstractContextManager[None]]
+
+
+def yardstick(name: str, model: Any, info: ModelInfo) -> Yardstick:
+    """The yardstick of this name for a loaded model.
+
+    Raises `GeluError` where it would change nothing, or cannot be applied to this model.
+    """
+    if LayersElsewhere.of(model) and name in (*_BITS, "bf16"):
+        message = f"{name} cannot be measured here: other processes hold layers of this model."
+        raise GeluError("yardstick", message, "Score with an engine of one process.")
+    if name in _BITS:
+        return _quantized(name, model, info)
+    if name == "bf16":
+        return _bfloat16(model, info)
+    if name == "embed-scale":
+        return _embedding_scale(model, info)
+    return Yardstick(name, f"the same text, {_PART} tokens at once", lambda: _in_parts(model))
+
+
+@contextmanager
+def _with_arrays(changes: Iterable[Change]) -> Iterator[None]:
+    """Put arrays in the place of others, which come back."""
+    before: list[Change] = []
+    try:
+        for module, name, array in changes:
+            before.append((module, name, module[name]))
+            module[name] = array
+        yield
+    finally:
+        for module, name, array in before:
+            module[name] = array
+
+
+@contextmanager
+def _with_classes(classes: Iterable[tuple[Any, type]]) -> Iterator[None]:
+    """Give modules other classes, and their own back."""
+    before: list[tuple[Any, type]] = []
+    try:
+        for module, kind in classes:
+            before.append((module, type(module)))
+            module.__class__ = kind
+        yield
+    finally:
+        for module, kind in before:
+            module.__class__ = kind
+
+
+# --- weights of fewer bits ------------------------------------------------------------------------
+
+
+def _quantized(name: str, model: Any, info: ModelInfo) -> Yardstick:
+    if info.quantization:
+        message = f"{name} cannot be measured: the weights of this model are {info.bits} already."
+        hint = "Choose the model that it was quantized from."
+        raise GeluError("yardstick", message, hint)
+    bits = _BITS[name]
+    chosen = list(_quantizable(model, bits))
+    if not chosen:
+        why = f"none of this model's matrices has rows that groups of {_GROUP} fit into"
+        message = f"{name} would change nothing: {why}."
+        raise GeluError("yardstick", message, f"Leave {name} out.")
+    changed = sum(module.weight.size for module, _ in chosen)
+    share = 100 * changed / sum(array.size for _, array in tree_flatten(model.parameters()))
+    description = (
+        f"weights rounded to {bits} bit in groups of {_GROUP}, as mlx-lm quantizes "
+        f"({len(chosen)} matrices, {share:.3g} % of the weights)"
+    )
+
+    def applied() -> AbstractContextManager[None]:
+        return _with_arrays((m, "weight", _rounded(m.weight, how)) for m, how in chosen)
+
+    return Yardstick(name, description, applied)
+
+
+def _quantizable(model: Any, bits: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The modules that `mlx_lm.utils.quantize_model` quantizes by default, and how."""
+    asks = getattr(model, "quant_predicate", None)
+    leaves = tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module)
+    for path, module in leaves:
+        if not hasattr(module, "to_quantized") or module.weight.shape[-1] % _GROUP:
+            continue
+        answer = True if asks is None else asks(path, module)
+        if answer:
+            own = answer if isinstance(answer, dict) else {}
+            yield module, {"group_size": _GROUP, "bits": bits, **own}
+
+
+def _rounded(weight: mx.array, how: dict[str, Any]) -> mx.array:
+    """A weight as its quantized form stands for it, not yet evaluated."""
+    return mx.dequantize(*mx.quantize(weight, **how), **how)
+
+
+# --- bfloat16 -------------------------------------------------------------------------------------
+
+
+def _bfloat16(model: Any, info: ModelInfo) -> Yardstick:
+    if info.dtype == "bfloat16":
+        about = "hidden states in float32 instead of bfloat16; the weights stay in bfloat16"
+        return Yardstick("bf16", about, lambda: in_float32(model))
+    about = f"weights and hidden states in bfloat16 instead of {info.dtype}"
+    return Yardstick("bf16", about, lambda: _in_bfloat16(model))
+
+
+@contextmanager
+def _in_bfloat16(model: Any) -> Iterator[None]:
+    """What `model.set_dtype(mx.bfloat16)` computes, which mlx-lm's models of bfloat16 do.
+
+    MLX's own multiplication of bfloat16 is very slow on a CPU, and of experts there is none. There
+    the same numbers are multiplied in float32 and the sums rounded: it adds up in float32 too.
+    """
+    widened = {} if device.on_gpu() else _WIDENED
+    modules = [module for _, module in model.named_modules()]
+    classes = [(module, widened[type(module)]) for module in modules if type(module) in widened]
+    wide = {id(module) for module, _ in classes}
+
+    def changes() -> Iterator[Change]:
+        for module in modules:
+            for name, array in list(module.items()):
+                if _is_floating(array) and nn.Module.valid_parameter_filter(module, name, array):
+                    narrow = array.astype(mx.bfloat16)
+                    is_wide = id(module) in wide and name == "weight"
+                    yield module, name, narrow.astype(mx.float32) if is_wide else narrow
+
+    with _with_classes(classes), _with_arrays(changes()):
+        yield
+
+
+def _is_floating(array: Any) -> bool:
+    return isinstance(array, mx.array) and mx.issubdtype(array.dtype, mx.floating)
+
+
+def _product(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
+    wide = x.astype(mx.float32)
+    y = wide @ weight.T if bias is None else mx.addmm(bias.astype(mx.float32), wide, weight.T)
+    return y.astype(x.dtype)
+
+
+class _Embedding(nn.Embedding):
+    def __call__(self, x: mx.array) -> mx.array:
+        return super().__call__(x).astype(mx.bfloat16)
+
+    def as_linear(self, x: mx.array) -> mx.array:
+        return _product(x, self.weight)
+
+
+class _Linear(nn.Linear):
+    def __call__(self, x: mx.array) -> mx.array:
+        return _product(x, self.weight, self.get("bias"))
+
+
+class _SwitchLinear(SwitchLinear):
+    def __call__(self, x: mx.array, *more: Any, **named: Any) -> mx.array:
+        return super().__call__(x.astype(mx.float32), *more, **named).astype(x.dtype)
+
+
+_WIDENED: dict[type, type] = {
+    nn.Embedding: _Embedding,
+    nn.Linear: _Linear,
+    SwitchLinear: _SwitchLinear,
+}
+
+
+# --- the embedding normalizer ---------------------------------------------------------------------
+
+
+def _embedding_scale(model: Any, info: ModelInfo) -> Yardstick:
+    found = [(module, _SCALES[key_of(module)]) for module in model.modules()
+             if key_of(module) in _SCALES]  # fmt: skip
+    if not found or getattr(found[0][0], "scale_by_sqrt_dim", True) is False:
+        message = "embed-scale would change nothing: this model does not scale its embeddings."
+        raise GeluError("yardstick", message, "Leave embed-scale out.")
+    module, (scaled_by, rounds) = found[0]
+    hidden = module.embed_tokens.weight.shape[-1] if info.quantization is None else _width(module)
+    exact = math.sqrt(hidden)
+    rounded = float(mx.array(exact, mx.bfloat16))
+    dtype = getattr(mx, info.dtype, mx.float32)
+    if mx.array(exact, dtype).item() == mx.array(rounded, dtype).item():
+        reason = "which is exact" if exact == rounded else f"since {info.dtype} rounds it so too"
+        message = (
+            f"embed-scale would change nothing: √{hidden} is {rounded:g} in this model whether it "
+            f"is rounded to bfloat16 or not, {reason}."
+        )
+        raise GeluError("yardstick", message, "Leave embed-scale out.")
+    own, other = (rounded, exact) if rounds else (exact, rounded)
+    words = {exact: "exact", rounded: "rounded to bfloat16"}
+    about = (
+        f"embeddings times {other:.6g} (√{hidden}, {words[other]}) instead of {own:.6g} "
+        f"({words[own]})"
+    )
+    return Yardstick("embed-scale", about, lambda: scaled_by(module, other))
+
+
+def _width(module: Any) -> int:
+    embedding = module.embed_tokens
+    return int(embedding.scales.shape[-1] * embedding.group_size)
+
+
+@contextmanager
+def _with_attribute(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    try:
+        setattr(module, name, value)
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _by_arguments(module: Any, scale: float) -> AbstractContextManager[None]:
+    """Where mlx-lm computes `args.hidden_size**0.5`: the root of scale² is exact."""
+    arguments = copy.copy(module.args)
+    arguments.hidden_size = scale * scale
+    return _with_attribute(module, "args", arguments)
+
+
+def _by_hidden_size(module: Any, scale: float) -> AbstractContextManager[None]:
+    return _with_attribute(module, "hidden_size", scale * scale)
+
+
+def _by_attribute(module: Any, scale: float) -> AbstractContextManager[None]:
+    return _with_attribute(module, "embed_scale", scale)
+
+
+def _by_name(name: str, **meanings: Any) -> Callable[[Any, float], AbstractContextManager[None]]:
+    """Where mlx-lm calls a function of the module `name`: its code with another function there."""
+
+    def scaled_by(module: Any, scale: float) -> AbstractContextManager[None]:
+        known = type(module).__call__.__globals__[name]
+        own = {key: meaning(scale) for key, meaning in meanings.items()}
+        namespace = SimpleNamespace(**{**vars(known), **own})
+        kind = with_meanings(type(module), {name: namespace})
+        return _with_classes([(module, kind)])
+
+    return scaled_by
+
+
+# How the scale of each of mlx-lm's models is changed, and whether it rounds it to bfloat16.
+_SCALES: dict[str, tuple[Callable[[Any, float], AbstractContextManager[None]], bool]] = {
+    "gemma.GemmaModel": (_by_arguments, False),
+    "gemma2.GemmaModel": (_by_arguments, False),
+    "gemma3_text.Gemma3Model": (
+        _by_name("mx", array=lambda scale: lambda _, __: mx.array(scale, mx.float32)),
+        True,
+    ),
+    "gemma3n.LanguageModel": (_by_hidden_size, False),
+    "gemma4_text.Gemma4TextModel": (_by_attribute, False),
+    "recurrent_gemma.Griffin": (_by_name("math", sqrt=lambda scale: lambda _: scale), False),
+}
+
+
+# --- another order of operations ------------------------------------------------------------------
+
+
+def _in_parts(model: Any) -> AbstractContextManager[None]:
+    """Feed a few tokens after the other, so that sums are made of other parts."""
+    base = type(model)
+
+    def call(self: Any, inputs: mx.array, cache: Any = None) -> mx.array:
+        borders = range(_PART, inputs.shape[1], _PART)
+        parts = mx.split(inputs, list(borders), axis=1) if borders else [inputs]
+        return mx.concatenate([base.__call__(self, part, cache=cache) for part in parts], axis=1)
+
+    return _with_classes([(model, type(base.__name__, (base,), {"__call__": call}))])
