@@ -172,6 +172,17 @@ def prefill_chunk(dtype: str = "float32") -> int:
     return 256 if os.environ.get(_PRELOADED) and dtype == "float32" else 16
 
 
+def compile_on_gpu_only() -> None:
+    """Let functions be computed operation by operation on a CPU.
+
+    Compiling calls a C++ compiler at run time there, 1 to 3.5 s for each function; same bits.
+    """
+    import mlx.core as mx
+
+    if not on_gpu():
+        mx.disable_compile()
+
+
 def prepare() -> None:
     """Set MLX up for this process; call once, on the main thread, before any computation."""
     import mlx.core as mx
@@ -183,8 +194,7 @@ def prepare() -> None:
         # As mlx-lm does while it generates: large models stay in memory.
         maybe_set_recommended_wired_limit()
     else:
-        # Compiling calls a C++ compiler at run time, 1 to 3.5 s for each function; same bits.
-        mx.disable_compile()
+        compile_on_gpu_only()
         if any(process_limits()):
             # Both BLAS libraries reserve their memory now, before weights take what there is.
             square = mx.ones((512, 512))

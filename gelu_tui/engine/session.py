@@ -237,6 +237,13 @@ class Session:
                 from gelu_tui.engine.jobs.score import score
 
                 score(self._model(), command, job.emit, job.cancelled)
+            case p.FunctionValues():
+                from gelu_tui.engine.device import check_room
+
+                check_room()
+                from gelu_tui.engine.jobs.function_values import function_values
+
+                job.emit(function_values(command, job.emit, job.cancelled))
             case p.Bench():
                 from gelu_tui.engine.jobs.bench import bench
 

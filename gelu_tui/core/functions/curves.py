@@ -12,11 +12,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from gelu_tui.core.functions.jumps import LIMIT, Jump, first_jump
 from gelu_tui.core.functions.numpy_operations import Array, values
 from gelu_tui.core.functions.variants import Variant, parse_variant
 
 EXACT = parse_variant("gelu")
-LIMIT = 6.0  # everything here is about x in [−LIMIT, LIMIT]
 
 GRID = np.linspace(-LIMIT, LIMIT, int(2 * LIMIT) * 256 + 1)
 _STEP = float(GRID[1] - GRID[0])
@@ -25,7 +25,6 @@ BETWEEN = GRID[:-1] + _STEP / 2
 
 _NORMAL_GRID = np.linspace(-10, 10, 20 * 64 + 1)
 _SAME = 1e-9  # the same formula in another order of operations differs by about 1e-15
-_KINK = 0.02  # a smaller change of slope is no kink
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Curve:
     lowest: float  # the smallest value
     lowest_at: float
     monotonic: bool
-    kink: float | None  # the x where slope or value jumps most, None if the function is smooth
+    jump: Jump | None  # None if the function is smooth
 
 
 @lru_cache(maxsize=64)
@@ -73,7 +72,7 @@ def curve(variant: Variant) -> Curve:
         lowest=float(lows.min()),
         lowest_at=float(near_lowest[np.argmin(lows)]),
         monotonic=bool(np.all(steps >= -1e-12) or np.all(steps <= 1e-12)),
-        kink=_kink(variant, ys),
+        jump=first_jump(variant.node),
     )
 
 
@@ -101,18 +100,3 @@ def is_exact(one: Curve) -> bool:
 def _around(x: float) -> Array:
     """A finer grid, one step of `GRID` to both sides of x."""
     return np.clip(np.linspace(x - _STEP, x + _STEP, 65), -LIMIT, LIMIT)
-
-
-def _kink(variant: Variant, ys: Array) -> float | None:
-    """Where the slope jumps most: on a finer grid a jump stays, while a curve's bends shrink."""
-    bends = np.abs(np.diff(ys, 2)) / _STEP
-    for index in np.argsort(bends)[::-1][:4]:
-        if bends[index] < _KINK:
-            return None
-        x = float(GRID[index + 1])
-        fine = np.linspace(x - _STEP, x + _STEP, 1025)
-        finer = np.abs(np.diff(values(variant.node, fine), 2)) / (fine[1] - fine[0])
-        at = int(np.argmax(finer))
-        if finer[at] > 0.4 * bends[index]:
-            return round(float(fine[at + 1]), 4) + 0.0
-    return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.protocol.events import Started
 from gelu_tui.core.protocol.values import ChatMessage, EarlierStream, ModelInfo, Seconds
-from gelu_tui.core.settings.run_settings import Chat, RunSettings
+from gelu_tui.core.settings.run_settings import Chat, Dtype, RunSettings
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
@@ -138,6 +139,22 @@ class OverText(Command, frozen=True):
 
 class Score(OverText, frozen=True, tag="score"):
     """Compare the probabilities of every token of a text under several functions."""
+
+
+class FunctionValues(Command, frozen=True, tag="function_values"):
+    """Compute functions (specs) and their derivatives between two x, without a model.
+
+    x are `points` numbers at equal distances, rounded to the dtype: where it is coarse there are
+    fewer. `speed`: measure them, too. Answer: `FunctionValuesFound`.
+    """
+
+    functions: tuple[str, ...]
+    low: float = -6.0
+    high: float = 6.0
+    points: int = 1025
+    dtype: Dtype = "float32"
+    precision: Precision = "float32"
+    speed: bool = False
 
 
 class Cancel(Command, frozen=True, tag="cancel"):

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
@@ -18,8 +19,11 @@ from gelu_tui.core.protocol.values import (
     FinishReason,
     Fork,
     ForkReplay,
+    FunctionCurve,
+    FunctionSpeed,
     ModelInfo,
     Name,
+    Number,
     ProgressPhase,
     PromptTokens,
     Rank,
@@ -34,7 +38,7 @@ from gelu_tui.core.protocol.values import (
     VariantInfo,
     Verdict,
 )
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -268,6 +272,22 @@ class ScoreFinished(Event, frozen=True, tag="score_finished"):
     seconds: float
     peak_memory_bytes: int
     error: ErrorInfo | None = None
+
+
+class FunctionValuesFound(Event, frozen=True, tag="function_values_found"):
+    """The answer to `FunctionValues`: x grows, and is exact in the dtype.
+
+    `speeds` is empty unless they were asked for; `elements` is how many values each call made.
+    """
+
+    last = True
+    dtype: Dtype
+    precision: Precision
+    device: Name
+    x: tuple[Number, ...]
+    functions: tuple[FunctionCurve, ...]
+    speeds: tuple[FunctionSpeed, ...] = ()
+    elements: Count = 0
 
 
 class BenchReport(Event, frozen=True, tag="bench_report"):

@@ -15,7 +15,16 @@ FinishReason = Literal["stop", "length", "repeats", "cancelled", "failed"]
 Status = Literal["completed", "cancelled", "failed"]
 Verdict = Literal["formula", "rounding", "tie", "unverified"]
 ProgressPhase = Literal[
-    "download", "convert", "load", "prefill", "recompute", "replay", "self_check", "score", "bench"
+    "download",
+    "convert",
+    "load",
+    "prefill",
+    "recompute",
+    "replay",
+    "self_check",
+    "score",
+    "bench",
+    "speed",
 ]
 
 # The limits of what an engine or a file may say: wide enough for every float32 and every model, and
@@ -52,6 +61,28 @@ class ModelInfo(msgspec.Struct, frozen=True):
     @property
     def bits(self) -> str:
         return bits_in_words(self.quantization)
+
+
+class FunctionCurve(msgspec.Struct, frozen=True):
+    """A function at some x, as the engine computes it; None where it has no finite value there."""
+
+    name: Name
+    values: tuple[Number | None, ...]
+    derivatives: tuple[Number | None, ...]
+
+
+class FunctionSpeed(msgspec.Struct, frozen=True):
+    """How many values a function makes in a second, alone, and as a multiple of exact GELU's.
+
+    `ratio` is the median over rounds in which both were measured, from `lowest` to `highest`. The
+    identity, which computes nothing, has no speed.
+    """
+
+    name: Name
+    per_second: Amount
+    ratio: Amount
+    lowest: Amount
+    highest: Amount
 
 
 class Rank(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "replay": "Replaying",
     "score": "Scoring",
     "bench": "Measuring",
+    "speed": "Measuring",
 }
 
 

@@ -81,6 +81,13 @@ class FormulaFunction:
         return self._function(x)
 
 
+def derivative_of(function: Function) -> Function:
+    """The derivative of a function, with its shape and dtype: nan or inf where it has none."""
+    # Each result depends on its own x alone, so that the gradient of their sum has them all.
+    gradient: Function = mx.grad(lambda x: function(x).sum())
+    return gradient
+
+
 def function_of(variant: Variant, precision: Precision) -> Function:
     """The variant as a function of an array, evaluated in this precision."""
     return FormulaFunction(variant.node, precision)

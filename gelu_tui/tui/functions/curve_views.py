@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from gelu_tui.core.functions.curves import BETWEEN, EXACT, GRID, LIMIT, Curve, curve, is_exact, same
+from gelu_tui.core.functions.curves import BETWEEN, EXACT, GRID, Curve, curve, is_exact, same
+from gelu_tui.core.functions.jumps import LIMIT
 from gelu_tui.core.functions.numpy_operations import Array
 from gelu_tui.tui.widgets.plot import (
     BLANK,
@@ -127,7 +128,11 @@ def facts(of: Curve, others: Iterable[Curve] = ()) -> list[str]:
             f"max error {number(of.error)} at x = {'±' * of.symmetric}{x}{end}",
             f"RMS error {number(of.rms)} at N(0,1)",
         ]
-    smooth = "smooth" if of.kink is None else f"not smooth at x = {number(round(of.kink, 2))}"
+    smooth = "smooth"
+    if of.jump is not None:
+        place = number(round(of.jump.at, 2))
+        how = "not smooth" if of.jump.derivative < 2 else "differentiable, not smooth"
+        smooth = f"{how} at x = {place}"
     lines.append(f"{smooth} · {'monotonic' if of.monotonic else 'not monotonic'}")
     if of.lowest >= 0:
         lines.append("no negative outputs")

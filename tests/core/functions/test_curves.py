@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gelu_tui.core.functions.curves import EXACT, curve, difference, is_exact, same, slope
+from gelu_tui.core.functions.jumps import Jump
 from gelu_tui.core.functions.numpy_operations import values
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
@@ -75,23 +76,23 @@ def test_the_rms_error_at_the_normal_distribution(name: str, rms: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("spec", "monotonic", "kink", "lowest"),
+    ("spec", "monotonic", "jump", "lowest"),
     [
         ("gelu", False, None, -0.16997),
-        ("relu", True, 0.0, 0.0),
-        ("relu2", True, None, 0.0),
+        ("relu", True, Jump(1, 0.0), 0.0),
+        ("relu2", True, Jump(2, 0.0), 0.0),
         ("silu", False, None, -0.27846),
         ("identity", True, None, -6.0),
         ("down=-x", True, None, -6.0),
-        ("between=max(x,0.3*x+0.123)", True, 0.1757, -1.677),
-        ("step=where(x-1,2,0)", True, 1.0, 0.0),
+        ("between=max(x,0.3*x+0.123)", True, Jump(1, 0.1757), -1.677),
+        ("step=where(x-1,2,0)", True, Jump(0, 1.0), 0.0),
         ("steep=x*sigmoid(1000*x)", False, None, -2.785e-4),
     ],
 )
-def test_properties(spec: str, monotonic: bool, kink: float | None, lowest: float) -> None:
+def test_facts(spec: str, monotonic: bool, jump: Jump | None, lowest: float) -> None:
     found = curve(parse_variant(spec))
     assert found.monotonic is monotonic
-    assert found.kink == (None if kink is None else pytest.approx(kink, abs=1e-3))
+    assert found.jump == jump
     assert found.lowest == pytest.approx(lowest, abs=1e-5)
 
 
@@ -114,6 +115,9 @@ def test_the_facts_in_words() -> None:
         "smooth · not monotonic",
         "lowest −0.164 at x = −0.75",
     ]
+    assert facts(curve(parse_variant("relu")))[2] == "not smooth at x = 0 · monotonic"
+    squared = facts(curve(parse_variant("relu2")))
+    assert squared[2] == "differentiable, not smooth at x = 0 · monotonic"
     assert facts(curve(parse_variant("identity")))[2:] == ["smooth · monotonic", "negative outputs"]
     assert facts(curve(EXACT))[0] == "no error: this is exact GELU"
     assert facts(curve(parse_variant("relu2")))[0] == "max error 30 at x = 6, of |x| ≤ 6"
