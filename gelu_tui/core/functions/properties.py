@@ -113,7 +113,7 @@ def _largest_error(
     variant: Variant, low: float, high: float
 ) -> tuple[LargestError | None, float | None]:
     """The largest error in a range, and the x nearest to 0 without a finite value."""
-    inside = GRID[(GRID >= low) & (GRID <= high)]
+    inside = GRID[(low <= GRID) & (high >= GRID)]
     xs = np.unique(np.concatenate((np.linspace(low, high, _POINTS), inside)))
     errors = np.abs(difference(variant, xs))
     wrong = xs[~np.isfinite(errors)]
@@ -133,7 +133,7 @@ def _largest_error(
 
 def parse_range(text: str) -> tuple[float, float]:
     """Return the range that `-6,6` names. Raises `UsageError`."""
-    first, comma, second = text.replace("−", "-").partition(",")
+    first, _, second = text.replace("−", "-").partition(",")
     try:
         low, high = float(first), float(second)
     except ValueError:
