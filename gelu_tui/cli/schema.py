@@ -9,7 +9,7 @@ import msgspec
 
 from gelu_tui.cli import options as o
 
-NAMES = ("comparison", "score", "sweep", "bench", "settings", "sweep-file")
+NAMES = ("comparison", "score", "sweep", "activations", "bench", "settings", "sweep-file")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -38,6 +38,10 @@ def _document(name: str) -> tuple[type[msgspec.Struct], str]:
             from gelu_tui.core.runs.document import SCHEMA, ComparisonDocument
 
             return ComparisonDocument, SCHEMA
+        case "activations":
+            from gelu_tui.core.reports.activations import ACTIVATIONS_SCHEMA, ActivationsDocument
+
+            return ActivationsDocument, ACTIVATIONS_SCHEMA
         case "bench":
             from gelu_tui.core.runs.document import BENCH_SCHEMA, BenchDocument
 

@@ -30,7 +30,7 @@ _EXAMPLES = (
 
 # The module of each command in this package. Each is imported when its command runs.
 _MODULES = {
-    "activations": "listing",
+    "activations": "activations",
     "app": "app",
     "bench": "bench",
     "completion": "completion",

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +51,7 @@ Formats = Mapping[str, Format[_D]]
 """Every format but the terminal's text, by the name that `--format` takes."""
 
 
-def _json(document: ComparisonDocument | ScoreDocument) -> str:
+def _json(document: Any) -> str:
     return to_json(document, indent=2) + "\n"
 
 
@@ -65,6 +66,26 @@ FORMATS: Formats[ComparisonDocument] = {
 SCORE_FORMATS: Formats[ScoreDocument] = {
     "json": Format.of(_json, ".json"),
     "html": Format.of(score_page, *_HTML),
+}
+
+
+def _of_functions(make: str) -> Callable[[Any], str]:
+    """A function of the reports of functions, imported when it is called: numpy comes with it."""
+
+    def made(document: Any) -> str:
+        is_page = make == "activations_page"
+        module = import_module(f"gelu_tui.core.reports.{'html.' * is_page}activations")
+        text: str = getattr(module, make)(document)
+        return text
+
+    return made
+
+
+ACTIVATIONS_FORMATS: Formats[Any] = {
+    "json": Format.of(_json, ".json"),
+    "markdown": Format.of(_of_functions("activations_markdown"), ".md", ".markdown"),
+    "html": Format.of(_of_functions("activations_page"), *_HTML),
+    "csv": Format.of(_of_functions("activations_csv"), ".csv"),
 }
 
 

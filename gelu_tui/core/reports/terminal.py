@@ -1,4 +1,4 @@
-"""Text reports of a comparison and of the functions, readable at 80 columns."""
+"""Text reports of a comparison, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdict
 from gelu_tui.core.comparison.noise import largest_kl
 from gelu_tui.core.comparison.standing import FINISH
-from gelu_tui.core.functions.registry import NATIVE_OF, REGISTRY, Precision
-from gelu_tui.core.functions.variants import CONTROL, parse_variant
+from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.reports.layout import INDENT, FittedTable, StreamHeading, spaced
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
@@ -184,31 +184,6 @@ def self_check_sentence(check: p.SelfCheckReport) -> str:
         f"{largest_kl(check.max_logit_difference):.1g}; smaller differences between functions mean "
         "nothing."
     )
-
-
-def activations_table() -> RenderableType:
-    """The registered functions, with the largest error against exact GELU for x in [−6, 6]."""
-    from gelu_tui.core.functions.curves import curve
-
-    curves = [(function, curve(parse_variant(function.name))) for function in REGISTRY.values()]
-    functions = [
-        {
-            "name": function.name,
-            "formula": function.formula,
-            "max |f−gelu|": f"{of.error:.6f}",
-            "at x": f"{of.error_at:.2f}".replace("-", "−") if of.error else "",
-        }
-        for function, of in curves
-    ]
-    aliases = [{"name": f.name, "aliases": ", ".join(f.aliases)} for f, _ in curves if f.aliases]
-    native = "; ".join(f"{name} in {', '.join(of)}" for name, of in NATIVE_OF.items())
-    notes = (
-        "max |f−gelu| is the largest error against exact GELU for x from −6 to 6.\n"
-        f"Native, what mlx-lm itself computes: {native}.\n"
-        "A formula of your own: -a 'gelu2024=x*sigmoid(1.773*x)'."
-    )
-    tables = (FittedTable(rows, left=("formula", "aliases")) for rows in (functions, aliases))
-    return spaced(*tables, Text(notes, style="dim"))
 
 
 def hint_lines(message: str, hint: str, pointer: str = "") -> Sequence[str]:

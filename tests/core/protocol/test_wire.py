@@ -55,6 +55,7 @@ COMMANDS: list[p.Command] = [
     p.Replay(run=CONTINUE),
     p.RenderPrompt("空が\n青い", True),
     p.Replay(),
+    p.FunctionValues(("gelu", "a=max(x,0)"), -1.5, 2, 65, "bfloat16", "model", speed=True),
     p.Bench("Hi", 1, 2, (3,)),
     p.BenchSweep(("Hi", "空が\n青い"), 2, 3, 4, 5),
     p.Score(RunSettings(activations=("gelu", "a=max(x,0)")), "空が\n青い"),
@@ -112,6 +113,10 @@ EVENTS: list[p.Event] = [
     p.ScoreChunk((-0.5, -1e-300), (0.5, 1.0), (p.ScoredRow(1, (-2.0,), (1e-12,), (True,)),), 7),
     p.ScoreFailed(1, ERROR),
     p.ScoreFinished("cancelled", 1.5, 2**33, ERROR),
+    p.FunctionValuesFound(
+        "bfloat16", "model", "cpu", (-1.5, 2.0), (p.FunctionCurve("a", (None, 2.0), (0.0, 1.0)),),
+        (p.FunctionSpeed("a", 1e9, 60.0, 50.0, 70.0),), 2**20,
+    ),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
     ),

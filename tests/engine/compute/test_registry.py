@@ -10,7 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from gelu_tui.cli.listing import activations_command
+from gelu_tui.cli.activations import activations_command
 from gelu_tui.core.functions.controls import control_of, is_the_function_itself
 from gelu_tui.core.functions.curves import curve
 from gelu_tui.core.functions.numpy_operations import values

@@ -1,4 +1,4 @@
-"""Curves of KL on a logarithmic scale, as SVG that needs no script.
+"""Curves on a logarithmic or a linear scale, as SVG that needs no script.
 
 Each curve has its colour and its dashes, so that it is told apart without colour too.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from gelu_tui.core.reports.html.page import element, escaped
 from gelu_tui.core.safe_text import visible_line
@@ -20,36 +21,44 @@ _MOST_DECADES = 16  # below the largest value; what is smaller is drawn at the b
 
 @dataclass(frozen=True)
 class Curve:
-    """A named curve: y in nats over x; `colour` is the number of its colour."""
+    """A named curve: y over x; `colour` is the number of its colour. A y of None is a gap."""
 
     name: str
     colour: int
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float | None]]
+
+    @property
+    def drawn(self) -> list[tuple[float, float]]:
+        """Its points without the gaps."""
+        return [(x, y) for x, y in self.points if y is not None]
 
 
 def chart(
     curves: Sequence[Curve],
     *,
     axis: str,
+    what: str = "KL",
     ticks: Mapping[float, str] | None = None,
     floor: float | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> str:
     """The curves with their legend; empty if none has a point.
 
-    `ticks` names values of x, else they are numbered; `floor` is drawn as a line. A KL of 0, which
-    has no logarithm, is at the bottom.
+    `what` names y. `ticks` names values of x, else they are numbered; `floor` is drawn as a line.
+    The scale of y is logarithmic, where 0, which has no logarithm, is at the bottom; with `limits`
+    it is linear between them, and what is beyond is cut off.
     """
-    points = [point for curve in curves for point in curve.points]
+    points = [point for curve in curves for point in curve.drawn]
     if not points:
         return ""
-    scale = _Scale.of(points, floor)
-    parts = [*_decades(scale), *_steps(scale, ticks), label(_WIDTH / 2, _HEIGHT - 2, axis)]
+    scale = _Scale.of(points, floor) if limits is None else _Linear.of(points, limits)
+    parts = [*_heights(scale), *_steps(scale, ticks), label(_WIDTH / 2, _HEIGHT - 2, axis)]
     if floor:
         height = scale.y(floor)
         parts.append(line(_LEFT, height, _WIDTH - _RIGHT, height, class_="floor"))
-    parts += [_path(curve, scale) for curve in curves if curve.points]
+    parts += [path for curve in curves for path in _paths(curve, scale)]
     names = ", ".join(visible_line(curve.name) for curve in curves)
-    drawn = element("title", escaped(f"KL of {names}")) + "".join(parts)
+    drawn = element("title", escaped(f"{what} of {names}")) + "".join(parts)
     return element("svg", drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img") + _legend(
         curves, bool(floor)
     )
@@ -80,14 +89,52 @@ class _Scale:
         share = (max(exponent, self.low) - self.low) / (self.high - self.low)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
+    def shows(self, value: float) -> bool:
+        """Whether a value is within the drawing."""
+        return True
 
-def _decades(scale: _Scale) -> list[str]:
-    every = max(1, (scale.high - scale.low) // 6)
+    def marks(self) -> dict[float, str]:
+        """The values at which there are lines, with their names."""
+        exponents = range(self.low, self.high + 1, max(1, (self.high - self.low) // 6))
+        return {10.0**exponent: f"1e{exponent}" for exponent in exponents}
+
+
+@dataclass(frozen=True)
+class _Linear(_Scale):
+    """y from `bottom` to `top`."""
+
+    bottom: float
+    top: float
+
+    @classmethod
+    def of(  # type: ignore[override]
+        cls, points: Sequence[tuple[float, float]], limits: tuple[float, float]
+    ) -> _Linear:
+        xs = [x for x, _ in points]
+        return cls(min(xs), max(xs), 0, 1, *limits)
+
+    def y(self, value: float) -> float:
+        share = (value - self.bottom) / (self.top - self.bottom)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+    def shows(self, value: float) -> bool:
+        return self.bottom <= value <= self.top
+
+    def marks(self) -> dict[float, str]:
+        step = 10.0 ** math.floor(math.log10(self.top - self.bottom))
+        step = next(
+            s for s in (step / 5, step / 2, step, 2 * step) if (self.top - self.bottom) / s < 7
+        )
+        first, last = math.ceil(self.bottom / step), math.floor(self.top / step)
+        return {k * step: f"{k * step:.4g}" for k in range(first, last + 1)}
+
+
+def _heights(scale: _Scale) -> list[str]:
     parts = []
-    for exponent in range(scale.low, scale.high + 1, every):
-        height = scale.y(10.0**exponent)
+    for value, name in scale.marks().items():
+        height = scale.y(value)
         parts.append(line(_LEFT, height, _WIDTH - _RIGHT, height, class_="grid"))
-        parts.append(label(_LEFT - 8, height + 4, f"1e{exponent}".replace("-", "−"), "end"))
+        parts.append(label(_LEFT - 8, height + 4, name.replace("-", "−"), "end"))
     return parts
 
 
@@ -101,8 +148,14 @@ def _steps(scale: _Scale, ticks: Mapping[float, str] | None) -> list[str]:
     return [label(scale.x(x), base, name) for x, name in ticks.items()]
 
 
-def _path(curve: Curve, scale: _Scale) -> str:
-    points = [(scale.x(x), scale.y(y)) for x, y in curve.points]
+def _paths(curve: Curve, scale: _Scale) -> list[str]:
+    """A line for each part of a curve between gaps."""
+    shown = ((x, y) if y is not None and scale.shows(y) else None for x, y in curve.points)
+    parts = [list(part) for has, part in groupby(shown, key=bool) if has]
+    return [_path(curve, [(scale.x(x), scale.y(y)) for x, y in filter(None, p)]) for p in parts]
+
+
+def _path(curve: Curve, points: Sequence[tuple[float, float]]) -> str:
     if len(points) == 1:  # a line of no length is not seen
         ((x, y),) = points
         points = [(x - 3, y), (x + 3, y)]
@@ -119,7 +172,7 @@ def _legend(curves: Sequence[Curve], has_floor: bool) -> str:
     items = [
         (curve.name, f"curve c{curve.colour}", DASHES[curve.colour])
         for curve in curves
-        if curve.points
+        if curve.drawn
     ]
     if has_floor:
         items.append(("noise floor", "floor", "2 4"))
