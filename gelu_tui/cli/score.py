@@ -27,7 +27,15 @@ from gelu_tui.core.settings.user_file import SettingsFile
     help="Add a function that differs from the reference in the order of operations only: the "
     "noise floor.",
 )
-@output_options("Tables, one JSON document, or a page for a browser.", formats=SCORE_FORMATS)
+@click.option(
+    "--tokens",
+    is_flag=True,
+    help="Add every token with its numbers to the JSON document; a page and CSV have them always.",
+)
+@output_options(
+    "Tables, one JSON document, a page for a browser, or a row for each token and function.",
+    formats=SCORE_FORMATS,
+)
 @o.engine_options
 @click.pass_obj
 def score_command(
@@ -37,6 +45,7 @@ def score_command(
     run: str | None,
     control_added: bool,
     context: int | None,
+    tokens: bool,
     output_format: str | None,
     output: str | None,
     **options: Any,
@@ -58,7 +67,14 @@ def score_command(
     engine.hold(gathering.take, model, command)
     scoring = gathering.scoring
     if scoring is not None and engine.loaded is not None:
-        document = scoring.document(engine.loaded, source, status=engine.status, error=engine.error)
+        with_tokens = tokens or printed.format in ("html", "csv")
+        document = scoring.document(
+            engine.loaded,
+            source,
+            status=engine.status,
+            error=engine.error,
+            activations=command.settings.activations if with_tokens else (),
+        )
         printed.document(document, lambda: score_report(document))
     for error in engine.errors:
         o.complain(error)

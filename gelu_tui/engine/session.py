@@ -244,6 +244,10 @@ class Session:
                 from gelu_tui.engine.jobs.function_values import function_values
 
                 job.emit(function_values(command, job.emit, job.cancelled))
+            case p.Candidates():
+                from gelu_tui.engine.jobs.candidates import find_candidates
+
+                job.emit(find_candidates(self._model(), command, job.cancelled))
             case p.Bench():
                 from gelu_tui.engine.jobs.bench import bench
 

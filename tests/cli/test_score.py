@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -135,6 +136,73 @@ def test_settings_are_the_defaults(env: dict[str, str], model: str, tmp_path: Pa
     }  # fmt: skip
     typed = json.loads(gelu(own, *words, "-a", "relu,gelu_approx", stdin=b"the sky").raw)
     assert typed["reference"] == "gelu_approx"
+
+
+# --- the tokens -----------------------------------------------------------------------------------
+
+
+def test_every_token_as_json_as_rows_and_in_colour(
+    env: dict[str, str], model: str, file: str, document: dict[str, Any], tmp_path: Path
+) -> None:
+    assert document["text"] is None, "only where they are asked for"
+    saved = str(tmp_path / "tokens.json")
+    words = ("score", "--model", model, *CHOICE, "--text", file)
+    done = gelu(env, *words, "--tokens", "--output", saved)
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(Path(saved).read_text())
+    text = found["text"]
+    assert "".join(text["texts"]) == TEXT
+    assert text["activations"] == ["relu", "gelu_tanh", "mine=max(x, 0.1*x)"]
+    assert len(text["ids"]) == len(text["windows"]) == found["tokens"]
+    kl = text["variants"][0]["kl"]
+    assert sum(kl) / len(kl) == pytest.approx(found["variants"][0]["kl"]["mean"])
+    rows = gelu(env, "show", saved, "--format", "csv")
+    assert not UNSAFE.search(rows.out)
+    listed = list(csv.DictReader(io.StringIO(rows.out)))
+    assert len(listed) == found["tokens"] * 4
+    relu = [row for row in listed if row["function"] == "relu"]
+    assert [float(row["kl"]) for row in relu] == kl
+    assert {row["kl"] for row in listed if row["function"] == "gelu_approx"} == {""}
+    delta = [float(row["delta_p"]) for row in relu]
+    assert sum(delta) / len(delta) == pytest.approx(found["variants"][0]["delta_p"]["mean"])
+    assert gelu(env, *words, "--format", "csv").out == rows.out
+    page = gelu(env, "show", saved, "--format", "html")
+    assert "The text in colour" in page.out and not UNSAFE.search(page.out)
+
+
+def test_a_scoring_saved_without_tokens_has_no_rows(
+    env: dict[str, str], document: dict[str, Any], tmp_path: Path
+) -> None:
+    saved = tmp_path / "score.json"
+    saved.write_text(json.dumps(document))
+    done = gelu(env, "show", str(saved), "--format", "csv")
+    assert done.code == 1
+    assert "saved without its tokens" in done.err and "--tokens" in done.err
+    assert "The text in colour" not in gelu(env, "show", str(saved), "--format", "html").out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": [1]},
+        {"windows": [3, 1]},
+        {"variants": []},
+        {"texts": [7]},
+        {"bos": [-1]},
+        {"variants": [{"logprob": [0.0] * 3, "kl": [], "same_top_1": []}] * 4},
+    ],
+)
+def test_tokens_that_contradict_each_other(
+    change: dict[str, Any], env: dict[str, str], document: dict[str, Any], tmp_path: Path
+) -> None:
+    columns = {"logprob": [-1.0, None], "kl": [0.5, 1.0], "same_top_1": [True, None]}
+    text = {
+        "bos": [2], "ids": [5, 6], "texts": ["a", "b"], "windows": [0, 1],
+        "variants": [columns] * 4, "activations": ["relu"],
+    }  # fmt: skip
+    read_score(json.dumps({**document, "text": text}).encode())
+    with pytest.raises(GeluError, match="not a saved scoring"):
+        read_score(json.dumps({**document, "text": {**text, **change}}).encode())
 
 
 # --- a saved run ----------------------------------------------------------------------------------
@@ -293,8 +361,11 @@ def test_a_saved_scoring_is_shown(
     assert json.loads(gelu(env, "show", str(file), "--format", "json").out) == document
     assert "Percentiles of KL" in gelu(env, "show", str(file), "--format", "html").out
     assert "against the reference" in gelu(env, "show", str(file)).out
-    told, hint = complaint(gelu(env, "show", str(file), "--format", "csv"), 2)
-    assert (told, hint) == ("A scoring has no format csv.", "Give text or json or html.")
+    told, hint = complaint(gelu(env, "show", str(file), "--format", "markdown"), 2)
+    assert (told, hint) == (
+        "A scoring has no format markdown.",
+        "Give text or json or html or csv.",
+    )
 
 
 @given(st.data())

@@ -33,7 +33,7 @@ HOSTILE = (
     "{{7*7}}{% raw %}${7*7}<%= 7*7 %>",
 )
 
-_VOID = {"meta", "br"}
+_VOID = {"meta", "br", "input"}
 
 
 @dataclass

@@ -157,6 +157,20 @@ class FunctionValues(Command, frozen=True, tag="function_values"):
     speed: bool = False
 
 
+class Candidates(Command, frozen=True, tag="candidates"):
+    """Ask what could have stood at one place of a scored text. Answer: `CandidatesFound`.
+
+    `tokens` are those of the place's window, as far as they are scored: with BOS in front, as the
+    model is fed them. `settings` are the scoring's, and `variant` is an index of its variants.
+    """
+
+    settings: RunSettings
+    variant: int
+    tokens: tuple[int, ...]
+    place: int  # of the token that is predicted
+    count: int = 10
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop the running job, if there is one."""
 

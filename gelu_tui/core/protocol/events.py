@@ -13,6 +13,7 @@ from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.protocol.values import (
     Amount,
     BenchRow,
+    Candidate,
     ChatMessage,
     ChoiceScore,
     Count,
@@ -21,6 +22,7 @@ from gelu_tui.core.protocol.values import (
     ForkReplay,
     FunctionCurve,
     FunctionSpeed,
+    Index,
     ModelInfo,
     Name,
     Number,
@@ -34,6 +36,7 @@ from gelu_tui.core.protocol.values import (
     StreamStep,
     SweepWay,
     Timing,
+    TokenChance,
     TokenText,
     VariantInfo,
     Verdict,
@@ -242,19 +245,25 @@ class ScoreStarted(Event, frozen=True, tag="score_started"):
     positions: int  # tokens that will be scored
     context: int  # length of a window in tokens, BOS included
     documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
+    bos: tuple[Index, ...] = ()  # the tokens in front of each window that are not of the text
 
 
 class ScoreChunk(Event, frozen=True, tag="score_chunk"):
     """The next positions of a scoring: of the reference, and in `rows` of each variant.
 
     All of them are of one cluster, whose number grows: positions of one cluster are not
-    independent of each other.
+    independent of each other. `tokens` and `texts` (what each token completes, as in `StreamStep`)
+    are those of the positions; where no BOS is in front of a window, its first token, which has no
+    statistics, comes before them.
     """
 
     logprob: tuple[float, ...]
     top_probability: tuple[float, ...]  # of the reference's most probable token
     rows: tuple[ScoredRow, ...]
     cluster: Count = 0
+    window: Count = 0
+    tokens: tuple[Index, ...] = ()
+    texts: tuple[TokenText, ...] = ()
 
 
 class ScoreFailed(Event, frozen=True, tag="score_failed"):
@@ -288,6 +297,24 @@ class FunctionValuesFound(Event, frozen=True, tag="function_values_found"):
     functions: tuple[FunctionCurve, ...]
     speeds: tuple[FunctionSpeed, ...] = ()
     elements: Count = 0
+
+
+class CandidatesFound(Event, frozen=True, tag="candidates_found"):
+    """The most probable tokens at one place under the reference and a variant, best first.
+
+    `reference` and `other` are the chances of the text's own `token`; `kl` (nats) and `same_top`
+    are as in `ScoredRow`.
+    """
+
+    last = True
+    variant: int
+    token: Index
+    reference_top: tuple[Candidate, ...]
+    variant_top: tuple[Candidate, ...]
+    reference: TokenChance
+    other: TokenChance
+    kl: float
+    same_top: bool
 
 
 class BenchReport(Event, frozen=True, tag="bench_report"):

@@ -233,6 +233,13 @@ class ScoredRow(msgspec.Struct, frozen=True, gc=False):
     same_top: tuple[bool, ...]  # whether its most probable token is the reference's
 
 
+class TokenChance(msgspec.Struct, frozen=True):
+    """How probable one function finds a token, and how many others it finds more probable."""
+
+    logprob: Number
+    rank: Index
+
+
 class BenchRow(msgspec.Struct, frozen=True):
     """One measured way of decoding; seconds and rates are medians over the rounds."""
 

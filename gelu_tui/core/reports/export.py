@@ -16,6 +16,7 @@ from gelu_tui.core.paths import look
 from gelu_tui.core.reports.html.comparison import comparison_page
 from gelu_tui.core.reports.html.score import score_page
 from gelu_tui.core.reports.markdown import markdown_report
+from gelu_tui.core.reports.score_csv import score_csv
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
 from gelu_tui.core.scoring.document import ScoreDocument
@@ -66,6 +67,7 @@ FORMATS: Formats[ComparisonDocument] = {
 SCORE_FORMATS: Formats[ScoreDocument] = {
     "json": Format.of(_json, ".json"),
     "html": Format.of(score_page, *_HTML),
+    "csv": Format.of(score_csv, ".csv"),
 }
 
 

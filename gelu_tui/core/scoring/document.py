@@ -9,6 +9,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.scoring.tokens import ScoredTokens
 
 SCORE_SCHEMA = "gelu-tui.score/1"
 
@@ -102,7 +103,8 @@ class ScoreDocument(msgspec.Struct, frozen=True):
 
     Every token of the text is scored that has one before it in its window, BOS included.
     `clusters` is how many windows, or documents, the standard errors are clustered by; 0 in a
-    scoring of a version without them.
+    scoring of a version without them. `text` has every token with its numbers, where they were
+    asked for.
     """
 
     schema: str
@@ -124,6 +126,7 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     clusters: int = 0
     cluster: Literal["window", "document"] = "window"
     documents: int = 1
+    text: ScoredTokens | None = None
 
 
 class _Head(msgspec.Struct):
@@ -164,3 +167,7 @@ def _check(document: ScoreDocument) -> None:
     }
     if len(bounds) > 1 or any(len(each) < 2 or None in each[:-1] for each in bounds):
         raise ValueError("its variants have not the same ranges of probability")
+    if document.text is not None:
+        document.text.check()
+        if len(document.text.variants) != len(document.variants):
+            raise ValueError("its tokens are of other variants")

@@ -14,6 +14,7 @@ each position a cluster it is the naive one, std(ddof=1)/√N, which llama.cpp p
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ from gelu_tui.core.scoring.document import (
     ScoreSource,
     ScoreTiming,
 )
+from gelu_tui.core.scoring.tokens import ScoredText, ScoredTokens, TokenColumns
 
 Numbers = npt.NDArray[np.float64]  # one for each position
 
@@ -41,7 +43,7 @@ Numbers = npt.NDArray[np.float64]  # one for each position
 _BUCKETS_BELOW = (0.25, 0.5, 0.75, 0.95, None)
 
 
-class _Row:
+class Row:
     """The numbers of one function: one in each column for each position."""
 
     def __init__(self) -> None:
@@ -62,7 +64,8 @@ class Scoring:
             raise p.ProtocolError("The engine started a scoring without its reference.")
         self.started = started
         self.finished: p.ScoreFinished | None = None
-        self._rows = [_Row() for _ in started.variants]
+        self.rows = [Row() for _ in started.variants]
+        self.text = ScoredText(started.bos)
         self._top_probability = array("d")
         self._cluster = array("q")
 
@@ -75,22 +78,23 @@ class Scoring:
         match event:
             case p.ScoreChunk():
                 self._check(event)
-                self._rows[self.started.reference].logprob.extend(event.logprob)
+                self.text.take(event)
+                self.rows[self.started.reference].logprob.extend(event.logprob)
                 self._top_probability.extend(event.top_probability)
                 self._cluster.extend([event.cluster] * len(event.logprob))
                 for scored in event.rows:
-                    row = self._rows[scored.variant]
+                    row = self.rows[scored.variant]
                     row.logprob.extend(scored.logprob)
                     row.kl.extend(scored.kl)
                     row.same_top.extend(scored.same_top)
-            case p.ScoreFailed() if 0 <= event.variant < len(self._rows):
-                self._rows[event.variant].error = event.error
+            case p.ScoreFailed() if 0 <= event.variant < len(self.rows):
+                self.rows[event.variant].error = event.error
             case p.ScoreFinished():
                 self.finished = event
 
     def _check(self, chunk: p.ScoreChunk) -> None:
         """Check that every function that has not failed has every number at every position."""
-        going = {index for index, row in enumerate(self._rows) if row.error is None}
+        going = {index for index, row in enumerate(self.rows) if row.error is None}
         columns = [chunk.logprob, chunk.top_probability]
         for row in chunk.rows:
             columns += [row.logprob, row.kl, row.same_top]
@@ -106,14 +110,18 @@ class Scoring:
         *,
         status: p.Status,
         error: ErrorInfo | None = None,
+        activations: Sequence[str] = (),
     ) -> ScoreDocument:
-        """The document of what is scored so far."""
+        """The document of what is scored so far.
+
+        With `activations`, the functions as they were chosen, it has the text with all tokens.
+        """
         started, finished = self.started, self.finished
         seconds = finished.seconds if finished else None
         reference = started.variants[started.reference]
         has_control = any(variant.control for variant in started.variants)
         clusters = Clusters(np.array(self._cluster, dtype=np.int64))
-        scored = [self._variant(index, clusters) for index in range(len(self._rows))]
+        scored = [self._variant(index, clusters) for index in range(len(self.rows))]
         floor = next((v.kl.mean for v in scored if v.control and v.kl), 0.0)
         variants = [
             replace(v, times_noise_floor=v.kl.mean / floor) if v.kl and floor else v for v in scored
@@ -138,10 +146,26 @@ class Scoring:
             clusters=clusters.count,
             cluster="document" if started.documents > 1 else "window",
             documents=started.documents,
+            text=self._tokens(activations) if activations else None,
         )
 
+    def _tokens(self, activations: Sequence[str]) -> ScoredTokens:
+        text = self.text
+        columns = [
+            TokenColumns(
+                text.column(row.logprob),
+                text.column(row.kl),
+                [None if same is None else same > 0 for same in text.column(row.same_top)],
+            )
+            for row in self.rows
+        ]
+        return ScoredTokens(
+            list(text.bos), list(text.ids), text.texts, list(text.windows), columns,
+            list(activations),
+        )  # fmt: skip
+
     def _variant(self, index: int, clusters: Clusters) -> ScoredVariant:
-        row, reference = self._rows[index], self._rows[self.started.reference]
+        row, reference = self.rows[index], self.rows[self.started.reference]
         fields = asdict(self.started.variants[index])
         if row.error is not None or not self.positions:
             return ScoredVariant(**fields, error=row.error)

@@ -32,8 +32,9 @@ from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.jobs.request import resolve_variants
-from gelu_tui.engine.jobs.windows import cut
+from gelu_tui.engine.jobs.windows import Windows, cut
 from gelu_tui.engine.models.loading import LoadedModel
+from gelu_tui.engine.models.tokenizer import Detokenizer
 
 # Four float32 arrays of (positions of a chunk, vocabulary) are alive at once: the reference's
 # logits and probabilities, the logits that are measured and those that are computed meanwhile.
@@ -41,7 +42,13 @@ _HELD_BYTES = 256 * 1024 * 1024
 _HELD_ARRAYS = 4
 
 
-class _Position:
+def positions_at_once(vocabulary: int, dtype: str) -> int:
+    """How many positions of a window are computed in one forward pass: a cancel waits for it."""
+    fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
+    return max(1, min(fit, device.prefill_chunk(dtype)))
+
+
+class Position:
     """The reference's distribution at one position, and others measured against it."""
 
     def __init__(self, logits: Logits, token: int) -> None:
@@ -101,6 +108,7 @@ class _Scoring:
         # One function after the other: there is no batch that could be too large.
         variants, infos, reference = resolve_variants(loaded, command.settings, room=False)
         self._text = cut(loaded, command)
+        self._texts = _TokenTexts(loaded, self._text)
         self.started = p.ScoreStarted(
             variants=infos,
             reference=reference,
@@ -109,6 +117,7 @@ class _Scoring:
             positions=self._text.positions,
             context=self._text.context,
             documents=self._text.documents,
+            bos=self._text.bos,
         )
         self._model, self._dtype = loaded.model, loaded.info.dtype
         self._emit, self._cancelled = emit, cancelled
@@ -125,8 +134,7 @@ class _Scoring:
     def run(self, sites: RowFunctions, pool: ThreadPoolExecutor) -> None:
         """Score window after window. Raises `Interrupted`, and `GeluError` of the reference."""
         vocabulary = self._vocabulary(sites)
-        fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
-        chunk = max(1, min(fit, device.prefill_chunk(self._dtype)))  # a cancel waits for a chunk
+        chunk = positions_at_once(vocabulary, self._dtype)
         began = time.perf_counter()
         windows = self._text.windows
         for number, window in enumerate(windows):
@@ -140,7 +148,8 @@ class _Scoring:
                 targets = window[start + 1 : start + 1 + len(inputs)]
                 self._fed = (window[: start + len(inputs)], len(inputs))
                 computed = self._logits(inputs, cache, sites)
-                self._chunk(self._text.clusters[number], targets, computed, sites, pool)
+                unscored = [] if start or self._text.bos else window[:1]
+                self._chunk(number, unscored, targets, computed, sites, pool)
             mx.clear_cache()
 
     def _vocabulary(self, sites: RowFunctions) -> int:
@@ -152,22 +161,26 @@ class _Scoring:
 
     def _chunk(
         self,
-        cluster: int,
+        window: int,
+        unscored: list[int],
         targets: list[int],
         computed: Iterator[tuple[int, Logits]],
         sites: RowFunctions,
         pool: ThreadPoolExecutor,
     ) -> None:
-        """Measure all functions at positions of a cluster, and emit when all are there."""
-        positions: list[_Position] = []
+        """Measure all functions at positions of a window, and emit when all are there.
+
+        `unscored` are the tokens before them that have no statistics.
+        """
+        positions: list[Position] = []
         rows: list[p.ScoredRow] = []
         failed: list[int] = []
         for row, logits in computed:
             try:
                 if row == self.started.reference:
-                    positions = list(pool.map(_Position, logits, targets))
+                    positions = list(pool.map(Position, logits, targets))
                 else:
-                    numbers = pool.map(_Position.against, positions, logits)
+                    numbers = pool.map(Position.against, positions, logits)
                     rows.append(p.ScoredRow(row, *map(tuple, zip(*numbers, strict=True))))
             except NotANumber:
                 if row == self.started.reference:
@@ -180,7 +193,18 @@ class _Scoring:
         self._done += len(targets)
         logprob = tuple(position.logprob for position in positions)
         top_probability = tuple(position.top_probability for position in positions)
-        self._emit(p.ScoreChunk(logprob, top_probability, tuple(rows), cluster))
+        tokens = (*unscored, *targets)
+        self._emit(
+            p.ScoreChunk(
+                logprob,
+                top_probability,
+                tuple(rows),
+                cluster=self._text.clusters[window],
+                window=window,
+                tokens=tokens,
+                texts=self._texts.of(window, tokens, self._done == self.started.positions),
+            )
+        )
 
     def _logits(
         self, inputs: list[int], cache: dict[int, list[Any]], sites: RowFunctions
@@ -204,6 +228,28 @@ class _Scoring:
     def _not_finite(self, row: int, sites: RowFunctions) -> GeluError:
         where = f"are not numbers after {self._done} tokens of the text"
         return self._causes.error(sites, self._variants[row], *self._fed, where)
+
+
+class _TokenTexts:
+    """What the tokens of the texts complete, each text by itself."""
+
+    def __init__(self, loaded: LoadedModel, text: Windows) -> None:
+        self._loaded, self._text = loaded, text
+        self._document = 0
+        self._detokenizer = Detokenizer(loaded.tokenizer)
+
+    def of(self, window: int, tokens: tuple[int, ...], is_last: bool) -> tuple[str, ...]:
+        """The texts of the next tokens; a character cut off by the end is in the last one."""
+        cut_off = ""
+        if self._text.documents > 1 and self._text.clusters[window] != self._document:
+            self._document = self._text.clusters[window]
+            cut_off = self._detokenizer.finish()
+            self._detokenizer = Detokenizer(self._loaded.tokenizer)
+        texts = [self._detokenizer.add(token) for token in tokens]
+        texts[0] = cut_off + texts[0]
+        if is_last:
+            texts[-1] += self._detokenizer.finish()
+        return tuple(texts)
 
 
 def _view(row: int, logits: mx.array) -> tuple[int, Logits]:

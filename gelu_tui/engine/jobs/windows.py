@@ -37,6 +37,7 @@ class Windows:
     context: int
     tokens: int  # of the text
     documents: int
+    bos: tuple[int, ...]  # in front of each window, and not of the text
 
     @property
     def positions(self) -> int:
@@ -75,7 +76,7 @@ def cut(loaded: LoadedModel, command: p.OverText) -> Windows:
     by_document = [number for number, part in enumerate(of_part) for _ in part]
     clusters = by_document if len(of_part) > 1 else list(range(len(windows)))
     tokens = sum(len(window) - len(bos) for window in windows)
-    text = Windows(windows, clusters, context, tokens, len(of_part))
+    text = Windows(windows, clusters, context, tokens, len(of_part), tuple(bos[:1]))
     if not text.positions:
         message = "The text has no token with another one before it."
         raise GeluError("too_short", message, "Use more text.")

@@ -61,6 +61,7 @@ COMMANDS: list[p.Command] = [
     p.Score(RunSettings(activations=("gelu", "a=max(x,0)")), "空が\n青い"),
     p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
     p.Score(RunSettings(), documents=("空が\n青い", "")),
+    p.Candidates(RunSettings(), 1, (2, 3, 4), 2, 5),
     p.Cancel(),
     p.Shutdown(),
 ]
@@ -111,6 +112,11 @@ EVENTS: list[p.Event] = [
     p.Finished("cancelled", TIMING, 2**33, ERROR),
     p.ScoreStarted((p.VariantInfo("gelu", "x·Φ(x)", "float32", True, True),), 0, 9, 2, 9, 6),
     p.ScoreChunk((-0.5, -1e-300), (0.5, 1.0), (p.ScoredRow(1, (-2.0,), (1e-12,), (True,)),), 7),
+    p.ScoreChunk((-0.5,), (0.5,), (), 7, 3, (2, 3), ("空", "\n")),
+    p.CandidatesFound(
+        1, 5, (p.Candidate(5, "x", 0.5),), (p.Candidate(6, "", 0.25),),
+        p.TokenChance(-0.5, 0), p.TokenChance(-1.5, 3), 0.125, False,
+    ),
     p.ScoreFailed(1, ERROR),
     p.ScoreFinished("cancelled", 1.5, 2**33, ERROR),
     p.FunctionValuesFound(

@@ -32,7 +32,7 @@ from tests.support.pages import (
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "style", "class", "title", "dir", "viewbox",
     "role", "aria-hidden", "points", "stroke-dasharray", "x", "y", "x1", "x2", "y1", "y2",
-    "text-anchor",
+    "text-anchor", "type", "checked",
 }  # fmt: skip
 
 
@@ -53,8 +53,10 @@ def a_score() -> ScoreDocument:
         p.ScoredRow(1, (-2.0,) * 4, (0.1, 0.2, 0.3, 0.4), (True, True, False, True)),
         p.ScoredRow(2, (-1.0,) * 4, (1e-9, 0.0, 2e-9, 1e-9), (True,) * 4),
     )
-    scoring.apply(p.ScoreChunk((-1.0,) * 4, chunk, rows))
-    return scoring.document(LOADED, ScoreSource("text", "a.txt"), status="completed")
+    tokens = {"tokens": (5, 6, 7, 8), "texts": (" the", " sky\n", "", "空<b>")}
+    scoring.apply(p.ScoreChunk((-1.0,) * 4, chunk, rows, **tokens))
+    source = ScoreSource("text", "a.txt")
+    return scoring.document(LOADED, source, status="completed", activations=("gelu", "relu"))
 
 
 def hostile_run(text: str) -> ComparisonDocument:
@@ -72,7 +74,10 @@ def hostile_run(text: str) -> ComparisonDocument:
 def hostile_score(text: str) -> ScoreDocument:
     made = a_score()
     variants = [replace(v, formula=text, error=ErrorInfo("x", text)) for v in made.variants]
-    return replace(made, source=ScoreSource("run", text), device=text, variants=variants)
+    assert made.text is not None
+    tokens = replace(made.text, texts=[text, "x", f"\n{text}", text], activations=[text])
+    source = ScoreSource("run", text)
+    return replace(made, source=source, device=text, variants=variants, text=tokens)
 
 
 # --- what is said ---------------------------------------------------------------------------------
@@ -167,6 +172,58 @@ def test_a_larger_kl_is_higher() -> None:
     assert points is not None
     heights = [float(pair.split(",")[1]) for pair in points[1].split()]
     assert heights == sorted(heights, reverse=True) and heights[2] - heights[3] > 40
+
+
+# --- the text of a scoring in colour --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_text_of_a_scoring_is_whole_and_says_its_numbers(text: str) -> None:
+    made = a_score()
+    assert made.text is not None
+    pieces = ["x", f"\n{text}", "", "y"]
+    page = score_page(replace(made, text=replace(made.text, texts=pieces)))
+    body = re.search(r'<div class="given" dir="auto">(.*?)</div>', page, re.S)
+    assert body is not None
+    assert "".join(Parsed.of(body[1]).texts).replace("↵", "") == visible("".join(pieces))
+    titles = [value for name, value in Parsed.of(body[1]).attributes if name == "title"]
+    assert titles[0] is not None and titles[0].splitlines() == [
+        "token 0 · id 5 · p 36.8 % (gelu)",
+        "relu: KL 1.00e-01 · Δp −23.25 pp",
+        "control: KL 1.00e-09 · Δp 0 pp",
+    ]
+    assert titles[1] is not None and titles[1].count("other top-1") == 0
+    assert len(titles) == 3, "a token without text has no place"
+
+
+COLOURS = """(() => {
+  const of = e => [...document.querySelectorAll('.scored .given span')].map(
+    s => getComputedStyle(s).backgroundColor);
+  const click = e => document.querySelector(e).click();
+  const found = {};
+  for (const f of ['.v1', '.v2']) for (const m of ['.by-r', '.by-k', '.by-d', '.by-t']) {
+    click(f); click(m);
+    found[f + m] = of();
+    found['legend' + m] = getComputedStyle(
+      document.querySelector('.legend-' + m.slice(-1))).display;
+  }
+  return found;
+})()"""
+
+
+@needs_browser
+def test_buttons_choose_what_is_coloured_without_a_script(tmp_path: Path) -> None:
+    found = measured(score_page(a_score()), COLOURS, tmp_path)
+    assert isinstance(found, dict)
+    none = "rgba(0, 0, 0, 0)"
+    # relu: KL 0.1, 0.2, 0.4; the token without text, which has another top-1, is not shown
+    assert found[".v1.by-k"] == [found[".v1.by-k"][0]] * 3 != [none] * 3, "all from 0.01 to 1"
+    assert found[".v1.by-r"][0] == none, "below its own median"
+    assert none not in found[".v1.by-r"][2:]
+    assert set(found[".v1.by-d"]) == {found[".v1.by-d"][0]} != {none}
+    assert found[".v1.by-t"] == [none] * 3
+    assert found[".v2.by-k"] == found[".v2.by-d"] == [none] * 3, "the control has no difference"
+    assert {found[f"legend.by-{x}"] for x in "rkdt"} == {"block"}
 
 
 # --- in a browser ---------------------------------------------------------------------------------

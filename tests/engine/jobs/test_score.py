@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return in_process.load(tiny_models.write(tmp_path_factory.mktemp("m"), "gemma3_text"))
 
 
-def run(loaded: LoadedModel, command: p.Score) -> ScoreDocument:
+def run(loaded: LoadedModel, command: p.Score, activations: tuple[str, ...] = ()) -> ScoreDocument:
     """Score to the end; the events have been through the wire format."""
     events: list[p.Event] = []
     score(loaded, command, lambda e: events.append(p.decode_event(p.encode(e))), lambda: False)
-    return as_document(events)
+    return as_document(events, activations)
 
 
-def as_document(events: list[p.Event]) -> ScoreDocument:
+def as_document(events: list[p.Event], activations: tuple[str, ...] = ()) -> ScoreDocument:
     assert isinstance(events[0], p.ScoreStarted)
     assert [type(e) for e in events].count(p.ScoreFinished) == 1
     scoring = Scoring(events[0])
@@ -54,7 +55,9 @@ def as_document(events: list[p.Event]) -> ScoreDocument:
     finished = events[-1]
     assert isinstance(finished, p.ScoreFinished)
     source = ScoreSource("text", "x")
-    return scoring.document(LOADED, source, status=finished.status, error=finished.error)
+    return scoring.document(
+        LOADED, source, status=finished.status, error=finished.error, activations=activations
+    )
 
 
 def named(document: ScoreDocument) -> dict[str, ScoredVariant]:
@@ -293,3 +296,43 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
     logits = 6 * len(loaded.tokenizer.encode(TEXT)) * 384 * 4  # of what the long text has more
     assert long[0] - short[0] < logits / 20, "MLX"
     assert long[1] - short[1] < logits / 4, "numpy and the tokens themselves"
+
+
+# --- the tokens -----------------------------------------------------------------------------------
+
+
+def test_the_tokens_and_their_texts_are_those_of_the_text(loaded: LoadedModel) -> None:
+    made = run(loaded, scoring(("gelu_approx", "silu"), text=TEXT, context=CONTEXT), ("a",))
+    assert made.text is not None
+    bos, *tokens = loaded.tokenizer.encode(TEXT)
+    assert (made.text.bos, made.text.ids) == ([bos], tokens)
+    assert "".join(made.text.texts) == TEXT
+    assert made.text.windows == [at // (CONTEXT - 1) for at in range(len(tokens))]
+    for number, columns in enumerate(made.text.variants):
+        assert len(columns.logprob) == len(tokens) and None not in columns.logprob
+        assert len(columns.kl) == len(columns.same_top_1) == (len(tokens) if number else 0)
+
+
+def test_of_several_texts_each_is_whole(loaded: LoadedModel) -> None:
+    texts = ("Why is the sky 空", "青い blue " * 20, "the")
+    command = p.Score(scoring(("gelu",)).settings, documents=texts, context=CONTEXT)
+    made = run(loaded, command, ("gelu",))
+    assert made.text is not None
+    assert "".join(made.text.texts) == "".join(texts)
+
+
+def test_a_first_token_without_one_before_it_has_no_numbers(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a tokenizer without BOS."""
+    plain = replace(loaded, tokenizer=replace(loaded.tokenizer, special_tokens={}))
+    monkeypatch.setattr(
+        type(plain.tokenizer), "encode", lambda self, text: self.encode_rendered(text)
+    )
+    made = run(plain, scoring(("gelu_approx", "silu"), text=TEXT, context=CONTEXT), ("a",))
+    assert made.text is not None and made.text.bos == []
+    assert "".join(made.text.texts) == TEXT
+    assert made.positions == made.tokens - made.windows
+    for columns in (made.text.variants[1].kl, made.text.variants[0].logprob):
+        unscored = [at for at, value in enumerate(columns) if value is None]
+        assert unscored == list(range(0, made.tokens, CONTEXT))

@@ -24,14 +24,13 @@ from gelu_tui.core.reports.html.page import (
     page,
     section,
     table,
+    text_content,
     words,
 )
 from gelu_tui.core.reports.markdown import setting_values
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
-
-_FEED = '<i class="feed">↵</i>\n'  # seen, and not copied with the text
 
 
 def comparison_page(document: ComparisonDocument) -> str:
@@ -83,23 +82,19 @@ def _text(variant: VariantDocument) -> str:
             parts.append(_fork(variant, fork, figures, step.text))
         elif step.text:
             is_shared = fork is not None and number < fork
-            made = element("span", _content(step.text), title=figures)
+            made = element("span", text_content(step.text), title=figures)
             (shared if is_shared else parts).append(made)
     if fork is not None and fork >= len(variant.steps):
         parts.append(_fork(variant, fork, "the reference goes on", ""))
     before = element("span", "".join(shared), class_="shared") if shared else ""
     tail = variant.text[len("".join(step.text for step in variant.steps)) :]
-    return before + "".join(parts) + _content(tail)
+    return before + "".join(parts) + text_content(tail)
 
 
 def _fork(variant: VariantDocument, fork: int, figures: str, text: str) -> str:
     """The first divergent token, on one line; a line feed at its end follows it."""
     shown = escaped(terminal.fork_text(variant, fork))
     return element("mark", shown, title=figures) + ("\n" if text.endswith("\n") else "")
-
-
-def _content(text: str) -> str:
-    return escaped(text).replace("\n", _FEED)
 
 
 def _token_figures(number: int, token: int, step: TokenStep) -> str:

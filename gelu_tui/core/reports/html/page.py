@@ -17,6 +17,7 @@ from rich.text import Text
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible, visible_line
 
+_FEED = '<i class="feed">↵</i>\n'
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -35,6 +36,11 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
         for key, value in attributes.items()
     )
     return f"<{name}{written}>{content}</{name}>"
+
+
+def text_content(text: str) -> str:
+    """Any text as content, with a glyph for each line feed that is seen and not copied."""
+    return escaped(text).replace("\n", _FEED)
 
 
 def words(name: str, text: str, **attributes: str) -> str:

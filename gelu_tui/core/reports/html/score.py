@@ -14,6 +14,7 @@ from gelu_tui.core.reports.html.page import (
     table,
     words,
 )
+from gelu_tui.core.reports.html.scored_text import scored_text
 from gelu_tui.core.reports.score import score_footing, score_sentences, score_tables
 from gelu_tui.core.scoring.document import ScoreDocument
 
@@ -38,6 +39,7 @@ def score_fragment(document: ScoreDocument) -> str:
         error_words(document.error),
         section("Figures", *tables),
         section("Percentiles of KL", _percentiles(document)),
+        section("The text in colour", *scored_text(document)),
         section("Notes", *(words("p", sentence) for sentence in score_sentences(document))),
         element("p", footing, class_="quiet"),
     )
