@@ -7,6 +7,7 @@ engine computes is compared with these.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -145,12 +146,28 @@ _SUBCLASSES: dict[type, Callable[[type, Function], type]] = {
 }
 
 
+_WORDS = {_mlp: "mlp", _sparse_mlp: "mlp", _geglu: "experts", _recurrent_block: "recurrent"}
+
+
+def _everywhere(layer: int, word: str) -> bool:
+    return True
+
+
 @contextmanager
-def with_function(model: Any, function: str | Function) -> Iterator[None]:
-    """mlx-lm's own model with a function of `FUNCTIONS`, or any other, at every site."""
+def with_function(
+    model: Any, function: str | Function, where: Callable[[int, str], bool] = _everywhere
+) -> Iterator[None]:
+    """mlx-lm's own model with a function of `FUNCTIONS`, or any other, at every site.
+
+    Or only `where` a layer's number and a word for the kind of site are wanted.
+    """
     f = FUNCTIONS[function] if isinstance(function, str) else function
-    changed = [(m, type(m)) for _, m in model.named_modules() if type(m) in _SUBCLASSES]
-    assert changed
+    changed = [
+        (module, type(module))
+        for path, module in model.named_modules()
+        if (made := _SUBCLASSES.get(type(module)))
+        and where(int(re.search(r"[0-9]+", path)[0]), _WORDS.get(made, "gate"))
+    ]
     for module, kind in changed:
         module.__class__ = _SUBCLASSES[kind](kind, f)
     try:

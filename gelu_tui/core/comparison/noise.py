@@ -15,6 +15,7 @@ from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.expressions import Call, Node, Variable, parse
 from gelu_tui.core.functions.registry import REGISTRY, names
+from gelu_tui.core.functions.variants import function_name
 
 # Formulas differ if somewhere they do by more than this share of max(1, |x|), which float32 shows.
 _DIFFERENCE = 1e-5
@@ -103,8 +104,8 @@ def formulas_differ(one: p.VariantInfo, other: p.VariantInfo) -> bool:
 
 
 def _node(variant: p.VariantInfo) -> Node | None:
-    if variant.name in REGISTRY:
-        return Call(variant.name, (Variable(),))
+    if (function := function_name(variant.name)) in REGISTRY:
+        return Call(function, (Variable(),))
     try:
         return parse(variant.formula, names())
     except UsageError:  # in merged runs `formula` holds more than the formula

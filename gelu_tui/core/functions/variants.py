@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from itertools import count
 from typing import TYPE_CHECKING
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.expressions import Call, Node, Variable, parse, reads_as_formula
+from gelu_tui.core.functions.limits import Limits, goes_on, parse_limits, refused
 from gelu_tui.core.functions.registry import REGISTRY, names
 
 if TYPE_CHECKING:
@@ -28,15 +29,24 @@ _LARGEST = 60.0  # formulas are tried up to here, to both sides of 0
 
 @dataclass(frozen=True)
 class Variant:
-    """A function to compare: one of the registry, or a formula of the user's own."""
+    """A function to compare: one of the registry, or a formula of the user's own.
+
+    With `limits` it is only the reference's function elsewhere; the name then ends with them.
+    """
 
     name: str
     formula: str
     node: Node = field(hash=False)  # name and formula are unique, and hash faster
+    limits: Limits | None = None
+
+    @property
+    def function(self) -> str:
+        """The name without the limits."""
+        return function_name(self.name)
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a formula of the user's own, or a control."""
+        """Whether the user wrote it: a formula, or a function within limits; or it is a control."""
         return self.name not in REGISTRY
 
     @property
@@ -46,21 +56,47 @@ class Variant:
     @property
     def spec(self) -> str:
         """The text from which `parse_variant` returns this variant."""
-        return f"{self.name}={self.formula}" if self.is_own else self.name
+        if self.function in REGISTRY:
+            return self.name
+        return f"{self.function}={self.formula}{self.name.removeprefix(self.function)}"
+
+    def renamed(self, function: str) -> Variant:
+        """Return the same formula under another name, within the same limits."""
+        return replace(self, name=function + self.name.removeprefix(self.function))
+
+
+def function_name(name: str) -> str:
+    """Return the name of a variant without its limits."""
+    return name.partition("@")[0]
 
 
 def split_specs(values: Iterable[str]) -> list[str]:
-    """Split `--activations` values at commas that are not inside parentheses."""
+    """Split `--activations` values at the commas between functions.
+
+    Those inside parentheses, and those of limits (`silu@0-5,12`), are none.
+    """
     specs: list[str] = []
     for value in values:
-        depth, start = 0, 0
-        for index, char in enumerate(value):
-            depth = max(0, depth + (char == "(") - (char == ")"))
-            if char == "," and depth == 0:
-                specs.append(value[start:index])
-                start = index + 1
-        specs.append(value[start:])
-    return [spec.strip() for spec in specs if spec.strip()]
+        own: list[str] = []
+        for part in _parts(value):
+            if own and "@" in own[-1] and goes_on(part):
+                own[-1] += f",{part}"
+            else:
+                own.append(part)
+        specs += own
+    return specs
+
+
+def _parts(value: str) -> list[str]:
+    """What stands between commas outside of parentheses."""
+    parts: list[str] = []
+    depth, start = 0, 0
+    for index, char in enumerate(value):
+        depth = max(0, depth + (char == "(") - (char == ")"))
+        if char == "," and depth == 0:
+            parts.append(value[start:index])
+            start = index + 1
+    return [part.strip() for part in (*parts, value[start:]) if part.strip()]
 
 
 def has_name(spec: str) -> bool:
@@ -70,7 +106,8 @@ def has_name(spec: str) -> bool:
 
 def is_formula(spec: str) -> bool:
     """Return whether a spec is meant as a formula, with a name or without, and not as a name."""
-    return has_name(spec) or (spec.strip() not in names() and reads_as_formula(spec))
+    function = spec.partition("@")[0]
+    return has_name(spec) or (function.strip() not in names() and reads_as_formula(function))
 
 
 def free_name(taken: Collection[str]) -> str:
@@ -96,11 +133,21 @@ def named(specs: Iterable[str]) -> list[str]:
 def parse_variant(spec: str) -> Variant:
     """Resolve a name, an alias, `NAME=EXPRESSION`, or a bare formula, which becomes `f1`.
 
-    Cached, because checking a formula takes milliseconds. Raises `UsageError`.
+    Each may have limits behind it, as in `silu@0-5,12`. Cached, because checking a formula takes
+    milliseconds. Raises `UsageError`.
     """
     (spec,) = named([spec])
-    if has_name(spec):
-        return _own_formula(spec)
+    function, limited, text = spec.partition("@")
+    if limited and not function.strip():
+        raise refused("There is no function before @.")
+    variant = _own_formula(spec) if has_name(spec) else _registered(function.strip())
+    if not limited:
+        return variant
+    limits = parse_limits(text)
+    return replace(variant, name=f"{variant.name}@{limits}", limits=limits)
+
+
+def _registered(spec: str) -> Variant:
     canonical = names().get(spec)
     if canonical is None:
         shown = spec if len(spec) <= 40 else spec[:37] + "…"
@@ -115,9 +162,11 @@ def parse_variant(spec: str) -> Variant:
 
 def _own_formula(spec: str) -> Variant:
     name, _, source = spec.partition("=")
-    name, source = name.strip(), source.strip()
+    name, source = name.strip(), source.partition("@")[0].strip()
     if not _NAME.fullmatch(name):
         hint = "A name has letters, digits and underscores, at most 32, and starts with a letter."
+        if "@" in name:
+            hint = "Layers stand behind the formula, as in f=x*sigmoid(1.7*x)@0-5."
         raise UsageError(f"'{name[:40]}' cannot name a formula.", hint, kind="formula")
     # Also without --control: in saved runs and reports its name must mean one thing.
     if name == CONTROL or name in names():
@@ -166,7 +215,10 @@ def parse_variants(specs: Sequence[str]) -> list[Variant]:
 
 
 def check_variants(variants: Sequence[Variant]) -> None:
-    """Raise `UsageError` unless these are one to eight variants of different names."""
+    """Raise `UsageError` unless these are one to eight variants of different names.
+
+    One of them must have its function in the whole model.
+    """
     if not variants:
         hint = "Choose one to eight with --activations."
         raise UsageError("No activation function is chosen.", hint)
@@ -175,22 +227,48 @@ def check_variants(variants: Sequence[Variant]) -> None:
         hint = f"Choose at most {MAX_VARIANTS}."
         raise UsageError(message, hint, kind="too_many_variants")
     name, count = Counter(variant.name for variant in variants).most_common(1)[0]
+    own_name = "Give each formula a name of its own."
     if count > 1:
-        again = f"For a second copy as a control, write again={name}(x)."
-        hint = again if name in REGISTRY else "Give each formula a name of its own."
+        function, at, limits = name.partition("@")
+        again = f"For a second copy as a control, write again={function}(x){at}{limits}."
+        hint = again if function in REGISTRY else own_name
         raise UsageError(f"'{name}' is chosen twice.", hint, kind="duplicate_activation")
+    formulas: dict[str, str] = {}
+    for variant in variants:
+        if formulas.setdefault(variant.function, variant.formula) != variant.formula:
+            message = f"'{variant.function}' is the name of two formulas."
+            raise UsageError(message, own_name, kind="duplicate_activation")
+    if all(variant.limits is not None for variant in variants):
+        raise _all_limited()
+
+
+def _all_limited() -> UsageError:
+    message = "All chosen functions are limited to a part of the model, and none is the reference."
+    hint = "Choose one without @ too: the limited ones use it elsewhere, and are compared with it."
+    return UsageError(message, hint, kind="reference")
 
 
 def resolve_reference(
     variants: Sequence[Variant], reference: str | None, native: str | None
 ) -> int:
-    """Return the index of the reference: the named one, else `native` if chosen, else the first."""
+    """Return the index of the reference: the named one, else `native` if chosen, else the first.
+
+    It is none with limits. Raises `UsageError`.
+    """
     chosen = [variant.name for variant in variants]
+    whole = [variant.name for variant in variants if variant.limits is None]
+    if not whole:
+        raise _all_limited()
     if reference is not None:
         canonical = names().get(reference, reference)
-        if canonical not in chosen:
+        if "@" in canonical:
+            message = f"'{canonical[:40]}' cannot be the reference"
+            why = "outside of its limits it is itself the reference's function"
+            hint = f"Choose one without @, e.g. {whole[0]}."
+            raise UsageError(f"{message}: {why}.", hint, kind="reference")
+        if canonical not in whole:
             named = f"The reference '{reference[:40]}'"
             message = f"{named} is not among the chosen activation functions."
-            raise UsageError(message, f"Chosen are {', '.join(chosen)}.", kind="reference")
+            raise UsageError(message, f"Chosen are {', '.join(whole)}.", kind="reference")
         return chosen.index(canonical)
-    return chosen.index(native) if native in chosen else 0
+    return chosen.index(native if native in whole else whole[0])

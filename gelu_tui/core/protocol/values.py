@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
 
@@ -102,13 +103,15 @@ class VariantInfo(msgspec.Struct, frozen=True):
     precision: Precision
     native: bool = False
     control: bool = False  # differs from the reference only in the order of operations
+    limits: Limits | None = None  # outside of which it is the reference's function
 
     @classmethod
     def of(
         cls, variant: Variant, precision: Precision, native: str, *, control: bool = False
     ) -> VariantInfo:
         is_native = not variant.is_own and variant.name == native
-        return cls(variant.name, variant.formula, precision, is_native, control)
+        limits = variant.limits
+        return cls(variant.name, variant.formula, precision, is_native, control, limits)
 
 
 class Candidate(msgspec.Struct, frozen=True):

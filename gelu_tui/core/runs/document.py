@@ -15,6 +15,7 @@ from gelu_tui.core.comparison.repetition import Repetition
 from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.runs.sweep_bench import SweepBench
 from gelu_tui.core.safe_text import escape_json
@@ -51,10 +52,13 @@ class VariantDocument(msgspec.Struct, frozen=True):
     times_noise_floor: float | None = None
     repeats: Repetition | None = None  # that it is in at its end
     choices: tuple[p.ChoiceScore, ...] = ()  # of a prompt with choices
+    limits: Limits | None = None  # as in `VariantInfo`
 
     @property
     def info(self) -> p.VariantInfo:
-        return p.VariantInfo(self.name, self.formula, self.precision, control=self.control)
+        return p.VariantInfo(
+            self.name, self.formula, self.precision, control=self.control, limits=self.limits
+        )
 
     @property
     def compared_steps(self) -> int:
@@ -196,6 +200,7 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
         times_noise_floor=times_noise_floor(comparison, stream),
         repeats=stream.repeats,
         choices=stream.choices,
+        limits=stream.variant.limits,
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.checks import fork_fits, names_fit
 from gelu_tui.core.comparison.noise import mean_kl, noise_floor, times_noise_floor
 from gelu_tui.core.comparison.state import Comparison, Stream
@@ -120,9 +119,8 @@ def restore(document: ComparisonDocument) -> Comparison:
 
 def _stream(saved: VariantDocument, native: bool) -> Stream:
     """One stream; `tail` is the text that the steps lack (the first version stored none)."""
-    info = p.VariantInfo(saved.name, saved.formula, saved.precision, native, saved.control)
     stream = Stream(
-        info,
+        replace(saved.info, native=native),
         tail=saved.text[len("".join(step.text for step in saved.steps)) :],
         finish_reason=saved.finish_reason,
         error=saved.error,

@@ -189,16 +189,27 @@ def layer_of(path: str) -> int:
     return next(int(part) for part in path.split(".") if part.isdigit())
 
 
+def _used(model: Any) -> Iterator[tuple[Any, Site]]:
+    """The modules at which a loaded model applies its activation."""
+    for path, module in model.named_modules():
+        kind = SITES.get(key_of(module))
+        if kind == "per-layer gate" and module.per_layer_input_gate is None:
+            continue  # Gemma 4 has it in its small models only
+        if kind is not None:
+            yield module, Site(layer_of(path), kind)
+
+
+def places_of(model: Any) -> tuple[Site, ...]:
+    """The sites of a loaded model, in the order of its layers."""
+    return tuple(sorted(site for _, site in _used(model)))
+
+
 def sites_of(model: Any) -> dict[str, int]:
     """How many sites of each kind a loaded model has, by the names of `core.models.families`."""
     found: Counter[str] = Counter()
-    for _, module in model.named_modules():
-        site = SITES.get(key_of(module))
-        if site == "per-layer gate" and module.per_layer_input_gate is None:
-            continue  # Gemma 4 has it in its small models only
-        if site is not None:
-            sparse = getattr(module, "activation_sparsity", 0) > 0
-            found[f"sparse {site}" if sparse else site] += 1
+    for module, site in _used(model):
+        sparse = getattr(module, "activation_sparsity", 0) > 0
+        found[f"sparse {site.kind}" if sparse else site.kind] += 1
     return dict(found)
 
 

@@ -9,9 +9,8 @@ import mlx.core as mx
 import numpy as np
 
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import CLEAR_CACHE_EVERY, Decoded
-from gelu_tui.engine.compute.functions import Function
 
 Choose = Callable[[mx.array], mx.array]  # (rows, vocabulary) in the model's dtype to (rows,) ids
 
@@ -26,7 +25,7 @@ class BatchDecoder:
     def __init__(self, model: Any, sites: RowFunctions) -> None:
         self._model, self._sites = model, sites
         self._cache: list[Any] = []
-        self._functions: list[Function] = []
+        self._functions: list[RowFunction] = []
         self._tokens: list[int] = []
         self._steps = 0
 
@@ -35,7 +34,7 @@ class BatchDecoder:
         return len(self._tokens)
 
     def admit(
-        self, rows: Sequence[list[Any]], functions: Sequence[Function], tokens: Sequence[int]
+        self, rows: Sequence[list[Any]], functions: Sequence[RowFunction], tokens: Sequence[int]
     ) -> None:
         """Append rows: their prefilled caches, functions, and the tokens that come next."""
         mixed = caches.mix(self._model, rows)

@@ -14,10 +14,10 @@ import mlx.core as mx
 import numpy as np
 
 from gelu_tui.core import protocol as p
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions, rowwise
 from gelu_tui.engine.compute.batch_decode import BatchDecoder
 from gelu_tui.engine.compute.decode import Decoded
-from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.self_check import batch_check, self_check
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted, stop_if
@@ -144,7 +144,7 @@ class Batch:
         and of several; new ones are added.
         """
         self.loaded, self.load_s, self.done = loaded, load_s, done
-        self.functions: list[Function] = []
+        self.functions: list[RowFunction] = []
         self._take, self._self_checks, self._batch_checks = take, self_checks, batch_checks
         self._next: tuple[BatchJob, Request] | None = None  # resolved, and not begun
         self._prompts: list[_Prompt] = []
@@ -164,8 +164,8 @@ class Batch:
             return
         job, request = waiting
         settings = request.started.settings
-        precision = settings.activation_precision
-        self.functions = [function_of(variant, precision) for variant in request.variants]
+        precision, reference = settings.activation_precision, request.started.reference
+        self.functions = functions_of(request.variants, reference, precision)
         self._greedy = None if settings.temperature else Chooser(settings)
         try:
             self._room = BatchRoom(self.loaded.model, request, job.command.rows)

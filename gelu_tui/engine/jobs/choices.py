@@ -14,9 +14,8 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import vocabulary_of
-from gelu_tui.engine.compute.functions import Function
 from gelu_tui.engine.compute.statistics import Distribution, NotANumber
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.prompt import check_tokens
@@ -81,7 +80,7 @@ def _check(loaded: LoadedModel, choice: str, context: int, tokens: list[int]) ->
 def score_choices(
     model: Any,
     sites: RowFunctions,
-    function: Function,
+    function: RowFunction,
     cache: list[Any],
     wanted: Continuations,
     cancelled: IsCancelled,

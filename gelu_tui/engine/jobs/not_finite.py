@@ -24,7 +24,7 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.decode import prefill
 from gelu_tui.engine.compute.float32 import in_float32
-from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.failures import Interrupted, IsCancelled, not_finite
 from gelu_tui.engine.models.loading import LoadedModel, first_not_finite
 
@@ -41,7 +41,14 @@ class _Cause(NamedTuple):
 class Causes:
     """Finds the causes in one run of a model; equal questions are computed once."""
 
-    def __init__(self, loaded: LoadedModel, precision: Precision, cancelled: IsCancelled) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        reference: Variant,
+        precision: Precision,
+        cancelled: IsCancelled,
+    ) -> None:
+        self._reference = reference
         self._loaded, self._model = loaded, loaded.model
         self._precision, self._cancelled = precision, cancelled
         self._dtype = loaded.info.dtype
@@ -68,7 +75,8 @@ class Causes:
         def finite(variant: Variant, precision: Precision, *, widened: bool = False) -> bool:
             question = (variant.name, precision, widened, tuple(tokens), last)
             if question not in self._answers:
-                with sites.use(function_of(variant, precision)):
+                _, function = functions_of((self._reference, variant), 0, precision)
+                with sites.use(function):
                     answer = self._finite(tokens, last, widened=widened)
                 self._answers[question] = answer
             return self._answers[question]

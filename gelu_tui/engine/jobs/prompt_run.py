@@ -12,9 +12,10 @@ import mlx.core as mx
 from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import prefill
 from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info
 from gelu_tui.engine.jobs.choices import score_choices
@@ -51,7 +52,8 @@ class PromptRun:
         self._load_s: float | None = load_s
         self._tokens = list(self._started.prompt_tokens)
         precision = self._settings.activation_precision
-        self._functions = [function_of(variant, precision) for variant in self._variants]
+        reference = self._started.reference
+        self._functions: list[RowFunction] = functions_of(self._variants, reference, precision)
         self._choose = Chooser(self._settings)
         self._observer = Observer(emit, loaded.tokenizer, self._started, thread)
         earlier = request.goes_on.streams if request.goes_on else ()
@@ -59,7 +61,7 @@ class PromptRun:
         self._replayer = Replayer(
             loaded, self._variants, self._started, self._choose, emit, cancelled, judged
         )
-        self._causes = Causes(loaded, precision, cancelled)
+        self._causes = Causes(loaded, self._variants[reference], precision, cancelled)
         self._noise: float | None = None  # None until it is checked
         self._prefill_s: float | None = None
         self._decode_s: float | None = None

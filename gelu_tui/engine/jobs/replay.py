@@ -19,7 +19,7 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.float32 import in_float32
-from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.compute.verdict import verdict
@@ -53,7 +53,7 @@ class Replayer:
     ) -> None:
         """`judged` are streams whose forks need no replay."""
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
-        self._functions = [function_of(variant, "float32") for variant in variants]
+        self._functions = functions_of(variants, started.reference, "float32")
         self._prompt, self._reference = started.prompt_tokens, started.reference
         self._choose, self._emit, self._cancelled = choose, emit, cancelled
         self._chunk = device.prefill_chunk() if device.on_gpu() else _CHUNK

@@ -12,6 +12,7 @@ from gelu_tui.core.functions.controls import with_control
 from gelu_tui.core.functions.variants import Variant, parse_variants, resolve_reference
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
+from gelu_tui.engine.compute.limited_functions import check_limits
 from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import seeded
 from gelu_tui.engine.failures import IsCancelled
@@ -32,6 +33,7 @@ def resolve_variants(
     variants = parse_variants(settings.activations)
     native, precision = loaded.info.native_activation, settings.activation_precision
     reference = resolve_reference(variants, settings.reference, native)
+    check_limits(variants, loaded.places)
     variants, control = with_control(variants, reference, wanted=settings.control, room=room)
     infos = (
         p.VariantInfo.of(variant, precision, native, control=index == control)

@@ -26,7 +26,7 @@ from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.decode import vocabulary_of
-from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes
@@ -123,8 +123,8 @@ class _Scoring:
         self._emit, self._cancelled = emit, cancelled
         precision = command.settings.activation_precision
         self._variants = variants
-        self._functions = [function_of(variant, precision) for variant in variants]
-        self._causes = Causes(loaded, precision, cancelled)
+        self._functions = functions_of(variants, reference, precision)
+        self._causes = Causes(loaded, variants[reference], precision, cancelled)
         # The reference first: the others are measured against it.
         self._going = sorted(range(len(variants)), key=lambda row: row != reference)
         self._done = 0

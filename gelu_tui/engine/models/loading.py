@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gelu_tui.core import backends
 from gelu_tui.core import protocol as p
@@ -26,12 +26,15 @@ from gelu_tui.engine.models.checkpoint import Checkpoint, open_checkpoint
 from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from gelu_tui.engine.compute.activation_sites import Site
+
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to decode, and its facts."""
+    """A model ready to decode, and its facts; `places` are those of all ranks."""
 
     model: Any
     tokenizer: Tokenizer
@@ -40,6 +43,7 @@ class LoadedModel:
     folder: Path
     context_length: int
     weight_bytes: int
+    places: tuple[Site, ...]
     ranks: tuple[p.Rank, ...] = ()
 
 
@@ -79,9 +83,9 @@ def load(
     target = dtype or default_dtype(on_gpu=device.on_gpu())
     narrowed = target == "float16" and checkpoint.dtype != target
     checkpoint.cast(target)
-    from gelu_tui.engine.compute.activation_sites import sites_of
+    from gelu_tui.engine.compute.activation_sites import places_of, sites_of
 
-    sites = sites_of(checkpoint.model)
+    sites, places = sites_of(checkpoint.model), places_of(checkpoint.model)
     if others is not None:
         others.split(checkpoint, spec, target)
     needed = check_memory(checkpoint.weight_bytes)
@@ -110,7 +114,7 @@ def load(
     )
     context = configuration.context_length
     return LoadedModel(
-        checkpoint.model, tokenizer, family, info, located.folder, context, needed, ranks
+        checkpoint.model, tokenizer, family, info, located.folder, context, needed, places, ranks
     )
 
 

@@ -6,7 +6,7 @@ import functools
 import gc
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,10 +18,11 @@ import msgspec
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions, rowwise
 from gelu_tui.engine.compute.decode import CLEAR_CACHE_EVERY
 from gelu_tui.engine.compute.float32 import in_float32
-from gelu_tui.engine.compute.functions import FormulaFunction, Function
+from gelu_tui.engine.compute.functions import FormulaFunction
+from gelu_tui.engine.compute.limited_functions import LimitedFunction
 from gelu_tui.engine.failures import error_info
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import open_checkpoint
@@ -150,7 +151,7 @@ class Follower:
         blocks = forward.blocks
         self._enter((blocks is not None, forward.float32))
         cache = None if forward.cache is None else self._caches[forward.cache]
-        rows = [] if blocks is None else [row for block in blocks for row in _rows(block)]
+        rows = [] if blocks is None else list(_rows(forward.functions, blocks))
         with ExitStack() as using:
             if self._sites is not None:
                 using.enter_context(self._sites.use(*rows))
@@ -199,9 +200,15 @@ class Follower:
                 held.pop(cache, None)  # it may be one of the model before
 
 
-def _rows(block: m.Block) -> list[Function]:
-    # One function in two neighbouring blocks must not make one block of them.
-    return [partial(_function(msgspec.json.encode(block.formula), block.precision))] * block.rows
+def _rows(told: Sequence[m.Formula], blocks: Sequence[m.Block]) -> Iterator[RowFunction]:
+    # Each is an object of its own, as on rank 0: equal formulas must not make one block of two.
+    functions = [partial(_function(msgspec.json.encode(f.formula), f.precision)) for f in told]
+    for block in blocks:
+        function: RowFunction = functions[block.function]
+        if block.limits is not None:
+            elsewhere = functions[block.elsewhere]
+            function = LimitedFunction(functions[block.function], elsewhere, block.limits)
+        yield from [function] * block.rows
 
 
 @functools.lru_cache(maxsize=64)

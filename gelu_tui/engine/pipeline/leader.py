@@ -10,7 +10,7 @@ import copy
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -19,9 +19,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.compute.activation_sites import RowFunction
+from gelu_tui.engine.compute.activation_sites import FunctionBySite, RowFunction
 from gelu_tui.engine.compute.elsewhere import CacheElsewhere, LayersElsewhere
-from gelu_tui.engine.compute.functions import FormulaFunction
+from gelu_tui.engine.compute.functions import FormulaFunction, Function
+from gelu_tui.engine.compute.limited_functions import LimitedFunction
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import Checkpoint
 from gelu_tui.engine.pipeline import messages as m
@@ -76,13 +77,18 @@ class Leader:
         self,
         hidden: mx.array,
         cache: int | None,
-        blocks: tuple[m.Block, ...] | None,
+        rows: Sequence[RowFunction] | None,
         *,
         float32: bool,
     ) -> mx.array:
-        """The hidden states behind the last rank's layers. Raises `GeluError` of a rank."""
+        """The hidden states behind the last rank's layers. Raises `GeluError` of a rank.
+
+        `rows` are the functions of the rows; None: the model's own.
+        """
         dtype = str(hidden.dtype).removeprefix("mlx.core.")
-        message = m.Forward(hidden.shape, dtype, cache, blocks, float32, self._taken())
+        functions, blocks = ((), None) if rows is None else _told(rows)
+        changes = self._taken()
+        message = m.Forward(hidden.shape, dtype, cache, functions, blocks, float32, changes)
         self._ring.send(message, hidden)
         reply, result = self._ring.receive()
         self._check(reply)
@@ -128,19 +134,38 @@ class _Layers(LayersElsewhere):
     def __call__(self, hidden: mx.array, mask: Any, cache: CacheElsewhere | None) -> mx.array:
         number = cache.number if isinstance(cache, _Cache) else None
         rows = self.functions.rows if self.functions is not None else None
-        blocks = None if rows is None else tuple(_blocks(rows))
-        return self._leader.forward(hidden, number, blocks, float32=self.float32)
+        return self._leader.forward(hidden, number, rows, float32=self.float32)
 
     def first_not_finite(self) -> str | None:
         return self._leader.first_not_finite()
 
 
-def _blocks(rows: Sequence[RowFunction]) -> Iterator[m.Block]:
-    for function, same in itertools.groupby(rows):
-        while isinstance(function, functools.partial):
-            function = function.func
-        assert isinstance(function, FormulaFunction)
-        yield m.Block(m.packed(function.node), function.precision, len(list(same)))
+def _told(rows: Sequence[RowFunction]) -> tuple[tuple[m.Formula, ...], tuple[m.Block, ...]]:
+    """The functions of rows and their blocks, as they are told to other ranks."""
+    functions: list[Function] = []
+
+    def place(function: Function) -> int:
+        if function not in functions:
+            functions.append(function)
+        return functions.index(function)
+
+    blocks = []
+    for row, same in itertools.groupby(rows):
+        count = len(list(same))
+        if isinstance(row, LimitedFunction):
+            its, elsewhere = place(row.function), place(row.elsewhere)
+            blocks.append(m.Block(its, count, row.limits, elsewhere))
+        else:
+            assert not isinstance(row, FunctionBySite)
+            blocks.append(m.Block(place(row), count))
+    return tuple(map(_formula, functions)), tuple(blocks)
+
+
+def _formula(function: Function) -> m.Formula:
+    while isinstance(function, functools.partial):
+        function = function.func
+    assert isinstance(function, FormulaFunction)
+    return m.Formula(m.packed(function.node), function.precision)
 
 
 class _Cache(CacheElsewhere):

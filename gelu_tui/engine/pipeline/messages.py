@@ -8,6 +8,7 @@ import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.expressions import Call, Node, Number, Variable
+from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.protocol import Rank
 
@@ -37,12 +38,23 @@ def unpacked(data: PackedNode) -> Node:
     return Call(data[0], tuple(map(unpacked, data[1:])))
 
 
-class Block(msgspec.Struct, frozen=True):
-    """Neighbouring rows of a batch that have one function."""
+class Formula(msgspec.Struct, frozen=True):
+    """A function of rows; two that are equal are still two, and never one block of rows."""
 
     formula: PackedNode
     precision: Precision
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Neighbouring rows of a batch that have one function, by its place in `Forward.functions`.
+
+    With `limits` it is the function within them, and `elsewhere` is the one of all other sites.
+    """
+
+    function: int
     rows: int
+    limits: Limits | None = None
+    elsewhere: int = 0
 
 
 # --- caches ---------------------------------------------------------------------------------------
@@ -113,13 +125,14 @@ class Report(msgspec.Struct, frozen=True, tag=True):
 class Forward(msgspec.Struct, frozen=True, tag=True):
     """Hidden states follow, and go through the layers of every rank.
 
-    `blocks` are their functions; None: the model's own. `float32` as `compute.float32`. Before it,
-    the caches are changed.
+    `blocks` are the functions of the rows; None: the model's own. `float32` as `compute.float32`.
+    Before it, the caches are changed.
     """
 
     shape: tuple[int, ...]
     dtype: str
     cache: int | None
+    functions: tuple[Formula, ...]
     blocks: tuple[Block, ...] | None
     float32: bool
     changes: Changes

@@ -119,6 +119,7 @@ def test_a_run_that_an_earlier_version_saved_is_read_as_it_stands() -> None:
         assert now.pop(part).items() >= before.pop(part).items()
     assert [variant.pop("repeats") for variant in now["variants"]] == [None] * 4
     assert [variant.pop("choices") for variant in now["variants"]] == [[]] * 4
+    assert [variant.pop("limits") for variant in now["variants"]] == [None] * 4
     assert now.pop("choices") == now.pop("messages") == []
     assert now == before
     standings = [saved.standing(variant).long for variant in saved.variants]

@@ -35,6 +35,7 @@ from tests.support.comparisons import LOADED
 
 FAMILIES = ("gemma", "gemma2", "gemma3_text", "gemma3", "recurrent_gemma")
 FUNCTIONS = ("gelu_approx", "gelu", "relu", "mine=x*sigmoid(1.7*x)")
+LIMITED = ("relu@1-2", "silu@3", "mine=x*sigmoid(1.7*x)@mlp@0,3")  # on more ranks than one
 PROMPT = "Why is the sky blue? the sky is"  # longer than the window, and than a chunk
 Pair = tuple[LoadedModel, LoadedModel]
 Pairs = Callable[..., Pair]
@@ -115,7 +116,7 @@ def test_logits_of_lockstep_rows_beyond_the_window(pairs: Pairs, family: str, ra
 
 @pytest.mark.parametrize(("family", "ranks"), CASES)
 def test_a_run_with_control_self_check_and_replay(pairs: Pairs, family: str, ranks: int) -> None:
-    command = comparing(PROMPT, FUNCTIONS, control=True, max_tokens=24)
+    command = comparing(PROMPT, FUNCTIONS + LIMITED, control=True, max_tokens=24)
     one, many = (told(compare(loaded, command)) for loaded in pairs(family, ranks))
     assert one == many
     assert {p.SelfChecked, p.ForkReplayed} <= set(map(type, one))
@@ -137,7 +138,7 @@ def test_hidden_states_in_float32_at_a_replay(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_score(pairs: Pairs, family: str) -> None:
-    command = scoring(FUNCTIONS, text=PROMPT * 3, context=40)
+    command = scoring(FUNCTIONS + LIMITED, text=PROMPT * 3, context=40)
 
     def scored(loaded: LoadedModel) -> list[Any]:
         events: list[p.Event] = []
@@ -153,7 +154,7 @@ def test_a_score(pairs: Pairs, family: str) -> None:
 def test_prompts_that_share_a_batch(pairs: Pairs, family: str) -> None:
     prompts = (PROMPT, "the", "is the sky", "", "Why")
     commands = [
-        structs.replace(comparing(prompt, FUNCTIONS[:2], max_tokens=10), rows=4)
+        structs.replace(comparing(prompt, (*FUNCTIONS[:2], LIMITED[0]), max_tokens=10), rows=6)
         for prompt in prompts
     ]
     one, many = (Jobs(commands).run(loaded) for loaded in pairs(family, 2))
@@ -186,7 +187,8 @@ def test_a_run_that_goes_on_and_is_replayed_later(pairs: Pairs) -> None:
 @given(
     family=st.sampled_from(FAMILIES),
     ranks=st.integers(2, 4),
-    names=st.lists(st.sampled_from(FUNCTIONS), min_size=1, max_size=4, unique=True),
+    names=st.lists(st.sampled_from(FUNCTIONS), min_size=1, max_size=3, unique=True),
+    limited=st.lists(st.sampled_from(LIMITED), max_size=2, unique=True),
     prompt=st.text("the sky空", min_size=1, max_size=60),
     schedule=st.sampled_from(["lockstep", "solo"]),
     temperature=st.sampled_from([0.0, 1.0]),
@@ -198,14 +200,14 @@ def test_any_run(
     family: str,
     ranks: int,
     names: list[str],
+    limited: list[str],
     prompt: str,
     schedule: Any,
     temperature: float,
     tokens: int,
 ) -> None:
-    command = comparing(
-        prompt, names, max_tokens=tokens, schedule=schedule, temperature=temperature, seed=1
-    )
+    settings = {"schedule": schedule, "temperature": temperature, "seed": 1}
+    command = comparing(prompt, names + limited, max_tokens=tokens, **settings)
     one, many = (told(compare(loaded, command)) for loaded in pairs(family, ranks))
     assert one == many
 
