@@ -21,6 +21,7 @@ from gelu_tui.tui.compare.stream_pane import StreamPane
 from gelu_tui.tui.keys.actions import NEXT_FORK, PANE_ACTIONS
 from gelu_tui.tui.text_view.levels import TOKEN_STYLES, TokenStyle
 from gelu_tui.tui.text_view.pane import TokenPane
+from gelu_tui.tui.text_view.pointing import PointedRows
 
 Scroll = Literal["together", "free"]
 _Choice = TypeVar("_Choice")
@@ -115,7 +116,7 @@ class Board(PaneGrid):
 
     # --- pointing and scrolling together ------------------------------------------------------
 
-    def _others(self, pane: TokenPane) -> list[TokenPane]:
+    def _others(self, pane: PointedRows) -> list[TokenPane]:
         return [other.tokens for other in self.panes if other.tokens is not pane]
 
     @on(TokenPane.Pointed)
