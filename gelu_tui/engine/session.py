@@ -248,6 +248,10 @@ class Session:
                 from gelu_tui.engine.jobs.candidates import find_candidates
 
                 job.emit(find_candidates(self._model(), command, job.cancelled))
+            case p.GateInputs():
+                from gelu_tui.engine.jobs.gate_inputs import gate_inputs
+
+                gate_inputs(self._model(), command, job.emit, job.cancelled)
             case p.Bench():
                 from gelu_tui.engine.jobs.bench import bench
 

@@ -7,5 +7,6 @@ newer; an unknown tag is an error. The first event is `Hello`: its protocol vers
 from gelu_tui.core.protocol.commands import *
 from gelu_tui.core.protocol.events import *
 from gelu_tui.core.protocol.handshake import *
+from gelu_tui.core.protocol.input_values import *
 from gelu_tui.core.protocol.values import *
 from gelu_tui.core.protocol.wire import *

@@ -171,6 +171,16 @@ class Candidates(Command, frozen=True, tag="candidates"):
     count: int = 10
 
 
+class GateInputs(OverText, frozen=True, tag="gate_inputs"):
+    """Read what the reference's model gives to its activation, and measure the functions on it.
+
+    With `causal` each function also takes the reference's place in one bin of inputs after the
+    other.
+    """
+
+    causal: bool = False
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop the running job, if there is one."""
 

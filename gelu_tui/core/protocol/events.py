@@ -10,6 +10,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
+from gelu_tui.core.protocol.input_values import FunctionOnInputs, InputStatistics, SiteInputs
 from gelu_tui.core.protocol.values import (
     Amount,
     BenchRow,
@@ -315,6 +316,59 @@ class CandidatesFound(Event, frozen=True, tag="candidates_found"):
     other: TokenChance
     kl: float
     same_top: bool
+
+
+class InputsStarted(Event, frozen=True, tag="inputs_started"):
+    """A text begins to be read for the inputs of the activation; as `ScoreStarted`."""
+
+    variants: tuple[VariantInfo, ...]
+    reference: int
+    tokens: int
+    windows: int
+    positions: int  # tokens that will be fed
+    context: int
+    documents: Count = 1
+
+
+class InputsFound(Event, frozen=True, tag="inputs_found"):
+    """All inputs of the positions until now; it takes the place of the event before it.
+
+    `layers` are in the order of the layers. Functions that have failed are missing.
+    """
+
+    positions: Count
+    layers: tuple[SiteInputs, ...]
+    all: InputStatistics
+    functions: tuple[FunctionOnInputs, ...]
+
+
+class InputsKl(Event, frozen=True, tag="inputs_kl"):
+    """One function in the place of the reference; it takes the place of the event before it.
+
+    `bins` has the mean KL for each of the function's bins, `kl` that of the function everywhere.
+    """
+
+    variant: Count
+    positions: Count
+    kl: Number
+    bins: tuple[Number, ...]
+
+
+class InputsFailed(Event, frozen=True, tag="inputs_failed"):
+    """One function cannot be measured any further; the others continue."""
+
+    variant: int
+    error: ErrorInfo
+
+
+class InputsFinished(Event, frozen=True, tag="inputs_finished"):
+    """All inputs are read; `seconds` do not include loading."""
+
+    last = True
+    status: Status
+    seconds: Seconds
+    peak_memory_bytes: Count
+    error: ErrorInfo | None = None
 
 
 class BenchReport(Event, frozen=True, tag="bench_report"):

@@ -26,6 +26,7 @@ ProgressPhase = Literal[
     "score",
     "bench",
     "speed",
+    "inputs",
 ]
 
 # The limits of what an engine or a file may say: wide enough for every float32 and every model, and

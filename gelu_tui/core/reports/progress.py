@@ -15,6 +15,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "score": "Scoring",
     "bench": "Measuring",
     "speed": "Measuring",
+    "inputs": "Reading the inputs:",
 }
 
 

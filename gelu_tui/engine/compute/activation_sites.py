@@ -178,10 +178,16 @@ def _block_by_block(base: type, functions: RowFunctions, site: Site) -> type:
     return type(base.__name__, (base,), {"__call__": call})
 
 
-def key_of(module: Any) -> str:
+def key_of(kind: type) -> str:
     """`gemma.MLP` for mlx_lm.models.gemma.MLP."""
-    kind = type(module)
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
+
+
+def site_of(path: str, module: Any) -> Site | None:
+    """Return the site that a module at this path is, None if it is none; row-wise or not."""
+    keys = map(key_of, type(module).__mro__)
+    kind = next((SITES[key] for key in keys if key in SITES), None)
+    return None if kind is None else Site(layer_of(path), kind)
 
 
 def layer_of(path: str) -> int:
@@ -189,25 +195,24 @@ def layer_of(path: str) -> int:
     return next(int(part) for part in path.split(".") if part.isdigit())
 
 
-def _used(model: Any) -> Iterator[tuple[Any, Site]]:
-    """The modules at which a loaded model applies its activation."""
+def used_sites(model: Any) -> Iterator[tuple[Any, Site]]:
+    """The modules at which a model applies its activation; row-wise or not."""
     for path, module in model.named_modules():
-        kind = SITES.get(key_of(module))
-        if kind == "per-layer gate" and module.per_layer_input_gate is None:
-            continue  # Gemma 4 has it in its small models only
-        if kind is not None:
-            yield module, Site(layer_of(path), kind)
+        site = site_of(path, module)
+        if site is None or (site.kind == "per-layer gate" and module.per_layer_input_gate is None):
+            continue  # Gemma 4 has this gate in its small models only
+        yield module, site
 
 
 def places_of(model: Any) -> tuple[Site, ...]:
     """The sites of a loaded model, in the order of its layers."""
-    return tuple(sorted(site for _, site in _used(model)))
+    return tuple(sorted(site for _, site in used_sites(model)))
 
 
 def sites_of(model: Any) -> dict[str, int]:
     """How many sites of each kind a loaded model has, by the names of `core.models.families`."""
     found: Counter[str] = Counter()
-    for module, site in _used(model):
+    for module, site in used_sites(model):
         sparse = getattr(module, "activation_sparsity", 0) > 0
         found[f"sparse {site.kind}" if sparse else site.kind] += 1
     return dict(found)
@@ -227,7 +232,7 @@ def rowwise(model: Any, first_layer: int = 0) -> Iterator[RowFunctions]:
         for layers in elsewhere:
             layers.functions = functions
         for path, module in model.named_modules():
-            kind, key = type(module), key_of(module)
+            kind, key = type(module), key_of(type(module))
             if key not in SITES and key != _BLOCK_BY_BLOCK:
                 continue
             site = Site(first_layer + layer_of(path), SITES.get(key, "experts"))

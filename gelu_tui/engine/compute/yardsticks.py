@@ -206,8 +206,8 @@ _WIDENED: dict[type, type] = {
 
 
 def _embedding_scale(model: Any, info: ModelInfo) -> Yardstick:
-    found = [(module, _SCALES[key_of(module)]) for module in model.modules()
-             if key_of(module) in _SCALES]  # fmt: skip
+    found = [(module, _SCALES[key_of(type(module))]) for module in model.modules()
+             if key_of(type(module)) in _SCALES]  # fmt: skip
     if not found or getattr(found[0][0], "scale_by_sqrt_dim", True) is False:
         message = "embed-scale would change nothing: this model does not scale its embeddings."
         raise GeluError("yardstick", message, "Leave embed-scale out.")

@@ -1,0 +1,1 @@
+"""The lab: where in the function and where in the model a difference comes from."""

@@ -1,0 +1,158 @@
+"""A function in the reference's place for the inputs of one bin alone: which bin moves the model.
+
+Teacher forced, as a scoring: the function's models read each window beside the reference's, one
+after the other at batch 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx_lm.models.cache import make_prompt_cache
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.functions.variants import Variant
+from gelu_tui.engine import device
+from gelu_tui.engine.compute import caches
+from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.decode import vocabulary_of
+from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.input_counts import Grid
+from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
+from gelu_tui.engine.failures import IsCancelled, stop_if
+from gelu_tui.engine.jobs.not_finite import Causes
+from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.windows import Windows
+from gelu_tui.engine.models.loading import LoadedModel
+
+# Of the reference's logits and probabilities, and of two of the others' logits.
+_HELD_BYTES = 256 * 1024 * 1024
+_HELD_ARRAYS = 4
+
+
+def within(low: float, high: float, inside: Function, outside: Function) -> Function:
+    """`inside` for every x with low ≤ x < high, `outside` for all others."""
+
+    def function(x: mx.array) -> mx.array:
+        wide = x.astype(mx.float32)
+        return mx.where((wide >= low) & (wide < high), inside(x), outside(x))
+
+    return function
+
+
+class SwapByBin:
+    """A text, whose windows are read for one function after the other. `run` once."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        text: Windows,
+        precision: Precision,
+        grid: Grid,
+        borders: Sequence[int],
+        emit: Emit,
+        cancelled: IsCancelled,
+    ) -> None:
+        """`borders` are numbers of values of the grid; the outermost bins have no end."""
+        self._model, self._text, self._precision = loaded.model, text, precision
+        self._chunk = device.prefill_chunk(loaded.info.dtype)
+        inner = grid.low[list(borders)[1:-1]].tolist()
+        self._bins = list(zip([-np.inf, *inner], [*inner, np.inf], strict=True))
+        self._causes = Causes(loaded, precision, cancelled)
+        self._emit, self._cancelled = emit, cancelled
+        self._done, self._began = 0, time.perf_counter()
+
+    def run(
+        self,
+        sites: RowFunctions,
+        pool: ThreadPoolExecutor,
+        reference: Variant,
+        functions: Mapping[int, Variant],
+    ) -> None:
+        """Emit the KL by bin of each function, after each window what is known until then.
+
+        Raises `Interrupted`, and `GeluError` of the reference.
+        """
+        with sites.use(function_of(reference, self._precision)):
+            vocabulary = vocabulary_of(self._model)
+        fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
+        chunk = max(1, min(fit, self._chunk))
+        total = self._text.positions * len(functions)
+        for number, variant in functions.items():
+            swapped = self._swapped(variant, reference)
+            sums, positions = np.zeros(len(swapped) - 1), 0
+            try:
+                for window in self._text.windows:
+                    rate = self._done / (time.perf_counter() - self._began) if self._done else 0.0
+                    label = f"{variant.name} by bins"
+                    self._emit(p.Progress("inputs", label, self._done, total, "tokens", rate))
+                    sums += self._window(window, chunk, swapped, sites, pool)
+                    positions += len(window) - 1
+                    self._done += len(window) - 1
+                    whole, *bins = (sums / positions).tolist()
+                    self._emit(p.InputsKl(number, positions, whole, tuple(bins)))
+            except NotANumber:
+                where = f"are not numbers within {positions + len(window)} tokens of the text"
+                error = self._causes.error(sites, variant, window[:-1], len(window) - 1, where)
+                self._emit(p.InputsFailed(number, error.info))
+
+    def _swapped(self, variant: Variant, reference: Variant) -> list[Function]:
+        """The reference, the function everywhere, and the function in each bin."""
+        own, other = (function_of(each, self._precision) for each in (variant, reference))
+        return [other, own, *(within(low, high, own, other) for low, high in self._bins)]
+
+    def _window(
+        self,
+        window: list[int],
+        chunk: int,
+        functions: list[Function],
+        sites: RowFunctions,
+        pool: ThreadPoolExecutor,
+    ) -> np.ndarray:
+        """Σ KL over a window's positions, of all but the first function against the first."""
+        held = [make_prompt_cache(self._model) for _ in functions]
+        sums = np.zeros(len(functions) - 1)
+        for start in range(0, len(window) - 1, chunk):
+            inputs = mx.array([window[start : min(start + chunk, len(window) - 1)]])
+            against: list[Callable[[Logits], float]] = []
+            for row, (function, cache) in enumerate(zip(functions, held, strict=True)):
+                stop_if(self._cancelled())
+                logits = self._logits(inputs, function, cache, sites)
+                if row:
+                    sums[row - 1] += sum(pool.map(_call, against, logits))
+                else:
+                    against = list(pool.map(_against, logits))
+        mx.clear_cache()
+        return sums
+
+    def _logits(
+        self, inputs: mx.array, function: Function, cache: list[Any], sites: RowFunctions
+    ) -> Logits:
+        with sites.use(function):
+            logits = self._model(inputs, cache=cache)[0].astype(mx.float32)
+        mx.eval(logits, caches.arrays(cache))
+        return np.array(logits, copy=False)
+
+
+def _call(kl: Callable[[Logits], float], logits: Logits) -> float:
+    return kl(logits)
+
+
+def _against(logits: Logits) -> Callable[[Logits], float]:
+    """The KL of others' logits against these at one position."""
+    reference = Distribution.of(logits)
+    probabilities = reference.probabilities()
+
+    def kl(other: Logits) -> float:
+        found = kl_divergence(reference, Distribution.of(other), probabilities)
+        if not np.isfinite(found):
+            raise NotANumber
+        return found
+
+    return kl
