@@ -182,7 +182,16 @@ def count(grid: Grid, x: Held, u: Held) -> Counts:
     )
     wide = _float32(x)
     low, high = float(wide.min()), float(wide.max())  # nan if one is
-    found = Counts(grid, grid.ordered(inputs), grid.ordered(weights), len(x), 0, 0, low, high)
+    found = Counts(
+        grid,
+        grid.ordered(inputs),
+        grid.ordered(weights.astype(np.float64)),
+        len(x),
+        0,
+        0,
+        low,
+        high,
+    )
     values = grid.values
     if x.dtype == np.float32:
         exact = wide.astype(np.float64)
