@@ -135,11 +135,15 @@ class Conversation:
                 self.comparison.settings = event.settings
                 self.comparison.check()
                 self._worth_a_cancel = True
-            case p.ScoreStarted():
+            case p.ScoreStarted() | p.InputsStarted():
                 self._worth_a_cancel = True
-            case p.Failed() | p.Finished() | p.ScoreFinished():
+            case p.Failed() | p.Finished() | p.ScoreFinished() | p.InputsFinished():
                 self.error = event.error
-            case p.StreamFinished(error=ErrorInfo() as error) | p.ScoreFailed(error=error):
+            case (
+                p.StreamFinished(error=ErrorInfo() as error)
+                | p.ScoreFailed(error=error)
+                | p.InputsFailed(error=error)
+            ):
                 self._errors_of_functions.append(error)
         if self.comparison is not None:
             self.comparison.apply(event)

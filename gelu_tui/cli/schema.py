@@ -9,7 +9,7 @@ import msgspec
 
 from gelu_tui.cli import options as o
 
-NAMES = ("comparison", "score", "sweep", "activations", "bench", "settings", "sweep-file")
+NAMES = ("comparison", "score", "inputs", "sweep", "activations", "bench", "settings", "sweep-file")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -50,6 +50,10 @@ def _document(name: str) -> tuple[type[msgspec.Struct], str]:
             from gelu_tui.core.scoring.document import SCORE_SCHEMA, ScoreDocument
 
             return ScoreDocument, SCORE_SCHEMA
+        case "inputs":
+            from gelu_tui.core.lab.inputs import INPUTS_SCHEMA, InputsDocument
+
+            return InputsDocument, INPUTS_SCHEMA
         case "sweep":
             from gelu_tui.sweep.document import SWEEP_SCHEMA, SweepDocument
 

@@ -37,6 +37,7 @@ _MODULES = {
     "doctor": "doctor",
     "engine": "tree",
     "history": "history",
+    "inputs": "inputs",
     "man": "manual",
     "models": "models",
     "open": "history",

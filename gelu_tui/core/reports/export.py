@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.lab.inputs import InputsDocument
 from gelu_tui.core.own_files import encoded, replace_file
 from gelu_tui.core.paths import look
 from gelu_tui.core.reports.html.comparison import comparison_page
+from gelu_tui.core.reports.html.inputs import inputs_page
 from gelu_tui.core.reports.html.score import score_page
+from gelu_tui.core.reports.inputs import inputs_csv, inputs_markdown
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.reports.score_csv import score_csv
 from gelu_tui.core.reports.tokens_csv import tokens_csv
@@ -88,6 +91,12 @@ ACTIVATIONS_FORMATS: Formats[Any] = {
     "markdown": Format.of(_of_functions("activations_markdown"), ".md", ".markdown"),
     "html": Format.of(_of_functions("activations_page"), *_HTML),
     "csv": Format.of(_of_functions("activations_csv"), ".csv"),
+}
+INPUTS_FORMATS: Formats[InputsDocument] = {
+    "json": Format.of(_json, ".json"),
+    "markdown": Format.of(inputs_markdown, ".md", ".markdown"),
+    "html": Format.of(inputs_page, *_HTML),
+    "csv": Format.of(inputs_csv, ".csv"),
 }
 
 

@@ -177,21 +177,11 @@ def count(grid: Grid, x: Held, u: Held) -> Counts:
     bits = grid.bits(x)
     places = bits.astype(np.intp)
     inputs: Integers = np.bincount(places, minlength=65_536).astype(np.int64)
-    weights: Floats = np.bincount(
-        places, np.square(_float32(u), dtype=np.float64), minlength=65_536
-    )
+    squares = np.square(_float32(u), dtype=np.float64)
+    weights = np.bincount(places, squares, minlength=65_536).astype(np.float64)
     wide = _float32(x)
     low, high = float(wide.min()), float(wide.max())  # nan if one is
-    found = Counts(
-        grid,
-        grid.ordered(inputs),
-        grid.ordered(weights.astype(np.float64)),
-        len(x),
-        0,
-        0,
-        low,
-        high,
-    )
+    found = Counts(grid, grid.ordered(inputs), grid.ordered(weights), len(x), 0, 0, low, high)
     values = grid.values
     if x.dtype == np.float32:
         exact = wide.astype(np.float64)
