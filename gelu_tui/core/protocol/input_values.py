@@ -71,7 +71,7 @@ class ErrorBin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunctionOnInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """A function f against exact GELU g on all inputs x.
+    """A function f against exact GELU g on all inputs x of the sites where it is used.
 
     `at` is the x of the largest error, `weighted_rmse` √E[(f−g)²], and `geglu_relative_error`
     √(E[((f−g)u)²] / E[(gu)²]) with u what the site multiplies its result with. `differs_in_dtype`

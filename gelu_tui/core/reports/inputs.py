@@ -103,12 +103,14 @@ def _inputs(document: InputsDocument) -> FittedTable:
 def _by_layer(document: InputsDocument, measured: list[InputsFunction]) -> FittedTable:
     kinds = {each.site for each in document.layers}
     rows = []
-    for index, site in enumerate(document.layers):
+    of = [{(each.layer, each.site): each for each in f.layers} for f in measured]
+    for site in document.layers:
         row = {"layer": str(site.layer)}
         if len(kinds) > 1:
             row["site"] = site.site
-        for f in measured:
-            row[f.name] = number("{:.1e}", f.layers[index].weighted_rmse)
+        for f, layers in zip(measured, of, strict=True):
+            there = layers.get((site.layer, site.site))
+            row[f.name] = number("{:.1e}", there.weighted_rmse if there else None)
         rows.append(row)
     return FittedTable(rows, left=("site",))
 

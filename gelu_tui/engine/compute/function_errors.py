@@ -49,6 +49,7 @@ class ErrorTable:
         self, grid: Grid, dtype: str, variant: Variant, precision: Precision, reference: Variant
     ) -> None:
         """`dtype` is the model's; in it the function is evaluated where `precision` says so."""
+        self.limits = variant.limits  # outside of which it is not used
         self._grid, self._dtype = grid, getattr(mx, dtype)
         self._precision = precision
         self._function = function_of(variant, precision)

@@ -36,7 +36,8 @@ def held(array: mx.array) -> Held:
 def _float32(values: Held) -> npt.NDArray[np.float32]:
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)
-    return values.astype(np.float32, copy=False)
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        return values.astype(np.float32, copy=False)
 
 
 class Grid:
@@ -51,8 +52,7 @@ class Grid:
         self.dtype = dtype if self.is_exact else "bfloat16"
         bits = np.arange(65_536, dtype=np.uint16)
         own = bits if self.dtype == "bfloat16" else bits.view(np.float16)
-        with np.errstate(invalid="ignore"):  # nan is among them
-            every = _float32(own).astype(np.float64)
+        every = _float32(own).astype(np.float64)
         finite = np.flatnonzero(np.isfinite(every) & (bits != 0x8000))  # −0 is counted as 0
         self._order = finite[np.argsort(every[finite])]
         self.values: Floats = every[self._order]

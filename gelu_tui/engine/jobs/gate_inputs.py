@@ -87,7 +87,7 @@ class _Reading:
         self._loaded, self._model, self._dtype = loaded, loaded.model, loaded.info.dtype
         self._emit, self._cancelled, self._causal = emit, cancelled, command.causal
         self._precision = command.settings.activation_precision
-        self._causes = Causes(loaded, self._precision, cancelled)
+        self._causes = Causes(loaded, self._reference, self._precision, cancelled)
         self._grid = Grid(self._dtype)
         self._tables = {
             number: ErrorTable(self._grid, self._dtype, variant, self._precision, self._reference)
@@ -177,9 +177,7 @@ class _Reading:
     def _swap(self, sites: RowFunctions, pool: ThreadPoolExecutor) -> None:
         """Put each function into the reference's place, in one bin after the other."""
         going = [number for number in self._tables if number != self.started.reference]
-        swap = SwapByBin(
-            self._loaded, self._text, self._precision, self._grid, borders_of(self._all),
-            self._emit, self._cancelled,
-        )  # fmt: skip
         functions = {number: self._variants[number] for number in going}
-        swap.run(sites, pool, self._reference, functions)
+        inner = self._grid.low[borders_of(self._all)[1:-1]].tolist()
+        parts = self._loaded, self._text, self._reference, self._precision, inner
+        SwapByBin(*parts, self._emit, self._cancelled).run(sites, pool, functions)

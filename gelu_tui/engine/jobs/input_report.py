@@ -61,6 +61,12 @@ def _statistics(counts: Counts) -> dict[str, Any]:
 def _on_inputs(
     number: int, table: ErrorTable, every: Counts, sites: Mapping[Site, Counts]
 ) -> p.FunctionOnInputs:
+    bins = borders_of(every), [every.minimum, every.maximum]
+    if table.limits is not None:
+        sites = {site: each for site, each in sites.items() if table.limits.includes(*site)}
+        every = Counts.none(every.grid)
+        for each in sites.values():
+            every.add(each)
     largest = table.largest(every)
     inner = table.largest(every, every.place(_INNER[0]), every.place(_INNER[1]) + 1)
     return p.FunctionOnInputs(
@@ -74,7 +80,7 @@ def _on_inputs(
         differs_in_dtype=table.differs(every),
         differs_in_bfloat16=table.differs_in_bfloat16(every),
         layers=tuple(_at_site(table, site, counts) for site, counts in sites.items()),
-        bins=_bins(table, every),
+        bins=_bins(table, every, *bins),
     )
 
 
@@ -90,9 +96,10 @@ def _at_site(table: ErrorTable, site: Site, counts: Counts) -> p.ErrorAtSite:
     )
 
 
-def _bins(table: ErrorTable, counts: Counts) -> tuple[p.ErrorBin, ...]:
-    borders = borders_of(counts)
-    low = [counts.minimum, *counts.grid.low[borders[1:-1]].tolist(), counts.maximum]
+def _bins(
+    table: ErrorTable, counts: Counts, borders: list[int], ends: list[float]
+) -> tuple[p.ErrorBin, ...]:
+    low = [ends[0], *counts.grid.low[borders[1:-1]].tolist(), ends[1]]
     return tuple(
         p.ErrorBin(
             low=low[i],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import mlx.core as mx
@@ -20,10 +21,10 @@ from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.functions import Function, function_of
-from gelu_tui.engine.compute.input_counts import Grid
+from gelu_tui.engine.compute.limited_functions import LimitedFunction
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes
@@ -53,18 +54,18 @@ class SwapByBin:
         self,
         loaded: LoadedModel,
         text: Windows,
+        reference: Variant,
         precision: Precision,
-        grid: Grid,
-        borders: Sequence[int],
+        borders: Sequence[float],
         emit: Emit,
         cancelled: IsCancelled,
     ) -> None:
-        """`borders` are numbers of values of the grid; the outermost bins have no end."""
-        self._model, self._text, self._precision = loaded.model, text, precision
+        """`borders` are between the bins, the outermost of which have no end."""
+        self._model, self._text = loaded.model, text
+        self._reference, self._precision = reference, precision
         self._chunk = device.prefill_chunk(loaded.info.dtype)
-        inner = grid.low[list(borders)[1:-1]].tolist()
-        self._bins = list(zip([-np.inf, *inner], [*inner, np.inf], strict=True))
-        self._causes = Causes(loaded, precision, cancelled)
+        self._bins = list(pairwise((-np.inf, *borders, np.inf)))
+        self._causes = Causes(loaded, reference, precision, cancelled)
         self._emit, self._cancelled = emit, cancelled
         self._done, self._began = 0, time.perf_counter()
 
@@ -72,20 +73,19 @@ class SwapByBin:
         self,
         sites: RowFunctions,
         pool: ThreadPoolExecutor,
-        reference: Variant,
         functions: Mapping[int, Variant],
     ) -> None:
         """Emit the KL by bin of each function, after each window what is known until then.
 
         Raises `Interrupted`, and `GeluError` of the reference.
         """
-        with sites.use(function_of(reference, self._precision)):
+        with sites.use(function_of(self._reference, self._precision)):
             vocabulary = vocabulary_of(self._model)
         fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
         chunk = max(1, min(fit, self._chunk))
         total = self._text.positions * len(functions)
         for number, variant in functions.items():
-            swapped = self._swapped(variant, reference)
+            swapped = self._swapped(variant)
             sums, positions = np.zeros(len(swapped) - 1), 0
             try:
                 for window in self._text.windows:
@@ -102,16 +102,23 @@ class SwapByBin:
                 error = self._causes.error(sites, variant, window[:-1], len(window) - 1, where)
                 self._emit(p.InputsFailed(number, error.info))
 
-    def _swapped(self, variant: Variant, reference: Variant) -> list[Function]:
-        """The reference, the function everywhere, and the function in each bin."""
-        own, other = (function_of(each, self._precision) for each in (variant, reference))
-        return [other, own, *(within(low, high, own, other) for low, high in self._bins)]
+    def _swapped(self, variant: Variant) -> list[RowFunction]:
+        """The reference, the function everywhere, and the function in each bin.
+
+        A function that is limited to a part of the model stays within it.
+        """
+        own, reference = (function_of(v, self._precision) for v in (variant, self._reference))
+        bins = (within(low, high, own, reference) for low, high in self._bins)
+        every = [own, *bins]
+        if (limits := variant.limits) is not None:
+            return [reference, *(LimitedFunction(f, reference, limits) for f in every)]
+        return [reference, *every]
 
     def _window(
         self,
         window: list[int],
         chunk: int,
-        functions: list[Function],
+        functions: list[RowFunction],
         sites: RowFunctions,
         pool: ThreadPoolExecutor,
     ) -> np.ndarray:
@@ -132,7 +139,7 @@ class SwapByBin:
         return sums
 
     def _logits(
-        self, inputs: mx.array, function: Function, cache: list[Any], sites: RowFunctions
+        self, inputs: mx.array, function: RowFunction, cache: list[Any], sites: RowFunctions
     ) -> Logits:
         with sites.use(function):
             logits = self._model(inputs, cache=cache)[0].astype(mx.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +25,11 @@ CONTINUE = p.Continue(
     model=p.ModelInfo("demo", "gemma3_text", "float32", None, "gelu_approx"),
     streams=(p.EarlierStream((5, 6), -0.5, 0.2), p.EarlierStream((), ended=True)),
 )
+
+INPUTS: dict[str, Any] = {
+    "count": 3, "mean": -0.5, "std": 1.5, "minimum": -2.0, "maximum": 1.0,
+    "quantiles": {"0.5": -0.5}, "histogram": p.Histogram((-2.5, 0.0, 1.5), (2, 1)),
+}  # fmt: skip
 
 COMMANDS: list[p.Command] = [
     p.Load("demo"),
@@ -62,6 +68,7 @@ COMMANDS: list[p.Command] = [
     p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
     p.Score(RunSettings(), documents=("空が\n青い", "")),
     p.Candidates(RunSettings(), 1, (2, 3, 4), 2, 5),
+    p.GateInputs(RunSettings(activations=("gelu",)), "空が", context=9, causal=True),
     p.Cancel(),
     p.Shutdown(),
 ]
@@ -123,6 +130,27 @@ EVENTS: list[p.Event] = [
         "bfloat16", "model", "cpu", (-1.5, 2.0), (p.FunctionCurve("a", (None, 2.0), (0.0, 1.0)),),
         (p.FunctionSpeed("a", 1e9, 60.0, 50.0, 70.0),), 2**20,
     ),
+    p.InputsStarted((p.VariantInfo("gelu", "x·Φ(x)", "float32", True, True),), 0, 9, 2, 9, 6),
+    p.InputsFound(
+        9, (p.SiteInputs(layer=3, site="experts", **INPUTS),), p.InputStatistics(**INPUTS),
+        (
+            p.FunctionOnInputs(
+                variant=1, max_abs_error=0.5, at=-2.0, inner_max_abs_error=0.25, inner_at=1.0,
+                weighted_rmse=1e-3, geglu_relative_error=None, differs_in_dtype=0.5,
+                differs_in_bfloat16=None, layers=(p.ErrorAtSite(
+                    layer=3, site="experts", max_abs_error=0.5, at=-2.0, weighted_rmse=1e-3,
+                    geglu_relative_error=None,
+                ),),
+                bins=(p.ErrorBin(
+                    low=-1.0, high=2.0, share_of_inputs=1.0, share_of_error=None,
+                    share_of_geglu_error=1.0, share_of_difference=0.0,
+                ),),
+            ),
+        ),
+    ),
+    p.InputsKl(1, 9, 0.5, (0.25, 1e-300)),
+    p.InputsFailed(1, ERROR),
+    p.InputsFinished("cancelled", 1.5, 2**33, ERROR),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,
     ),
