@@ -45,13 +45,19 @@ def compare(prompt: str, **settings: Any) -> Run:
 
 
 @of_function(ScoreKeywords)
-def score(text: str | Sequence[str], *, context: int | None = None, **settings: Any) -> Score:
+def score(
+    text: str | Sequence[str],
+    *,
+    context: int | None = None,
+    yardsticks: Sequence[str] | str = (),
+    **settings: Any,
+) -> Score:
     """Feed one text to all functions and compare their predictions of every token.
 
     It loads the model, which takes seconds: for many texts use `Engine`. Raises `GeluError`.
     """
     with _engine_for(settings) as engine:
-        return engine.score(text, context=context, **settings)
+        return engine.score(text, context=context, yardsticks=yardsticks, **settings)
 
 
 def load_run(run: str | int | os.PathLike[str]) -> Run:

@@ -19,7 +19,10 @@ from gelu_tui.core.protocol.requests import compare_command, over_text
 from gelu_tui.core.runs.document import document
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import ScoreSource
+from gelu_tui.core.settings.field import fields_of
 from gelu_tui.core.settings.run_settings import Dtype, RunSettings
+from gelu_tui.core.settings.validation import convert
+from gelu_tui.core.settings.yardsticks import WithYardsticks
 
 
 class Engine:
@@ -111,12 +114,19 @@ class Engine:
 
     @of_method(ScoreKeywords)
     def score(
-        self, text: str | Sequence[str], *, context: int | None = None, **settings: Any
+        self,
+        text: str | Sequence[str],
+        *,
+        context: int | None = None,
+        yardsticks: Sequence[str] | str = (),
+        **settings: Any,
     ) -> Score:
         """Feed one text to all functions and compare their predictions of every token.
 
         Of several texts each is a document, by which standard errors are clustered.
         `context` is the length of a window in tokens, BOS included: 512, or the model's if smaller.
+        `yardsticks` are changes of the model to hold the functions against: q8, q4, bf16,
+        embed-scale, again.
         A control is added unless `control=False` is given; settings of sampling and of generation
         have no effect. Raises `GeluError`, and `Unfinished` as `compare` does.
         """
@@ -124,7 +134,8 @@ class Engine:
 
         chosen = self._chosen(settings, control=True)
         texts = [text] if isinstance(text, str) else text
-        command = over_text(p.Score, chosen, texts=texts, context=context)
+        named = convert(fields_of(WithYardsticks)["yardsticks"], yardsticks)
+        command = over_text(p.Score, chosen, texts=texts, context=context, yardsticks=named)
         gathering = Gathering()
         with self._lock:
             loaded, error = self._ask(command, gathering.take)
@@ -138,6 +149,8 @@ class Engine:
         score = Score(scoring.document(loaded, source, status="completed"))
         for name, variant in score.items():
             _warn(name, variant.error)
+        for yardstick in score.document.yardsticks:
+            _warn(yardstick.name, yardstick.error)
         return score
 
     def _chosen(self, given: dict[str, Any], **defaults: Any) -> RunSettings:

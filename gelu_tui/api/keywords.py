@@ -27,9 +27,10 @@ if TYPE_CHECKING:
         activations: Sequence[str] | str = DEFAULT_SET  # type: ignore[assignment]
 
     class ScoreKeywords(CompareKeywords, frozen=True, kw_only=True):
-        """What `score` takes too: the tokens of a window, BOS included."""
+        """What `score` takes too: the tokens of a window, BOS included, and yardsticks."""
 
         context: int | None = None
+        yardsticks: Sequence[str] | str = ()
 
     class SweepKeywords(SweepSettings, frozen=True, kw_only=True):
         """What `sweep` takes besides prompts."""

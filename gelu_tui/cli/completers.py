@@ -42,6 +42,16 @@ def functions(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
     return _starting(known, incomplete)
 
 
+def yardsticks(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Names of yardsticks; after a comma another one."""
+    from gelu_tui.core.settings.yardsticks import YARDSTICKS
+
+    head, comma, _last = incomplete.rpartition(",")
+    chosen = head.split(",")
+    known = [(f"{head}{comma}{n}", about) for n, about in YARDSTICKS.items() if n not in chosen]
+    return _starting(known, incomplete)
+
+
 def one_function(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
@@ -156,6 +166,7 @@ def sweeps(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
 BY_NAME: dict[str, Completer] = {
     "activations": functions,
     "reference": one_function,
+    "yardsticks": yardsticks,
     "model": models,
     "models": models,
     "theme": themes,

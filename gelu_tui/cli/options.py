@@ -93,7 +93,8 @@ def _option(field: Field) -> Callable[[_F], _F]:
         attributes = {"type": _Known(values)}
     elif isinstance(field.default, tuple):
         attributes |= {"multiple": True, "type": _Whole()}
-        commas = "Comma separated; may be repeated." if field.default else "May be repeated."
+        takes_commas = field.default or field.names()
+        commas = "Comma separated; may be repeated." if takes_commas else "May be repeated."
         help_text = f"{help_text} {commas}"
 
     def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

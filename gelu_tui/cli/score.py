@@ -14,6 +14,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.reports.export import SCORE_FORMATS
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.core.settings.yardsticks import WithYardsticks, YardstickName
 
 
 @click.command("score", short_help="Teacher-forced statistics over a text.")
@@ -27,6 +28,7 @@ from gelu_tui.core.settings.user_file import SettingsFile
     help="Add a function that differs from the reference in the order of operations only: the "
     "noise floor.",
 )
+@o.options_of(WithYardsticks, "yardsticks")
 @click.option(
     "--tokens",
     is_flag=True,
@@ -44,6 +46,7 @@ def score_command(
     texts: tuple[str, ...],
     run: str | None,
     control_added: bool,
+    yardsticks: tuple[YardstickName, ...],
     context: int | None,
     tokens: bool,
     output_format: str | None,
@@ -57,7 +60,9 @@ def score_command(
     """
     settings = o.in_force(file, {**options, "control": control_added})
     printed = Output(output_format, output, settings.color, SCORE_FORMATS)
-    command, source = command_of(p.Score, settings.of_run(), texts, run, context)
+    command, source = command_of(
+        p.Score, settings.of_run(), texts, run, context, yardsticks=yardsticks
+    )
     from gelu_tui.core.reports.score import score_report
     from gelu_tui.core.scoring.statistics import Gathering  # numpy, which no completion waits for
 

@@ -22,7 +22,11 @@ def comparing(
 
 def scoring(activations: Sequence[str], **parts: Any) -> p.Score:
     """The command that scores; `parts` are fields of `Score` and of `RunSettings`."""
-    own = {name: parts.pop(name) for name in ("text", "tokens", "context") if name in parts}
+    own = {
+        name: parts.pop(name)
+        for name in ("text", "tokens", "context", "yardsticks")
+        if name in parts
+    }
     parts.setdefault("control", True)
     return p.Score(RunSettings(activations=tuple(activations), **parts), **own)
 

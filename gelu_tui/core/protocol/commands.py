@@ -8,6 +8,7 @@ from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.protocol.events import Started
 from gelu_tui.core.protocol.values import ChatMessage, EarlierStream, ModelInfo, Seconds
 from gelu_tui.core.settings.run_settings import Chat, Dtype, RunSettings
+from gelu_tui.core.settings.yardsticks import YardstickName
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
@@ -138,7 +139,12 @@ class OverText(Command, frozen=True):
 
 
 class Score(OverText, frozen=True, tag="score"):
-    """Compare the probabilities of every token of a text under several functions."""
+    """Compare the probabilities of every token of a text under several functions.
+
+    `yardsticks` are changes of the model, under the reference function.
+    """
+
+    yardsticks: tuple[YardstickName, ...] = ()
 
 
 class FunctionValues(Command, frozen=True, tag="function_values"):

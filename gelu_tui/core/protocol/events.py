@@ -41,6 +41,7 @@ from gelu_tui.core.protocol.values import (
     TokenText,
     VariantInfo,
     Verdict,
+    YardstickInfo,
 )
 from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 
@@ -247,6 +248,7 @@ class ScoreStarted(Event, frozen=True, tag="score_started"):
     context: int  # length of a window in tokens, BOS included
     documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
     bos: tuple[Index, ...] = ()  # the tokens in front of each window that are not of the text
+    yardsticks: tuple[YardstickInfo, ...] = ()
 
 
 class ScoreChunk(Event, frozen=True, tag="score_chunk"):
@@ -268,9 +270,9 @@ class ScoreChunk(Event, frozen=True, tag="score_chunk"):
 
 
 class ScoreFailed(Event, frozen=True, tag="score_failed"):
-    """One variant cannot be scored any further; the others continue."""
+    """One variant or yardstick cannot be scored any further; the others continue."""
 
-    variant: int
+    variant: int  # as in `ScoredRow`
     error: ErrorInfo
 
 

@@ -115,6 +115,13 @@ class VariantInfo(msgspec.Struct, frozen=True):
         return cls(variant.name, variant.formula, precision, is_native, control, limits)
 
 
+class YardstickInfo(msgspec.Struct, frozen=True):
+    """A change of the model under the reference function; the name is known to users."""
+
+    name: Name
+    description: Name  # what is changed, for people; empty if it cannot be applied to the model
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """A token that a stream could have taken, with its probability under that stream."""
 
@@ -229,9 +236,9 @@ class Fork(msgspec.Struct, frozen=True):
 
 
 class ScoredRow(msgspec.Struct, frozen=True, gc=False):
-    """One variant at the positions of a chunk."""
+    """One variant, or one yardstick, at the positions of a chunk."""
 
-    variant: int
+    variant: int  # its index; yardsticks are counted on after the variants
     logprob: tuple[float, ...]  # ln p of the text's own token
     kl: tuple[float, ...]  # nats against the reference
     same_top: tuple[bool, ...]  # whether its most probable token is the reference's

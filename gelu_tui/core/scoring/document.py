@@ -75,6 +75,24 @@ class ScoredVariant(p.VariantInfo, frozen=True):
     same_top_1_clustered_se: float | None = None
 
 
+class ScoredYardstick(p.YardstickInfo, frozen=True):
+    """A change of the model under the reference function, against the unchanged model.
+
+    The statistics are those of `ScoredVariant`: `mean_kl` in nats, `same_top_1` in per cent,
+    `times_floor` a multiple of the control's mean KL. They are None with an `error`.
+    """
+
+    mean_kl: float | None = None
+    se: float | None = None
+    clustered_se: float | None = None
+    times_floor: float | None = None
+    same_top_1: float | None = None
+    same_top_1_clustered_se: float | None = None
+    ln_ppl_ratio: float | None = None
+    ln_ppl_ratio_clustered_se: float | None = None
+    error: ErrorInfo | None = None
+
+
 class ScoreSource(msgspec.Struct, frozen=True):
     """The source of the tokens: a text or several, or the reference's stream of a saved run."""
 
@@ -127,6 +145,7 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     cluster: Literal["window", "document"] = "window"
     documents: int = 1
     text: ScoredTokens | None = None
+    yardsticks: list[ScoredYardstick] = []
 
 
 class _Head(msgspec.Struct):

@@ -31,6 +31,7 @@ from gelu_tui.core.scoring.document import (
     KlStatistics,
     ScoreDocument,
     ScoredVariant,
+    ScoredYardstick,
     ScoreSettings,
     ScoreSource,
     ScoreTiming,
@@ -41,6 +42,15 @@ Numbers = npt.NDArray[np.float64]  # one for each position
 
 # Upper bounds of the reference's top probability in each bucket of positions.
 _BUCKETS_BELOW = (0.25, 0.5, 0.75, 0.95, None)
+
+
+# What a yardstick has of the statistics against the reference, besides those of KL.
+_OF_A_YARDSTICK = (
+    "same_top_1",
+    "same_top_1_clustered_se",
+    "ln_ppl_ratio",
+    "ln_ppl_ratio_clustered_se",
+)
 
 
 class Row:
@@ -65,6 +75,8 @@ class Scoring:
         self.started = started
         self.finished: p.ScoreFinished | None = None
         self.rows = [Row() for _ in started.variants]
+        self.yardsticks = [Row() for _ in started.yardsticks]
+        self._all = [*self.rows, *self.yardsticks]  # as chunks count them
         self.text = ScoredText(started.bos)
         self._top_probability = array("d")
         self._cluster = array("q")
@@ -83,18 +95,18 @@ class Scoring:
                 self._top_probability.extend(event.top_probability)
                 self._cluster.extend([event.cluster] * len(event.logprob))
                 for scored in event.rows:
-                    row = self.rows[scored.variant]
+                    row = self._all[scored.variant]
                     row.logprob.extend(scored.logprob)
                     row.kl.extend(scored.kl)
                     row.same_top.extend(scored.same_top)
-            case p.ScoreFailed() if 0 <= event.variant < len(self.rows):
-                self.rows[event.variant].error = event.error
+            case p.ScoreFailed() if 0 <= event.variant < len(self._all):
+                self._all[event.variant].error = event.error
             case p.ScoreFinished():
                 self.finished = event
 
     def _check(self, chunk: p.ScoreChunk) -> None:
         """Check that every function that has not failed has every number at every position."""
-        going = {index for index, row in enumerate(self.rows) if row.error is None}
+        going = {index for index, row in enumerate(self._all) if row.error is None}
         columns = [chunk.logprob, chunk.top_probability]
         for row in chunk.rows:
             columns += [row.logprob, row.kl, row.same_top]
@@ -147,6 +159,10 @@ class Scoring:
             cluster="document" if started.documents > 1 else "window",
             documents=started.documents,
             text=self._tokens(activations) if activations else None,
+            yardsticks=[
+                self._yardstick(info, row, clusters, floor)
+                for info, row in zip(started.yardsticks, self.yardsticks, strict=True)
+            ],
         )
 
     def _tokens(self, activations: Sequence[str]) -> ScoredTokens:
@@ -169,12 +185,35 @@ class Scoring:
         fields = asdict(self.started.variants[index])
         if row.error is not None or not self.positions:
             return ScoredVariant(**fields, error=row.error)
-        logprob = np.array(row.logprob)
-        fields |= _perplexity(logprob, clusters)
+        fields |= _perplexity(np.array(row.logprob), clusters)
         if row is not reference:
-            columns = (reference.logprob, row.kl, row.same_top, self._top_probability)
-            fields |= against_reference(clusters, logprob, *map(np.array, columns))
+            fields |= self._against_reference(row, clusters)
         return ScoredVariant(**fields)
+
+    def _yardstick(
+        self, info: p.YardstickInfo, row: Row, clusters: Clusters, floor: float
+    ) -> ScoredYardstick:
+        if row.error is not None or not self.positions:
+            return ScoredYardstick(info.name, info.description, error=row.error)
+        found = self._against_reference(row, clusters)
+        kl = found["kl"]
+        shared = {name: found[name] for name in _OF_A_YARDSTICK}
+        return ScoredYardstick(
+            info.name,
+            info.description,
+            kl.mean,
+            kl.se,
+            kl.clustered_se,
+            kl.mean / floor if floor else None,
+            **shared,
+        )
+
+    def _against_reference(self, row: Row, clusters: Clusters) -> dict[str, Any]:
+        reference = self.rows[self.started.reference]
+        columns = (
+            row.logprob, reference.logprob, row.kl, row.same_top, self._top_probability,
+        )  # fmt: skip
+        return against_reference(clusters, *map(np.array, columns))
 
 
 class Gathering:

@@ -43,6 +43,13 @@ class Field:
         )
         return tuple(itertools.chain.from_iterable(lists))
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names that a list may hold, none where it may hold any text."""
+        match self.info:
+            case inspect.VarTupleType(item_type=inspect.LiteralType(values=values)):
+                return tuple(map(str, values))
+        return ()
+
     def text(self, value: object) -> str:
         """Return a value as it is typed; empty for None."""
         if isinstance(value, tuple):

@@ -24,15 +24,22 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
     """Return the value of one setting, of its type and within its limits.
 
     `name` is what the user calls the setting, if it has another name. With `text`, numbers and the
-    like are written as text, as in the environment. A list of one text may be that text; functions
-    may be one comma-separated text. Raises `UsageError`, whose kind is the setting's name.
+    like are written as text, as in the environment. A list of one text may be that text; functions,
+    and names of which there are only some, may be one comma-separated text. Raises `UsageError`,
+    whose kind is the setting's name.
     """
     original = value
     match field.info:
         case inspect.VarTupleType() if isinstance(value, str | list | tuple):
             texts = [value] if isinstance(value, str) else value
             is_functions = field.name == "activations" and all(isinstance(x, str) for x in texts)
-            value = named(split_specs(texts)) if is_functions else texts
+            if is_functions:
+                value = named(split_specs(texts))
+            elif field.names() and all(isinstance(x, str) for x in texts):
+                parts = (part.strip() for text in texts for part in text.split(","))
+                value = tuple(dict.fromkeys(filter(None, parts)))
+            else:
+                value = texts
         case inspect.DictType() if text and isinstance(value, str):
             with contextlib.suppress(msgspec.DecodeError):
                 value = msgspec.json.decode(value)

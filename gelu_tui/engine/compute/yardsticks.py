@@ -1,16 +1,16 @@
 """Yardsticks: a model with a change whose size people know, its functions left as they are.
 
 Within a yardstick's context the model computes with the change; afterwards its weights, modules and
-classes are the very objects that they were. Changed weights are lazy arrays that only the graph of
-a forward pass holds: each is made when it is multiplied, and freed with it. So a forward pass needs
-memory for one or two changed matrices more, and the time to make all of them again.
+classes are the very objects that they were. A changed matrix is made when it is multiplied, a large
+one in slices, and freed with the product. So memory is needed for a few changed matrices at once,
+however many layers there are, and each forward pass makes all of them again.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,16 +22,16 @@ from mlx_lm.models.switch_layers import SwitchLinear
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol import ModelInfo
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.engine import device
 from gelu_tui.engine.compute.activation_sites import key_of, with_meanings
 from gelu_tui.engine.compute.elsewhere import LayersElsewhere
 from gelu_tui.engine.compute.float32 import in_float32
 
 _GROUP = 64  # mlx-lm's default, of `affine`, its default mode
-_BITS = {"q8": 8, "q4": 4}
+_BITS: Mapping[str, int] = {"q8": 8, "q4": 4}
+_SLICE = 16 * 1024 * 1024  # bytes of an embedding's matrix that are changed at once
 _PART = 16  # tokens that are fed at once to compute the same in another order
-
-Change = tuple[nn.Module, str, mx.array]
 
 
 class Yardstick(NamedTuple):
@@ -42,7 +42,7 @@ class Yardstick(NamedTuple):
     applied: Callable[[], AbstractContextManager[None]]
 
 
-def yardstick(name: str, model: Any, info: ModelInfo) -> Yardstick:
+def yardstick(name: YardstickName, model: Any, info: ModelInfo) -> Yardstick:
     """The yardstick of this name for a loaded model.
 
     Raises `GeluError` where it would change nothing, or cannot be applied to this model.
@@ -60,20 +60,6 @@ def yardstick(name: str, model: Any, info: ModelInfo) -> Yardstick:
 
 
 @contextmanager
-def _with_arrays(changes: Iterable[Change]) -> Iterator[None]:
-    """Put arrays in the place of others, which come back."""
-    before: list[Change] = []
-    try:
-        for module, name, array in changes:
-            before.append((module, name, module[name]))
-            module[name] = array
-        yield
-    finally:
-        for module, name, array in before:
-            module[name] = array
-
-
-@contextmanager
 def _with_classes(classes: Iterable[tuple[Any, type]]) -> Iterator[None]:
     """Give modules other classes, and their own back."""
     before: list[tuple[Any, type]] = []
@@ -85,6 +71,55 @@ def _with_classes(classes: Iterable[tuple[Any, type]]) -> Iterator[None]:
     finally:
         for module, kind in before:
             module.__class__ = kind
+
+
+# --- matrices that are changed when they are used -------------------------------------------------
+
+
+class _How(NamedTuple):
+    """How a matrix is changed. If `wide`, products are summed in float32, then rounded."""
+
+    changed: Callable[[mx.array], mx.array]  # some rows of a matrix of shape (outputs, inputs)
+    wide: bool = False
+
+    def operand(self, rows: mx.array, after: mx.array) -> mx.array:
+        """The changed rows, which are not made before `after` is there."""
+        made = self.changed(mx.depends([rows], [after])[0])
+        return made.astype(mx.float32) if self.wide else made
+
+
+def _changing(base: type, how: _How) -> type:
+    """A subclass of a module with a matrix, that computes with the changed one."""
+    return _embedding(base, how) if issubclass(base, nn.Embedding) else _linear(base, how)
+
+
+def _linear(base: type, how: _How) -> type:
+    def call(self: Any, x: mx.array, *more: Any, **named: Any) -> mx.array:
+        weight = self.weight
+        self.weight = how.operand(weight, x)
+        try:
+            wide = x.astype(mx.float32) if how.wide else x
+            y: mx.array = base.__call__(self, wide, *more, **named)
+        finally:
+            self.weight = weight
+        return y.astype(x.dtype) if how.wide else y
+
+    return type(base.__name__, (base,), {"__call__": call})
+
+
+def _embedding(base: type, how: _How) -> type:
+    def call(self: Any, x: mx.array) -> mx.array:
+        return how.changed(self.weight[x])
+
+    def as_linear(self: Any, x: mx.array) -> mx.array:
+        rows = max(1, _SLICE // self.weight[0].nbytes)
+        wide = x.astype(mx.float32) if how.wide else x
+        parts = [wide[..., :0]]
+        for at in range(0, self.weight.shape[0], rows):
+            parts.append(wide @ how.operand(self.weight[at : at + rows], parts[-1]).T)
+        return mx.concatenate(parts[1:], axis=-1).astype(x.dtype)
+
+    return type(base.__name__, (base,), {"__call__": call, "as_linear": as_linear})
 
 
 # --- weights of fewer bits ------------------------------------------------------------------------
@@ -109,7 +144,7 @@ def _quantized(name: str, model: Any, info: ModelInfo) -> Yardstick:
     )
 
     def applied() -> AbstractContextManager[None]:
-        return _with_arrays((m, "weight", _rounded(m.weight, how)) for m, how in chosen)
+        return _with_classes((m, _changing(type(m), _rounding(how))) for m, how in chosen)
 
     return Yardstick(name, description, applied)
 
@@ -127,9 +162,13 @@ def _quantizable(model: Any, bits: int) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield module, {"group_size": _GROUP, "bits": bits, **own}
 
 
-def _rounded(weight: mx.array, how: dict[str, Any]) -> mx.array:
-    """A weight as its quantized form stands for it, not yet evaluated."""
-    return mx.dequantize(*mx.quantize(weight, **how), **how)
+def _rounding(how: dict[str, Any]) -> _How:
+    """What a matrix's quantized form stands for: groups lie within its rows."""
+
+    def changed(rows: mx.array) -> mx.array:
+        return mx.dequantize(*mx.quantize(rows, **how), **how)
+
+    return _How(changed)
 
 
 # --- bfloat16 -------------------------------------------------------------------------------------
@@ -145,61 +184,41 @@ def _bfloat16(model: Any, info: ModelInfo) -> Yardstick:
 
 @contextmanager
 def _in_bfloat16(model: Any) -> Iterator[None]:
-    """What `model.set_dtype(mx.bfloat16)` computes, which mlx-lm's models of bfloat16 do.
+    """What `model.set_dtype(mx.bfloat16)` computes, as mlx-lm does with a model of that dtype.
 
     MLX's own multiplication of bfloat16 is very slow on a CPU, and of experts there is none. There
     the same numbers are multiplied in float32 and the sums rounded: it adds up in float32 too.
     """
-    widened = {} if device.on_gpu() else _WIDENED
+    how = _How(_narrow, wide=not device.on_gpu())
     modules = [module for _, module in model.named_modules()]
-    classes = [(module, widened[type(module)]) for module in modules if type(module) in widened]
-    wide = {id(module) for module, _ in classes}
-
-    def changes() -> Iterator[Change]:
-        for module in modules:
-            for name, array in list(module.items()):
-                if _is_floating(array) and nn.Module.valid_parameter_filter(module, name, array):
-                    narrow = array.astype(mx.bfloat16)
-                    is_wide = id(module) in wide and name == "weight"
-                    yield module, name, narrow.astype(mx.float32) if is_wide else narrow
-
-    with _with_classes(classes), _with_arrays(changes()):
-        yield
-
-
-def _is_floating(array: Any) -> bool:
-    return isinstance(array, mx.array) and mx.issubdtype(array.dtype, mx.floating)
+    large = [module for module in modules if isinstance(module, _WITH_MATRIX)]
+    before: list[tuple[nn.Module, str, mx.array]] = []
+    with _with_classes((module, _changing(type(module), how)) for module in large):
+        try:
+            for module in modules:
+                for name, array in list(module.items()):
+                    if _is_floating(module, name, array) and not (
+                        name == "weight" and isinstance(module, _WITH_MATRIX)
+                    ):
+                        before.append((module, name, array))
+                        module[name] = _narrow(array)
+            yield
+        finally:
+            for module, name, array in before:
+                module[name] = array
 
 
-def _product(x: mx.array, weight: mx.array, bias: mx.array | None = None) -> mx.array:
-    wide = x.astype(mx.float32)
-    y = wide @ weight.T if bias is None else mx.addmm(bias.astype(mx.float32), wide, weight.T)
-    return y.astype(x.dtype)
+_WITH_MATRIX = (nn.Embedding, nn.Linear, SwitchLinear)
 
 
-class _Embedding(nn.Embedding):
-    def __call__(self, x: mx.array) -> mx.array:
-        return super().__call__(x).astype(mx.bfloat16)
-
-    def as_linear(self, x: mx.array) -> mx.array:
-        return _product(x, self.weight)
+def _narrow(array: mx.array) -> mx.array:
+    return array.astype(mx.bfloat16)
 
 
-class _Linear(nn.Linear):
-    def __call__(self, x: mx.array) -> mx.array:
-        return _product(x, self.weight, self.get("bias"))
-
-
-class _SwitchLinear(SwitchLinear):
-    def __call__(self, x: mx.array, *more: Any, **named: Any) -> mx.array:
-        return super().__call__(x.astype(mx.float32), *more, **named).astype(x.dtype)
-
-
-_WIDENED: dict[type, type] = {
-    nn.Embedding: _Embedding,
-    nn.Linear: _Linear,
-    SwitchLinear: _SwitchLinear,
-}
+def _is_floating(module: nn.Module, name: str, value: Any) -> bool:
+    """Whether it is a parameter that `set_dtype` casts."""
+    is_parameter = nn.Module.valid_parameter_filter(module, name, value)
+    return is_parameter and isinstance(value, mx.array) and mx.issubdtype(value.dtype, mx.floating)
 
 
 # --- the embedding normalizer ---------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Teacher forcing: all functions read the same text, with statistics of every token.
 
+Yardsticks are changes of the model whose size people know: they are scored under the reference
+function, as if each were one more function.
+
 The functions are computed one after the other at batch 1, not as rows of one batch. The memory for
 logits is then shared by two of them and not by all, and a chunk of positions is work enough to make
 up for reading the weights again for each. And kernels may round batched rows differently from row
@@ -14,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import mlx.core as mx
@@ -22,13 +26,21 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
-from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.compute.yardsticks import Yardstick, yardstick
+from gelu_tui.engine.failures import (
+    Interrupted,
+    IsCancelled,
+    error_info,
+    not_finite,
+    stop_if,
+)
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.jobs.request import resolve_variants
@@ -109,6 +121,12 @@ class _Scoring:
         variants, infos, reference = resolve_variants(loaded, command.settings, room=False)
         self._text = cut(loaded, command)
         self._texts = _TokenTexts(loaded, self._text)
+        names = tuple(dict.fromkeys(command.yardsticks))
+        found = [_applicable(name, loaded) for name in names]
+        # They are rows after the functions.
+        by_row = dict(enumerate(found, len(variants)))
+        self._yardsticks = {row: y for row, y in by_row.items() if isinstance(y, Yardstick)}
+        self._refused = {row: y for row, y in by_row.items() if isinstance(y, ErrorInfo)}
         self.started = p.ScoreStarted(
             variants=infos,
             reference=reference,
@@ -118,6 +136,10 @@ class _Scoring:
             context=self._text.context,
             documents=self._text.documents,
             bos=self._text.bos,
+            yardsticks=tuple(
+                p.YardstickInfo(name, y.description if isinstance(y, Yardstick) else "")
+                for name, y in zip(names, found, strict=True)
+            ),
         )
         self._model, self._dtype = loaded.model, loaded.info.dtype
         self._emit, self._cancelled = emit, cancelled
@@ -126,13 +148,16 @@ class _Scoring:
         self._functions = functions_of(variants, reference, precision)
         self._causes = Causes(loaded, variants[reference], precision, cancelled)
         # The reference first: the others are measured against it.
-        self._going = sorted(range(len(variants)), key=lambda row: row != reference)
+        rows = sorted(range(len(variants)), key=lambda row: row != reference)
+        self._going = [*rows, *self._yardsticks]
         self._done = 0
         # What the functions are fed now, and how many logits of it are measured.
         self._fed: tuple[list[int], int] = ([], 0)
 
     def run(self, sites: RowFunctions, pool: ThreadPoolExecutor) -> None:
         """Score window after window. Raises `Interrupted`, and `GeluError` of the reference."""
+        for row, why in self._refused.items():
+            self._emit(p.ScoreFailed(row, why))
         vocabulary = self._vocabulary(sites)
         chunk = positions_at_once(vocabulary, self._dtype)
         began = time.perf_counter()
@@ -209,24 +234,53 @@ class _Scoring:
     def _logits(
         self, inputs: list[int], cache: dict[int, list[Any]], sites: RowFunctions
     ) -> Iterator[tuple[int, Logits]]:
-        """Each function's index and logits of shape (positions, vocabulary).
+        """Each row's index and logits of shape (positions, vocabulary).
 
-        The next function's are being computed when one's are yielded. Raises `Interrupted`.
+        The next row's are being computed when one's are yielded. Raises `Interrupted`.
         """
         computing: deque[tuple[int, mx.array]] = deque()
-        for row in self._going:
+        for row in tuple(self._going):
             stop_if(self._cancelled())
-            with sites.use(self._functions[row]):
+            with self._alone(row), self._changed(row, sites):
                 logits = self._model(mx.array([inputs]), cache=cache[row])[0].astype(mx.float32)
-            mx.async_eval(logits, caches.arrays(cache[row]))
-            computing.append((row, logits))
-            del logits
+                mx.async_eval(logits, caches.arrays(cache[row]))
+                computing.append((row, logits))
+                del logits
             if len(computing) > 1:
-                yield _view(*computing.popleft())
-        yield _view(*computing.popleft())
+                yield from self._view(*computing.popleft())
+        while computing:
+            yield from self._view(*computing.popleft())
+
+    def _view(self, row: int, logits: mx.array) -> Iterator[tuple[int, Logits]]:
+        with self._alone(row):
+            mx.eval(logits)
+        if row in self._going:
+            yield row, np.array(logits, copy=False)
+
+    @contextmanager
+    def _changed(self, row: int, sites: RowFunctions) -> Iterator[None]:
+        """Within this context the model is what the row stands for."""
+        yardstick = self._yardsticks.get(row)
+        function = self._functions[self.started.reference if yardstick else row]
+        with sites.use(function), yardstick.applied() if yardstick else nullcontext():
+            yield
+
+    @contextmanager
+    def _alone(self, row: int) -> Iterator[None]:
+        """A yardstick that fails within this context ends, and nothing else does."""
+        try:
+            yield
+        except Exception as error:
+            if row not in self._yardsticks or isinstance(error, Interrupted):
+                raise
+            self._going.remove(row)
+            self._emit(p.ScoreFailed(row, error_info(error)))
 
     def _not_finite(self, row: int, sites: RowFunctions) -> GeluError:
         where = f"are not numbers after {self._done} tokens of the text"
+        if (yardstick := self._yardsticks.get(row)) is not None:
+            why = "the change makes nan or infinity of what this model computes"
+            return not_finite(yardstick.name, where, why, f"Leave {yardstick.name} out.")
         return self._causes.error(sites, self._variants[row], *self._fed, where)
 
 
@@ -252,6 +306,9 @@ class _TokenTexts:
         return tuple(texts)
 
 
-def _view(row: int, logits: mx.array) -> tuple[int, Logits]:
-    mx.eval(logits)
-    return row, np.array(logits, copy=False)
+def _applicable(name: YardstickName, loaded: LoadedModel) -> Yardstick | ErrorInfo:
+    """A yardstick of the loaded model, or why it has none."""
+    try:
+        return yardstick(name, loaded.model, loaded.info)
+    except GeluError as error:
+        return error.info
