@@ -90,7 +90,9 @@ class ErrorTable:
             return self._grid.values[places, None]
         inside = (np.arange(_POINTS) + 0.5) / _POINTS
         low, high = self._grid.low[places, None], self._grid.high[places, None]
-        return (low + (high - low) * inside).astype(np.float32).astype(np.float64)
+        points = (low + (high - low) * inside).astype(np.float32).astype(np.float64)
+        points[places == self._grid.zero] = 0.0  # what a model cuts off is 0 itself
+        return points
 
     def _evaluated(self, points: Floats) -> tuple[Floats, Floats, Floats]:
         """The function, exact GELU and the reference at points."""

@@ -52,7 +52,8 @@ class Grid:
         self.dtype = dtype if self.is_exact else "bfloat16"
         bits = np.arange(65_536, dtype=np.uint16)
         own = bits if self.dtype == "bfloat16" else bits.view(np.float16)
-        every = _float32(own).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # nan is among them
+            every = _float32(own).astype(np.float64)
         finite = np.flatnonzero(np.isfinite(every) & (bits != 0x8000))  # −0 is counted as 0
         self._order = finite[np.argsort(every[finite])]
         self.values: Floats = every[self._order]
@@ -177,7 +178,8 @@ def count(grid: Grid, x: Held, u: Held) -> Counts:
     bits = grid.bits(x)
     places = bits.astype(np.intp)
     inputs: Integers = np.bincount(places, minlength=65_536).astype(np.int64)
-    squares = np.square(_float32(u), dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        squares = np.square(_float32(u), dtype=np.float64)
     weights = np.bincount(places, squares, minlength=65_536).astype(np.float64)
     wide = _float32(x)
     low, high = float(wide.min()), float(wide.max())  # nan if one is

@@ -137,7 +137,7 @@ EVENTS: list[p.Event] = [
             p.FunctionOnInputs(
                 variant=1, max_abs_error=0.5, at=-2.0, inner_max_abs_error=0.25, inner_at=1.0,
                 weighted_rmse=1e-3, geglu_relative_error=None, differs_in_dtype=0.5,
-                differs_in_bfloat16=None, layers=(p.ErrorAtSite(
+                differs_in_bfloat16=0.25, layers=(p.ErrorAtSite(
                     layer=3, site="experts", max_abs_error=0.5, at=-2.0, weighted_rmse=1e-3,
                     geglu_relative_error=None,
                 ),),
