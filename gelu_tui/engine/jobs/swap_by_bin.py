@@ -7,7 +7,7 @@ after the other at batch 1.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -19,22 +19,27 @@ from mlx_lm.models.cache import make_prompt_cache
 from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
-from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.input_counts import Floats
 from gelu_tui.engine.compute.limited_functions import LimitedFunction
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.score import positions_at_once
 from gelu_tui.engine.jobs.windows import Windows
 from gelu_tui.engine.models.loading import LoadedModel
 
-# Of the reference's logits and probabilities, and of two of the others' logits.
-_HELD_BYTES = 256 * 1024 * 1024
-_HELD_ARRAYS = 4
+
+class _NoNumber(ArithmeticError):
+    """The logits of a row are not numbers; row 0 is the reference."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+        super().__init__(row)
 
 
 def within(low: float, high: float, inside: Function, outside: Function) -> Function:
@@ -63,11 +68,11 @@ class SwapByBin:
         """`borders` are between the bins, the outermost of which have no end."""
         self._model, self._text = loaded.model, text
         self._reference, self._precision = reference, precision
-        self._chunk = device.prefill_chunk(loaded.info.dtype)
+        self._dtype = loaded.info.dtype
         self._bins = list(pairwise((-np.inf, *borders, np.inf)))
         self._causes = Causes(loaded, reference, precision, cancelled)
         self._emit, self._cancelled = emit, cancelled
-        self._done, self._began = 0, time.perf_counter()
+        self._done, self._total, self._began = 0, 0, time.perf_counter()
 
     def run(
         self,
@@ -80,27 +85,24 @@ class SwapByBin:
         Raises `Interrupted`, and `GeluError` of the reference.
         """
         with sites.use(function_of(self._reference, self._precision)):
-            vocabulary = vocabulary_of(self._model)
-        fit = _HELD_BYTES // (_HELD_ARRAYS * 4 * vocabulary)
-        chunk = max(1, min(fit, self._chunk))
-        total = self._text.positions * len(functions)
+            chunk = positions_at_once(vocabulary_of(self._model), self._dtype)
+        self._total = self._text.positions * len(functions) * (len(self._bins) + 2)
         for number, variant in functions.items():
             swapped = self._swapped(variant)
             sums, positions = np.zeros(len(swapped) - 1), 0
             try:
                 for window in self._text.windows:
-                    rate = self._done / (time.perf_counter() - self._began) if self._done else 0.0
-                    label = f"{variant.name} by bins"
-                    self._emit(p.Progress("inputs", label, self._done, total, "tokens", rate))
-                    sums += self._window(window, chunk, swapped, sites, pool)
+                    sums += self._window(window, chunk, variant.name, swapped, sites, pool)
                     positions += len(window) - 1
-                    self._done += len(window) - 1
                     whole, *bins = (sums / positions).tolist()
                     self._emit(p.InputsKl(number, positions, whole, tuple(bins)))
-            except NotANumber:
-                where = f"are not numbers within {positions + len(window)} tokens of the text"
-                error = self._causes.error(sites, variant, window[:-1], len(window) - 1, where)
-                self._emit(p.InputsFailed(number, error.info))
+            except _NoNumber as error:
+                row = self._reference if error.row == 0 else variant
+                where = f"are not numbers after {positions} tokens of the text"
+                told = self._causes.error(sites, row, window[:-1], len(window) - 1, where)
+                if error.row == 0:
+                    raise told from None
+                self._emit(p.InputsFailed(number, told.info))
 
     def _swapped(self, variant: Variant) -> list[RowFunction]:
         """The reference, the function everywhere, and the function in each bin.
@@ -118,33 +120,59 @@ class SwapByBin:
         self,
         window: list[int],
         chunk: int,
+        name: str,
         functions: list[RowFunction],
         sites: RowFunctions,
         pool: ThreadPoolExecutor,
-    ) -> np.ndarray:
+    ) -> Floats:
         """Σ KL over a window's positions, of all but the first function against the first."""
         held = [make_prompt_cache(self._model) for _ in functions]
         sums = np.zeros(len(functions) - 1)
         for start in range(0, len(window) - 1, chunk):
-            inputs = mx.array([window[start : min(start + chunk, len(window) - 1)]])
+            fed = window[start : min(start + chunk, len(window) - 1)]
             against: list[Callable[[Logits], float]] = []
-            for row, (function, cache) in enumerate(zip(functions, held, strict=True)):
-                stop_if(self._cancelled())
-                logits = self._logits(inputs, function, cache, sites)
-                if row:
-                    sums[row - 1] += sum(pool.map(_call, against, logits))
-                else:
-                    against = list(pool.map(_against, logits))
+            for row, logits in self._computed(fed, functions, held, sites, name):
+                try:
+                    if row:
+                        sums[row - 1] += sum(pool.map(_call, against, logits))
+                    else:
+                        against = list(pool.map(_against, logits))
+                except NotANumber:
+                    raise _NoNumber(row) from None
+                del logits  # before the next but one is computed
         mx.clear_cache()
         return sums
 
-    def _logits(
-        self, inputs: mx.array, function: RowFunction, cache: list[Any], sites: RowFunctions
-    ) -> Logits:
-        with sites.use(function):
-            logits = self._model(inputs, cache=cache)[0].astype(mx.float32)
-        mx.eval(logits, caches.arrays(cache))
-        return np.array(logits, copy=False)
+    def _computed(
+        self,
+        tokens: list[int],
+        functions: list[RowFunction],
+        held: list[list[Any]],
+        sites: RowFunctions,
+        name: str,
+    ) -> Iterator[tuple[int, Logits]]:
+        """Each function's number and logits; the next one's are computed when one's are yielded."""
+        before: tuple[int, mx.array] | None = None
+        for row, (function, cache) in enumerate(zip(functions, held, strict=True)):
+            stop_if(self._cancelled())
+            rate = self._done / (time.perf_counter() - self._began)
+            label = f"{name} by bins"
+            self._emit(p.Progress("inputs", label, self._done, self._total, "tokens", rate))
+            with sites.use(function):
+                logits = self._model(mx.array([tokens]), cache=cache)[0].astype(mx.float32)
+            mx.async_eval(logits, caches.arrays(cache))
+            if before is not None:
+                yield _view(*before)
+            before = row, logits
+            del logits
+            self._done += len(tokens)
+        if before is not None:
+            yield _view(*before)
+
+
+def _view(row: int, logits: mx.array) -> tuple[int, Logits]:
+    mx.eval(logits)
+    return row, np.array(logits, copy=False)
 
 
 def _call(kl: Callable[[Logits], float], logits: Logits) -> float:

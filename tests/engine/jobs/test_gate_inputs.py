@@ -378,7 +378,10 @@ def test_a_cancel_keeps_what_was_found(loaded: LoadedModel, polls: int, monkeypa
     assert all(type(module) is kind for module, kind in before)
 
 
-def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
+def test_memory_does_not_grow_with_the_text(loaded: LoadedModel, monkeypatch: Any) -> None:
+    # Of values that have inputs for the first time: soon there are none, but not in a short text.
+    monkeypatch.setattr("gelu_tui.engine.compute.function_errors._POINTS", 1)
+
     def peaks(repeat: int) -> tuple[int, int]:
         tracemalloc.start()
         events = events_of(loaded, command(text=TEXT * repeat))
@@ -391,5 +394,6 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
     peaks(1)
     short, long = peaks(2), peaks(12)
     inputs = 10 * len(loaded.tokenizer.encode(TEXT)) * 4 * 128 * 4  # x of what is more
-    assert long[0] - short[0] < inputs / 20, "MLX"
+    assert inputs > 0.4 * short[0]
+    assert long[0] < 1.1 * short[0], "MLX"
     assert long[1] - short[1] < inputs / 2, "numpy, events and tokens"
