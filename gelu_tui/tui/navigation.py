@@ -23,6 +23,7 @@ from gelu_tui.tui.services import Services
 from gelu_tui.tui.sweep_navigation import SweepNavigation
 
 if TYPE_CHECKING:
+    from gelu_tui.core.functions.variants import Variant
     from gelu_tui.core.runs.document import ComparisonDocument
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.tui.compare.screen import CompareScreen
@@ -120,6 +121,37 @@ class Navigation:
                 await self._chosen(choices, known)
 
         self._app.push_screen(screen, chosen)
+
+    async def curves(self) -> None:
+        """Show curves: those of the functions in the picker, if it is open, else of the chosen."""
+        # numpy takes a tenth of a second to import: not on the thread that draws.
+        await asyncio.to_thread(import_module, "gelu_tui.tui.lab.curves_screen")
+        from gelu_tui.tui.lab.curve_samples import arithmetics
+        from gelu_tui.tui.lab.curves_screen import CurvesScreen
+        from gelu_tui.tui.lab.function_source import FunctionSource
+
+        chosen, others = await self._functions()
+        loaded = self._services.engine.loaded
+        source = FunctionSource(self._services.engine_command)
+        ways = arithmetics(loaded.model.dtype if loaded else None)
+        self._app.push_screen(CurvesScreen([*chosen, *others], chosen, source, ways))
+
+    async def _functions(self) -> tuple[list[Variant], list[Variant]]:
+        """The chosen functions, and the others that are known."""
+        from gelu_tui.core.settings.remembered import recall, usable
+        from gelu_tui.tui.functions.picking import Picking
+        from gelu_tui.tui.functions.screen import ActivationsScreen
+
+        screen = self._app.screen
+        if isinstance(screen, ActivationsScreen):
+            picking = screen.picking
+        else:
+            remembered, _ = await asyncio.to_thread(recall)
+            known = tuple(dict.fromkeys((*self._formulas, *remembered.formulas)))
+            own, _ = await asyncio.to_thread(usable, known)
+            picking = await asyncio.to_thread(Picking, self._compare.choices, None, own)
+        others = [row.variant for row in picking.rows if not row.chosen]
+        return picking.chosen, others
 
     async def _chosen(self, choices: RunSettings, known: Sequence[str]) -> None:
         from gelu_tui.core.settings.keep import other_functions_at_start

@@ -182,6 +182,10 @@ class FakeEngine:
                     self.replay(run)
                 case p.RenderPrompt():
                     self.emit(rendered(command))
+                case p.FunctionValues():
+                    from tests.support.functions_engine import function_values
+
+                    self.emit(function_values(command))
                 case _:
                     self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
 

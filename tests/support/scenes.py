@@ -20,6 +20,7 @@ from textual.widgets import DataTable, Input
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.functions.variants import parse_variant, parse_variants
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
@@ -30,8 +31,13 @@ from gelu_tui.tui.engine_link import session as session_module
 from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.history.choose_streams import ChooseStreams
+from gelu_tui.tui.lab.curve_samples import EXACTLY
+from gelu_tui.tui.lab.curves_plot import CurvesPlot
+from gelu_tui.tui.lab.curves_screen import CurvesScreen
+from gelu_tui.tui.lab.function_source import FunctionSource
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
+from gelu_tui.tui.widgets.bars import Histogram
 from tests.support.comparisons import (
     EIGHT,
     FIVE,
@@ -103,7 +109,7 @@ class Scene(Driven):
 
 # --- the scenes -----------------------------------------------------------------------------------
 
-NOT_RUN = ("choose-streams", "empty", "fed-text", "history", "models", "prompts", *SWEEPS)
+NOT_RUN = ("choose-streams", "curves", "empty", "fed-text", "history", "models", "prompts", *SWEEPS)
 SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS}
 
 
@@ -187,6 +193,22 @@ async def matrix(it: Scene) -> None:
 async def picker(it: Scene) -> None:
     await it.ran()
     await it.opened("f2", "mish", "exact GELU")
+
+
+@scene
+async def curves(it: Scene) -> None:
+    """The errors of four functions, in float64, over a histogram."""
+    await it.loaded()
+    drawn = parse_variants(["gelu_approx", "gelu_fast_approx", "silu", "mine=x*sigmoid(1.6*x)"])
+    others = [parse_variant(name) for name in ("gelu", "relu", "mish")]
+    screen = CurvesScreen([*drawn, *others], drawn, FunctionSource(None), (EXACTLY,))
+    await it.app.push_screen(screen)
+    await it.until_shown("float64", "gelu_approx")
+    plot = screen.query_one(CurvesPlot)
+    edges = [-4.0, -2.5, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
+    plot.histogram = Histogram(edges, [20, 80, 150, 400, 500, 300, 60, 15], "made-up inputs")
+    await it.press("v", "v", "down", *(["left"] * 8))
+    await it.until(lambda: all(screen._properties.get(v) for v in screen._listed), "all is known")
 
 
 @scene

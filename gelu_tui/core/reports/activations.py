@@ -197,8 +197,8 @@ def activations_tables(document: ActivationsDocument) -> list[FittedTable]:
         {
             "name": entry.name,
             "formula": entry.formula,
-            "max |f−gelu|": _error(entry.max_error),
-            "at x": _place(entry.max_error_at, entry.max_error_on_both_sides)
+            "max |f−gelu|": error_words(entry.max_error),
+            "at x": place_words(entry.max_error_at, both_sides=entry.max_error_on_both_sides)
             if entry.max_error
             else "",
         }
@@ -208,22 +208,23 @@ def activations_tables(document: ActivationsDocument) -> list[FittedTable]:
     aliases = [{"name": e.name, "aliases": ", ".join(e.aliases)} for e in entries if e.aliases]
     if aliases:
         tables.append(FittedTable(aliases, left=("aliases",)))
-    tables.append(FittedTable([_properties(entry) for entry in entries], left=("minimum",)))
+    rows = [{"name": entry.name, **property_words(entry)} for entry in entries]
+    tables.append(FittedTable(rows, left=("minimum",)))
     return [*tables, FittedTable([_figures(document, entry) for entry in entries])]
 
 
-def _properties(entry: Activation) -> dict[str, str | Text]:
+def property_words(of: Activation | Properties) -> dict[str, str]:
+    """The properties that are no error, in words, by their titles."""
     yes = {True: "yes", False: "no"}
-    differentiable = yes[entry.differentiable]
-    if entry.jump is not None and not entry.differentiable:
-        differentiable = f"not at {_x(entry.jump.at)}"
+    differentiable = yes[of.differentiable]
+    if of.jump is not None and not of.differentiable:
+        differentiable = f"not at {_x(of.jump.at)}"
     return {
-        "name": entry.name,
-        "smooth": yes[entry.smooth],
+        "smooth": yes[of.smooth],
         "differentiable": differentiable,
-        "monotonic": yes[entry.monotonic],
-        "negative": yes[entry.negative],
-        "minimum": _minimum(entry.minimum),
+        "monotonic": yes[of.monotonic],
+        "negative": yes[of.negative],
+        "minimum": _minimum(of.minimum),
     }
 
 
@@ -242,12 +243,12 @@ def _minimum(minimum: Minimum | None) -> str:
 def _figures(document: ActivationsDocument, entry: Activation) -> dict[str, str | Text]:
     cells: dict[str, str | Text] = {
         "name": entry.name,
-        "RMSE N(0,1)": "0" if not entry.rms_error else f"{entry.rms_error:.3g}",
+        "RMSE N(0,1)": rms_words(entry.rms_error),
     }
     if document.x and document.dtype:
         largest = entry.dtype_error
-        cells[f"max in {document.dtype}"] = _error(largest.value if largest else None)
-        cells["at x"] = _place(largest.at) if largest else ""
+        cells[f"max in {document.dtype}"] = error_words(largest.value if largest else None)
+        cells["at x"] = place_words(largest.at) if largest else ""
     if document.measured:
         speed = entry.speed
         cells["million/s"] = f"{speed.per_second / 1e6:,.1f}" if speed else "–"
@@ -255,13 +256,20 @@ def _figures(document: ActivationsDocument, entry: Activation) -> dict[str, str 
     return cells
 
 
-def _error(value: float | None) -> str:
+def rms_words(value: float) -> str:
+    """A root mean square of errors."""
+    return f"{value:.3g}" if value else "0"
+
+
+def error_words(value: float | None) -> str:
+    """A largest error, None where no value is finite."""
     if value is None:
         return "not finite"
     return f"{value:.6f}" if value < 1000 else f"{value:.4g}"
 
 
-def _place(x: float | None, both_sides: bool = False) -> str:
+def place_words(x: float | None, *, both_sides: bool = False) -> str:
+    """The x of it, with ± where it is on both sides of 0."""
     return "" if x is None else f"{'±' * both_sides}{_x(x)}"
 
 

@@ -171,6 +171,10 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         self.view = (self.view + 1) % len(VIEWS)
         self._show_details()
 
+    async def action_curves(self) -> None:
+        """Open the lab's curves on top of this screen."""
+        await self.run_action("app.open('curves')")
+
     def action_formula(self) -> None:
         self.set_focus(self._input)  # at once: `focus()` lets the next keys come before
 

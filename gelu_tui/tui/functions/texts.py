@@ -22,6 +22,7 @@ ACTIONS = {
     "change('refer')": ("r", "R ref", "Compare the others with it"),
     "next_set": ("s", "S sets", "The next ready-made set"),
     "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
+    "curves": ("c", "C curves", "Look at them in the lab: curves, derivatives, errors"),
     "change('remove')": ("x,delete", "X delete", "Delete a formula of your own"),
     "undo": ("z", "Z undo", "Take the last change back"),
     "formula": ("slash", "", "Find a function, or write your own"),

@@ -26,6 +26,11 @@ _LEAST = 8  # cells of a drawing
 _MOST_THIN = 4  # curves whose bands can be told apart
 
 
+def style_of(place: int) -> str:
+    """The style of a curve by its place among the others."""
+    return _STYLES[place % len(_STYLES)]
+
+
 @dataclass(frozen=True)
 class NamedCurve:
     """A curve as a function of x (nan: a gap), and the bounds of its band if it has one.
@@ -42,7 +47,7 @@ class NamedCurve:
 
     @property
     def style(self) -> str:
-        return _STYLES[self.place % len(_STYLES)]
+        return style_of(self.place)
 
 
 def draw_curves(
@@ -83,23 +88,31 @@ def draw_curves(
             thin += [Layer(bound, f"dim {style}".rstrip(), "dotted") for bound in (low, high)]
     rows = plot([*layers, *thin], window, inner, height - 1, dots=dots, axes=False, bands=bands)
     drawn = labelled(rows, window, inner, gutter, form)
-    for row, runs in enumerate(_names(curves, labels, window, names, height - 1, chosen)):
+    ends = [
+        End(label, curve.at(window.right), curve.style, is_chosen=curve.name in chosen)
+        for label, curve in zip(labels, curves, strict=True)
+    ]
+    for row, runs in enumerate(names_beside(ends, window, names, height - 1)):
         drawn[row] = [*drawn[row], *runs]
     return drawn
 
 
-def _names(
-    curves: Sequence[NamedCurve],
-    labels: Sequence[str],
-    window: Window,
-    width: int,
-    height: int,
-    chosen: Collection[str],
-) -> list[list[Run]]:
+@dataclass(frozen=True)
+class End:
+    """Where a curve ends, and what stands beside it."""
+
+    label: str
+    y: float
+    style: str
+    is_chosen: bool
+
+
+def names_beside(curves: Sequence[End], window: Window, width: int, height: int) -> list[list[Run]]:
     """The names beside the ends of the curves, moved apart where they would share a row."""
+    any_chosen = any(curve.is_chosen for curve in curves)
     ends = []
     for index, curve in enumerate(curves):
-        end = curve.at(window.right)
+        end = curve.y
         ends.append((min(max(0, window.row(end, height)), height - 1) if end == end else 0, index))
     free = list(range(height))
     rows: list[list[Run]] = [[] for _ in range(height)]
@@ -109,9 +122,8 @@ def _names(
         at = min(free, key=lambda row: (abs(row - wanted), -row))
         free.remove(at)
         curve = curves[index]
-        is_chosen = curve.name in chosen
-        style = f"bold {curve.style}" if not chosen or is_chosen else LABEL
-        text = f"{'►' if is_chosen else ' '}{labels[index]}"
+        style = f"bold {curve.style}" if not any_chosen or curve.is_chosen else LABEL
+        text = f"{'►' if curve.is_chosen else ' '}{curve.label}"
         rows[at].append(Run(_cut(text, width), style.rstrip()))
     return rows
 

@@ -7,7 +7,7 @@ pattern too, not by style alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -81,11 +81,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Layer:
-    """A curve: its value in the middle of each column of dots (nan: a gap), and how it looks."""
+    """A curve: its value in the middle of each column of dots (nan: a gap), and how it looks.
+
+    `sign`, one character, stands on the curve in the cells `signs_at`, so that it is known without
+    colour.
+    """
 
     values: Sequence[float]
     style: str
     pattern: Pattern = "solid"
+    sign: str = ""
+    signs_at: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,13 @@ def plot(
     axes: bool = True,
     marks: Sequence[tuple[float, float]] = (),
     bands: Sequence[Band] = (),
+    rule: float | None = None,
 ) -> list[list[Run]]:
     """Draw `layers`, the first on top, into `height` rows of `width` cells; exactly that many.
 
     What lies outside of the window is cut off. `marks` are points (x, y) with a sign of their own.
     `bands` are shaded behind all layers, the first on top; one that is thinner than a cell is not
-    seen.
+    seen. `rule` is an x at which there is a line from top to bottom.
     """
     zero_row, zero_column = window.row(0.0, height), window.column(0.0, width)
     cells = []
@@ -136,6 +143,9 @@ def plot(
         if axes and zero_column is not None:
             row_cells[zero_column] = (dots.cross if horizontal else dots.vertical, AXIS)
         cells.append(row_cells)
+    if rule is not None and (column_of_rule := window.column(rule, width)) is not None:
+        for row_cells in cells:
+            row_cells[column_of_rule] = (dots.vertical, MARK)
     for band in reversed(bands):
         for row, column in _shaded(band, window, height, dots):
             cells[row][column] = (dots.shade, band.style)
@@ -151,6 +161,11 @@ def plot(
             if dots.marks:
                 glyph = dots.marks[layer.pattern == "dotted"]
             cells[row][column] = (glyph, layer.style)
+    for layer in reversed(layers):
+        for column in layer.signs_at:
+            y = layer.values[column * dots.columns + dots.columns // 2]
+            if not math.isnan(y) and 0 <= (row := window.row(y, height)) < height:
+                cells[row][column] = (layer.sign, f"bold {layer.style.removeprefix('bold ')}")
     for x, y in marks:
         column_of_mark, row = window.column(x, width), window.row(y, height)
         if column_of_mark is not None and 0 <= row < height:
@@ -205,30 +220,55 @@ def number(value: float) -> str:
     return (mantissa + (f"e{int(exponent)}" if exponent else "")).replace("-", "−")
 
 
+def ticks(low: float, high: float, most: int) -> dict[float, str]:
+    """Return at most so many round numbers between two, with their texts: 1, 2 or 5 times ten."""
+    if not high > low or most < 1:
+        return {}
+    power = 10.0 ** (math.floor(math.log10((high - low) / most)))
+    step = next(s for s in (power, 2 * power, 5 * power, 10 * power) if (high - low) / s <= most)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    texts = {count * step: f"{count * step:.{decimals}f}" for count in range(first, last + 1)}
+    if decimals > 5 or max(map(len, texts.values()), default=0) > 8:
+        texts = {value: f"{value:.4g}" for value in texts}
+    return {
+        value: (text if float(text) else text.removeprefix("-")).replace("-", "−")
+        for value, text in texts.items()
+    }
+
+
 def labelled(
     rows: Sequence[Sequence[Run]],
     window: Window,
     width: int,
     gutter: int,
     form: Callable[[float], str] | None = None,
+    *,
+    xs: Mapping[float, str] | None = None,
+    ys: Mapping[float, str] | None = None,
 ) -> list[list[Run]]:
     """`rows` with the ys of top, 0 and bottom in a gutter before them, and a row of xs below.
 
-    `form` writes the ys, by default as `number` does.
+    `form` writes the ys, by default as `number` does. `xs` and `ys` are other places of labels,
+    with their texts.
     """
-    texts = {len(rows) - 1: window.bottom, 0: window.top, window.row(0.0, len(rows)): 0.0}
-    labels = {row: (form or number)(y) for row, y in texts.items()}
+    if ys is None:
+        texts = {len(rows) - 1: window.bottom, 0: window.top, window.row(0.0, len(rows)): 0.0}
+        labels = {row: (form or number)(y) for row, y in texts.items()}
+    else:
+        labels = {window.row(y, len(rows)): text for y, text in ys.items()}
+    if xs is None:
+        xs = {x: number(x) for x in (window.left, 0.0, window.right)}
     # what has no room is left out: half a number is a wrong one
     labels = {row: label for row, label in labels.items() if len(label) < gutter}
     gutters = (f"{labels.get(row, ''):>{gutter - 1}} " for row in range(len(rows)))
     labelled_rows = [[Run(text, LABEL), *runs] for text, runs in zip(gutters, rows, strict=True)]
-    return [*labelled_rows, [Run(" " * gutter + _x_labels(window, width), LABEL)]]
+    return [*labelled_rows, [Run(" " * gutter + _x_labels(window, width, xs), LABEL)]]
 
 
-def _x_labels(window: Window, width: int) -> str:
+def _x_labels(window: Window, width: int, xs: Mapping[float, str]) -> str:
     line = [" "] * width
-    for x in (window.left, 0.0, window.right):
-        text = number(x)
+    for x, text in xs.items():
         middle = window.column(x, width)
         middle = (0 if x <= window.left else width - 1) if middle is None else middle
         start = min(max(0, middle - len(text) // 2), width - len(text))
