@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widget import Widget
 
@@ -41,6 +42,7 @@ class CurvesPlot(Widget):
         self.histogram: Histogram | None = None
         self._drawings: list[tuple[int, Drawing]] = []  # with the row in which each begins
         self._dragged = False
+        self._pointer = Offset(0, 0)  # where it was last, while it drags
 
     @property
     def step(self) -> float:
@@ -90,7 +92,7 @@ class CurvesPlot(Widget):
                 cursor=self.cursor, histogram=self.histogram,
             )  # fmt: skip
             if drawing is None:
-                return Content.styled("More room is needed for the curves.", "dim")
+                return Content.styled("More room is needed.", "dim")
             self._drawings.append((len(rows), drawing))
             rows += [Content.assemble(*row) for row in drawing.rows]
         return Content("\n").join(rows)
@@ -125,19 +127,20 @@ class CurvesPlot(Widget):
             self.change()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        self._dragged = False
+        self._dragged, self._pointer = False, event.screen_offset
         self.capture_mouse()
         event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if event.button == 0 or self.app.mouse_captured is not self or not self._drawings:
             return
-        if event.delta_x or event.delta_y:
+        moved, self._pointer = event.screen_offset - self._pointer, event.screen_offset
+        if moved.x or moved.y:
             self._dragged = True
             drawing = self._drawings[0][1]
-            self.zoom.pan_x(-event.delta_x / drawing.width)
-            if event.delta_y:
-                self.zoom.pan_y(event.delta_y / drawing.height, self.seen_y)
+            self.zoom.pan_x(-moved.x / drawing.width)
+            if moved.y:
+                self.zoom.pan_y(moved.y / drawing.height, self.seen_y)
             self.change()
 
     def on_mouse_up(self, event: events.MouseUp) -> None:

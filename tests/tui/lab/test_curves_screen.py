@@ -237,7 +237,7 @@ async def test_its_engine_ends_with_it() -> None:
 
 async def test_no_room() -> None:
     async with lab((22, 8)) as it:
-        await it.until_shown("More room is needed for the curves.")
+        await it.until_shown("More room is needed.")
         await it.press("right", "plus", "v", "l")
         await it.pilot.resize_terminal(80, 24)
         await it.until_shown("derivative of f")
