@@ -117,7 +117,7 @@ def draw_view(
         for row, runs in enumerate(names_beside(ends, window, names, rows)):
             drawn[row] = [*drawn[row], *runs]
     if histogram is not None and bar_rows:
-        under = bars(histogram, window, inner, bar_rows, dots)
+        under = bars(histogram, window, inner, bar_rows, dots, LABEL)
         title = [Run(f"{'inputs':>{GUTTER - 1}} ", LABEL), *([Run(" " * GUTTER, LABEL)] * bar_rows)]
         drawn[rows:rows] = [[title[row], *runs] for row, runs in enumerate(under)]
     heading = [Run(" " * GUTTER + TITLES[view], LABEL)]
