@@ -11,10 +11,11 @@ from typing import Any
 
 from gelu_tui.api.engine_thread import EngineThread
 from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, engine_of, of_method
-from gelu_tui.api.results import Run, Score, Unfinished
+from gelu_tui.api.results import Layers, Run, Score, Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.lab.layers import LayersGathering, with_reference
 from gelu_tui.core.protocol.requests import compare_command, over_text
 from gelu_tui.core.runs.document import document
 from gelu_tui.core.safe_text import visible_line
@@ -152,6 +153,47 @@ class Engine:
         for yardstick in score.document.yardsticks:
             _warn(yardstick.name, yardstick.error)
         return score
+
+    @of_method(ScoreKeywords)
+    def layers(
+        self,
+        text: str | Sequence[str],
+        *,
+        context: int | None = None,
+        free_running: bool = False,
+        restart: bool = False,
+        **settings: Any,
+    ) -> Layers:
+        """Swap the function in one layer at a time, and measure what it does to a text.
+
+        Every function is compared with the reference: the named one, else the model's own, which
+        need not be chosen. `context` is as in `score`. `free_running` also generates greedily after
+        the text, up to `max_tokens`. What an interrupted call has found is kept, and an equal call
+        goes on there, unless `restart`. Raises `GeluError`, and `Unfinished` as `compare` does.
+        """
+        chosen = with_reference(self._chosen(settings, control=False))
+        texts = [text] if isinstance(text, str) else text
+        command = over_text(
+            p.Layers,
+            chosen,
+            texts=texts,
+            context=context,
+            free_running=free_running,
+            restart=restart,
+        )
+        gathering = LayersGathering()
+        with self._lock:
+            loaded, error = self._ask(command, gathering.take)
+        if (state := gathering.state) is None:
+            raise error or _no_answer()
+        source = ScoreSource("text", "the text")
+        if error is not None:
+            made = state.document(loaded, source, status="failed", error=error.info)
+            raise Unfinished(error.info, Layers(made))
+        found = Layers(state.document(loaded, source, status="completed"))
+        for name, variant in found.items():
+            _warn(name, variant.error)
+        return found
 
     def _chosen(self, given: dict[str, Any], **defaults: Any) -> RunSettings:
         """The settings of a call, whose model is the engine's."""

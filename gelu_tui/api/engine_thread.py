@@ -58,7 +58,9 @@ class EngineThread:
             try:
                 async for event in self._client.ask(command):
                     take(event)
-                    if isinstance(event, p.Failed | p.Finished | p.ScoreFinished):
+                    if isinstance(
+                        event, p.Failed | p.Finished | p.ScoreFinished | p.LayersFinished
+                    ):
                         error = event.error
             except GeluError as failure:  # it died, or what it says makes no sense
                 await self._client.close()

@@ -13,10 +13,13 @@ from rich.console import Console, RenderableType
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.functions.registry import names
+from gelu_tui.core.lab.layers import LayersDocument, VariantLayers
 from gelu_tui.core.paths import expanded
-from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats, export
+from gelu_tui.core.reports.export import FORMATS, LAYERS_FORMATS, SCORE_FORMATS, Formats, export
 from gelu_tui.core.reports.html.comparison import comparison_fragment
+from gelu_tui.core.reports.html.layers import layers_fragment
 from gelu_tui.core.reports.html.score import score_fragment
+from gelu_tui.core.reports.layers import layers_report, summary
 from gelu_tui.core.reports.score import score_report
 from gelu_tui.core.reports.terminal import comparison_report
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
@@ -26,8 +29,8 @@ from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
 if TYPE_CHECKING:
     from gelu_tui.api.sweeps import Sweep
 
-_Document = TypeVar("_Document", bound=ComparisonDocument | ScoreDocument)
-_Variant = TypeVar("_Variant", bound=VariantDocument | ScoredVariant)
+_Document = TypeVar("_Document", bound=ComparisonDocument | ScoreDocument | LayersDocument)
+_Variant = TypeVar("_Variant", bound=VariantDocument | ScoredVariant | VariantLayers)
 
 _REPORT_WIDTH = 100
 
@@ -82,7 +85,7 @@ class _Result(Mapping[str, _Variant], Generic[_Document, _Variant]):
         return iter(self._variants())
 
     def __len__(self) -> int:
-        return len(self.document.variants)
+        return len(self._variants())
 
     def __str__(self) -> str:
         """The report that the command prints."""
@@ -155,9 +158,33 @@ class Score(_Result[ScoreDocument, ScoredVariant]):
         return score_fragment(self.document)
 
 
+class Layers(_Result[LayersDocument, VariantLayers]):
+    """Which layer does it: each function's figures by name, with `layers`, `all`, `additivity`, ….
+
+    `document` has everything, as the JSON document does. Saved as .json, .md, .html or .csv.
+    """
+
+    _formats = LAYERS_FORMATS
+
+    def _variants(self) -> dict[str, VariantLayers]:
+        return {variant.variant: variant for variant in self.document.variants}
+
+    def _report(self) -> RenderableType:
+        return layers_report(self.document)
+
+    def __repr__(self) -> str:
+        said = (summary(variant, self.reference) for variant in self.document.variants)
+        return visible_line(
+            f"<Layers over {self.document.positions:,} positions; {' '.join(said)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return layers_fragment(self.document)
+
+
 class Unfinished(GeluError):
     """It failed after it had begun; `result` is what there was until then."""
 
-    def __init__(self, error: ErrorInfo, result: Run | Score | Sweep) -> None:
+    def __init__(self, error: ErrorInfo, result: Run | Score | Layers | Sweep) -> None:
         super().__init__(error.kind, error.message, error.hint)
         self.result = result

@@ -135,14 +135,21 @@ class Conversation:
                 self.comparison.settings = event.settings
                 self.comparison.check()
                 self._worth_a_cancel = True
-            case p.ScoreStarted() | p.InputsStarted():
+            case p.ScoreStarted() | p.InputsStarted() | p.LayersStarted():
                 self._worth_a_cancel = True
-            case p.Failed() | p.Finished() | p.ScoreFinished() | p.InputsFinished():
+            case (
+                p.Failed()
+                | p.Finished()
+                | p.ScoreFinished()
+                | p.InputsFinished()
+                | p.LayersFinished()
+            ):
                 self.error = event.error
             case (
                 p.StreamFinished(error=ErrorInfo() as error)
                 | p.ScoreFailed(error=error)
                 | p.InputsFailed(error=error)
+                | p.LayersFailed(error=error)
             ):
                 self._errors_of_functions.append(error)
         if self.comparison is not None:

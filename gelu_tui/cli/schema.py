@@ -9,7 +9,17 @@ import msgspec
 
 from gelu_tui.cli import options as o
 
-NAMES = ("comparison", "score", "inputs", "sweep", "activations", "bench", "settings", "sweep-file")
+NAMES = (
+    "comparison",
+    "score",
+    "inputs",
+    "layers",
+    "sweep",
+    "activations",
+    "bench",
+    "settings",
+    "sweep-file",
+)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -54,6 +64,10 @@ def _document(name: str) -> tuple[type[msgspec.Struct], str]:
             from gelu_tui.core.lab.inputs import INPUTS_SCHEMA, InputsDocument
 
             return InputsDocument, INPUTS_SCHEMA
+        case "layers":
+            from gelu_tui.core.lab.layers import LAYERS_SCHEMA, LayersDocument
+
+            return LayersDocument, LAYERS_SCHEMA
         case "sweep":
             from gelu_tui.sweep.document import SWEEP_SCHEMA, SweepDocument
 

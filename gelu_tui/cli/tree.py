@@ -38,6 +38,7 @@ _MODULES = {
     "engine": "tree",
     "history": "history",
     "inputs": "inputs",
+    "layers": "layers",
     "man": "manual",
     "models": "models",
     "open": "history",

@@ -237,6 +237,10 @@ class Session:
                 from gelu_tui.engine.jobs.score import score
 
                 score(self._model(), command, job.emit, job.cancelled)
+            case p.Layers():
+                from gelu_tui.engine.jobs.layers import layers
+
+                layers(self._model(), command, job.emit, job.cancelled)
             case p.FunctionValues():
                 from gelu_tui.engine.device import check_room
 

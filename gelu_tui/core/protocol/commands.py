@@ -187,6 +187,19 @@ class GateInputs(OverText, frozen=True, tag="gate_inputs"):
     causal: bool = False
 
 
+class Layers(OverText, frozen=True, tag="layers"):
+    """Swap the function at one site at a time, and compare with the reference everywhere.
+
+    What a scoring that was stopped had found is kept where the engine runs, and it goes on there,
+    unless `restart`. With `free_running` text is generated too, up to the settings' `max_tokens`,
+    after the first `prompt` of `tokens`, or, where that is 0, after the text's last window.
+    """
+
+    free_running: bool = False
+    prompt: int = 0
+    restart: bool = False
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop the running job, if there is one."""
 

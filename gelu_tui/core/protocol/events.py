@@ -25,8 +25,10 @@ from gelu_tui.core.protocol.values import (
     FunctionSpeed,
     Index,
     ModelInfo,
+    Moved,
     Name,
     Number,
+    Place,
     ProgressPhase,
     PromptTokens,
     Rank,
@@ -35,6 +37,7 @@ from gelu_tui.core.protocol.values import (
     SelfCheckReport,
     Status,
     StreamStep,
+    SwappedRow,
     SweepWay,
     Timing,
     TokenChance,
@@ -365,6 +368,65 @@ class InputsFailed(Event, frozen=True, tag="inputs_failed"):
 
 class InputsFinished(Event, frozen=True, tag="inputs_finished"):
     """All inputs are read; `seconds` do not include loading."""
+
+    last = True
+    status: Status
+    seconds: Seconds
+    peak_memory_bytes: Count
+    error: ErrorInfo | None = None
+
+
+class LayersStarted(Event, frozen=True, tag="layers_started"):
+    """Swaps of single layers begin; figures that were kept of an earlier time come at once."""
+
+    variants: tuple[VariantInfo, ...]
+    reference: int
+    places: tuple[Place, ...]
+    tokens: Count  # of the text, without BOS
+    windows: Count
+    positions: Count  # tokens that will be scored
+    context: Count  # length of a window in tokens, BOS included
+    documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
+    kept: Name = ""  # the file that the figures are kept in until they are complete
+
+
+class LayersChunk(Event, frozen=True, tag="layers_chunk"):
+    """The next positions of one variant, all of one cluster: sums over them.
+
+    `rows` has the site of each of the places, in their order.
+    """
+
+    variant: Index
+    window: Count
+    first: Count  # position in its window
+    positions: Count
+    cluster: Count
+    no_swap: Moved  # a row like all others, but without a swap
+    all: Moved  # the variant at every site
+    rows: tuple[SwappedRow, ...]
+
+
+class LayersFailed(Event, frozen=True, tag="layers_failed"):
+    """One variant cannot be measured any further; the others continue."""
+
+    variant: Index
+    error: ErrorInfo
+
+
+class FreeRan(Event, frozen=True, tag="free_ran"):
+    """First divergent tokens of one variant's rows in greedy generation; None: no divergence.
+
+    `rows` has those of each place, `all` that of the variant at every site. `steps` were decoded.
+    """
+
+    variant: Index
+    all: Index | None
+    rows: tuple[Index | None, ...]
+    steps: Count
+
+
+class LayersFinished(Event, frozen=True, tag="layers_finished"):
+    """Swaps of single layers ended; `seconds` do not include loading."""
 
     last = True
     status: Status

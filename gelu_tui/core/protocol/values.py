@@ -24,6 +24,7 @@ ProgressPhase = Literal[
     "replay",
     "self_check",
     "score",
+    "layers",
     "bench",
     "speed",
     "inputs",
@@ -249,6 +250,30 @@ class TokenChance(msgspec.Struct, frozen=True):
 
     logprob: Number
     rank: Index
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A place where a model applies its activation: a site of a layer."""
+
+    layer: Index
+    site: Name  # its kind, as in `core.models.families`
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """Sums over positions of what a swap does, against the reference in all layers.
+
+    `logit_difference` is the change of the logit of the text's own token less the mean of all.
+    """
+
+    kl: Number  # nats
+    logit_difference: Number
+
+
+class SwappedRow(msgspec.Struct, frozen=True, gc=False):
+    """What one variant does at a site, alone and where it is everywhere else."""
+
+    noising: Moved  # only this site has the variant
+    denoising: Moved  # only this site keeps the reference
 
 
 class BenchRow(msgspec.Struct, frozen=True):

@@ -12,12 +12,15 @@ from typing import Any, Generic, TypeVar
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.lab.inputs import InputsDocument
+from gelu_tui.core.lab.layers import LayersDocument
 from gelu_tui.core.own_files import encoded, replace_file
 from gelu_tui.core.paths import look
 from gelu_tui.core.reports.html.comparison import comparison_page
 from gelu_tui.core.reports.html.inputs import inputs_page
+from gelu_tui.core.reports.html.layers import layers_page
 from gelu_tui.core.reports.html.score import score_page
 from gelu_tui.core.reports.inputs import inputs_csv, inputs_markdown
+from gelu_tui.core.reports.layers import layers_csv, layers_markdown
 from gelu_tui.core.reports.markdown import markdown_report
 from gelu_tui.core.reports.score_csv import score_csv
 from gelu_tui.core.reports.tokens_csv import tokens_csv
@@ -97,6 +100,12 @@ INPUTS_FORMATS: Formats[InputsDocument] = {
     "markdown": Format.of(inputs_markdown, ".md", ".markdown"),
     "html": Format.of(inputs_page, *_HTML),
     "csv": Format.of(inputs_csv, ".csv"),
+}
+LAYERS_FORMATS: Formats[LayersDocument] = {
+    "json": Format.of(_json, ".json"),
+    "markdown": Format.of(layers_markdown, ".md", ".markdown"),
+    "html": Format.of(layers_page, *_HTML),
+    "csv": Format.of(layers_csv, ".csv"),
 }
 
 

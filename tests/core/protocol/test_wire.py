@@ -68,6 +68,10 @@ COMMANDS: list[p.Command] = [
     p.Score(RunSettings(reference="gelu", control=True), "", (2, 3), 64),
     p.Score(RunSettings(), documents=("空が\n青い", "")),
     p.Candidates(RunSettings(), 1, (2, 3, 4), 2, 5),
+    p.Layers(
+        RunSettings(activations=("relu",)), "空が", context=9, free_running=True, restart=True
+    ),
+    p.Layers(RunSettings(activations=("relu",)), tokens=(2, 3, 4), prompt=2),
     p.GateInputs(RunSettings(activations=("gelu",)), "空が", context=9, causal=True),
     p.Cancel(),
     p.Shutdown(),
@@ -150,6 +154,23 @@ EVENTS: list[p.Event] = [
     ),
     p.InputsKl(1, 9, 0.5, (0.25, 1e-300)),
     p.InputsFailed(1, ERROR),
+    p.LayersStarted(
+        variants=(p.VariantInfo("gelu", "x", "float32"), p.VariantInfo("relu", "x", "float32")),
+        reference=0,
+        places=(p.Place(0, "feed-forward"), p.Place(0, "experts")),
+        tokens=90,
+        windows=2,
+        positions=90,
+        context=64,
+        kept="/data/layers/空.jsonl",
+    ),
+    p.LayersChunk(
+        1, 0, 0, 64, 0, p.Moved(0.0, 0.0), p.Moved(1.5, -2.0),
+        (p.SwappedRow(p.Moved(0.5, -1.0), p.Moved(1.0, 1e-9)),),
+    ),
+    p.LayersFailed(2, ERROR),
+    p.FreeRan(1, None, (3, None), 32),
+    p.LayersFinished("cancelled", 1.5, 2**33, ERROR),
     p.InputsFinished("cancelled", 1.5, 2**33, ERROR),
     p.BenchReport(
         (p.BenchRow("plain", 1, 0.1, 10.0, 1, 2),), {"a/b": 0.97}, 0.05, (REPORT,), 1, 2, 3, 4,

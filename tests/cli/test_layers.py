@@ -1,0 +1,94 @@
+"""`gelu-tui layers` on a tiny model: what it prints, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gelu_tui.core.lab.layers import LayersDocument
+from tests.cli.test_signals import running
+from tests.support.command import TIMEOUT_S, complaint, gelu
+
+TEXT = "Why is the sky blue? the sky is blue 空が青い\n" * 2
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("texts") / "text.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+def test_the_document(env: dict[str, str], model: str, file: str) -> None:
+    words = ("--model", model, "-a", "relu,gelu", "--text", file, "--context", "20")
+    done = gelu(env, "layers", *words, "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.raw)
+    assert (found["schema"], found["reference"]) == ("gelu-tui.layers/1", "gelu_approx")
+    assert (found["variant"], found["others"][0]["variant"]) == ("relu", "gelu")
+    assert [(each["layer"], each["site"]) for each in found["layers"]] == [
+        (layer, "feed-forward") for layer in range(4)
+    ]
+    assert (found["no_swap_kl"], found["status"]) == (0.0, "completed")
+    assert found["positions"] == found["all_positions"] == found["tokens"]
+    msgspec.convert(found, LayersDocument)
+    schema = json.loads(gelu(env, "schema", "layers").raw)
+    assert set(found) == set(schema["$defs"]["LayersDocument"]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("text", "Layer"), ("csv", "variant,"), ("markdown", "# Which"),
+                         ("html", "<!DOCTYPE")]
+)  # fmt: skip
+def test_formats(form: str, begins: str, env: dict[str, str], model: str, file: str) -> None:
+    words = ("--model", model, "-a", "relu", "--reference", "gelu", "--text", file)
+    done = gelu(env, "layers", *words, "--free-running", "--max-tokens", "4", "--format", form)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-a", "gelu_approx"), "'gelu_approx' is the reference, so there is nothing to swap."),
+        (("-a", "nonsense"), "There is no activation function named 'nonsense'."),
+        (("-a", "relu", "--context", "1"), "A window of 1 tokens has no token with another one"),
+        (("-a", "relu@9"), "All chosen functions are limited"),
+        (("-a", "relu@9", "--reference", "gelu"), "This model has 4 layers, 0 to 3"),
+    ],
+)
+def test_refusals(
+    words: tuple[str, ...], says: str, env: dict[str, str], model: str, file: str
+) -> None:
+    done = gelu(env, "layers", "--model", model, "--text", file, *words)
+    assert done.code in (1, 2)
+    assert says in complaint(done, done.code)[0]
+
+
+def test_an_interrupt_prints_what_there_is_and_the_next_goes_on(
+    env: dict[str, str], long_model: Path, tmp_path: Path
+) -> None:
+    text, home = tmp_path / "long.txt", {**env, "XDG_DATA_HOME": str(tmp_path / "data")}
+    text.write_text("the sky is blue " * 120)
+    words = ("layers", "--model", str(long_model), "-a", "relu", "--text", str(text),
+             "--context", "8", "--format", "json")  # fmt: skip
+    with running(home, *words) as command:
+        end = time.monotonic() + TIMEOUT_S
+        while not list((tmp_path / "data").rglob("layers/*.jsonl")):
+            assert time.monotonic() < end and command.process.poll() is None
+            time.sleep(0.02)
+        command.signal(signal.SIGINT)
+        stopped = command.end()
+    assert stopped.code == 130
+    first = json.loads(stopped.raw)
+    assert first["status"] == "cancelled"
+    assert 0 < first["positions"] < first["all_positions"]
+    done = gelu(home, *words)
+    whole = json.loads(done.raw)
+    assert (whole["status"], whole["positions"]) == ("completed", whole["all_positions"])
+    assert not list((tmp_path / "data").rglob("layers/*.jsonl"))
