@@ -56,6 +56,8 @@ def offers(env: dict[str, str], line: str, shell: str = "bash") -> list[str]:
         ("gelu-tui --theme nor", ["nord"]),
         ("gelu-tui show ", ["last", "2", "1"]),
         ("gelu-tui score --run la", ["last"]),
+        ("gelu-tui score --yardstick q", ["q8", "q4"]),
+        ("gelu-tui score --yardstick q8,b", ["q8,bf16"]),
         ("gelu-tui history --delete ", ["2", "1"]),
         ("gelu-tui run --format js", ["json", "jsonl"]),
         ("gelu-tui run --dtype b", ["bfloat16"]),

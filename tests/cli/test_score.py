@@ -392,3 +392,38 @@ def test_a_damaged_scoring_is_refused_or_shown(
         if found is not None:
             assert score_page(found).endswith("</html>\n")
             Console(file=io.StringIO()).print(score_report(found))
+
+
+def test_yardsticks_on_the_command_line(env: dict[str, str], model: str, file: str) -> None:
+    words = ("score", "--model", model, "-a", "gelu_approx,relu", "--text", file, "--context", "40")
+    typed = gelu(env, *words, "--yardstick", "q4, again", "--yardstick", "q8", "--format", "json")
+    assert (typed.code, typed.err) == (0, "")
+    found = json.loads(typed.raw)
+    assert [y["name"] for y in found["yardsticks"]] == ["q4", "again", "q8"]
+    for yardstick in found["yardsticks"]:
+        assert {"name", "mean_kl", "se", "times_floor", "same_top_1"} <= yardstick.keys()
+        assert yardstick["mean_kl"] >= 0
+    msgspec.convert(found, ScoreDocument)
+
+    by_variable = gelu({**env, "GELU_TUI_SCORE_YARDSTICK": "q8"}, *words)
+    assert (by_variable.code, by_variable.err) == (0, "")
+    assert "q8: 8-bit weights" in by_variable.out
+    assert " what 8-bit weights do." in " ".join(by_variable.out.split())
+    assert max(map(cell_len, by_variable.out.splitlines())) <= 80
+
+
+def test_a_yardstick_that_cannot_be_measured(env: dict[str, str], model: str, file: str) -> None:
+    words = ("score", "--model", model, "-a", "gelu_approx,relu", "--text", file)
+    done = gelu(env, *words, "--yardstick", "embed-scale,again")
+    why = "embed-scale would change nothing: √64 is 8 in this model"
+    assert done.code == 1, "as for a function that fails"
+    assert why in done.err
+    assert why in " ".join(done.out.split()) and "again: other order" in done.out
+
+
+@pytest.mark.parametrize("name", ["q5", "q8,q5", "Q8", "again ,again,gelu"])
+def test_a_yardstick_that_there_is_not(env: dict[str, str], file: str, name: str) -> None:
+    done = gelu(env, "score", "--text", file, "--yardstick", name)
+    wrong = name.split(",")[-1]
+    known = "q8, q4, bf16, embed-scale or again, or some of them with commas"
+    assert f"--yardstick must be {known}, not {wrong}." in complaint(done, 2)

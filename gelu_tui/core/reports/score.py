@@ -12,6 +12,8 @@ from gelu_tui.core.functions.controls import is_the_function_itself
 from gelu_tui.core.reports.layout import FittedTable, spaced
 from gelu_tui.core.reports.noise_sentences import engagement_question, same_function
 from gelu_tui.core.reports.numbers import number, with_error
+from gelu_tui.core.reports.scale import Scale, marks_of
+from gelu_tui.core.reports.scale import sentences as scale_sentences
 from gelu_tui.core.reports.terminal import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.scoring.document import KlStatistics, ScoreDocument, ScoredVariant
@@ -24,7 +26,10 @@ def score_report(document: ScoreDocument) -> RenderableType:
     """The functions, their statistics on the text and against the reference, and notes."""
     sentences = [Text(sentence) for sentence in score_sentences(document)]
     footing = Text("\n".join(score_footing(document)), style="dim")
-    return spaced(*score_tables(document), *sentences, footing)
+    marks = marks_of(document)
+    scale: list[RenderableType] = [Scale(marks)] if marks else []
+    scale += [Text(sentence) for sentence in scale_sentences(marks)]
+    return spaced(*score_tables(document), *scale, *sentences, footing)
 
 
 def score_tables(document: ScoreDocument) -> list[FittedTable]:
@@ -34,7 +39,23 @@ def score_tables(document: ScoreDocument) -> list[FittedTable]:
         tables.append(_text_table(document))
     if compared := [(v, v.kl) for v in document.variants if v.kl is not None]:
         tables += _kl_tables(document, compared)
+    if document.yardsticks:
+        tables.append(_yardsticks(document))
     return tables
+
+
+def _yardsticks(document: ScoreDocument) -> FittedTable:
+    rows = []
+    for y in document.yardsticks:
+        error = _error(document, y.clustered_se, y.se)
+        row = {
+            "yardstick": y.name,
+            "mean KL": with_error(y.mean_kl, error, "{:.2e}", "{:.0e}"),
+            "× floor": "–" if y.times_floor is None else times(y.times_floor),
+            "same top-1 %": with_error(y.same_top_1, y.same_top_1_clustered_se, "{:.2f}", "{:.2f}"),
+        }
+        rows.append(row)
+    return FittedTable(rows)
 
 
 def _functions(document: ScoreDocument) -> FittedTable:
@@ -118,6 +139,11 @@ def score_sentences(document: ScoreDocument) -> list[str]:
             "p(top) is the probability of the reference's most probable token.",
             *_floor(document),
         ]
+    sentences += [
+        f"{y.name}, under {visible_line(document.reference)}: {visible_line(y.description)}."
+        for y in document.yardsticks
+        if y.error is None
+    ]
     reference = next(v for v in document.variants if v.name == document.reference)
     for variant in document.variants:
         is_zero = variant.kl is not None and variant.kl.max == 0 and not variant.control
@@ -125,6 +151,9 @@ def score_sentences(document: ScoreDocument) -> list[str]:
             sentences.append(visible_line(f"{variant.error.message} {variant.error.hint}"))
         elif is_zero and formulas_differ(variant, reference):
             sentences.append(engagement_question(variant.name, "every position"))
+    for yardstick in document.yardsticks:
+        if (error := yardstick.error) is not None:
+            sentences.append(visible_line(f"{error.message} {error.hint}"))
     return sentences
 
 

@@ -38,6 +38,7 @@ def convert(field: Field, value: object, name: str = "", *, text: bool = False) 
             elif field.names() and all(isinstance(x, str) for x in texts):
                 parts = (part.strip() for text in texts for part in text.split(","))
                 value = tuple(dict.fromkeys(filter(None, parts)))
+                original = next((part for part in value if part not in field.names()), original)
             else:
                 value = texts
         case inspect.DictType() if text and isinstance(value, str):

@@ -10,13 +10,13 @@ from gelu_tui.core.settings.run_settings import RunSettings
 
 YardstickName = Literal["q8", "q4", "bf16", "embed-scale", "again"]
 
-# In the words of reports: "1/1,300 of what 8-bit weights do".
+# What reports call them, as in "1/1,300 of what 8-bit weights do".
 YARDSTICKS: Mapping[YardstickName, str] = {
     "q8": "8-bit weights",
     "q4": "4-bit weights",
     "bf16": "bfloat16",
-    "embed-scale": "the embedding scale",
-    "again": "another order of sums",
+    "embed-scale": "embedding scale",
+    "again": "other order of sums",
 }
 
 
@@ -26,8 +26,8 @@ class WithYardsticks(RunSettings, frozen=True, kw_only=True):
     yardsticks: Annotated[
         tuple[YardstickName, ...],
         about(
-            "Also measure a change of the model whose size people know, under the reference "
-            "function: 8-bit or 4-bit weights (q8, q4), bfloat16 (bf16), the embedding scale "
+            "Also measure a change of the model whose size people know, with the reference "
+            "function: weights of 8 or 4 bit (q8, q4), bfloat16 (bf16), the embedding scale "
             "rounded or exact (embed-scale), sums in another order (again).",
             metavar="NAME",
             options=("--yardstick",),

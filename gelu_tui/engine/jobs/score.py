@@ -23,6 +23,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
@@ -151,6 +152,7 @@ class _Scoring:
         rows = sorted(range(len(variants)), key=lambda row: row != reference)
         self._going = [*rows, *self._yardsticks]
         self._done = 0
+        self._progress = p.Progress("score", "", 0, self._text.positions, "tokens")
         # What the functions are fed now, and how many logits of it are measured.
         self._fed: tuple[list[int], int] = ([], 0)
 
@@ -168,7 +170,8 @@ class _Scoring:
             for start in range(0, len(window) - 1, chunk):
                 rate = self._done / (time.perf_counter() - began) if self._done else 0.0
                 total = self.started.positions
-                self._emit(p.Progress("score", label, self._done, total, "tokens", rate))
+                self._progress = p.Progress("score", label, self._done, total, "tokens", rate)
+                self._emit(self._progress)
                 inputs = window[start : min(start + chunk, len(window) - 1)]
                 targets = window[start + 1 : start + 1 + len(inputs)]
                 self._fed = (window[: start + len(inputs)], len(inputs))
@@ -241,6 +244,10 @@ class _Scoring:
         computing: deque[tuple[int, mx.array]] = deque()
         for row in tuple(self._going):
             stop_if(self._cancelled())
+            if (yardstick := self._yardsticks.get(row)) is not None:  # which takes long
+                self._emit(
+                    replace(self._progress, label=f"{self._progress.label}, {yardstick.name}")
+                )
             with self._alone(row), self._changed(row, sites):
                 logits = self._model(mx.array([inputs]), cache=cache[row])[0].astype(mx.float32)
                 mx.async_eval(logits, caches.arrays(cache[row]))

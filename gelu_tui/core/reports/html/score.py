@@ -14,7 +14,9 @@ from gelu_tui.core.reports.html.page import (
     table,
     words,
 )
+from gelu_tui.core.reports.html.scale import scale
 from gelu_tui.core.reports.html.scored_text import scored_text
+from gelu_tui.core.reports.scale import marks_of
 from gelu_tui.core.reports.score import score_footing, score_sentences, score_tables
 from gelu_tui.core.scoring.document import ScoreDocument
 
@@ -37,6 +39,7 @@ def score_fragment(document: ScoreDocument) -> str:
         words("h1", f"{count} activation function{'s' * (count > 1)}, one text"),
         words("p", when, class_="quiet"),
         error_words(document.error),
+        section("Beside what people know", *scale(marks_of(document))),
         section("Figures", *tables),
         section("Percentiles of KL", _percentiles(document)),
         section("The text in colour", *scored_text(document)),
