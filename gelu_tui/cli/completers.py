@@ -28,7 +28,8 @@ def _starting(values: Iterable[tuple[str, str]], incomplete: str) -> list[Comple
 
 
 def functions(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-    """Names of functions; after a comma another one."""
+    """Names of functions; after a comma another one; after @ the kinds of places."""
+    from gelu_tui.core.functions.limits import KINDS
     from gelu_tui.core.functions.registry import REGISTRY
 
     head, comma, last = incomplete.rpartition(",")
@@ -39,6 +40,9 @@ def functions(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
         for name in (function.name, *function.aliases)
         if name not in chosen and (name == function.name or last)
     ]
+    function, limited, limits = last.partition("@")
+    if limited and "@" not in limits:
+        known = [(f"{head}{comma}{function}@{word}", kind) for word, kind in KINDS.items()]
     return _starting(known, incomplete)
 
 

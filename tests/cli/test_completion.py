@@ -52,6 +52,8 @@ def offers(env: dict[str, str], line: str, shell: str = "bash") -> list[str]:
         ("gelu-tui run -a gelu,silu,gelu_a", ["gelu,silu,gelu_approx"]),
         ("gelu-tui run -a swi", ["swish"]),
         ("gelu-tui run -a nothing", []),
+        ("gelu-tui run -a gelu,relu@0-5,12,mis", ["gelu,relu@0-5,12,mish"]),
+        ("gelu-tui run -a gelu,relu@g", ["gelu,relu@gate"]),
         ("gelu-tui run --reference mi", ["mish"]),
         ("gelu-tui --theme nor", ["nord"]),
         ("gelu-tui show ", ["last", "2", "1"]),

@@ -12,6 +12,7 @@ from typing import Any
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.functions.limits import parse_limits
 from gelu_tui.core.functions.variants import CONTROL, parse_variants, resolve_reference
 from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.restore import read_document
@@ -62,7 +63,14 @@ def begun(
     """A raw prompt's comparison without tokens; `settings` are those of `RunSettings`."""
     own = formulas or {}
     variants = tuple(
-        p.VariantInfo(name, own.get(name, "f(x)"), "float32", name == NATIVE, name == control)
+        p.VariantInfo(
+            name,
+            own.get(name, "f(x)"),
+            "float32",
+            name == NATIVE,
+            name == control,
+            parse_limits(name.partition("@")[2]) if "@" in name else None,
+        )
         for name in names
     )
     specs = (f"{name}={own[name]}" if name in own else name for name in names if name != CONTROL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.forks import fork_seen_from, logit_margin, mirrored
+from gelu_tui.core.comparison.forks import fork_seen_from, logit_margin, mirrored, run_again
 from gelu_tui.core.comparison.standing import count_tokens, standing
 from gelu_tui.core.comparison.state import Agreement, Comparison
 from gelu_tui.core.safe_text import quoted, visible_line
@@ -185,10 +185,8 @@ def why_no_fork(comparison: Comparison, reference_index: int, stream_index: int)
     took = f"At token {step} {one} took {a} and {other} took {b}."
     if comparison.reference_index in pair:
         return f"{took} The run kept no candidates of this fork."
-    return (
-        f"{took} No candidates were kept for this pair; "
-        f"run again with {one} as the reference to see them."
-    )
+    to_see = "" if reference.variant.limits else " to see them"
+    return f"{took} No candidates were kept for this pair; {run_again(reference)}{to_see}."
 
 
 def _taken(comparison: Comparison, index: int, step: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.comparison.state import Comparison, Stream
 from gelu_tui.core.safe_text import visible_line
 
 _OTHER_SIDE = {"reference": "variant", "variant": "reference", "a": "b", "b": "a"}
@@ -31,8 +31,15 @@ def fork_seen_from(
     one, other = reference.fork, stream.fork
     # At one step both contexts are the tokens of the run's reference, so they are equal.
     if one and other and one.step == other.step and one.variant_token != other.variant_token:
-        return _between(one, other, reference.name)
+        return _between(one, other, run_again(reference))
     return None
+
+
+def run_again(reference: Stream) -> str:
+    """Return what shows all of a pair that the run did not compare."""
+    if reference.variant.limits is not None:
+        return "a function with limits cannot be a run's reference"
+    return f"run again with {visible_line(reference.name)} as the reference"
 
 
 def mirrored(fork: p.Fork) -> p.Fork:
@@ -65,8 +72,11 @@ def replayed(fork: p.Fork) -> p.Fork | None:
     return msgspec.structs.replace(fork, **numbers)
 
 
-def _between(of_reference: p.Fork, of_stream: p.Fork, reference: str) -> p.Fork:
-    """Join the forks of two streams from one context; what no top list has is unknown."""
+def _between(of_reference: p.Fork, of_stream: p.Fork, again: str) -> p.Fork:
+    """Join the forks of two streams from one context; what no top list has is unknown.
+
+    `again` says what would show it.
+    """
     a, b = of_reference.variant_token, of_stream.variant_token
     reference_top, variant_top = of_reference.variant_top, of_stream.variant_top
     reference_a = of_reference.probabilities.get("variant_b")
@@ -74,7 +84,6 @@ def _between(of_reference: p.Fork, of_stream: p.Fork, reference: str) -> p.Fork:
     reference_b, b_in_reference = _found(reference_top, b)
     variant_a, a_in_variant = _found(variant_top, a)
     ranks = {"b_in_reference": b_in_reference, "a_in_variant": a_in_variant}
-    again = f"run again with {visible_line(reference)} as the reference"
     return p.Fork(
         step=of_stream.step,
         reference_token=a,

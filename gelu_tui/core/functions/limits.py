@@ -23,8 +23,7 @@ LAST_LAYER = 999  # more than any model has, and few enough that a name stays sh
 _RANGE = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?")
 _LIKE_RANGES = re.compile(r"(?=.*[0-9])[-–0-9.eE\s]+")
 _ALLOWED = (
-    "After @ stand layers, counted from 0, as in silu@0-5,12, or kinds of places "
-    f"({', '.join(KINDS)}), as in silu@gate, or both, as in silu@gate@0-5."
+    f"Allowed are layers, as in silu@0-5,12, kinds ({', '.join(KINDS)}), as in silu@gate, or both."
 )
 
 Layer = Annotated[int, Meta(ge=0, le=LAST_LAYER)]
@@ -44,6 +43,14 @@ class Limits(msgspec.Struct, frozen=True):
         """Return whether a place lies within; `kind` as `core.models.families` names it."""
         in_layer = not self.layers or any(first <= layer <= last for first, last in self.layers)
         return in_layer and (not self.kinds or any(KINDS.get(word) == kind for word in self.kinds))
+
+    @property
+    def words(self) -> str:
+        """`only at gate in layers 0-5, 12`."""
+        layers = str(Limits(layers=self.layers)).replace(",", ", ")
+        noun = "layer" if layers.isdecimal() else "layers"
+        at = f"at {' and '.join(self.kinds)}" if self.kinds else ""
+        return " ".join(filter(None, ("only", at, f"in {noun} {layers}" if layers else "")))
 
     def __str__(self) -> str:
         ranges = (str(a) if a == b else f"{a}-{b}" for a, b in self.layers)
@@ -72,13 +79,13 @@ def goes_on(text: str) -> bool:
 
 def _range(text: str) -> tuple[int, int]:
     if not text:
-        raise refused("After @, or between commas there, a layer or a kind is missing.")
+        raise refused("After @ a layer or a kind is missing.")
     match = _RANGE.fullmatch(text)
     if match is None:
-        raise refused(f"'{_cut(text)}' names neither layers nor a kind of places.")
+        raise refused(f"'{_cut(text)}' is neither layers nor a kind.")
     ends = [match[1], match[2] or match[1]]
     if any(len(end.lstrip("0")) > len(str(LAST_LAYER)) for end in ends):
-        raise refused(f"'{_cut(text)}' is too high for a layer: {LAST_LAYER} is the highest.")
+        raise refused(f"'{_cut(text)}' is too high: {LAST_LAYER} is the last layer.")
     first, last = map(int, ends)
     if last < first:
         raise refused(f"The layers {first}-{last} end before they begin.")

@@ -248,6 +248,14 @@ def _all_limited() -> UsageError:
     return UsageError(message, hint, kind="reference")
 
 
+def limited_reference(name: str, other: str) -> UsageError:
+    """Return the error of a reference with limits; `other` is a function without."""
+    message = f"'{name[:40]}' cannot be the reference"
+    why = "outside of its limits it is itself the reference's function"
+    hint = f"Choose one without @, e.g. {other}."
+    return UsageError(f"{message}: {why}.", hint, kind="reference")
+
+
 def resolve_reference(
     variants: Sequence[Variant], reference: str | None, native: str | None
 ) -> int:
@@ -262,10 +270,7 @@ def resolve_reference(
     if reference is not None:
         canonical = names().get(reference, reference)
         if "@" in canonical:
-            message = f"'{canonical[:40]}' cannot be the reference"
-            why = "outside of its limits it is itself the reference's function"
-            hint = f"Choose one without @, e.g. {whole[0]}."
-            raise UsageError(f"{message}: {why}.", hint, kind="reference")
+            raise limited_reference(canonical, whole[0])
         if canonical not in whole:
             named = f"The reference '{reference[:40]}'"
             message = f"{named} is not among the chosen activation functions."

@@ -48,12 +48,14 @@ def merged(
     """Merge the streams of two runs; model, settings and reference are those of `one`.
 
     A stream of `other` is named `NAME #ID` where `one` has that name too, followed by what its run
-    did differently (`gelu #12 bfloat16`). It keeps its KL, its fork and its role as control only if
-    both runs have the same reference stream: else they were measured against a stream that is not
-    in the document. A stream that reached the lower limit of tokens of its run becomes stopped:
-    it would have gone on. Only if there are too many streams, those of `other` that are identical
-    in `one` are left out, and `same in #ID` is added to the formula of those that remain. Of the
-    streams in `chosen`, and the reference, there are no others in the document; without, of all.
+    did differently (`gelu #12 bfloat16`), and one with limits by what it was elsewhere, where the
+    references differ (`relu@0-5 #12 elsewhere silu`). It keeps its KL, its fork and its role as
+    control only if both runs have the same reference stream: else they were measured against a
+    stream that is not in the document. A stream that reached the lower limit of tokens of its run
+    becomes stopped: it would have gone on. Only if there are too many streams, those of `other`
+    that are identical in `one` are left out, and `same in #ID` is added to the formula of those
+    that remain. Of the streams in `chosen`, and the reference, there are no others in the document;
+    without, of all.
 
     Raises `GeluError` if the prompts differ, or if more than `MAX_VARIANTS` streams remain. `ids`
     are the ids of both runs.
@@ -105,14 +107,22 @@ def _twins(one: ComparisonDocument, other: ComparisonDocument) -> set[str]:
     """The names of the streams that both runs have: same function, model, tokens and end."""
     if one.model != other.model:
         return set()
+    same_elsewhere = _reference_function(one) == _reference_function(other)
     mine = {variant.name: variant for variant in one.variants}
     return {
         its.name
         for its in other.variants
         if (same := mine.get(its.name)) is not None
+        and (its.limits is None or same_elsewhere)
         and _is_same_stream(same, its)
         and same.finish_reason == its.finish_reason
     }
+
+
+def _reference_function(document: ComparisonDocument) -> tuple[str, ...]:
+    """What a function with limits is outside of them, in this run."""
+    variant = document.reference_variant
+    return variant.name, variant.formula, variant.precision
 
 
 def _is_same_stream(one: VariantDocument, other: VariantDocument) -> bool:
@@ -131,12 +141,16 @@ def _renamed(
             for v in variants
         ]
     taken = {variant.name for variant in one.variants}
-    return [
-        replace(variant, name=" ".join([variant.name, f"#{run}", *differences]))
-        if differences or variant.name in taken
-        else variant
-        for variant in variants
-    ]
+    elsewhere = []
+    if _reference_function(one) != _reference_function(other):
+        elsewhere = [f"elsewhere {other.reference}"]
+    renamed = []
+    for variant in variants:
+        words = [*(elsewhere if variant.limits else ()), *differences]
+        if words or variant.name in taken:
+            variant = replace(variant, name=" ".join([variant.name, f"#{run}", *words]))
+        renamed.append(variant)
+    return renamed
 
 
 def _is_same_reference(one: VariantDocument, other: VariantDocument) -> bool:

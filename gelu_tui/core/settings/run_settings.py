@@ -35,7 +35,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         about(
             "Functions to compare, in the order of the panes; x*sigmoid(1.7*x), or "
-            "NAME=x*sigmoid(1.7*x), is one of your own.",
+            "NAME=x*sigmoid(1.7*x), is one of your own; relu@0-5,12 is relu in these layers only.",
             metavar="NAMES",
             options=("-a", "--activations"),
             noun="the functions",

@@ -48,7 +48,12 @@ class ChoosingScreen(PanesScreen):
 
     @on(Board.ReferenceChosen)
     async def _take_reference(self, message: Board.ReferenceChosen) -> None:
-        if any(variant.name == message.name for variant in chosen_variants(self.choices)):
+        name, until = visible_line(message.name), "from here on."
+        chosen = next((v for v in chosen_variants(self.choices) if v.name == message.name), None)
+        is_limited = chosen is not None and chosen.limits is not None
+        if is_limited:
+            until = "here; it has limits, so it cannot be the next run's reference."
+        elif chosen is not None:
             await self.choose(replace(self.choices, reference=message.name))
             self._remember_board()
         self._show_cursor()
@@ -56,8 +61,9 @@ class ChoosingScreen(PanesScreen):
         if seen is not None:
             run = visible_line(seen.comparison.reference.name)
             kl = "" if seen.of_run else f" KL stays what the run measured, against {run}."
-            name = visible_line(message.name)
-            self.notice.show_message(f"Compared with {name} from here on.{kl}")
+            self.notice.show_message(f"Compared with {name} {until}{kl}")
+        elif is_limited:
+            self.notice.show_message(f"{name} has limits, so it cannot be the reference.")
 
     @on(Board.Reordered)
     def _take_order(self) -> None:

@@ -182,12 +182,14 @@ def settings(
     choices: RunSettings, shown: Comparison | None, loaded: p.Loaded | None = None
 ) -> list[str]:
     """The settings of the next run; its functions too where the screen shows others."""
-    names = [variant.name for variant in chosen_variants(choices)]
+    variants = chosen_variants(choices)
+    names = [variant.name for variant in variants]
+    whole = [variant.name for variant in variants if variant.limits is None]
     parts = []
     if shown is not None and names != [x.name for x in shown.streams if x.name != CONTROL]:
         parts.append(f"next: {', '.join(names)}")
     native = loaded.model.native_activation if loaded is not None else "the model's own function"
-    default = native if loaded is None or native in names or not names else names[0]
+    default = native if loaded is None or native in whole or not whole else whole[0]
     chat = choices.chat
     if chat == "auto" and loaded is not None:
         chat = loaded.has_chat_template

@@ -140,7 +140,8 @@ def facts(of: Curve, others: Iterable[Curve] = ()) -> list[str]:
         lines.append("negative outputs")
     else:
         lines.append(f"lowest {number(of.lowest)} at x = {number(round(of.lowest_at, 2))}")
-    twins = [o.variant.name for o in others if o.variant.name != of.variant.name and same(of, o)]
-    if twins:
-        lines.append(f"control of {', '.join(twins)}")
+    function = of.variant.function  # limits make no other function of it
+    twins = (o.variant.function for o in others if o.variant.function != function and same(of, o))
+    if found := dict.fromkeys(twins):
+        lines.append(f"control of {', '.join(found)}")
     return lines

@@ -17,6 +17,7 @@ from gelu_tui.core.functions.variants import (
     free_name,
     has_name,
     is_formula,
+    limited_reference,
     parse_variant,
     parse_variants,
     resolve_reference,
@@ -97,25 +98,28 @@ class Picking:
 
     def effective_reference(self) -> str | None:
         """The reference of the next run; None while it depends on a model that is not known."""
-        if self.reference is not None or not self.chosen:
+        whole = [variant for variant in self.chosen if variant.limits is None]
+        if self.reference is not None or not whole:
             return self.reference
-        if self.native is None and len(self.chosen) > 1:
+        if self.native is None and len(whole) > 1:
             return None
         return self.chosen[resolve_reference(self.chosen, None, self.native)].name
 
     def is_formula(self, text: str) -> bool:
-        """Whether a text is meant as a formula, and not as the name of a row."""
-        return is_formula(text) and self.index(text.strip()) is None
+        """Whether a text is meant as a formula, or as limits, and not as the name of a row."""
+        return (is_formula(text) or "@" in text) and self.index(text.strip()) is None
 
     def spec(self, text: str) -> str:
         """What was typed; a formula gets the name of a row with the same formula, or a free one."""
-        formula = text.strip()
-        if has_name(formula) or not self.is_formula(formula):
-            return formula
-        own = [row.variant for row in self.rows if row.variant.is_own]
-        same = (v.name for v in own if "".join(v.formula.split()) == "".join(formula.split()))
-        name = next(same, None) or free_name([row.variant.name for row in self.rows])
-        return f"{name}={formula}"
+        spec = text.strip()
+        if has_name(spec) or not is_formula(spec) or self.index(spec) is not None:
+            return spec
+        formula = "".join(spec.partition("@")[0].split())
+        listed = [row.variant for row in self.rows]
+        own = (variant for variant in listed if variant.function not in REGISTRY)
+        same = (v.function for v in own if "".join(v.formula.split()) == formula)
+        name = next(same, None) or free_name([variant.function for variant in listed])
+        return f"{name}={spec}"
 
     def find(self, text: str) -> int | None:
         """The row whose name or alias is `text`, or else begins with it, or else contains it."""
@@ -155,7 +159,13 @@ class Picking:
         return target
 
     def refer(self, index: int) -> None:
-        """Make a row the reference, choosing it if need be, or leave that to the model again."""
+        """Make a row the reference, choosing it if need be, or leave that to the model again.
+
+        Raises `UsageError` for a function with limits, and where there are eight already.
+        """
+        variant = self.rows[index].variant
+        if variant.limits is not None:
+            raise limited_reference(variant.name, variant.function)
         if self.rows[index].chosen:
             self._touch()
         else:
@@ -243,8 +253,7 @@ def _ordered(chosen: Sequence[Variant], own: Sequence[Variant]) -> list[Function
         if variant in listed:
             continue
         if variant.name in [other.name for other in listed]:  # neither of the two is lost
-            name = free_name([other.name for other in (*listed, *own)])
-            variant = parse_variant(f"{name}={variant.formula}")
+            variant = variant.renamed(free_name([other.function for other in (*listed, *own)]))
         listed.append(variant)
     known = {variant.name for variant in listed}
     listed += [variant for variant in map(parse_variant, REGISTRY) if variant.name not in known]

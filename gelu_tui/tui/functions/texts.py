@@ -7,6 +7,7 @@ from textual.content import Content
 
 from gelu_tui.core.functions.curves import Curve
 from gelu_tui.core.functions.expressions import FUNCTIONS, FormulaError
+from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import Variant
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.compare.labels import NATIVE_MARK
@@ -72,7 +73,8 @@ def _row_lines(picking: Picking, index: int, lines: int, room: int) -> list[Cont
         first = Content.assemble(first, (" = reference" if fits else " = ref", "bold"))
     if lines == 1:
         return [Content.assemble(first, "  ", (formula, "dim"))]
-    second = "your own" if variant.is_own else ", ".join(variant.aliases)
+    own = variant.limits.words if variant.limits is not None else "your own"
+    second = own if variant.is_own else ", ".join(variant.aliases)
     rest = (formula, second)[: lines - 1]
     return [first, *(Content.styled(f"{'':6}{text}", "dim") for text in rest)]
 
@@ -82,17 +84,19 @@ def about(picking: Picking, variant: Variant, width: int) -> Content:
     roles = [
         (f"{NATIVE_MARK} native", variant.name == picking.native),
         ("= reference", variant.name == picking.effective_reference()),
-        ("your own", variant.is_own),
+        ("your own", variant.is_own and variant.function not in REGISTRY),
     ]
     role = " · ".join(text for text, applies in roles if applies)
     if len(variant.name) + 2 + len(role) > width:
         role = ""
-    aliases = f"\nalso {', '.join(variant.aliases)}" if variant.aliases else ""
+    more = f"\nalso {', '.join(variant.aliases)}" if variant.aliases else ""
+    if variant.limits is not None:
+        more = f"\n{variant.limits.words}, elsewhere the reference"
     return Content.assemble(
         (variant.name, "bold"),
         (f"  {role}" if role else "", "dim"),
         f"\n{visible_line(variant.formula)}",
-        (aliases, "dim"),
+        (more, "dim"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import zip_longest
 from typing import ClassVar
@@ -154,8 +155,10 @@ class MatrixView(Static, can_focus=True):
 
 def _split(name: str) -> list[str]:
     """A name in at most three parts, to be written one below the other."""
-    parts = [part for part in name.split("_") if part] or [name]
-    return parts if len(parts) <= 3 else [*parts[:2], "_".join(parts[2:])]
+    function, *limits = re.split("(?=@)", name, maxsplit=1)
+    parts = [part for part in function.split("_") if part] or [function]
+    own = 3 - len(limits)
+    return [*parts[: own - 1], *filter(None, ["_".join(parts[own - 1 :])]), *limits]
 
 
 def _fitting(step: int, cells: int) -> str:

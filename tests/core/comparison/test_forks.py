@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import (
@@ -18,6 +19,7 @@ from gelu_tui.core.comparison.fork_sentences import (
 )
 from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.comparison.state import Comparison
+from gelu_tui.core.functions.limits import Limits
 from tests.support.comparisons import begun
 
 # Logits of one context under three functions, and of a second one; the vocabulary is 12 tokens.
@@ -202,6 +204,19 @@ def test_variants_that_leave_at_different_steps_have_no_candidates_of_their_own(
         f"({percent(distribution('two')[2])}). No candidates were kept for this pair; "
         "run again with one as the reference to see them."
     )
+
+
+def test_a_function_with_limits_is_not_recommended_as_the_reference() -> None:
+    comparison = comparison_of("ref", "one", "two@1")
+    limited = comparison.streams[1]
+    limited.variant = replace(limited.variant, limits=Limits(kinds=("gate",)))
+    assert why_no_fork(comparison, 1, 2).endswith(
+        "No candidates were kept for this pair; a function with limits cannot be a run's reference."
+    )
+    together = comparison_of("ref", "one", "two")
+    together.streams[1].variant = limited.variant
+    fork = fork_seen_from(together, 1, 2)
+    assert fork is not None and fork.reason.endswith("cannot be a run's reference")
 
 
 def test_variants_that_take_the_same_token_go_on_together() -> None:

@@ -71,6 +71,17 @@ def test_of_the_same_reference_kl_and_fork_are_kept() -> None:
     assert divergent(both) == {"gelu": None, "silu": 2, "gelu #2": None, "mish": 3}
 
 
+def test_functions_with_limits_are_the_references_elsewhere() -> None:
+    one = run_document(texts={"gelu": BLUE, "relu@0": GREY, "silu@1": RED})
+    same = merged(one, run_document(texts={"gelu": BLUE, "relu@0": GREY, "relu@1": RED}), (1, 2))
+    assert names(same)[3:] == ["gelu #2", "relu@0 #2", "relu@1"]
+    other = run_document(texts={"silu": BLUE, "relu@0": GREY, "relu@1": RED})
+    both = merged(one, other, (1, 2))
+    assert names(both)[3:] == ["silu", "relu@0 #2 elsewhere silu", "relu@1 #2 elsewhere silu"]
+    assert [choice.same for choice in choices(one, other, (1, 2))] == [False] * 6
+    assert read_document(msgspec.json.encode(both)) == both
+
+
 @pytest.mark.parametrize("changed", ["weights", "tokens", "formula"])
 def test_a_reference_that_only_looks_the_same(changed: str) -> None:
     one = run_document(texts={"gelu": BLUE})

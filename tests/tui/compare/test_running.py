@@ -249,6 +249,23 @@ async def test_a_pane_becomes_the_reference_of_the_next_run() -> None:
         await it.until_finished()
 
 
+async def test_a_function_with_limits_is_no_reference_of_the_next_run() -> None:
+    names = ("gelu_approx", "relu@0-5,12", "silu@mlp")
+    async with driven(prompt="x", activations=names, size=(80, 24)) as it:
+        await it.until_finished()
+        await it.until_shown("relu@0-5,12", "silu@mlp")
+        await it.press("tab", "2", "r")
+        await it.until_shown("Compared with relu@0-5,12 here; it has limits, so")
+        await it.until(lambda: it.app.compare.board.perspective.reference == 1, "seen from it")
+        assert it.app.compare.choices.reference is None
+        await it.press("ctrl+r")
+        await it.until_finished()
+        assert it.comparison.reference.name == "gelu_approx"
+    async with ready(activations=names) as it:
+        await it.press("tab", "2", "r")
+        await it.until_shown("relu@0-5,12 has limits, so it cannot be the reference.")
+
+
 async def test_one_to_eight_panes() -> None:
     eight = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu", "relu2", "mish", "identity")
     for count in (1, 2, 8):

@@ -129,6 +129,35 @@ def test_a_bare_formula_has_the_name_of_its_row_or_a_free_one() -> None:
     ]  # fmt: skip
 
 
+def test_functions_with_limits() -> None:
+    it = picking("gelu_approx", "relu@0-5")
+    assert it.is_formula("silu@12,0-5") and it.is_formula("silu@") and not it.is_formula("relu@0-5")
+    assert it.spec(" silu@12,0-5 ") == "silu@12,0-5"
+    at = it.add(parse_variant(it.spec("silu@12,0-5")))
+    assert names(it) == ["gelu_approx", "relu@0-5", "silu@0-5,12"]
+    assert it.formulas == ("relu@0-5", "silu@0-5,12")
+    assert it.result().activations == ("gelu_approx", "relu@0-5", "silu@0-5,12")
+    with pytest.raises(UsageError, match="'silu@0-5,12' cannot be the reference"):
+        it.refer(at)
+    it.toggle(0)
+    assert it.effective_reference() is None
+    with pytest.raises(UsageError, match="All chosen functions are limited"):
+        it.result()
+    it.undo()
+    it.remove(at)
+    assert names(it) == ["gelu_approx", "relu@0-5"] and not it.changed
+
+
+def test_formulas_with_limits_have_the_name_of_the_same_formula() -> None:
+    it = picking("gelu", "f1=x*x@3", "relu@1")
+    assert it.spec("x * x@4") == "f1=x * x@4"
+    assert it.spec("x*x") == "f1=x*x"
+    assert it.spec("max(0,x)@3") == "f2=max(0,x)@3", "relu's formula, but not its name"
+    own = [parse_variant(spec) for spec in ("f1=x*x@3", "f1=2*x@3", "relu@1")]
+    it = Picking(choices("gelu", "f1=x*x@3"), None, own)
+    assert it.formulas == ("f1=x*x@3", "f2=2*x@3", "relu@1")
+
+
 def test_finding() -> None:
     it = picking("gelu")
     assert it.rows[it.find("mis") or 0].variant.name == "mish"

@@ -314,6 +314,22 @@ async def test_an_own_formula_is_added_and_deleted() -> None:
         assert await it.result() is None
 
 
+async def test_a_function_with_limits_is_added_and_cannot_be_the_reference() -> None:
+    async with picker("gelu") as it:
+        await to_formula(it)
+        await it.type("silu@")
+        await it.until_shown("✗ After @ a layer or a kind is missing. Allowed are layers")
+        await it.type("12,0-5")
+        await it.until_shown("silu@0-5,12: x·σ(x) is usable", "only in layers 0-5, 12, elsewhere")
+        await it.press("enter")
+        await it.until_shown("silu@0-5,12 is chosen. 2 chosen of at most 8", "[■] 2 silu@0-5,12")
+        await it.press("shift+tab", "r")
+        await it.until_shown("✗ 'silu@0-5,12' cannot be the reference")
+        await it.press("f2")
+        chosen = await it.result()
+        assert chosen is not None and chosen.activations == ("gelu", "silu@0-5,12")
+
+
 async def test_the_focus_stays_in_the_field() -> None:
     """Whatever is typed after Enter is text: none of it is a command of the list."""
     async with picker("gelu", "mine=x*x") as it:

@@ -56,6 +56,17 @@ async def test_the_cursor_tells_the_pair_in_a_sentence() -> None:
         await it.until_shown("[·]", "This is gelu itself")
 
 
+async def test_limits_have_a_row_of_their_own_in_the_heads() -> None:
+    run = begun("gelu_approx", "gelu_fast_approx@0-5", "relu@3", "relu@0,2,4,6,8,10,12,14,16")
+    feed(run, ["a"], ["a"], ["b"], ["c"])
+    async with alone(MatrixScreen(run, 0), (80, 24)) as it:
+        await it.until_shown("1R gelu_approx")
+        lines = [line.strip("│ ").split() for line in it.screen().splitlines()]
+        at = lines.index(["gelu", "gelu", "relu", "relu"])
+        assert lines[at + 1] == ["approx", "fast_app…", "@3", "@0,2,4,6…"]
+        assert lines[at + 2] == ["@0-5"]
+
+
 async def test_enter_opens_the_fork_of_the_pair() -> None:
     async with alone(MatrixScreen(five(), 1)) as it:
         await it.press("down", "end", "enter")
