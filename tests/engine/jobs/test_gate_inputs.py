@@ -393,7 +393,7 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel, monkeypatch: An
 
     peaks(1)
     short, long = peaks(2), peaks(12)
-    inputs = 10 * len(loaded.tokenizer.encode(TEXT)) * 4 * 128 * 4  # x of what is more
-    assert inputs > 0.4 * short[0]
-    assert long[0] < 1.1 * short[0], "MLX"
-    assert long[1] - short[1] < inputs / 2, "numpy, events and tokens"
+    inputs = 2 * 10 * len(loaded.tokenizer.encode(TEXT)) * 4 * 128 * 4  # x and u of what is more
+    for before, after in zip(short, long, strict=True):  # in MLX; in numpy, events and tokens
+        assert inputs > 0.12 * before
+        assert after < 1.1 * before
