@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from msgspec.structs import replace
+
 from gelu_tui.api.engine_thread import EngineThread
 from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, engine_of, of_method
-from gelu_tui.api.results import Layers, Run, Score, Unfinished
+from gelu_tui.api.results import Inputs, Layers, Run, Score, Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.lab.inputs import InputsGathering
 from gelu_tui.core.lab.layers import LayersGathering, with_reference
 from gelu_tui.core.protocol.requests import compare_command, over_text
 from gelu_tui.core.runs.document import document
@@ -194,6 +197,40 @@ class Engine:
         for name, variant in found.items():
             _warn(name, variant.error)
         return found
+
+    @of_method(ScoreKeywords)
+    def inputs(
+        self,
+        text: str | Sequence[str],
+        *,
+        context: int | None = None,
+        causal: bool = False,
+        **settings: Any,
+    ) -> Inputs:
+        """Read a text, and return what the model gives to its activation and the errors on it.
+
+        `context` is the length of a window in tokens, BOS included: 512, or the model's if smaller.
+        With `causal` each function also takes the reference's place for one bin of inputs after
+        the other. Settings of sampling and of generation have no effect, nor has `control`. Raises
+        `GeluError`, and `Unfinished` as `compare` does.
+        """
+        chosen = replace(self._chosen(settings), control=False)
+        texts = [text] if isinstance(text, str) else text
+        command = over_text(p.GateInputs, chosen, texts=texts, context=context, causal=causal)
+        gathering = InputsGathering()
+        with self._lock:
+            loaded, error = self._ask(command, gathering.take)
+        read = gathering.read
+        if read is None:
+            raise error or _no_answer()
+        source = ScoreSource("text", "the text")
+        if error is not None:
+            made = read.document(loaded, source, causal=causal, status="failed", error=error.info)
+            raise Unfinished(error.info, Inputs(made))
+        inputs = Inputs(read.document(loaded, source, causal=causal, status="completed"))
+        for name, function in inputs.items():
+            _warn(name, function.error)
+        return inputs
 
     def _chosen(self, given: dict[str, Any], **defaults: Any) -> RunSettings:
         """The settings of a call, whose model is the engine's."""

@@ -21,6 +21,9 @@ _T = TypeVar("_T")
 _CANCEL_GRACE_S = 5.0
 _ABANDON_GRACE_S = 2.0
 
+# The last answers that say why a command failed.
+_WITH_ERROR = p.Failed | p.Finished | p.ScoreFinished | p.LayersFinished | p.InputsFinished
+
 
 class EngineThread:
     """`start`, then `ask` as often as you like, then `close`; for one caller at a time."""
@@ -58,9 +61,7 @@ class EngineThread:
             try:
                 async for event in self._client.ask(command):
                     take(event)
-                    if isinstance(
-                        event, p.Failed | p.Finished | p.ScoreFinished | p.LayersFinished
-                    ):
+                    if isinstance(event, _WITH_ERROR):
                         error = event.error
             except GeluError as failure:  # it died, or what it says makes no sense
                 await self._client.close()

@@ -1,4 +1,4 @@
-"""What the API returns: a run and a scoring, to read, to show in a notebook and to save."""
+"""What the API returns: runs, scorings and inputs, to read, to show in a notebook and to save."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from rich.console import Console, RenderableType
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
 from gelu_tui.core.functions.registry import names
+from gelu_tui.core.lab.inputs import InputsDocument, InputsFunction
 from gelu_tui.core.lab.layers import LayersDocument, VariantLayers
 from gelu_tui.core.paths import expanded
-from gelu_tui.core.reports.export import FORMATS, LAYERS_FORMATS, SCORE_FORMATS, Formats, export
+from gelu_tui.core.reports.export import (
+    FORMATS,
+    INPUTS_FORMATS,
+    LAYERS_FORMATS,
+    SCORE_FORMATS,
+    Formats,
+    export,
+)
 from gelu_tui.core.reports.html.comparison import comparison_fragment
+from gelu_tui.core.reports.html.inputs import inputs_fragment
 from gelu_tui.core.reports.html.layers import layers_fragment
 from gelu_tui.core.reports.html.score import score_fragment
+from gelu_tui.core.reports.inputs import inputs_report
 from gelu_tui.core.reports.layers import layers_report, summary
 from gelu_tui.core.reports.score import score_report
 from gelu_tui.core.reports.terminal import comparison_report
@@ -29,8 +39,12 @@ from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
 if TYPE_CHECKING:
     from gelu_tui.api.sweeps import Sweep
 
-_Document = TypeVar("_Document", bound=ComparisonDocument | ScoreDocument | LayersDocument)
-_Variant = TypeVar("_Variant", bound=VariantDocument | ScoredVariant | VariantLayers)
+_Document = TypeVar(
+    "_Document", bound=ComparisonDocument | ScoreDocument | LayersDocument | InputsDocument
+)
+_Variant = TypeVar(
+    "_Variant", bound=VariantDocument | ScoredVariant | VariantLayers | InputsFunction
+)
 
 _REPORT_WIDTH = 100
 
@@ -182,9 +196,36 @@ class Layers(_Result[LayersDocument, VariantLayers]):
         return layers_fragment(self.document)
 
 
+class Inputs(_Result[InputsDocument, InputsFunction]):
+    """A model's own inputs: each function's errors on them by name, `weighted_rmse`, `bins`, ….
+
+    `document` has everything, as the JSON document does: `all` and `layers` are the inputs, and
+    `summary` is one sentence. Saved as .json, .md, .html or .csv.
+    """
+
+    _formats = INPUTS_FORMATS
+
+    def _variants(self) -> dict[str, InputsFunction]:
+        return {function.name: function for function in self.document.functions}
+
+    def _report(self) -> RenderableType:
+        return inputs_report(self.document)
+
+    @property
+    def summary(self) -> str:
+        """Where the inputs lie, and how far the functions are off there."""
+        return self.document.summary
+
+    def __repr__(self) -> str:
+        return visible_line(f"<Inputs of {self.document.positions:,} tokens; {self.summary}>")
+
+    def _repr_html_(self) -> str:
+        return inputs_fragment(self.document)
+
+
 class Unfinished(GeluError):
     """It failed after it had begun; `result` is what there was until then."""
 
-    def __init__(self, error: ErrorInfo, result: Run | Score | Layers | Sweep) -> None:
+    def __init__(self, error: ErrorInfo, result: Run | Score | Layers | Inputs | Sweep) -> None:
         super().__init__(error.kind, error.message, error.hint)
         self.result = result
