@@ -233,6 +233,8 @@ class Session:
 
                 request = resolve_again(self._model(), command)
                 self._comparison(job, request).replay(self._self_checks)
+            case p.WhatIf():
+                self._what_if(job, command)
             case p.Score():
                 from gelu_tui.engine.jobs.score import score
 
@@ -294,6 +296,16 @@ class Session:
 
         loaded = self._model()
         return Run(loaded, request, job.emit, job.cancelled, self._load_s, job.replay_asked)
+
+    def _what_if(self, job: Job, command: p.WhatIf) -> None:
+        from gelu_tui.engine.jobs.request import resolve_again
+        from gelu_tui.engine.jobs.what_if import WhatIfs
+
+        run = command.run
+        request = resolve_again(self._model(), run)
+        reference = run.streams[run.started.reference].tokens
+        parts = (self._model(), request, reference, command.given, job.emit, job.cancelled)
+        WhatIfs(*parts, replays=run.started.settings.replay).answer_command(self._self_checks)
 
     def _load(self, job: Job, command: p.Load) -> None:
         from gelu_tui.engine import device

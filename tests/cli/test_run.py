@@ -171,6 +171,7 @@ def test_json_says_what_was_asked(document: dict[str, Any], model: str) -> None:
         "stop_repeats": False,
         "control": False,
         "replay": True,
+        "what_if": False,
     }
     assert [v["name"] for v in document["variants"]] == NAMES
     assert document["variants"][-1]["formula"] == "where(x, max(x, 0), 0.1*x)"

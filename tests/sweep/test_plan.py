@@ -33,6 +33,7 @@ OTHERS: dict[str, Any] = {
     "stop_repeats": True,
     "control": False,
     "replay": False,
+    "what_if": True,
     "dtype": "bfloat16",
     "full_kl": True,
     "limit": 1,

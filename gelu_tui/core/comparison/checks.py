@@ -21,6 +21,12 @@ def names_fit(names: Sequence[str]) -> bool:
     return 1 <= len(names) <= MAX_VARIANTS and len(set(names)) == len(names)
 
 
+def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """Return the first place where two lists of tokens differ; None if there is none in both."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), None)
+
+
 def fork_fits(fork: p.Fork | None, tokens: Sequence[int], reference: Sequence[int]) -> bool:
     """Whether a fork is where the tokens of its two sides first differ, and has its numbers."""
     return fork is None or (
@@ -30,6 +36,30 @@ def fork_fits(fork: p.Fork | None, tokens: Sequence[int], reference: Sequence[in
         and reference[fork.step] == fork.reference_token
         and _has_keys(fork, _KEYS)
         and (fork.replay is None or _has_keys(fork.replay, _KEYS | {"score_margins": _SIDES}))
+        and (fork.what_if is None or what_if_fits(fork.what_if, fork.step, reference))
+    )
+
+
+def what_if_fits(what_if: p.Counterfactual, step: int, reference: Sequence[int]) -> bool:
+    """Whether this can follow the fork at `step` beside a reference of these tokens."""
+    given, tokens = what_if.given, what_if.tokens
+    if not given or given[0] != step or list(given) != sorted(set(given)):
+        return False
+    first = given[-1] + 1
+    if first + len(tokens) > len(reference):
+        return False
+    equal = first_difference(tokens, reference[first:])
+    parts = None if equal is None else first + equal
+    if what_if.step != parts or what_if.parts_again != (parts is not None):
+        return False
+    fork = what_if.fork
+    return fork is None or (
+        equal is not None
+        and fork.step == parts
+        and fork.variant_token == tokens[equal]
+        and fork.reference_token == reference[fork.step]
+        and fork.what_if is None
+        and _has_keys(fork, _KEYS)
     )
 
 

@@ -101,6 +101,12 @@ def _call(fork: p.Fork, one: str, other: str) -> str:
     return f"{call} for {nearer} only" if one_sided else "Not a close call"
 
 
+def is_close(fork: p.Fork) -> bool:
+    """Whether both sides had the two tokens near each other, or which one it was is not known."""
+    margins = [_least_margin(fork), _least_margin(mirrored(fork))]
+    return all(margin is None or abs(margin) < _CLEAR for margin in margins)
+
+
 def _least_margin(fork: p.Fork) -> float | None:
     """The reference's margin, or a lower bound: an unlisted token comes after the last listed."""
     if (margin := fork.margins.get("reference")) is not None:

@@ -46,6 +46,7 @@ def mirrored(fork: p.Fork) -> p.Fork:
     """Return the same fork with the sides exchanged."""
     # A document's fork has more fields.
     fields = {name: getattr(fork, name) for name in p.Fork.__struct_fields__}
+    del fields["what_if"]  # it is of one side
     swapped = p.Fork(**_exchanged(fields))
     if fork.replay is None:
         return swapped

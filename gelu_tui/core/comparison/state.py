@@ -211,6 +211,11 @@ class Comparison:
                 stream.fork = msgspec.structs.replace(
                     stream.fork, verdict=event.verdict, reason=event.reason, replay=event.replay
                 )
+            case p.WhatIfAnswered():
+                stream = self._stream(event.stream)
+                if stream.fork is None:
+                    raise p.ProtocolError("The engine tried a fork that it had not reported.")
+                stream.fork = msgspec.structs.replace(stream.fork, what_if=event.what_if)
             case p.Prefilled():
                 stream = self._stream(event.stream)
                 stream.prefill_s, stream.prompt_tps = event.seconds, event.prompt_tps

@@ -6,7 +6,7 @@ import msgspec
 
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.protocol.events import Started
-from gelu_tui.core.protocol.values import ChatMessage, EarlierStream, ModelInfo, Seconds
+from gelu_tui.core.protocol.values import ChatMessage, EarlierStream, Given, ModelInfo, Seconds
 from gelu_tui.core.settings.run_settings import Chat, Dtype, RunSettings
 from gelu_tui.core.settings.yardsticks import YardstickName
 
@@ -122,6 +122,17 @@ class Replay(Command, frozen=True, tag="replay"):
     """
 
     run: Continue | None = None
+
+
+class WhatIf(Command, frozen=True, tag="what_if"):
+    """Give streams of `run` the reference's token where they parted from it, and decode them on.
+
+    Each goes on under its own function, up to the length of the reference's stream. Answers:
+    `WhatIfStep` with new tokens, `WhatIfAnswered` for each stream, and `WhatIfEnded`.
+    """
+
+    run: Continue
+    given: tuple[Given, ...]
 
 
 class OverText(Command, frozen=True):

@@ -18,6 +18,7 @@ from gelu_tui.core.protocol.values import (
     ChatMessage,
     ChoiceScore,
     Count,
+    Counterfactual,
     FinishReason,
     Fork,
     ForkReplay,
@@ -202,6 +203,26 @@ class ForkReplayed(Event, frozen=True, tag="fork_replayed"):
 
 class Replayed(Event, frozen=True, tag="replayed"):
     """The forks of a run that does not go on have been replayed."""
+
+    last = True
+
+
+class WhatIfStep(Event, frozen=True, tag="what_if_step"):
+    """New tokens of the streams that a `WhatIf` is about, at most one of each."""
+
+    step: int
+    streams: tuple[StreamStep, ...]
+
+
+class WhatIfAnswered(Event, frozen=True, tag="what_if_answered"):
+    """How a stream goes on that was given the reference's token at its fork."""
+
+    stream: int
+    what_if: Counterfactual
+
+
+class WhatIfEnded(Event, frozen=True, tag="what_if_ended"):
+    """All that a `WhatIf` asked for has been answered, or it was cancelled on the way."""
 
     last = True
 

@@ -22,6 +22,7 @@ ProgressPhase = Literal[
     "prefill",
     "recompute",
     "replay",
+    "what_if",
     "self_check",
     "score",
     "layers",
@@ -172,6 +173,18 @@ class EarlierStream(msgspec.Struct, frozen=True):
     judged: bool = False  # its fork needs no replay
 
 
+class Given(msgspec.Struct, frozen=True):
+    """The steps, in ascending order, at which a stream is given the reference's token.
+
+    `logprob` is that of the last of these tokens under the stream's function, in nats, where it is
+    known: the model must still compute it.
+    """
+
+    stream: Index
+    steps: tuple[Index, ...]
+    logprob: Number | None = None
+
+
 class SelfCheckReport(msgspec.Struct, frozen=True):
     """Whether one function on `rows` rows returns bit-identical logits over `steps` steps.
 
@@ -234,6 +247,26 @@ class Fork(msgspec.Struct, frozen=True):
     verdict: Verdict = "unverified"
     reason: Name = ""  # why the verdict is `unverified`
     replay: ForkReplay | None = None
+    what_if: Counterfactual | None = None  # where it was asked for
+
+
+class Counterfactual(msgspec.Struct, frozen=True):
+    """How a stream goes on that is given the reference's token at its fork.
+
+    `given` are the steps at which it was given it: the fork's, and those where it parted again
+    before. `tokens` and `text` follow the last of them, up to the length of the reference's stream.
+    `step` is where it parts again, and `fork` what happened there; None where it does not.
+    """
+
+    given: tuple[Index, ...]
+    tokens: tuple[Index, ...] = ()
+    text: str = ""
+    finish_reason: FinishReason = "length"
+    parts_again: bool = False
+    step: Index | None = None
+    fork: Fork | None = None
+    error: ErrorInfo | None = None  # that ended it
+    explanation: Name = ""  # in a sentence; in documents
 
 
 class ScoredRow(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.reports import terminal
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
+from gelu_tui.core.reports.what_if_sentences import what_if_sentence
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import quoted, visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
@@ -96,19 +97,22 @@ def setting_values(document: ComparisonDocument) -> dict[str, str]:
 
 
 def _forks(document: ComparisonDocument) -> list[str]:
-    forked = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
+    forked = [(variant, variant.fork) for variant in document.variants if variant.fork]
     if not forked:
         return []
     rows = [
         {
-            "function": name,
+            "function": variant.name,
             "step": str(fork.step),
             "reference's token": _token(fork, fork.reference_text, "a"),
             "its own token": _token(fork, fork.variant_text, "b"),
-            "verdict": explain_verdict(fork, document.reference, name),
+            "verdict": explain_verdict(fork, document.reference, variant.name),
+            "what if": what_if_sentence(document, variant),
         }
-        for name, fork in forked
+        for variant, fork in forked
     ]
+    if not any(row["what if"] for row in rows):
+        rows = [{k: cell for k, cell in row.items() if k != "what if"} for row in rows]
     note = "Each token with its probability under the reference → under the function of the row."
     return ["## Forks", table(rows, numbers=("step",)), note]
 

@@ -12,6 +12,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "recompute": "Recomputing",
     "self_check": "Checking",
     "replay": "Replaying",
+    "what_if": "Trying",
     "score": "Scoring",
     "bench": "Measuring",
     "speed": "Measuring",

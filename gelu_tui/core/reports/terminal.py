@@ -19,6 +19,7 @@ from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.reports.layout import INDENT, FittedTable, StreamHeading, spaced
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
+from gelu_tui.core.reports.what_if_sentences import what_if_sentence
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.settings.run_settings import sampling_words
@@ -117,15 +118,16 @@ def stream_cells(
 
 def _forks(document: ComparisonDocument) -> list[RenderableType]:
     """Each fork in sentences; the verdict only once if it is the same for all."""
-    forks = [(variant.name, variant.fork) for variant in document.variants if variant.fork]
+    forks = [(variant, variant.fork) for variant in document.variants if variant.fork]
     reference = document.reference
-    verdicts = [explain_verdict(fork, reference, name) for name, fork in forks]
+    verdicts = [explain_verdict(fork, reference, variant.name) for variant, fork in forks]
     same = len(set(verdicts)) == 1
     parts: list[RenderableType] = [Text("forks", style="bold")] if forks else []
-    for (name, fork), verdict in zip(forks, verdicts, strict=True):
-        sentence = explain_fork(fork, reference, name)
+    for (variant, fork), verdict in zip(forks, verdicts, strict=True):
+        said = [explain_fork(fork, reference, variant.name), verdict * (not same)]
+        said.append(what_if_sentence(document, variant))
         bullet = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 1, 0, 0))
-        bullet.add_row("·", Text(sentence if same else f"{sentence} {verdict}"))
+        bullet.add_row("·", Text(" ".join(filter(None, said))))
         parts.append(bullet)
     return [*parts, Text(verdicts[0], style="dim")] if same else parts
 

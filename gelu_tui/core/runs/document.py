@@ -14,6 +14,7 @@ from gelu_tui.core.comparison.noise import NoiseFloor, mean_kl, noise_floor, tim
 from gelu_tui.core.comparison.repetition import Repetition
 from gelu_tui.core.comparison.standing import Standing, standing
 from gelu_tui.core.comparison.state import Comparison, Stream, TokenStep
+from gelu_tui.core.comparison.what_if import explain_what_if
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
@@ -181,6 +182,11 @@ def _variant(comparison: Comparison, stream: Stream, status: p.Status | None) ->
     if stream.fork is not None:
         sentence = explain_verdict(stream.fork, comparison.reference.name, stream.name)
         fork = ForkDocument(**msgspec.structs.asdict(stream.fork) | {"explanation": sentence})
+        if fork.what_if is not None:
+            names = comparison.reference.name, stream.name
+            said = explain_what_if(fork, *names, len(comparison.reference.tokens))
+            what_if = msgspec.structs.replace(fork.what_if, explanation=said)
+            fork = msgspec.structs.replace(fork, what_if=what_if)
     return VariantDocument(
         name=stream.name,
         formula=stream.variant.formula,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from msgspec import inspect
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.checks import what_if_fits
 from gelu_tui.core.comparison.state import Comparison, Stream
+from gelu_tui.core.comparison.what_if import next_steps, nothing_to_give
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
@@ -35,7 +38,8 @@ def go_on(document: ComparisonDocument, max_tokens: int) -> GoingOn:
     """
     _check_one_run(document)
     first = _first_step(document)
-    variants = [_cut(variant, first) for variant in document.variants]
+    reference = document.reference_variant.tokens
+    variants = [_cut(variant, first, reference) for variant in document.variants]
     if all(map(_has_ended, variants)):
         message = "All streams of this run have ended by themselves: there is nothing to continue."
         raise GeluError("run_ended", message, _NO_MORE)
@@ -56,6 +60,31 @@ def replay_command(document: ComparisonDocument, comparison: Comparison) -> p.Re
     """Return the command that replays the forks of a run that has ended. Raises `GeluError`."""
     _check_one_run(document)
     return p.Replay(run=_command(document, comparison))
+
+
+def what_if_command(document: ComparisonDocument, comparison: Comparison, stream: int) -> p.WhatIf:
+    """Return the command that gives a stream the reference's token at its fork.
+
+    Where that was done and it parted again, at the new fork too. Raises `GeluError` where there is
+    nothing to give.
+    """
+    _check_one_run(document)
+    reference, fork = comparison.reference, comparison.streams[stream].fork
+    if fork is None:
+        message = "The run kept nothing of a fork of this stream."
+        raise GeluError("what_if", message, "Try another stream.")
+    count = len(reference.tokens)
+    why_not = nothing_to_give(fork, reference.name, count, reference.finish_reason)
+    if why_not is not None:
+        raise GeluError("what_if", why_not)
+    steps = next_steps(fork, count)
+    if not steps:
+        raise GeluError("what_if", "This has been tried to the end of the reference's stream.")
+    last = fork if steps[-1] == fork.step or fork.what_if is None else fork.what_if.fork
+    known = last is not None and last.step == steps[-1]
+    chance = last.probabilities.get("variant_a") if last is not None and known else None
+    given = p.Given(stream, steps, math.log(chance) if chance else None)
+    return p.WhatIf(run=_command(document, comparison), given=(given,))
 
 
 def limit_of_more(document: ComparisonDocument, wanted: int) -> int:
@@ -114,12 +143,16 @@ def _has_ended(variant: VariantDocument) -> bool:
     return reason in ("stop", "repeats") or (reason == "failed" and broke)
 
 
-def _cut(variant: VariantDocument, first: int) -> VariantDocument:
+def _cut(variant: VariantDocument, first: int, reference: list[int]) -> VariantDocument:
     """A stream up to a step; it goes on there unless it had ended before."""
     tokens, steps = variant.tokens[:first], variant.steps[:first]
-    if _has_ended(variant) and len(variant.tokens) <= first:
-        return variant
     fork = variant.fork if variant.fork is not None and variant.fork.step < first else None
+    what_if = fork.what_if if fork is not None else None
+    if what_if is not None and not what_if_fits(what_if, what_if.given[0], reference[:first]):
+        assert fork is not None
+        fork = replace(fork, what_if=None)  # it tells of more than is left
+    if _has_ended(variant) and len(variant.tokens) <= first:
+        return replace(variant, fork=fork)
     return replace(
         variant,
         tokens=tokens,

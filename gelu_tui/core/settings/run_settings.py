@@ -158,6 +158,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             noun="the replay of forks",
         ),
     ] = True
+    what_if: Annotated[
+        bool,
+        about(
+            "Try each fork at the end: give the function the reference's token there, and see "
+            "whether and where it parts again.",
+            noun="trying what if at forks",
+        ),
+    ] = False
     dtype: Annotated[
         Dtype | None,
         about(

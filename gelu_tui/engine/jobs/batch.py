@@ -59,6 +59,8 @@ class Spent:
 class _Prompt(PromptRun):
     """A prompt in a batch; `step` is its own."""
 
+    _judges_again = False  # of many prompts it counts whether they part again, not why
+
     def __init__(
         self, batch: Batch, job: BatchJob, request: Request, thread: ThreadPoolExecutor
     ) -> None:

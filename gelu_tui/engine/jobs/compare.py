@@ -14,6 +14,7 @@ from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.decode import decode, decode_again
 from gelu_tui.engine.compute.self_check import self_check
+from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.observer import Emit, RowStep
 from gelu_tui.engine.jobs.prompt_run import PromptRun, native_function
@@ -152,7 +153,7 @@ class Run(PromptRun):
                 cache,
                 [self._last_token(row) for row in batch],
                 ahead=ahead,
-                choose=self._choose,
+                choose=self._chooser(batch),
                 first_step=self._first_step,
             )
             for batch, cache in zip(batches, cached, strict=True)
@@ -187,6 +188,10 @@ class Run(PromptRun):
             if self._replay_asked():
                 self._replay(sites)
             began += time.perf_counter() - asked  # neither is decode time
+
+    def _chooser(self, batch: list[int]) -> Chooser:
+        """How the rows of a batch choose."""
+        return self._choose
 
     def _last_token(self, row: int) -> int:
         tokens = self._earlier[row].tokens if self._earlier else ()

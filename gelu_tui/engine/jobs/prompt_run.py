@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 
@@ -34,6 +34,8 @@ def native_function(loaded: LoadedModel) -> Function:
 class PromptRun:
     """One prompt under several functions: its prefill, events, replays and end."""
 
+    _judges_again: ClassVar[bool] = True  # whether the forks of a `WhatIf` are replayed too
+
     def __init__(
         self,
         loaded: LoadedModel,
@@ -45,6 +47,7 @@ class PromptRun:
     ) -> None:
         """`thread`: as `Observer` has it."""
         self._loaded, self._model = loaded, loaded.model
+        self._request = request
         self._variants, self._started = request.variants, request.started
         self._continuations = request.continuations
         self._settings = self._started.settings
@@ -127,6 +130,20 @@ class PromptRun:
         forks, tokens = self._observer.forks, self._observer.tokens(self._started.reference)
         self._replayer.replay(sites, forks, tokens, self._noise or 0.0)
 
+    def _what_if(self, sites: RowFunctions) -> None:
+        """Try each fork with the reference's token; the run is complete whatever comes of it."""
+        from gelu_tui.engine.jobs.what_if import WhatIfs, possible  # which is a run itself
+
+        observer, reference = self._observer, self._started.reference
+        tokens = observer.tokens(reference)
+        if given := possible(observer.forks, tokens):
+            WhatIfs(
+                *(self._loaded, self._request, tokens, given, self._emit, self._cancelled),
+                noise=self._noise,
+                replays=self._settings.replay and self._judges_again,
+                tells_steps=False,
+            ).answer(sites, {})
+
     def _self_check(self, sites: RowFunctions) -> None:
         if self._noise is not None:
             return
@@ -154,6 +171,8 @@ class PromptRun:
         self._self_check(sites)
         if self._settings.replay:
             self._replay(sites)
+        if self._settings.what_if:
+            self._what_if(sites)
 
     def _end(self, failure: Exception | None = None) -> None:
         """Emit the end of all that has not ended, because of `failure` if there is one."""

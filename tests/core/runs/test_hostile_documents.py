@@ -24,7 +24,7 @@ from gelu_tui.core.runs.merge import merged
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.tui.history.preview import preview
 from tests.support.comparisons import LOADED, begun, feed, finish, fork
-from tests.support.fake_engine import fork_replayed
+from tests.support.fake_engine import fork_between, fork_replayed, token_id
 
 Path = tuple[str | int, ...]
 
@@ -40,13 +40,18 @@ def saved_run() -> ComparisonDocument:
                        formulas={"mine": "x*tanh(x)"}, temperature=0.5, seed=3)  # fmt: skip
     for stream in range(4):
         comparison.apply(p.Prefilled(stream, 0.1, 20.0))
-    sky = ["The", " sky", " is"]
-    feed(comparison, sky, sky, ["The", " sky", " was"], sky)
+    sky = ["The", " sky", " is", " so", " blue"]
+    feed(comparison, sky, sky, ["The", " sky", " was", " so", " red"], sky)
     fork(comparison, 2, [(" is", 0.4), (" was", 0.3)], [(" was", 0.4), (" is", 0.3)])
     found = comparison.streams[2].fork
     assert found is not None
     margins = {"reference": 0.2, "variant": 0.1}
     comparison.apply(fork_replayed(p.ForkFound(2, found), "formula", margins))
+    again = fork_between(2, 4, *((token_id(text), text) for text in (" blue", " grey"))).fork
+    tokens = token_id(" so"), token_id(" grey")
+    tried = p.Counterfactual((2,), tokens, " so grey", "length", True, 4, again)
+    comparison.apply(p.WhatIfAnswered(2, tried))
+    comparison.check()
     finish(comparison)
     error = ErrorInfo("not_finite", "The logits are not finite.", "Try float32.")
     comparison.apply(p.StreamFinished(3, "failed", "\ufffd", error))

@@ -120,6 +120,8 @@ def test_a_run_that_an_earlier_version_saved_is_read_as_it_stands() -> None:
     assert [variant.pop("repeats") for variant in now["variants"]] == [None] * 4
     assert [variant.pop("choices") for variant in now["variants"]] == [[]] * 4
     assert [variant.pop("limits") for variant in now["variants"]] == [None] * 4
+    tried = [v["fork"].pop("what_if") for v in now["variants"] if v["fork"] is not None]
+    assert tried and not any(tried)
     assert now.pop("choices") == now.pop("messages") == []
     assert now == before
     standings = [saved.standing(variant).long for variant in saved.variants]

@@ -42,6 +42,7 @@ min_p = 0.05
 control = true
 stop_repeats = true
 replay = false
+what_if = true
 dtype = "bfloat16"
 engine_command = "ssh mac gelu-tui engine"
 log_level = "debug"
@@ -92,6 +93,7 @@ def test_every_setting_is_read(file: Path) -> None:
         control=True,
         stop_repeats=True,
         replay=False,
+        what_if=True,
         dtype="bfloat16",
         engine_command="ssh mac gelu-tui engine",
         log_level="debug",

@@ -112,6 +112,29 @@ def test_every_family_as_alone(family: str, dtype: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 3}])
+def test_forks_are_tried_as_alone(loaded: LoadedModel, settings: dict[str, object]) -> None:
+    wanted = commands(what_if=True, replay=False, **settings)
+    jobs, tried = Jobs(wanted).run(loaded), 0
+    for number, command in enumerate(wanted):
+        together, alone = jobs.comparison(number), in_process.compare(loaded, command)
+        assert isinstance(jobs.of(number)[-1], p.Finished)
+        for a, b in zip(alone.streams, together.streams, strict=True):
+            if a.fork is None or b.fork is None or a.tokens != b.tokens:
+                continue
+            one, other = a.fork.what_if, b.fork.what_if
+            assert (one is None) == (other is None)
+            if (
+                one is not None
+                and other is not None
+                and alone.reference.tokens == (together.reference.tokens)
+            ):
+                tried += 1
+                assert (one.given, one.tokens, one.step) == (other.given, other.tokens, other.step)
+                assert one.text == other.text
+    assert tried >= 4
+
+
 def test_the_events_of_each_are_in_the_order_of_a_run_alone(loaded: LoadedModel) -> None:
     endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
     jobs = Jobs(commands(control=True)).run(endless)

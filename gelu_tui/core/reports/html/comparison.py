@@ -30,6 +30,7 @@ from gelu_tui.core.reports.html.page import (
 from gelu_tui.core.reports.markdown import setting_values
 from gelu_tui.core.reports.noise_sentences import noise_sentences
 from gelu_tui.core.reports.repetition_sentences import repetition_sentences
+from gelu_tui.core.reports.what_if_sentences import what_if_sentence
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 
 
@@ -139,6 +140,8 @@ def _forks(document: ComparisonDocument) -> list[str]:
         if variant.fork is not None:
             parts += [words("h3", variant.name)]
             parts += fork_parts(variant.fork, document.reference, variant.name)
+            if said := what_if_sentence(document, variant):
+                parts += [words("p", said), *_tried_text(variant.fork)]
     return parts
 
 
@@ -151,6 +154,12 @@ def fork_parts(fork: p.Fork, reference: str, variant: str) -> list[str]:
         words("p", explain_verdict(fork, *names)),
         element("div", "".join(sides), class_="sides"),
     ]
+
+
+def _tried_text(fork: p.Fork) -> list[str]:
+    """The text that followed the reference's token."""
+    text = fork.what_if.text if fork.what_if is not None else ""
+    return [element("div", _content(text), class_="given", dir="auto")] if text else []
 
 
 def _candidates(name: str, top: Sequence[p.Candidate]) -> str:
