@@ -89,6 +89,19 @@ class TaskResult(msgspec.Struct, frozen=True):
     equivalent: bool
 
 
+class WhatIfEstimate(msgspec.Struct, frozen=True):
+    """Streams that were given the reference's token at their fork, of the prompts that diverged.
+
+    `parts_again` is the share of those `tried` that part again before the reference's stream ends;
+    Wilson's interval. `distance` is the median number of tokens after the one given until then,
+    where streams that do not part are censored; None where fewer than half part.
+    """
+
+    tried: int
+    parts_again: Outcomes
+    distance: Interval
+
+
 class WorstPrompt(msgspec.Struct, frozen=True):
     """A prompt whose stream diverged early, formula before others; `run` is what `show` takes."""
 
@@ -120,6 +133,7 @@ class VariantEstimates(msgspec.Struct, frozen=True):
     wwb: WhoWhatBench | None
     task: TaskResult | None
     tokens: int = 0
+    what_if: WhatIfEstimate | None = None  # where forks were tried
 
 
 class SweepResult(VariantEstimates, frozen=True, kw_only=True):

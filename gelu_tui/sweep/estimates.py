@@ -20,10 +20,11 @@ from gelu_tui.sweep.document import (
     SweepKl,
     TaskResult,
     VariantEstimates,
+    WhatIfEstimate,
     WhoWhatBench,
 )
 from gelu_tui.sweep.intervals import bootstrap_mean, clustered_ratio, wilson
-from gelu_tui.sweep.outcomes import Outcome, StreamOutcome
+from gelu_tui.sweep.outcomes import Outcome, StreamOutcome, WhatIfOutcome
 from gelu_tui.sweep.tasks import task_result
 
 Rows = npt.NDArray[Any]  # of `_ROW`
@@ -51,6 +52,9 @@ _ROW = np.dtype(
         ("fdt", "i4"),
         ("sdt", "i4"),
         ("sdt_norm", "f8"),
+        # after the reference's token: how it ended, −1 where the fork was not tried
+        ("what_if", "i1"),
+        ("what_if_tokens", "i4"),
     ]
 )
 
@@ -77,6 +81,7 @@ class StreamTable:
             *(reference.tokens, stream.kl, stream.kl_steps, stream.full_kl, stream.full_kl_steps),
             *(stream.close_calls, _answer(stream.correct), _answer(stream.correct_norm)),
             *(_answer(reference.correct), _answer(reference.correct_norm), fdt, sdt, sdt_norm),
+            *_what_if_cells(stream.what_if),
         )
         self._new.append(row)
         if len(self._new) == 4096:
@@ -95,6 +100,13 @@ class StreamTable:
             self._chunks = [np.concatenate(parts)]
         rows = self._chunks[0]
         return rows[np.argsort(rows["number"], kind="stable")]
+
+
+def _what_if_cells(what_if: WhatIfOutcome | None) -> tuple[int, int]:
+    if what_if is None:
+        return -1, 0
+    no_more = curves.IDENTICAL if what_if.ended else curves.CENSORED
+    return (curves.DIVERGED if what_if.parts_again else no_more), what_if.tokens
 
 
 def _answer(right: bool | None) -> int:
@@ -127,6 +139,7 @@ def estimates(
         wwb=_who_what_bench(rows),
         task=_task(rows, margin_pp),
         tokens=cap,
+        what_if=_what_if(rows, limit),
     )
 
 
@@ -137,6 +150,17 @@ def _outcomes(codes: npt.NDArray[Any]) -> dict[Outcome, Outcomes]:
         count = int((codes == code).sum())
         found[outcome] = Outcomes(count, count / n if n else 0.0, *wilson(count, n))
     return found
+
+
+def _what_if(rows: Rows, limit: int) -> WhatIfEstimate | None:
+    tried = rows[rows["what_if"] >= 0]
+    if not (n := len(tried)):
+        return None
+    ending, tokens = tried["what_if"], tried["what_if_tokens"]
+    count = int((ending == curves.DIVERGED).sum())
+    curve = curves.incidence(tokens, ending, curves.last_compared(tokens, ending, limit))
+    distance = curve.median() if curve else Interval(None, None, None)
+    return WhatIfEstimate(n, Outcomes(count, count / n, *wilson(count, n)), distance)
 
 
 def _kl(rows: Rows, control: Rows | None, name: str) -> SweepKl | None:

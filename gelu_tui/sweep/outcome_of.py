@@ -8,9 +8,10 @@ from typing import Protocol
 import msgspec
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.what_if import agreed
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.answer_text import is_found
-from gelu_tui.sweep.outcomes import Outcome, PromptOutcome, StreamOutcome
+from gelu_tui.sweep.outcomes import Outcome, PromptOutcome, StreamOutcome, WhatIfOutcome
 from gelu_tui.sweep.prompts import Prompt
 from gelu_tui.sweep.who_what_bench import who_what_bench
 
@@ -54,9 +55,19 @@ def outcomes_of(
             close_calls=sum(s.margin is not None and abs(s.margin) < noise for s in variant.steps),
             correct=correct,
             correct_norm=correct_norm,
+            what_if=_what_if(fork),
         )
         streams.append(outcome)
     return PromptOutcome(prompt.number, prompt.id, prompt.category, model, tuple(streams))
+
+
+def _what_if(fork: p.Fork | None) -> WhatIfOutcome | None:
+    """What came of the reference's token; None where that was not followed to its end."""
+    tried = fork.what_if if fork is not None else None
+    if tried is None or tried.finish_reason in ("cancelled", "failed"):
+        return None
+    ended = tried.finish_reason == "stop" and not tried.parts_again
+    return WhatIfOutcome(tried.parts_again, agreed(tried), ended)
 
 
 def compare_streams(

@@ -11,6 +11,18 @@ from gelu_tui.core import protocol as p
 Outcome = Literal["same", "formula", "rounding", "tie", "unverified"]
 
 
+class WhatIfOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """How a stream went on that was given the reference's token at its fork.
+
+    It took `tokens` as the reference's did, and then parted again, or both `ended` by an end token;
+    else it was followed to the end of the reference's stream.
+    """
+
+    parts_again: bool
+    tokens: int
+    ended: bool = False
+
+
 class StreamOutcome(msgspec.Struct, frozen=True, array_like=True):
     """One stream of one prompt, against the reference's; for the reference, against itself.
 
@@ -37,6 +49,7 @@ class StreamOutcome(msgspec.Struct, frozen=True, array_like=True):
     correct: bool | None = None
     correct_norm: bool | None = None
     wwb: tuple[int, float, int, float] = (0, 1.0, 0, 0.0)
+    what_if: WhatIfOutcome | None = None  # where the fork was tried
 
 
 class PromptOutcome(msgspec.Struct, frozen=True, array_like=True):

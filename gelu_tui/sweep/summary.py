@@ -86,6 +86,9 @@ def _parting(result: SweepResult) -> Iterator[str]:
     if result.median_fdt.value is not None:
         median = f.with_interval(result.median_fdt, "{:.0f}", beyond=f"> {result.tokens:,}")
         yield f"half have parted at token {median}"
+    if result.what_if is not None:
+        share = f.share_with_interval(result.what_if.parts_again, result.what_if.tried)
+        yield f"given the reference's token there, {share} of {result.what_if.tried:,} part again"
 
 
 def _of_control(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:

@@ -20,7 +20,13 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.sweep import document as d
-from gelu_tui.sweep.outcomes import FailedPrompt, Outcome, PromptOutcome, StreamOutcome
+from gelu_tui.sweep.outcomes import (
+    FailedPrompt,
+    Outcome,
+    PromptOutcome,
+    StreamOutcome,
+    WhatIfOutcome,
+)
 from gelu_tui.sweep.settings import SweepSettings
 from gelu_tui.sweep.summary import summary
 from tests.support.comparisons import run_document
@@ -50,6 +56,7 @@ def prompt_outcomes(
     hazards: Mapping[str, tuple[float, float]] = HAZARDS,
     answers: bool = False,
     full_kl: bool = False,
+    what_if: bool = False,
     seed: int = 0,
 ) -> list[PromptOutcome]:
     """Finished prompts; the first function is the reference. Of three streams one ends itself."""
@@ -60,7 +67,7 @@ def prompt_outcomes(
             f"{number:04d}",
             categories[number % len(categories)] if categories else "",
             model,
-            tuple(_streams(drawn, functions, hazards, max_tokens, answers, full_kl)),
+            tuple(_streams(drawn, functions, hazards, max_tokens, answers, full_kl, what_if)),
         )
         for number in range(prompts)
     ]
@@ -73,6 +80,7 @@ def _streams(
     cap: int,
     answers: bool,
     full_kl: bool,
+    what_if: bool,
 ) -> Iterator[StreamOutcome]:
     ends = drawn.random() < 1 / 3
     length = drawn.randint(max(1, cap // 4), cap) if ends else cap
@@ -105,7 +113,19 @@ def _streams(
             correct=correct,
             correct_norm=correct,
             wwb=(compared, compared / length, length - compared, (length - compared) / length),
+            what_if=_tried(drawn, length - fdt - 1, reason)
+            if what_if and fdt is not None
+            else None,
         )
+
+
+def _tried(drawn: random.Random, room: int, reason: p.FinishReason) -> WhatIfOutcome | None:
+    """After the reference's token, of which `room` tokens are left: some streams part again."""
+    waited = int(drawn.expovariate(1 / 20))
+    if not room:
+        return None
+    return WhatIfOutcome(True, waited) if waited < room else WhatIfOutcome(
+        False, room, reason == "stop")  # fmt: skip
 
 
 # --- documents ------------------------------------------------------------------------------------
@@ -286,7 +306,15 @@ def _estimates(
             *(mean(s.wwb[i] for s in streams) for i in range(4))
         ) if streams else None,
         task=_task([(bool(a.correct), bool(b.correct)) for a, b in answered]), tokens=cap,
+        what_if=_what_if([s.what_if for s in streams if s.what_if is not None]),
     )  # fmt: skip
+
+
+def _what_if(tried: Sequence[WhatIfOutcome]) -> d.WhatIfEstimate | None:
+    distances = sorted(each.tokens for each in tried if each.parts_again)
+    share = d.Outcomes(len(distances), *_wilson(len(distances), len(tried)))
+    found = d.Interval(*_ordered(distances, len(tried)))
+    return d.WhatIfEstimate(len(tried), share, found) if tried else None
 
 
 def _ordered(fdts: Sequence[int], n: int) -> tuple[float | None, float | None, float | None]:

@@ -18,7 +18,12 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.sweep.build import SweepHead, build_document
 from gelu_tui.sweep.document import Interval, Outcomes, SweepDocument
 from gelu_tui.sweep.intervals import bootstrap_mean, wilson
-from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome, StreamOutcome
+from gelu_tui.sweep.outcomes import (
+    FailedPrompt,
+    PromptOutcome,
+    StreamOutcome,
+    WhatIfOutcome,
+)
 from gelu_tui.sweep.report.figures import share_diverged, share_with_interval
 from gelu_tui.sweep.settings import SweepSettings
 from tests.support.comparisons import LOADED
@@ -120,6 +125,38 @@ def test_every_figure_of_a_function(
     assert task.gained == sum(bool(s.correct and not r.correct) for s, r in pairs)
     assert task.lost == sum(bool(r.correct and not s.correct) for s, r in pairs)
     assert (task.acc, task.acc_norm) == (statistics.fmean(bool(s.correct) for s in streams),) * 2
+
+
+def test_what_if_is_counted_over_the_forks_that_were_tried() -> None:
+    outcomes = prompt_outcomes(400, max_tokens=CAP, what_if=True, categories=())
+    made = build_document(head(prompts=400), Stored([outcomes]))
+    for found in made.results:
+        tried = [s.what_if for s in of(outcomes, found.variant) if s.what_if is not None]
+        if not tried:
+            assert found.what_if is None
+            continue
+        assert found.what_if is not None and found.what_if.tried == len(tried) <= found.diverged
+        count, share = sum(each.parts_again for each in tried), found.what_if.parts_again
+        assert (share.count, share.share) == (count, count / len(tried))
+        assert (share.low, share.high) == wilson(count, len(tried))
+        words = f"given the reference's token there, {share_with_interval(share, len(tried))}"
+        assert found.control or words in " ".join(made.summary)
+    assert build_document(head(), Stored([prompt_outcomes(9)])).results[0].what_if is None
+
+
+def test_the_distance_counts_those_that_did_not_part_as_censored() -> None:
+    def distance(*found: tuple[bool, int]) -> float | None:
+        some = [nothing(1, what_if=WhatIfOutcome(*each))[0] for each in found]
+        rows = [replace(one, number=number) for number, one in enumerate(some)]
+        result = build_document(head(prompts=len(rows)), Stored([rows])).results[0]
+        assert result.what_if is not None
+        return result.what_if.distance.value
+
+    assert distance((True, 3), (True, 5), (True, 9)) == 5
+    assert distance((True, 3), (False, 60), (False, 60)) is None
+    # as the product of 3/4, 2/3 and 0/1: one was followed for 4 tokens only
+    assert distance((True, 3), (False, 4), (True, 7), (True, 9)) == 7
+    assert distance((False, 4)) is None
 
 
 def test_categories_are_sweeps_of_their_own(

@@ -13,6 +13,7 @@ from gelu_tui.core.comparison.state import TokenStep
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.outcome_of import across_models, answered, compare_streams, outcomes_of
+from gelu_tui.sweep.outcomes import WhatIfOutcome
 from gelu_tui.sweep.prompts import Prompt
 from tests.support.comparisons import run_document
 
@@ -75,6 +76,25 @@ def document(**changes: Any) -> ComparisonDocument:
         variants.append(replace(variant, steps=own, fork=fork))
     check = p.SelfCheckReport(3, 8, False, 0.25)
     return replace(made, variants=variants, self_check=check, **changes)
+
+
+@pytest.mark.parametrize(("tried", "expected"), [
+    (p.Counterfactual((2,), (7, 8), "", "length", True, 4), WhatIfOutcome(True, 1)),
+    (p.Counterfactual((2,), (7,), "", "length"), WhatIfOutcome(False, 1)),
+    (p.Counterfactual((2,), (7, EOS), "", "stop"), WhatIfOutcome(False, 2, ended=True)),
+    (p.Counterfactual((2,), (7, EOS), "", "stop", True, 4), WhatIfOutcome(True, 1)),
+    (p.Counterfactual((2,), (7,), "", "cancelled"), None),
+    (p.Counterfactual((2,), (), "", "failed"), None),
+    (None, None),
+])  # fmt: skip
+def test_what_came_of_the_reference_s_token(
+    tried: p.Counterfactual | None, expected: WhatIfOutcome | None
+) -> None:
+    made = document()
+    variants = [replace(v, fork=replace(v.fork, what_if=tried)) if v.fork else v
+                for v in made.variants]  # fmt: skip
+    found = outcomes_of(replace(made, variants=variants), PROMPT).streams
+    assert [stream.what_if for stream in found] == [None, expected, None]
 
 
 def test_the_outcome_of_a_document() -> None:

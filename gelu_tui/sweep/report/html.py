@@ -19,6 +19,7 @@ from gelu_tui.core.reports.html.page import (
     words,
     words_with_code,
 )
+from gelu_tui.core.reports.what_if_sentences import what_if_sentence
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.document import SweepDocument, SweepResult, WorstPrompt
 from gelu_tui.sweep.report.charts import incidence_chart, kl_chart
@@ -108,6 +109,7 @@ def _fork(
         element("div", escaped(document.prompt), class_="given", dir="auto"),
         element("div", sides, class_="streams"),
         *(fork_parts(fork, reference.name, variant.name) if fork is not None else []),
+        *(words("p", said) for said in filter(None, [what_if_sentence(document, variant)])),
         words("p", f"gelu-tui show {worst.run}", class_="quiet"),
     ]
 

@@ -99,6 +99,7 @@ def footing_lines(document: SweepDocument) -> list[str]:
         {True: "chat template", False: "raw prompts"}.get(settings.chat is True, ""),
         *sampling_words(settings),
         *(["forks not replayed"] if not settings.replay else []),
+        *(["each fork tried with the reference's token"] if settings.what_if else []),
     ]
     lines = [f"Sweep {visible_line(document.id)} · {visible_line(document.created)}"]
     lines += [model_words(model) for model in document.models]

@@ -53,7 +53,7 @@ PROMPT_COLUMNS: dict[str, type] = {
     "fdt": int, "outcome": str, "compared": int, "identical": bool, "tokens": int,
     "mean_kl": float, "kl_steps": int, "full_kl": float, "full_kl_steps": int, "close_calls": int,
     "correct": bool, "correct_norm": bool, "wwb_fdt": int, "wwb_fdt_norm": float, "wwb_sdt": int,
-    "wwb_sdt_norm": float, "finish_reason": str,
+    "wwb_sdt_norm": float, "finish_reason": str, "parts_again": bool, "agreed_again": int,
 }  # fmt: skip
 _TOKEN_TYPES = (str, int, int, str, float, float, float, float, int)
 SWEEP_TOKEN_COLUMNS: dict[str, type] = {
@@ -66,7 +66,8 @@ def prompt_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
     """A row of `PROMPT_COLUMNS` for each prompt, model and function, read one after the other.
 
     `mean_kl` and `full_kl` are means in nats over `_steps` positions, None where there are none.
-    `role` is `reference`, `control` or empty. Raises `GeluError`.
+    `parts_again` after the reference's token at the fork, and `agreed_again` tokens after it, are
+    None where that was not tried. `role` is `reference`, `control` or empty. Raises `GeluError`.
     """
     reference = data.document.reference
     functions = [
@@ -99,6 +100,7 @@ def _prompt_cells(document: SweepDocument, outcome: PromptOutcome) -> tuple[Cell
 
 
 def _stream_cells(stream: StreamOutcome) -> tuple[Cell, ...]:
+    what_if = stream.what_if
     return (
         stream.first_divergent_token,
         stream.outcome,
@@ -114,4 +116,5 @@ def _stream_cells(stream: StreamOutcome) -> tuple[Cell, ...]:
         stream.correct_norm,
         *stream.wwb,
         stream.finish_reason,
+        *((what_if.parts_again, what_if.tokens) if what_if is not None else (None, None)),
     )

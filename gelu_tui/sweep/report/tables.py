@@ -43,7 +43,8 @@ def model_tables(document: SweepDocument, results: Sequence[SweepResult]) -> lis
     """The tables of the results of one model against one reference; at least one result."""
     cap = document.settings.max_tokens
     tables = (
-        _outcomes(results), _times(results, cap), _incidence(results, cap), _kl(results),
+        _outcomes(results), _times(results, cap), _incidence(results, cap), _what_if(results),
+        _kl(results),
         _answers(results), _wwb(results), *_categories(results), _worst(results),
     )  # fmt: skip
     return [table for table in tables if table is not None]
@@ -122,6 +123,27 @@ def _incidence(results: Sequence[SweepResult], cap: int) -> ReportTable:
         rows.append({"function": name_of(result), **row, "0–100 %": f"{drawn}▏"})
     note = "% of prompts that have diverged within so many tokens."
     return ReportTable(INCIDENCE, rows, note, left=("0–100 %",), blocks="0–100 %")
+
+
+def _what_if(results: Sequence[SweepResult]) -> ReportTable | None:
+    """Whether streams part again that were given the reference's token at their fork."""
+    tried = [(result, result.what_if) for result in results if result.what_if is not None]
+    if not tried:
+        return None
+    rows = [
+        {
+            "function": name_of(result),
+            "forks tried": f"{found.tried:,}",
+            "part again": f.share_with_interval(found.parts_again, found.tried),
+            "after tokens": f.with_interval(found.distance, "{:.0f}"),
+        }
+        for result, found in tried
+    ]
+    note = (
+        "Of the prompts that diverged: given the reference's token at the fork, the share that "
+        "part again before the reference's stream ends, and how many tokens after it half have."
+    )
+    return ReportTable("What if", rows, note)
 
 
 def _kl(results: Sequence[SweepResult]) -> ReportTable | None:

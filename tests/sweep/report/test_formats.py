@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gelu_tui.api.results import report_text
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.reports.export import export, format_of
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.sweep.document import SweepDocument
 from gelu_tui.sweep.report import formats
+from gelu_tui.sweep.report.figures import share_with_interval
 from gelu_tui.sweep.report.formats import SWEEP_FORMATS, SWEEP_TOKEN_FORMATS
 from gelu_tui.sweep.report.markdown import sweep_markdown
 from gelu_tui.sweep.report.rows import PROMPT_COLUMNS, SweepData
+from gelu_tui.sweep.report.text import sweep_report
 from tests.support.command import UNSAFE
 from tests.support.pages import HOSTILE
 from tests.support.sweeps import (
@@ -60,6 +63,27 @@ def test_markdown_has_the_same_tables() -> None:
     for title in ("How soon", "By how much", "Right answers", "Prompts that diverge first"):
         assert f"### {title}\n" in text
     assert "▁" not in text and "Intervals are 95 %" in text
+
+
+def test_what_came_of_the_forks_is_in_every_format() -> None:
+    outcomes = all_outcomes(40, what_if=True)
+    found = SweepData(sweep_document(outcomes=outcomes, total=40), Rows(outcomes))
+    fast = found.document.results[1]
+    assert fast.variant == "gelu_fast_approx" and fast.what_if is not None
+    share, tried = fast.what_if.parts_again, fast.what_if.tried
+    cells = f"| gelu_fast_approx | {tried} | {share_with_interval(share, tried)} |"
+    markdown = sweep_markdown(found.document)
+    assert "### What if\n" in markdown and cells in markdown.replace("\\", "")
+    assert ">What if</h3>" in SWEEP_FORMATS["html"].text(found)
+    printed = report_text(sweep_report(found.document))
+    assert "What if" in printed and share_with_interval(share, tried) in printed
+    rows = [
+        row for row in table(SWEEP_FORMATS["csv"].text(found)) if row["variant"] == fast.variant
+    ]
+    assert sum(row["parts_again"] == "1" for row in rows) == share.count
+    assert sum(row["parts_again"] != "" for row in rows) == tried
+    assert all((row["parts_again"] == "") == (row["agreed_again"] == "") for row in rows)
+    assert "What if" not in sweep_markdown(sweep_document())
 
 
 @given(st.sampled_from(HOSTILE) | st.text(max_size=40))
@@ -159,7 +183,9 @@ def test_hostile_rows_keep_their_cells(text: str) -> None:
     written = SWEEP_FORMATS["csv"].text(SweepData(hostile_sweep(text), Rows(outcomes)))
     assert not UNSAFE.search(written)
     rows = table(written)
-    assert len(rows) == 10 and all(None not in row and len(row) == 23 for row in rows)
+    assert len(rows) == 10 and all(
+        None not in row and len(row) == len(PROMPT_COLUMNS) for row in rows
+    )
 
 
 def test_a_file_is_written_by_its_suffix(tmp_path: Path) -> None:
