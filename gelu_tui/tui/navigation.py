@@ -74,7 +74,8 @@ class Navigation:
             message = "A fork needs a second stream: F2 chooses more functions."
             self._compare.notice.show_message(message)
             return
-        screen = ForkScreen(seen.comparison, against, stream, self._compare.ended.replay)
+        asks = self._compare.ended.replay, self._compare.what_if
+        screen = ForkScreen(seen.comparison, against, stream, *asks)
         self._app.push_screen(screen, self._after_fork)
 
     def _after_fork(self, stream: int | None) -> None:

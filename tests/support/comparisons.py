@@ -116,6 +116,26 @@ def fork(
     comparison.apply(fork_found(stream, step, *tops, **{**own, **fields}))
 
 
+def what_if(comparison: Comparison, stream: int, agreed: int | None = None) -> None:
+    """Apply what came of the reference's token at a fork.
+
+    The stream goes on as the reference for `agreed` tokens and then parts again; None: to the end.
+    """
+    found, reference = comparison.streams[stream].fork, comparison.reference
+    assert found is not None
+    first = found.step + 1
+    parts = None if agreed is None else first + agreed
+    texts = [*reference.segments[first:parts], *([] if parts is None else [" other", " words"])]
+    again = None
+    if parts is not None:
+        sides = ((token_id(text), text) for text in (reference.segments[parts], " other"))
+        again = fork_between(stream, parts, *sides).fork
+    tokens = tuple(map(token_id, texts))
+    answer = (tokens, "".join(texts), "length", parts is not None, parts, again)
+    comparison.apply(p.WhatIfAnswered(stream, p.Counterfactual((found.step,), *answer)))
+    comparison.check()
+
+
 def finish(comparison: Comparison, reason: p.FinishReason = "length") -> None:
     """End all streams."""
     for stream in range(len(comparison.streams)):

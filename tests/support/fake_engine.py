@@ -180,6 +180,8 @@ class FakeEngine:
                     await self.go_on(command)
                 case p.Replay(run=p.Continue() as run):
                     self.replay(run)
+                case p.WhatIf():
+                    await self.what_if(command)
                 case p.RenderPrompt():
                     self.emit(rendered(command))
                 case p.FunctionValues():
@@ -355,6 +357,41 @@ class FakeEngine:
                 sides = ((token_id(x[at]), x[at]) for x in (reference, text))
                 self.emit(told(fork_between(i, at, *sides)))
         self.emit(p.Replayed())
+
+    async def what_if(self, command: p.WhatIf) -> None:
+        """gelu_fast_approx goes on for six tokens, silu parts again at once, others never do."""
+        if self.scenario == "compare_error":
+            self.emit(p.Failed(ErrorInfo("memory", "Memory ran out.", "Close programs."), ""))
+            return
+        run, (given,) = command.run, command.given
+        names = [variant.name for variant in run.started.variants]
+        reference = run.streams[run.started.reference].tokens
+        words = tokens_of(names[run.started.reference], run.started.reference, self.scenario)
+        first, texts = given.steps[-1] + 1, list[str]()
+        after = {"gelu_fast_approx": 6, "silu": 0}.get(names[given.stream], len(reference))
+        parts = first + after if first + after < len(reference) else None
+        end: p.FinishReason = "length"
+        try:
+            for step in range(first, len(reference)):
+                await self.sleep(self.step_s)
+                await self.misbehave(step)
+                self.emit(p.Progress("what_if", "the forks", step + 1, len(reference), "tokens"))
+                texts.append(words[step] if parts is None or step < parts else f" other{step}")
+                token = p.StreamStep(given.stream, token_id(texts[-1]), texts[-1], -0.5, 1.5, 0, 1)
+                self.emit(p.WhatIfStep(step, (token,)))
+        except CancelSeen:
+            end = "cancelled"
+        if parts is not None and parts >= first + len(texts):
+            parts = None
+        fork = None
+        if parts is not None:
+            sides = ((token_id(x), x) for x in (words[parts], texts[parts - first]))
+            fork = fork_between(given.stream, parts, *sides).fork
+        tokens = tuple(map(token_id, texts))
+        parted = parts is not None
+        answer = p.Counterfactual(given.steps, tokens, "".join(texts), end, parted, parts, fork)
+        self.emit(p.WhatIfAnswered(given.stream, answer))
+        self.emit(p.WhatIfEnded())
 
     async def run(
         self,

@@ -49,6 +49,7 @@ from tests.support.comparisons import (
     run_document,
     run_events,
 )
+from tests.support.comparisons import what_if as tried
 from tests.support.driving import Driven, an_app
 from tests.support.fake_engine import token_id
 from tests.support.sweep_scenes import SCENES as SWEEPS
@@ -181,6 +182,14 @@ async def fork(it: Scene) -> None:
     await it.to_panes()
     await it.press("3")
     await it.opened("f7", "scattering")
+
+
+@scene
+async def what_if(it: Scene) -> None:
+    await fork(it)
+    tried(it.comparison, 2, 9)
+    await it.press("end")
+    await it.until_shown("What if: Given gelu_approx's token")
 
 
 @scene

@@ -29,6 +29,7 @@ from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.compare.prompt import Prompt
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
+from gelu_tui.tui.compare.what_if import AskWhatIf
 from gelu_tui.tui.engine_link.session import BUSY, Phase
 from gelu_tui.tui.engine_link.shown_run import RunSaved, ShownRun
 from gelu_tui.tui.keys.actions import COMPARE_ACTIONS, NEXT_FORK, PANE_LINE, PROMPT_LINE
@@ -71,6 +72,7 @@ class CompareScreen(KeptLines, ChoosingScreen):
         hz = services.settings.refresh
         self._frames = Frames(self, hz, lambda: gate.may_draw(), self._draw)
         self.ended = EndedRun(self, services.engine)
+        self.what_if = AskWhatIf(self, services.engine)
         self._returned = False  # from another screen, and no key was pressed since
         self._back: Callable[[], object] | None = None  # to where the shown run was opened
         self._replaced = False  # a run was stopped to make room for the queued one
@@ -231,7 +233,7 @@ class CompareScreen(KeptLines, ChoosingScreen):
 
     async def engine_event(self, event: p.Event) -> None:
         """Apply an event that the engine link has already seen. Raises `ProtocolError`."""
-        if self.ended.take(event):
+        if self.ended.take(event) or self.what_if.take(event):
             self._frames.want()
         match event:
             case p.Loaded():
@@ -253,6 +255,9 @@ class CompareScreen(KeptLines, ChoosingScreen):
             case p.Replayed():
                 if (replayed := self.ended.replayed) is not None:
                     self.run_worker(self._save(replayed), group="save")
+            case p.WhatIfEnded():
+                if (tried := self.what_if.tried) is not None:
+                    self.run_worker(self._save(tried), group="save")
             case _ if self.shown is not None and self.live:
                 self.shown.comparison.apply(event)
                 self._frames.want()
@@ -266,6 +271,7 @@ class CompareScreen(KeptLines, ChoosingScreen):
     def engine_lost(self, error: ErrorInfo) -> None:
         """Keep the comparison on the screen, show why the engine is gone, offer a new one."""
         self._end_run(error)
+        self.what_if.lose(error)
         self.notice.show_error(error, "F5 or a run starts a new engine.")
         self._phase_changed()
 

@@ -172,7 +172,7 @@ class EngineLink:
             case p.Failed() | p.Cancelled() if self.loaded is None:
                 self.pending = None
                 self._enter(Phase.NO_MODEL)
-            case p.Finished() | p.Replayed() | p.Failed() | p.Cancelled():
+            case p.Finished() | p.Replayed() | p.WhatIfEnded() | p.Failed() | p.Cancelled():
                 await self._become_ready()
             case p.Step() | p.Started():
                 self.progress = None

@@ -20,17 +20,20 @@ from gelu_tui.core.comparison.fork_sentences import explain_fork, explain_verdic
 from gelu_tui.core.comparison.forks import fork_seen_from, kl_at_fork, replayed
 from gelu_tui.core.comparison.state import Agreement, Comparison, Stream
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.compare.what_if import AskWhatIf, Trying
 from gelu_tui.tui.fork.alignment import Alignment, align
 from gelu_tui.tui.fork.alignment_map import alignment_map, rejoin_sentence, stretch_list
 from gelu_tui.tui.fork.candidates import LEGEND, both_lists, candidates
 from gelu_tui.tui.fork.context import fork_context
+from gelu_tui.tui.fork.what_if_view import PARTS as WHAT_IF
+from gelu_tui.tui.fork.what_if_view import what_if_view
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.text_view.pieces import FORK_MARK
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
-_KEYS = "q, Esc back · n next stream · p previous · r replay · ↑ ↓ scroll"
+_KEYS = "q, Esc back · n next stream · p previous · r replay · w what if · ↑ ↓ scroll"
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
@@ -54,6 +57,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
         Binding("n", "turn(1)", "Next stream"),
         Binding("p", "turn(-1)", "Previous stream"),
         Binding("r", "replay", "In float32: replay it, show the replay or the run"),
+        Binding("w", "what_if", "What if: give it the reference's token, and see how it goes on"),
         Binding("q,escape,f10,f7,backspace", "back", "Back"),
         HELP,
     ]
@@ -64,9 +68,10 @@ class ForkScreen(ClosesOnce, Screen[int]):
         reference_index: int,
         stream_index: int,
         ask_for_replay: Callable[[], Awaitable[None]] | None = None,
+        ask_what_if: AskWhatIf | None = None,
     ) -> None:
         super().__init__()
-        self._ask_for_replay = ask_for_replay
+        self._ask_for_replay, self._ask_what_if = ask_for_replay, ask_what_if
         self._show_replay = False
         self._asked: tuple[p.Fork | None, ...] = ()  # the forks as they were then
         self.comparison = comparison
@@ -109,6 +114,16 @@ class ForkScreen(ClosesOnce, Screen[int]):
         return of_run and self._ask_for_replay is not None
 
     @property
+    def _variant(self) -> int | None:
+        """The one of the pair that is not the run's reference; None if that is neither."""
+        others = [index for index in self._pair if index != self.comparison.reference_index]
+        return others[0] if len(others) == 1 else None
+
+    @property
+    def _trying(self) -> Trying | None:
+        return self._ask_what_if.trying(self.comparison) if self._ask_what_if else None
+
+    @property
     def _forks(self) -> tuple[p.Fork | None, ...]:
         """The forks of both sides; an answer to a replay replaces one."""
         return self._reference.fork, self._stream.fork
@@ -122,7 +137,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
             yield from texts("sentence", "context")
             with Horizontal(id="lists"):
                 yield from texts("reference-list", "variant-list")
-            yield from texts("legend", "verdict", *_AFTER)
+            yield from texts("legend", "verdict", *WHAT_IF, *_AFTER)
         yield KeyHints(_KEYS, id="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -159,6 +174,20 @@ class ForkScreen(ClosesOnce, Screen[int]):
                 await self._ask_for_replay()
         self._draw()
 
+    async def action_what_if(self) -> None:
+        """Try the reference's token at the fork, stop that, or give the next one too."""
+        if self._ask_what_if is None:
+            return
+        if self._variant is None:
+            name = visible_line(self.comparison.reference.name)
+            said = f"What if: one of the two has to be {name}, the reference of the run."
+            self._put(WHAT_IF[0], Content(said))
+            self._show_what_if()
+            return
+        await self._ask_what_if.ask(self._variant)
+        self._draw()
+        self._show_what_if()
+
     def action_back(self) -> None:
         self.dismiss(self.stream_index)
 
@@ -168,11 +197,16 @@ class ForkScreen(ClosesOnce, Screen[int]):
         """Show what is new; cheap while nothing is."""
         pair = (self._reference, self._stream)
         lengths = [(len(s.tokens), s.finish_reason, id(s.fork)) for s in pair]
-        now = (*self._pair, *lengths, self.comparison.status)
+        trying = self._trying
+        tried = (len(trying.texts), trying.doing, trying.why_not) if trying else None
+        now = (*self._pair, *lengths, self.comparison.status, tried)
         if now != self._seen:
+            is_answered = bool(self._seen) and tried is None and self._seen[-1] is not None
             self._seen = now
             self._agreement.update()
             self._draw()
+            if is_answered:
+                self._show_what_if()
         self._align()
 
     def _align(self) -> None:
@@ -213,6 +247,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
             self._put("context", context)
             self._draw_lists(fork, width)
             self._put("verdict", self._verdict(fork) if fork else Content())
+            self._draw_what_if(width)
             self._draw_after(width)
 
     def _title(self, step: int | None) -> Content:
@@ -252,6 +287,18 @@ class ForkScreen(ClosesOnce, Screen[int]):
         elif fork.replay is None and asked:
             text += " There is no replay to show."
         return Content.assemble((f"Verdict: {fork.verdict}. ", "bold"), text)
+
+    def _draw_what_if(self, width: int) -> None:
+        index = self._variant
+        parts = (Content(),) * len(WHAT_IF)
+        if index is not None:
+            parts = what_if_view(self.comparison, index, self._trying, width)
+        for name, part in zip(WHAT_IF, parts, strict=True):
+            self._put(name, part)
+
+    def _show_what_if(self) -> None:
+        """Scroll to it, once it has its place."""
+        self.call_after_refresh(self.query_one(f"#{WHAT_IF[0]}").scroll_visible, animate=False)
 
     def _kl(self) -> str:
         """The KL divergence, which is known only from the run's own reference."""
