@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,8 @@ from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.going_on import go_on, what_if_command
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.engine import device
-from gelu_tui.engine.compute import functions
-from gelu_tui.engine.compute.functions import Function
+from gelu_tui.engine.compute import limited_functions
+from gelu_tui.engine.compute.activation_sites import RowFunction
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.jobs import prompt_run
@@ -310,12 +310,14 @@ def test_a_function_whose_logits_are_not_numbers_fails_by_itself(
     broken, whole, *_ = forked(run)
     name = run.streams[broken].name
 
-    def function_of(variant: Variant, precision: Precision) -> Function:
-        if variant.name == name:
-            return lambda x: x * float("nan")
-        return functions.function_of(variant, precision)
+    def functions_of(
+        variants: Sequence[Variant], reference: int, precision: Precision
+    ) -> list[RowFunction]:
+        made = limited_functions.functions_of(variants, reference, precision)
+        made[broken] = lambda x: x * float("nan")
+        return made
 
-    monkeypatch.setattr(prompt_run, "function_of", function_of)
+    monkeypatch.setattr(prompt_run, "functions_of", functions_of)
     document = saved(loaded, run)
     commands = [what_if_command(document, restore(document), index) for index in (broken, whole)]
     given = tuple(structs.replace(command.given[0], logprob=None) for command in commands)

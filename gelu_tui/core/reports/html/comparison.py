@@ -159,7 +159,7 @@ def fork_parts(fork: p.Fork, reference: str, variant: str) -> list[str]:
 def _tried_text(fork: p.Fork) -> list[str]:
     """The text that followed the reference's token."""
     text = fork.what_if.text if fork.what_if is not None else ""
-    return [element("div", _content(text), class_="given", dir="auto")] if text else []
+    return [element("div", text_content(text), class_="given", dir="auto")] if text else []
 
 
 def _candidates(name: str, top: Sequence[p.Candidate]) -> str:
