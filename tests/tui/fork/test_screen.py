@@ -210,6 +210,7 @@ async def test_everything_can_be_reached_at_every_size(size: tuple[int, int]) ->
         seen = it.flat()
         for _ in range(8):
             await it.press("pagedown")
+            await it.pilot.wait_for_scheduled_animations()  # a page, before the next one begins
             seen += it.flat()
         for text in ("● ␣scattering", "○ ␣light", "Verdict: unverified", "rejoin", "►A"):
             assert text in seen, text
