@@ -62,11 +62,22 @@ async def token(pilot: Pilot[None]) -> None:
     await pilot.pause(0.5)
 
 
+async def curves(pilot: Pilot[None]) -> None:
+    """The errors of the functions in bfloat16, each operation rounded."""
+    await pilot.press("f2")
+    await pilot.pause(1.0)
+    await pilot.press("c")
+    await pilot.pause(2.0)
+    await pilot.press("v", "v", "v", "d", "d", *["left"] * 8)
+    await pilot.pause(3.0)  # the engine of the lab computes them
+
+
 SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
     "five-way": ((120, 36), as_it_is),
     "fork": ((120, 40), fork),
     "picker": ((120, 36), picker),
     "token": ((120, 36), token),
+    "curves": ((120, 36), curves),
     "narrow": ((80, 24), as_it_is),
 }
 

@@ -217,9 +217,8 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         if is_open(self):
             self._speeds = {speed.name: speed.ratio for speed in found.speeds}
             self._show_rows()
-            ratios = ", ".join(f"{s.name} {s.ratio:.2f}" for s in found.speeds if s.name != "gelu")
-            said = f"Values per second as a multiple of exact GELU's, in {found.dtype}: {ratios}."
-            self._message.show_message(said)
+            said = "× gelu is values per second in MLX, as a multiple of exact GELU's"
+            self._message.show_message(f"{said}, in {found.dtype}.")
 
     # --- what is shown ------------------------------------------------------------------------
 

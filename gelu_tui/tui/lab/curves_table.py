@@ -26,9 +26,9 @@ from gelu_tui.tui.widgets.plot import number
 _GAP = 1
 _FIRST = {"": 2, "function": 17}
 _AT_CURSOR = {"f(x)": 10, "derivative": 10, "f − GELU": 10}
+_SPEED = {"× gelu": 7}  # once it is measured
 _PROPERTIES = {"max error": 10, "at": 7, "RMSE N(0,1)": 12, "smooth": 7, "differentiable": 15,
-               "monotonic": 10, "negative": 9, "minimum": 18, "× gelu": 8,
-               "formula": 36}  # fmt: skip
+               "monotonic": 10, "negative": 9, "minimum": 18, "formula": 36}  # fmt: skip
 _RIGHT = frozenset({*_AT_CURSOR, "max error", "at", "RMSE N(0,1)", "× gelu"})
 
 
@@ -61,9 +61,9 @@ class CurvesTable(ListTable[TableRow]):
 
     def show(self, rows: Sequence[TableRow]) -> None:
         """Show these rows, in the cells that have changed where they are the same functions."""
-        same = [row.id for row in rows] == [row.id for row in self.items] and bool(self._widths)
+        same = [row.id for row in rows] == [row.id for row in self.items]
         before, self.items = self.items, rows
-        if not same:
+        if not same or self.fitting(self.scrollable_content_region.width) != self._widths:
             self.fill()
             return
         for old, row in zip(before, rows, strict=True):
@@ -72,7 +72,9 @@ class CurvesTable(ListTable[TableRow]):
                     self.update_cell(row.id, title, cell)
 
     def fitting(self, width: int) -> Mapping[str, int]:
-        columns = _FIRST | ({} if self.properties_first else _AT_CURSOR) | _PROPERTIES
+        speed = _SPEED if any(row.speed for row in self.items) else {}
+        figures = {} if self.properties_first else _AT_CURSOR
+        columns = _FIRST | figures | speed | _PROPERTIES
         found, taken = {}, 0
         for title, cells in columns.items():
             taken += cells + _GAP

@@ -186,11 +186,13 @@ async def test_properties_before_figures() -> None:
 
 
 async def test_speeds_are_measured_when_they_are_asked_for() -> None:
-    async with lab((200, 50)) as it:
+    async with lab() as it:
         await it.until_in("float32")
-        assert "2.00" not in it.screen()
+        assert "× gelu" not in it.screen()
         await it.press("s")
-        await it.until_shown("as a multiple of exact GELU's, in float32: gelu_approx 2.00")
+        await it.until_shown(
+            "as a multiple of exact GELU's, in float32.", "f − GELU × gelu", "4.00"
+        )
         table = it.screen_.query_one(CurvesTable)
         assert {row.id: row.speed for row in table.items}["gelu_fast_approx"] == 4.0
 
