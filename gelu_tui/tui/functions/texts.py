@@ -18,14 +18,14 @@ from gelu_tui.tui.widgets.plot import Dots
 # the screen's actions in the list: keys, what the line of keys shows, what the help shows
 ACTIONS = {
     "change('toggle')": ("space", "Space choose", "Choose the function, or leave it out"),
-    "change('move', 'up')": ("u,shift+up", "U up", "Move its pane towards the front"),
-    "change('move', 'down')": ("d,shift+down", "D down", "Move its pane towards the end"),
+    "change('move', 'up')": ("u,shift+up", "U ↑", "Move its pane towards the front"),
+    "change('move', 'down')": ("d,shift+down", "D ↓", "Move its pane towards the end"),
     "change('refer')": ("r", "R ref", "Compare the others with it"),
     "next_set": ("s", "S sets", "The next ready-made set"),
     "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
-    "curves": ("c", "C curves", "Look at them in the lab: curves, derivatives, errors"),
-    "change('remove')": ("x,delete", "X delete", "Delete a formula of your own"),
+    "change('remove')": ("x,delete", "X del", "Delete a formula of your own"),
     "undo": ("z", "Z undo", "Take the last change back"),
+    "curves": ("c", "C lab", "Look at them in the lab: curves, derivatives, errors"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(
