@@ -24,6 +24,7 @@ from gelu_tui.core.settings.user_file import Settings, SettingsFile
 if TYPE_CHECKING:
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.sweep.store import SweepStore
+    from gelu_tui.tui.lab.text_scoring import Asked, ShownText
 
 _WITHOUT_A_SCREEN = ("dumb", "unknown")  # what Rich, which draws for Textual, takes for such
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
@@ -51,11 +52,12 @@ def open_app(
     number: int | None = None,
     problems: Iterable[ErrorInfo] = (),
     sweep: Plan | SweepStore | None = None,
+    text: Asked | ShownText | None = None,
 ) -> int:
     """Run the app, which shows the problems of `file` and `problems`, and return its exit code.
 
     `saved` is a comparison to open with, `number` its id in the history; `sweep` is one to run, or
-    to look at. Raises `UsageError` for wrong settings.
+    to look at, `text` one to score or to look at. Raises `UsageError` for wrong settings.
     """
     if not _is_served():
         _check_terminal()
@@ -77,7 +79,7 @@ def open_app(
         settings = replace(settings, theme=None)
     check_theme(settings.theme)
     warnings = (*file.problems, *wrong_theme, *problems)
-    return run_app(settings, prompt, warnings, saved, number, sweep)
+    return run_app(settings, prompt, warnings, saved, number, sweep, text)
 
 
 def export_no_color(color: str) -> None:

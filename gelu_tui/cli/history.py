@@ -157,9 +157,10 @@ def _report(document: ComparisonDocument | ScoreDocument) -> RenderableType:
 @o.app_options
 @click.pass_obj
 def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
-    """Open a saved run or a sweep in the app, without loading its model.
+    """Open a saved run, a sweep or a scoring in the app, without loading its model.
 
-    ID may be `last`. ID/NUMBER is a run of a sweep, with several models ID/MODEL/NUMBER.
+    ID may be `last`; a scoring is a file that `score --tokens --format json` wrote.
+    ID/NUMBER is a run of a sweep, with several models ID/MODEL/NUMBER.
     """
     from gelu_tui.cli.app import open_app
 
@@ -167,6 +168,11 @@ def open_command(file: SettingsFile, /, run: str, **options: Any) -> int:
     if isinstance(found := find_in_sweeps(run), SweepStore):
         settings = with_settings_of(found.header.settings, settings)
         return open_app(None, settings, file, sweep=found)
+    is_file = found is None and not is_in_history(run)
+    if is_file and (scored := read_score(read_file(Path(run)))) is not None:
+        from gelu_tui.tui.lab.text_scoring import ShownText
+
+        return open_app(None, settings, file, text=ShownText.of(scored))
     number, document = numbered_run(run)
     settings = replace(settings, **asdict(document.settings))
     return open_app(None, settings, file, document, number)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.sweep.store import SweepStore
+    from gelu_tui.tui.lab.text_scoring import Asked, ShownText
 
 
 _OPEN_AT_LATEST_S = 1.0
@@ -72,7 +73,8 @@ class GeluApp(App[None]):
 
     `prompt` is run as soon as the model is loaded, `warnings` are the problems of the settings
     file, and `saved` is a comparison to open with: it needs no model until something is run;
-    `number` is its id in the history. `sweep` is one to run, or one to look at.
+    `number` is its id in the history. `sweep` is one to run, or one to look at, `text`
+    one to score or to look at.
     `engine_command` replaces the one of the settings where no command starts the engine.
     """
 
@@ -94,10 +96,11 @@ class GeluApp(App[None]):
         number: int | None = None,
         engine_command: EngineCommand = None,
         sweep: Plan | SweepStore | None = None,
+        text: Asked | ShownText | None = None,
     ) -> None:
         super().__init__()
         self._prompt = prompt
-        self._saved, self._number, self._sweep = saved, number, sweep
+        self._saved, self._number, self._sweep, self._text = saved, number, sweep, text
         self._opened = False
         self._asks_to_quit = False
         self.services = Services(self, settings, engine_command or settings.engine)
@@ -149,6 +152,9 @@ class GeluApp(App[None]):
         elif self._sweep is not None:
             self.engine.sleep()
             await self.navigation.sweeps.open(self._sweep)
+        elif self._text is not None:
+            self.engine.sleep()
+            await self.navigation.texts.open(self._text)
         else:
             self.services.start_engine()
             if self._prompt is not None:
@@ -190,7 +196,10 @@ class GeluApp(App[None]):
         if message.client is not self.engine.client or not self.is_running:
             return
         try:
-            if await self.engine.apply(message.event):
+            is_of_job = await self.engine.apply(message.event)
+            if self.navigation.texts.take(message.event):
+                self.compare.phase_changed()
+            elif is_of_job:
                 await self.compare.engine_event(message.event)
             else:
                 self._answer_fed_text(message.event)
@@ -210,6 +219,7 @@ class GeluApp(App[None]):
             self.engine.lose()
             self.compare.engine_lost(message.error)
             self._answer_fed_text(message.error)
+            self.navigation.texts.lost(message.error)
 
     def get_driver_class(self) -> type[Driver]:
         """Ours, which no longer relies on how wide the terminal draws a text."""
@@ -370,9 +380,10 @@ def run_app(
     saved: ComparisonDocument | None = None,
     number: int | None = None,
     sweep: Plan | SweepStore | None = None,
+    text: Asked | ShownText | None = None,
 ) -> int:
     """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
-    app = GeluApp(settings, prompt, warnings, saved, number, sweep=sweep)
+    app = GeluApp(settings, prompt, warnings, saved, number, sweep=sweep, text=text)
     app.shutdown.begin()
     try:
         app.run()

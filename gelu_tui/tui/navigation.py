@@ -16,11 +16,12 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 from gelu_tui.tui.compare.choices import like, setting_variations
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.sweep_navigation import SweepNavigation
+from gelu_tui.tui.text_navigation import TextNavigation
 
 if TYPE_CHECKING:
     from gelu_tui.core.functions.variants import Variant
@@ -40,6 +41,7 @@ class Navigation:
         self._compare = compare
         self._board = compare.board
         self.sweeps = SweepNavigation(app, services, compare)
+        self.texts = TextNavigation(app, services, compare, self._load_model)
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -237,6 +239,10 @@ class Navigation:
         question = await engine.send(p.RenderPrompt(command.prompt, command.settings.chat))
         self._app.push_screen(FedTextScreen(question=question))
 
+    async def text(self) -> None:
+        """Show the text that was scored last, or ask for one."""
+        await self.texts.open()
+
     def models(self) -> None:
         """Choose or fetch a model."""
         from gelu_tui.tui.models.screen import ModelsScreen
@@ -252,6 +258,9 @@ class Navigation:
     def _model_chosen(self, model: str | None) -> None:
         if model is not None:
             self._load(replace(self._compare.choices, model=model))
+
+    def _load_model(self, model: str, dtype: Dtype | None) -> None:
+        self._load(replace(self._compare.choices, model=model, dtype=dtype))
 
     def _load(self, choices: RunSettings) -> None:
         self._services.engine.choose_model(choices.model, choices.dtype)

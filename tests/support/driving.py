@@ -215,7 +215,7 @@ class Driven(Driver[GeluApp]):
 
 def an_app(engine_command: EngineCommand = None, **options: Any) -> GeluApp:
     """The app; `options` are settings and its own parameters in one."""
-    names = ("prompt", "warnings", "saved", "number", "sweep")
+    names = ("prompt", "warnings", "saved", "number", "sweep", "text")
     others = {name: options.pop(name) for name in names if name in options}
     return GeluApp(Settings(**options), engine_command=engine_command, **others)
 

@@ -182,6 +182,10 @@ class FakeEngine:
                     self.replay(run)
                 case p.WhatIf():
                     await self.what_if(command)
+                case p.Score():
+                    await scored(self, command)
+                case p.Candidates():
+                    self.emit(candidates_of(command))
                 case p.RenderPrompt():
                     self.emit(rendered(command))
                 case p.FunctionValues():
@@ -519,6 +523,75 @@ def rendered(command: p.RenderPrompt) -> p.PromptRendered:
         True,
         32768,
     )
+
+
+async def scored(engine: FakeEngine, command: p.Score) -> None:
+    """A text cut into words, two of them a chunk; a `BANG` in it ends the engine there."""
+    settings = command.settings
+    variants = parse_variants(settings.activations)
+    reference = resolve_reference(variants, settings.reference, "gelu_approx")
+    variants, control = with_control(variants, reference, wanted=settings.control, room=False)
+    infos = tuple(
+        p.VariantInfo.of(v, settings.activation_precision, "gelu_approx", control=i == control)
+        for i, v in enumerate(variants)
+    )
+    texts = re.findall(r"\s?[^\s]+|\s", command.text) or [f" t{t}" for t in command.tokens]
+    if len(texts) < 2:
+        message = "The text has no token with another one before it."
+        engine.emit(p.Failed(ErrorInfo("too_short", message, "Use more text."), "score"))
+        return
+    count, window = len(texts), 40
+    windows = -(-count // window)
+    engine.emit(p.ScoreStarted(infos, reference, count, windows, count, window + 1, bos=(2,)))
+    status: p.Status = "completed"
+    try:
+        for start in range(0, count, 2):
+            engine.emit(p.Progress("score", "window", start, count, "tokens", 50.0))
+            await engine.sleep(engine.step_s)
+            pieces = tuple(texts[start : start + 2])
+            if "BANG" in "".join(pieces):
+                raise Died("libc++abi: terminating: out of memory")
+            engine.emit(score_chunk(pieces, start, infos, reference, window))
+    except CancelSeen:
+        status = "cancelled"
+    engine.emit(p.ScoreFinished(status, 1.0, 2_000_000_000))
+
+
+def score_chunk(
+    pieces: tuple[str, ...],
+    start: int,
+    infos: Sequence[p.VariantInfo],
+    reference: int,
+    window: int = 40,
+) -> p.ScoreChunk:
+    """Made-up numbers of words: each function's KL has its own size, and grows with the word."""
+    rows = []
+    for index, info in enumerate(infos):
+        size = 1e-10 if info.control else 10.0 ** (index - 4)
+        kls = tuple(size * len(piece.strip()) ** 2 for piece in pieces)
+        logprobs = tuple(-1.0 + min(0.9, kl) * (-1) ** (start + i) for i, kl in enumerate(kls))
+        if index != reference:
+            rows.append(p.ScoredRow(index, logprobs, kls, tuple(kl < 0.5 for kl in kls)))
+    return p.ScoreChunk(
+        (-1.0,) * len(pieces),
+        (0.5,) * len(pieces),
+        tuple(rows),
+        cluster=start // window,
+        window=start // window,
+        tokens=tuple(map(token_id, pieces)),
+        texts=pieces,
+    )
+
+
+def candidates_of(command: p.Candidates) -> p.CandidatesFound:
+    """Ten words for each side; the text's own token is the third of the reference's."""
+    own = command.tokens[command.place]
+    words = [" the", " a", "\n", " sky", " blue", "空", " \x1b[31m", " light", " of", "."]
+    top = [p.Candidate(token_id(word), word, 0.4 / (i + 1)) for i, word in enumerate(words)]
+    other = [*reversed(top[:5]), *top[5:]]
+    top[2] = p.Candidate(own, " own", 0.4 / 3)
+    chances = p.TokenChance(-2.0, 2), p.TokenChance(-9.0, 4310)
+    return p.CandidatesFound(command.variant, own, tuple(top), tuple(other), *chances, 0.25, False)
 
 
 def token_id(text: str) -> int:

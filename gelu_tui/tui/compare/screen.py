@@ -224,6 +224,10 @@ class CompareScreen(KeptLines, ChoosingScreen):
         if back is not None:
             back()
 
+    def phase_changed(self) -> None:
+        """Show that the engine does something else, which is no run."""
+        self._phase_changed()
+
     def sweep_changed(self) -> None:
         """Show how far the sweep is that the app runs."""
         self._phase_changed()

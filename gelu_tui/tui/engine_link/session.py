@@ -172,10 +172,10 @@ class EngineLink:
             case p.Failed() | p.Cancelled() if self.loaded is None:
                 self.pending = None
                 self._enter(Phase.NO_MODEL)
-            case p.Finished() | p.Replayed() | p.WhatIfEnded() | p.Failed() | p.Cancelled():
-                await self._become_ready()
             case p.Step() | p.Started():
                 self.progress = None
+            case _ if event.last:
+                await self._become_ready()
         return True
 
     def lose(self) -> None:

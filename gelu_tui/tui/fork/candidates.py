@@ -11,12 +11,11 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent, visible_token
 from gelu_tui.core.comparison.forks import mirrored
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.widgets.share_bar import bar
 
 TAKEN_MARK = "●"
 OTHERS_MARK = "○"
 LEGEND = f"{TAKEN_MARK} taken here  {OTHERS_MARK} by the other  #n its place there"
-
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 _FIXED_CELLS = 19  # place, mark, percent and place in the other list, with the blanks between
 _TOKEN_CELLS = (10, 22)
@@ -98,14 +97,5 @@ def _row(side: CandidateList, place: int | None, candidate: p.Candidate, width: 
         token.truncate(token_cells, ellipsis=True, pad=True),
         (f"{percent(candidate.probability) if known else '?':>8}", style),
         (f"{'–' if there is None else f'#{there + 1}':>4} ", "dim"),
-        (_bar(candidate.probability / side.scale if known else 0.0, bar_cells), bar_style),
+        (bar(candidate.probability / side.scale if known else 0.0, bar_cells), bar_style),
     ).truncate(width)
-
-
-def _bar(share: float, cells: int) -> str:
-    """A bar in eighths of a cell; at least one for a share above 0."""
-    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
-    if share > 0 and cells:
-        eighths = max(1, eighths)
-    full, rest = divmod(eighths, 8)
-    return "█" * full + _EIGHTHS[rest].strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +14,12 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.suggester import Suggester
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible, visible_line
-from gelu_tui.core.text_files import complete_path, read_prompt_file
+from gelu_tui.core.text_files import read_prompt_file
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.prompts.presets import PRESETS, PromptRow
 from gelu_tui.tui.widgets.background import run_in_thread
@@ -29,6 +27,7 @@ from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.keys_in_turn import KeysInTurn
 from gelu_tui.tui.widgets.message_line import MessageLine
+from gelu_tui.tui.widgets.path_suggester import PathSuggester
 from gelu_tui.tui.widgets.question import Question
 
 if TYPE_CHECKING:
@@ -61,13 +60,6 @@ class Field(Input, KeysInTurn):
             return
         event.stop()
         event.prevent_default()
-
-
-class PathSuggester(Suggester):
-    """Completes a path, away from the event loop."""
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return await asyncio.to_thread(complete_path, value) if value else None
 
 
 class PromptsScreen(ClosesOnce, ModalScreen["str | Plan | None"]):

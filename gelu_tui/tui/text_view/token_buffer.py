@@ -89,11 +89,14 @@ class TokenBuffer:
     def text(self) -> str:
         return "\n".join(line.text for line in self.lines)
 
-    def append(self, text: str) -> None:
-        """Add one token, whose text may be hostile."""
+    def append(self, text: str, feed: str = "") -> None:
+        """Add one token, whose text may be hostile; `feed` is a mark before each line feed."""
         line = self.lines[-1]
         for number, part in enumerate(visible(text).split("\n")):
             if number:
+                if feed:
+                    self.marks.append(line.start + line.length)
+                    line.append(feed)
                 line = Line(line.start + line.length + 1)
                 self.lines.append(line)
             if part and not line.length and part[0] != "\t" and not cell_len(part[0]):

@@ -1,0 +1,79 @@
+"""What could have stood at one place of the text: both functions' lists, as styled text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from gelu_tui.core import protocol as p
+from gelu_tui.core.comparison.fork_sentences import percent, visible_token
+from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.widgets.share_bar import bar
+
+_MARK = "●"
+_FIXED = 4 + 2 + 9 + 5  # place, mark, per cent and the place in the other list
+_GUTTER = 2
+_SIDE_BY_SIDE = 56  # columns
+
+
+def candidate_lists(
+    found: p.CandidatesFound, names: tuple[str, str], width: int, rows: int
+) -> Content:
+    """Both lists, side by side where there is room; the text's own token is marked."""
+    beside = width >= _SIDE_BY_SIDE
+    each = (width - _GUTTER) // 2 if beside else width
+    chances = [candidate.probability for candidate in (*found.reference_top, *found.variant_top)]
+    scale = max(chances, default=1.0) or 1.0
+    tops, own = (found.reference_top, found.variant_top), (found.reference, found.other)
+    made = []
+    for side in (0, 1):
+        lines = [Content.styled(visible_line(names[side]), "bold")]
+        shown = tops[side][:rows]
+        if found.token not in (candidate.id for candidate in shown):
+            lines.append(_own(own[side]))
+        for place, candidate in enumerate(shown):
+            lines.append(_row(place, candidate, found.token, tops[1 - side], scale, each))
+        made.append([line.truncate(each, ellipsis=True) for line in lines])
+    if not beside:
+        return Content("\n").join([*made[0], Content(), *made[1]])
+    height = max(map(len, made))
+    for lines in made:
+        lines += [Content()] * (height - len(lines))
+    gap = " " * _GUTTER
+    return Content("\n").join(
+        Content.assemble(left.truncate(each, pad=True), gap, right)
+        for left, right in zip(*made, strict=True)
+    )
+
+
+def _row(
+    place: int,
+    candidate: p.Candidate,
+    token: int,
+    others: Sequence[p.Candidate],
+    scale: float,
+    width: int,
+) -> Content:
+    is_own = candidate.id == token
+    style = "bold $text-warning" if is_own else ""
+    there = next((at for at, other in enumerate(others) if other.id == candidate.id), None)
+    room = max(0, width - _FIXED)
+    token_cells = min(room, max(10, min(20, room * 3 // 5)))
+    text = Content.styled(visible_token(candidate.text, candidate.id), style)
+    return Content.assemble(
+        (f"{place + 1:>3} ", "dim"),
+        (f"{_MARK if is_own else ' '} ", style),
+        text.truncate(token_cells, ellipsis=True, pad=True),
+        (f"{percent(candidate.probability):>9}", style),
+        (f"{'–' if there is None else f'#{there + 1}':>4} ", "dim"),
+        (bar(candidate.probability / scale, room - token_cells), style or "dim"),
+    )
+
+
+def _own(chance: p.TokenChance) -> Content:
+    """The text's own token where it is not among those that are listed."""
+    probability = percent(math.exp(min(0.0, chance.logprob)))
+    said = f"the text's token: number {chance.rank + 1:,}, {probability}"
+    return Content.assemble((f"    {_MARK} ", "bold $text-warning"), (said, "$text-warning"))

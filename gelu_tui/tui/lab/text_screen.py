@@ -1,0 +1,488 @@
+"""A text in colour: each token by how much a function's prediction differs from the reference's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Static
+
+from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.reports.export import SCORE_FORMATS, export
+from gelu_tui.core.runs.document import ComparisonDocument
+from gelu_tui.core.scoring.document import ScoreDocument
+from gelu_tui.core.scoring.measures import BOUNDS, MEASURES, Bounds, Measure, own_bounds
+from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.tui.compare.plain_rows import PlainRows
+from gelu_tui.tui.keys.actions import HELP
+from gelu_tui.tui.lab import text_words as say
+from gelu_tui.tui.lab.text_candidates import candidate_lists
+from gelu_tui.tui.lab.text_choice import Opened, TextChoice
+from gelu_tui.tui.lab.text_pane import ScoredPane
+from gelu_tui.tui.lab.text_scorer import TextScorer
+from gelu_tui.tui.lab.text_scoring import Asked, ShownText, Values
+from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable, percentiles
+from gelu_tui.tui.widgets.closes_once import ClosesOnce
+from gelu_tui.tui.widgets.export_field import ExportField
+from gelu_tui.tui.widgets.key_hints import KeyHints
+from gelu_tui.tui.widgets.message_line import MessageLine
+from gelu_tui.tui.widgets.question import Question
+
+_FRAME_S = 0.2  # between two looks at what is new
+_FIGURES_S = 1.0  # between two tables while it runs
+_SHARE = 8  # and at least so many times as long as a table takes
+_WORST = 100
+_PARTS = ("text", "functions", "worst", "candidates")
+_KEYS = (
+    "q back · n function · c colour · s scale · . next worst · 3 worst · Enter candidates · "
+    "2 functions · o other text · e export · F1 help"
+)
+_CHOICE_KEYS = "Enter scores it · → completes · ^r the run that is shown · Esc back"
+_EXPORT_KEYS = "Enter writes · Esc does not · .html, .json or .csv"
+
+
+class TextScreen(ClosesOnce, Screen[None]):
+    """Shows the scorer's text, or asks for one.
+
+    `choices` are the settings of the next run, `shown_run` is the run on the first screen.
+    """
+
+    CSS_PATH = "text_screen.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # columns # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # rows # noqa: RUF012
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar = [
+        *(
+            Binding(str(place), f"part('{name}')", f"To the {name}")
+            for place, name in enumerate(_PARTS, 1)
+        ),
+        Binding("n", "variant(1)", "Colour by the next function"),
+        Binding("p", "variant(-1)", "Colour by the previous function"),
+        Binding("c", "measure", "Colour by KL, Δp, or whether another token is the first"),
+        Binding("s", "scale", "This function's own scale, or one for all functions"),
+        Binding("full_stop", "worst_step(1)", "The next of the worst tokens"),
+        Binding("comma", "worst_step(-1)", "The one before"),
+        Binding("o", "other", "Another text"),
+        Binding("e", "export", "Write a page, the data or a table into a file"),
+        Binding("ctrl+g", "stop", "Stop the scoring; what is scored stays"),
+        Binding("ctrl+r", "run", "The run that is shown", priority=True),
+        Binding("q,escape,f10", "back", "Stop what runs, then back"),
+        HELP,
+    ]
+
+    def __init__(
+        self,
+        scorer: TextScorer,
+        choices: Callable[[], RunSettings],
+        shown_run: Callable[[], ComparisonDocument | None],
+        opened: Opened,
+    ) -> None:
+        super().__init__()
+        self._scorer = scorer
+        self._choices, self._shown_run, self._opened = choices, shown_run, opened
+        self._part = "text"
+        self._variant = 0
+        self._measure: Measure = "kl"
+        self._own_scale = True
+        self._bounds: Bounds = BOUNDS["kl"]
+        self._worst: list[int] = []
+        self._document: ScoreDocument | None = None
+        self._drawn: ShownText | None = None  # whose tokens the pane has
+        self._figures_at = self._figures_took = 0.0
+        self._seen: tuple[object, ...] = ()
+        self._said: object = None  # the end of which scoring was told
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content.styled("Text in colour", "bold"), id="title", markup=False)
+        yield Static(id="progress", markup=False)
+        yield TextChoice(self._choices, self._shown_run, self._opened)
+        with Container(id="body"):
+            with Vertical(id="main"):
+                yield ScoredPane(id="text")
+                yield PlainRows(id="legend")
+                yield Static(id="token", markup=False)
+            with Vertical(id="beside"):
+                yield FunctionsTable(id="functions")
+                yield Static(id="percentiles", markup=False)
+                yield WorstTable(id="worst")
+                with VerticalScroll(id="candidates"):
+                    yield Static(id="lists", markup=False)
+        yield MessageLine(id="message")
+        yield ExportField(id="path")
+        yield Question(id="question", markup=False)
+        yield KeyHints(id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        # What is nested twice may come after this event.
+        if not self.query("#lists"):
+            self.call_after_refresh(self.on_mount)
+            return
+        self._scorer.on_change = self._changed
+        self.query_one("#candidates").display = False
+        if self._scorer.shown is None:
+            self.action_other()
+        else:
+            self._show_text()
+        self.set_interval(_FRAME_S, self._look)
+
+    def on_unmount(self) -> None:
+        self._scorer.on_change = lambda: None
+
+    @property
+    def _shown(self) -> ShownText | None:
+        return self._scorer.shown
+
+    @property
+    def _is_choosing(self) -> bool:
+        return bool(self.query_one(TextChoice).display)
+
+    # --- choosing a text --------------------------------------------------------------------------
+
+    def action_other(self) -> None:
+        """Ask for another text; the one that is shown stays until there is one."""
+        self._show(choosing=True)
+        self.query_one(TextChoice).show()
+        self._show_keys()
+
+    def _show(self, *, choosing: bool) -> None:
+        self.query_one(TextChoice).display = choosing
+        self.query_one("#body").display = not choosing
+
+    def action_run(self) -> None:
+        if self._is_choosing:
+            self.query_one(TextChoice).choose_run()
+        else:
+            self.action_other()
+
+    @on(TextChoice.Chosen)
+    async def _begin(self, message: TextChoice.Chosen) -> None:
+        message.stop()
+        try:
+            if isinstance(message.found, Asked):
+                await self._scorer.begin(message.found)
+            else:
+                self._scorer.open(message.found)
+        except GeluError as error:
+            self._message(error.info)
+            return
+        self._message("")
+        self._show_text()
+
+    @on(TextChoice.Told)
+    def _tell(self, message: TextChoice.Told) -> None:
+        message.stop()
+        self._message(message.words)
+
+    def _show_text(self) -> None:
+        self._show(choosing=False)
+        self.query_one("#candidates").display = False
+        self._variant, self._seen = -1, ()
+        self.action_part("text")
+        self._look()
+
+    # --- following the scoring --------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """Draw the candidates at once; the rest has its own pace."""
+        if self.query("#lists") and self._shown is not None:
+            self._show_candidates()
+
+    def _look(self) -> None:
+        """Show what is new; cheap while nothing is."""
+        shown = self._shown
+        if shown is None or not self.is_attached:
+            return
+        self.query_one("#title", Static).update(say.title(shown))
+        self.query_one("#progress", Static).update(say.progress(shown))
+        if self._is_choosing:
+            return
+        pane = self.query_one(ScoredPane)
+        if shown is not self._drawn:
+            self._drawn, self._document, self._worst = shown, None, []
+            self._show_keys()
+            pane.restart()
+        if shown.scoring is None:
+            self._tell_end(shown)
+            return
+        if self._variant < 0:
+            self._variant = say.first_variant(shown.scoring)
+        new = shown.scoring.text.texts[pane.tokens :]
+        pane.add(new, grows=shown.is_live)
+        now = (shown, shown.tokens, shown.status, self._variant, self._measure, self._own_scale)
+        if now == self._seen:
+            return
+        is_choice = now[3:] != self._seen[3:] or shown.status is not None
+        pause = max(_FIGURES_S, _SHARE * self._figures_took)
+        if is_choice or time.monotonic() - self._figures_at >= pause:
+            self._seen = now
+            self._show_figures(shown)
+        self._colour(shown)
+        self._tell_end(shown)
+
+    def _show_figures(self, shown: ShownText) -> None:
+        """All that is computed of all positions."""
+        began = time.monotonic()
+        if self._document is None or self._document.positions != shown.tokens or shown.is_live:
+            self._document = shown.document()
+        document, values = self._document, shown.values(self._variant, self._measure)
+        relative = self._own_scale and self._measure != "top" and len(values)
+        self._bounds = own_bounds(values) if relative else BOUNDS[self._measure]
+        self._worst = shown.worst(self._variant, self._measure, _WORST)
+        self.query_one(WorstTable).show(shown, self._variant, self._measure, self._worst)
+        if document is not None:
+            self.query_one(FunctionsTable).show(document, self._variant)
+            line = self.query_one("#percentiles", Static)
+            kl = document.variants[self._variant].kl
+            width = line.size.width or self.size.width - 2
+            line.update("" if kl is None else percentiles(kl, width))
+        self._show_legend()
+        self._show_token(self.query_one(ScoredPane).cursor)
+        self._figures_at = time.monotonic()
+        self._figures_took = self._figures_at - began
+
+    def _colour(self, shown: ShownText) -> None:
+        assert shown.scoring is not None
+        positions = shown.scoring.text.positions
+        levels = levels_of(shown.values(self._variant, self._measure), self._bounds)
+        count = len(levels)
+
+        def level_of(token: int) -> int:
+            at = positions[token] if token < len(positions) else -1
+            return int(levels[at]) if 0 <= at < count else 0
+
+        pane = self.query_one(ScoredPane)
+        pane.signed = self._measure == "delta_p"
+        pane.colour(level_of, (self._variant, self._measure, self._bounds, count))
+
+    def _tell_end(self, shown: ShownText) -> None:
+        if shown.is_live or self._said is shown:
+            return
+        self._said = shown
+        self._show_keys()
+        if shown.error is not None:
+            self._message(shown.error)
+
+    # --- what is drawn ----------------------------------------------------------------------------
+
+    def _show_legend(self) -> None:
+        legend = self.query_one("#legend", PlainRows)
+        if (shown := self._shown) is not None and shown.scoring is not None:
+            name = shown.scoring.started.variants[self._variant].name
+            legend.write([
+                say.legend_parts(
+                    name, self._measure, self._bounds, legend.size.width, own=self._own_scale
+                )
+            ])  # fmt: skip
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        if not self.query("#lists"):
+            return
+        self._seen = ()
+        if self._shown is not None and not self._is_choosing:
+            self._look()
+            self._show_candidates()
+        self._show_keys()
+
+    def _show_token(self, token: int | None) -> None:
+        shown, line = self._shown, self.query_one("#token", Static)
+        if shown is None or shown.scoring is None or token is None:
+            line.update(Content.styled(say.NO_TOKEN, "dim"))
+        else:
+            line.update(say.token_words(shown, token, self._variant))
+
+    @on(ScoredPane.Pointed)
+    def _pointed(self, message: ScoredPane.Pointed) -> None:
+        pane = self.query_one(ScoredPane)
+        self._show_token(pane.cursor if message.token is None else message.token)
+
+    def _show_candidates(self) -> None:
+        shown = self._shown
+        if shown is None or shown.scoring is None or (asked := shown.candidates) is None:
+            return
+        box, lists = self.query_one("#candidates"), self.query_one("#lists", Static)
+        names = shown.scoring.started.variants
+        pair = (names[shown.scoring.started.reference].name, names[asked.variant].name)
+        width = max(20, (box.scrollable_content_region.width or self.size.width - 3) - 1)
+        title = say.candidates_title(shown, asked, width)
+        if asked.found is None:
+            lists.update(Content.assemble(title, "\n", say.waiting(shown, asked)))
+        else:
+            lists.update(
+                Content.assemble(title, "\n", candidate_lists(asked.found, pair, width, 10))
+            )
+
+    # --- keys -------------------------------------------------------------------------------------
+
+    def action_part(self, name: str) -> None:
+        """Put the focus on a part, which where room is short is the one that is shown."""
+        if self._is_choosing or self._shown is None:
+            return
+        if name == "candidates":
+            self.query_one("#candidates").display = True
+        self._part = name
+        self.set_class(name == "worst", "-worst")
+        self.set_class(name == "candidates", "-candidates")
+        self.query_one(f"#{name}").focus()
+        self._show_keys()
+
+    @on(events.DescendantFocus)
+    def _focused(self) -> None:
+        self._show_keys()
+
+    def action_variant(self, by: int) -> None:
+        if (shown := self._shown) is not None and shown.scoring is not None:
+            started = shown.scoring.started
+            others = [i for i in range(len(started.variants)) if i != started.reference]
+            if others:
+                at = others.index(self._variant) if self._variant in others else -1
+                self._choose_variant(others[(at + by) % len(others)])
+
+    def _choose_variant(self, variant: int) -> None:
+        if variant != self._variant:
+            self._variant = variant
+            self._look()
+            table = self.query_one(FunctionsTable)
+            if table.cursor_row != variant:
+                table.move_cursor(row=variant)
+
+    @on(DataTable.RowHighlighted, "#functions")
+    def _function_chosen(self, event: DataTable.RowHighlighted) -> None:
+        table = self.query_one(FunctionsTable)
+        if self.focused is table and table.items:
+            self._choose_variant(table.cursor_row)
+
+    @on(DataTable.RowHighlighted, "#worst")
+    def _worst_chosen(self) -> None:
+        table = self.query_one(WorstTable)
+        if self.focused is table and table.chosen is not None:
+            self._jump(table.chosen.id)
+
+    def _jump(self, token: int) -> None:
+        pane = self.query_one(ScoredPane)
+        if pane.cursor != token:
+            pane.point(token)
+
+    def action_measure(self) -> None:
+        self._measure = MEASURES[(MEASURES.index(self._measure) + 1) % len(MEASURES)]
+        self._look()
+
+    def action_scale(self) -> None:
+        self._own_scale = not self._own_scale
+        self._look()
+
+    def action_worst_step(self, by: int) -> None:
+        """Go through the worst tokens, from the one under the cursor."""
+        if not self._worst:
+            return
+        cursor = self.query_one(ScoredPane).cursor
+        at = self._worst.index(cursor) if cursor in self._worst else -1 if by > 0 else 0
+        place = (at + by) % len(self._worst)
+        self._jump(self._worst[place])
+        self.query_one(WorstTable).move_cursor(row=place, scroll=True)
+
+    @on(ScoredPane.Chosen)
+    async def _pane_chosen(self) -> None:
+        await self.action_candidates()
+
+    async def action_candidates(self) -> None:
+        """Ask for what could have stood at the token under the cursor."""
+        token = self.query_one(ScoredPane).cursor
+        if token is None:
+            self._message("Put the cursor on a token (← →), or take one of the worst (.).")
+            return
+        try:
+            await self._scorer.ask(token, self._variant)
+        except GeluError as error:
+            self._message(error.info)
+            return
+        self._message("")
+        part = self.query_one("#candidates")
+        part.display = True
+        self.set_class(True, "-candidates")
+        self.set_class(False, "-worst")
+        self.call_after_refresh(self._show_candidates)
+
+    async def action_stop(self) -> None:
+        await self._scorer.stop()
+
+    async def action_back(self) -> None:
+        """Out of a field, stop what runs, or leave."""
+        if self.query_one(ExportField).display:
+            self._end_export("")
+        elif self._is_choosing and self._shown is not None:
+            self._message("")
+            self._show(choosing=False)
+            self.action_part("text")
+            self._redraw()
+        elif self._shown is not None and self._shown.is_live:
+            self._message("Stopping; what is scored stays. Once more goes back.")
+            await self._scorer.stop()
+            if self._stopping is self._shown:
+                self.dismiss()
+            self._stopping = self._shown
+        else:
+            self.dismiss()
+
+    _stopping: ShownText | None = None
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def action_export(self) -> None:
+        """Ask for the name of a file; its suffix is the format."""
+        shown = self._shown
+        if self._is_choosing or shown is None or not shown.tokens:
+            self._message("No token is scored yet.")
+            return
+        document = shown.document(tokens=True)
+        assert document is not None
+
+        def write(path: Path, *, overwrite: bool) -> None:
+            export(document, path, SCORE_FORMATS, overwrite=overwrite)
+
+        self._message("Export the text with all its numbers to this file:")
+        self.query_one(ExportField).ask("gelu-tui-score.html", write)
+        self._show_keys()
+
+    @on(ExportField.Told)
+    def _exported(self, message: ExportField.Told) -> None:
+        if message.is_over:
+            self._end_export(message.words)
+        else:
+            self._message(message.words)
+
+    def _end_export(self, said: str | ErrorInfo) -> None:
+        self._message(said)
+        self.query_one(ExportField).display = False
+        self.action_part(self._part)
+
+    def _message(self, message: str | ErrorInfo) -> None:
+        self.query_one(MessageLine).show_message(message)
+
+    def _show_keys(self) -> None:
+        line = self.query_one("#keys", KeyHints)
+        line.display = not isinstance(self.focused, Question)
+        if isinstance(self.focused, ExportField):
+            line.update(_EXPORT_KEYS)
+        elif self._is_choosing:
+            line.update(_CHOICE_KEYS)
+        else:
+            live = self._shown is not None and self._shown.is_live
+            line.update(_KEYS.replace("q back", "q stop") if live else _KEYS)
+
+
+def levels_of(values: Values, bounds: Bounds) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The level of each value, negative for a negative one; 0 for 0."""
+    found = np.searchsorted(np.array(bounds), np.abs(values), side="right")
+    return np.where(values == 0, 0, found * np.sign(values).astype(np.int64))
