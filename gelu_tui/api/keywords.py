@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
         activations: Sequence[str] | str = DEFAULT_SET  # type: ignore[assignment]
         models: Sequence[str] | str = ()  # type: ignore[assignment]
+        yardsticks: Sequence[str] | str = ()  # type: ignore[assignment]
         restart: bool = False
         progress: Callable[[str], object] | None = None
         engine_command: str | None = None

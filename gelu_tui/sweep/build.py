@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
@@ -17,9 +18,10 @@ from gelu_tui.sweep.document import (
     PairedDifference,
     SweepDocument,
     SweepResult,
+    VariantEstimates,
     WorstPrompt,
 )
-from gelu_tui.sweep.estimates import StreamTable, estimates, paired_differences
+from gelu_tui.sweep.estimates import Rows, StreamTable, estimates, paired_differences
 from gelu_tui.sweep.outcome_of import across_models
 from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome, StreamOutcome
 from gelu_tui.sweep.settings import SweepSettings
@@ -88,8 +90,9 @@ def build_document(
     for index, model in enumerate(head.models):
         if model is None:
             continue
-        tables = tally.of_model(index, results)
+        tables, yardsticks = tally.of_model(index, results)
         found += _results(head, tally, tables, model.id)
+        found += _yardsticks(head, tally, tables, yardsticks, model.id)
         if differences:
             rows = {name: table.rows() for name, table in tables.items()}
             pairs += paired_differences(model.id, rows, head.settings.max_tokens)
@@ -149,6 +152,23 @@ class _Table(StreamTable):
         return tuple(worst for _, worst in self._worst)
 
 
+class _YardstickTable(StreamTable):
+    """A yardstick's outcomes, or why it has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = ""
+
+    def take(
+        self, number: int, category: int, reference: StreamOutcome, found: StreamOutcome | str
+    ) -> None:
+        """Add what is known of a prompt."""
+        if isinstance(found, str):
+            self.error = found
+        else:
+            self.add(number, category, reference, found)
+
+
 class _Tally:
     """Tables of outcomes, and what all of them add up to."""
 
@@ -157,6 +177,7 @@ class _Tally:
         self._several = max(len(head.settings.models), len(head.models)) > 1
         self._functions = [function.name for function in head.functions]
         self._reference = self._functions.index(head.reference)
+        self._yardsticks = head.settings.yardsticks
         self._codes: dict[str, int] = {}  # of categories
         self.categories: dict[str, int] = {}
         self.completed = 0
@@ -173,9 +194,13 @@ class _Tally:
         """The categories and their codes; prompts without one make none."""
         return [(name, code) for name, code in sorted(self._codes.items()) if name]
 
-    def of_model(self, model: int, results: Results) -> dict[str, _Table]:
-        """A table of each function but the reference, against it."""
+    def of_model(
+        self, model: int, results: Results
+    ) -> tuple[dict[str, _Table], dict[str, _YardstickTable]]:
+        """A table of each function but the reference, against it, and of each yardstick."""
         tables = {name: _Table() for name in self._functions}
+        yardsticks: dict[str, _YardstickTable]
+        yardsticks = {name: _YardstickTable() for name in self._yardsticks}
         counted: Counter[str] = Counter()
         for finished in results.rows(model):
             outcome = finished.outcome
@@ -187,12 +212,14 @@ class _Tally:
                 self.tokens += stream.tokens
                 tables[name].add(outcome.number, category, reference, stream)
                 tables[name].note(finished, stream, run)
+            for yardstick, found in zip(yardsticks.values(), outcome.yardsticks, strict=False):
+                yardstick.take(outcome.number, category, reference, found)
         for category_name, count in counted.items():
             if category_name:
                 known = self.categories.get(category_name, 0)
                 self.categories[category_name] = max(count, known)
         del tables[self._functions[self._reference]]
-        return tables
+        return tables, yardsticks
 
     def across(self, model: int, results: Results) -> dict[str, _Table]:
         """A table of each function on a model against itself on the first, by equal prompts."""
@@ -231,21 +258,12 @@ def _results(
     reference_model: str | None = None,
 ) -> Iterator[SweepResult]:
     """The result of each function that has a table, in the order of the sweep."""
-    limit, margin = head.settings.max_tokens, head.settings.margin_pp
-    control = next((f.name for f in head.functions if f.control and f.name in tables), None)
-    floor = tables[control].rows() if control is not None else None
+    floor = _floor(head, tables)
     for function in head.functions:
         if function.name not in tables:
             continue
         table = tables[function.name]
-        rows = table.rows()
-        by_category = {}
-        for name, code in tally.named_categories:
-            part = rows[rows["category"] == code]
-            its_floor = floor[floor["category"] == code] if floor is not None else None
-            if len(part):
-                by_category[name] = estimates(part, limit, margin_pp=margin, control=its_floor)
-        whole = estimates(rows, limit, margin_pp=margin, control=floor)
+        whole, by_category = _whole_and_parts(head, tally, table, floor)
         yield SweepResult(
             **msgspec.structs.asdict(whole),
             model=model,
@@ -256,3 +274,48 @@ def _results(
             by_category=by_category,
             worst=table.worst(),
         )
+
+
+def _yardsticks(
+    head: SweepHead,
+    tally: _Tally,
+    tables: dict[str, _Table],
+    yardsticks: dict[str, _YardstickTable],
+    model: str,
+) -> Iterator[SweepResult]:
+    """The result of each yardstick; what is known of decoded streams only is left out."""
+    floor = _floor(head, tables)
+    for name, table in yardsticks.items():
+        whole, by_category = _whole_and_parts(head, tally, table, floor)
+        parts = {key: replace(part, wwb=None, task=None) for key, part in by_category.items()}
+        yield SweepResult(
+            **msgspec.structs.asdict(replace(whole, wwb=None, task=None)),
+            model=model,
+            variant=name,
+            reference=head.reference,
+            control=False,
+            yardstick=True,
+            error=table.error,
+            by_category=parts,
+        )
+
+
+def _floor(head: SweepHead, tables: dict[str, _Table]) -> Rows | None:
+    """The rows of the control, if there is one."""
+    control = next((f.name for f in head.functions if f.control and f.name in tables), None)
+    return None if control is None else tables[control].rows()
+
+
+def _whole_and_parts(
+    head: SweepHead, tally: _Tally, table: StreamTable, floor: Rows | None
+) -> tuple[VariantEstimates, dict[str, VariantEstimates]]:
+    """The statistics over all prompts, and over those of each category."""
+    limit, margin = head.settings.max_tokens, head.settings.margin_pp
+    rows = table.rows()
+    by_category = {}
+    for name, code in tally.named_categories:
+        part = rows[rows["category"] == code]
+        its_floor = floor[floor["category"] == code] if floor is not None else None
+        if len(part):
+            by_category[name] = estimates(part, limit, margin_pp=margin, control=its_floor)
+    return estimates(rows, limit, margin_pp=margin, control=floor), by_category

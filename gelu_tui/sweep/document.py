@@ -141,6 +141,10 @@ class SweepResult(VariantEstimates, frozen=True, kw_only=True):
 
     Against the same model's reference function, or, where `reference_model` is given, against the
     same function on the first model.
+
+    A `yardstick` is the reference function in the model after a known change, whose name `variant`
+    is: the first token of which the changed model finds another one more probable, and the KL. It
+    does not decode, so that nothing is known of what follows; `error` is why it has no prompts.
     """
 
     model: str
@@ -148,6 +152,8 @@ class SweepResult(VariantEstimates, frozen=True, kw_only=True):
     reference: str
     control: bool
     reference_model: str | None = None
+    yardstick: bool = False
+    error: str = ""
     by_category: dict[str, VariantEstimates] = {}
     worst: tuple[WorstPrompt, ...] = ()
 

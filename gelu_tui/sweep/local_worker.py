@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import math
 import time
-from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
@@ -20,12 +19,12 @@ from gelu_tui.client import EngineClient, EngineCommand, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.runs.document import ComparisonDocument, document
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep.events import EngineLost, EngineSaid, SweepEvent
 from gelu_tui.sweep.prompts import Prompt
-from gelu_tui.sweep.worker import Desk, FullKl, Stopped
+from gelu_tui.sweep.teacher_forced import Forced, TeacherForced
+from gelu_tui.sweep.worker import Desk, Stopped
 
 AHEAD = 1.75  # prompts with the engine, by those that it runs at once
 MOST_ROWS = 64  # that an engine takes by itself
@@ -42,8 +41,8 @@ class _Task:
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
         self.comparison: Comparison | None = None  # once it has begun
-        self.document: ComparisonDocument | None = None  # while its full KL is computed
-        self.full_kl: FullKlSums | None = None
+        self.document: ComparisonDocument | None = None  # while it is read again
+        self.forced: TeacherForced | None = None
 
 
 class LocalWorker:
@@ -245,23 +244,22 @@ class LocalWorker:
         comparison.check()
         assert self._loaded is not None
         made = document(comparison, self._loaded)
-        if not desk.full_kl:
-            await self._save(desk, task.prompt, made, None)
+        if not (desk.full_kl or desk.yardsticks):
+            await self._save(desk, task.prompt, made, Forced())
             return
-        tokens = (*made.prompt_tokens, *made.reference_variant.tokens)
-        command = over_text(p.Score, made.settings, tokens=tokens, context=len(tokens) + 1)
-        task.document, task.full_kl = made, FullKlSums(len(made.reference_variant.tokens))
-        self._tasks[await self._client.send(command)] = task
+        task.forced = TeacherForced(made, desk.yardsticks, full_kl=desk.full_kl)
+        task.document = made
+        self._tasks[await self._client.send(task.forced.command)] = task
 
     async def _take_score(self, desk: Desk, event: p.Event, task: _Task) -> bool:
-        assert task.document is not None and task.full_kl is not None
-        task.full_kl.apply(event)
+        assert task.document is not None and task.forced is not None
+        task.forced.apply(event)
         if not event.last:
             return False
         del self._tasks[event.id]
         match event:
             case p.ScoreFinished(status="completed"):
-                await self._save(desk, task.prompt, task.document, task.full_kl.sums())
+                await self._save(desk, task.prompt, task.document, task.forced.result())
             case p.Failed(error=error) | p.ScoreFinished(error=ErrorInfo() as error):
                 await desk.failed(task.prompt, error)
             case _:
@@ -269,13 +267,13 @@ class LocalWorker:
         return True
 
     async def _save(
-        self, desk: Desk, prompt: Prompt, made: ComparisonDocument, full_kl: FullKl | None
+        self, desk: Desk, prompt: Prompt, made: ComparisonDocument, forced: Forced
     ) -> None:
         self._lost_in_a_row = 0
         await self._record_given_up(desk)
         now = time.monotonic()
         seconds, self._counted_at = now - self._counted_at, now
-        await desk.finished(prompt, made, full_kl, seconds)
+        await desk.finished(prompt, made, forced, seconds)
 
     async def _record_given_up(self, desk: Desk) -> None:
         while self._given_up:
@@ -324,29 +322,3 @@ class LocalWorker:
                 if self._lost_in_a_row >= _DEATHS_IN_A_ROW:
                     raise
                 self._on(EngineLost(error.info))
-
-
-class FullKlSums:
-    """KL over the whole of a reference's stream, which is the end of the text that is scored."""
-
-    def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
-        self._names: tuple[str, ...] = ()
-        self._kl: list[array[float]] = []
-
-    def apply(self, event: p.Event) -> None:
-        """Take an event of the scoring."""
-        match event:
-            case p.ScoreStarted():
-                self._names = tuple(variant.name for variant in event.variants)
-                self._kl = [array("d") for _ in event.variants]
-            case p.ScoreChunk():
-                for row in event.rows:
-                    if not 0 <= row.variant < len(self._kl):
-                        raise p.ProtocolError("The engine scored a function that there is not.")
-                    self._kl[row.variant].extend(row.kl)
-
-    def sums(self) -> FullKl:
-        """By function: the sum in nats, and the number of positions; nothing of one that failed."""
-        ends = {name: row[-self._tokens :] for name, row in zip(self._names, self._kl, strict=True)}
-        return {name: (sum(row), len(row)) for name, row in ends.items() if row}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.answer_text import is_found
 from gelu_tui.sweep.outcomes import Outcome, PromptOutcome, StreamOutcome, WhatIfOutcome
 from gelu_tui.sweep.prompts import Prompt
+from gelu_tui.sweep.teacher_forced import Forced
 from gelu_tui.sweep.who_what_bench import who_what_bench
 
 
@@ -29,21 +30,22 @@ def outcomes_of(
     document: ComparisonDocument,
     prompt: Prompt,
     model: int = 0,
-    full_kl: Mapping[str, tuple[float, int]] | None = None,
+    forced: Forced | None = None,
 ) -> PromptOutcome:
     """The outcome of each stream against the reference, in the order of the document's variants.
 
-    `full_kl` has, by name, the sum of KL in nats over the reference's whole stream and its
-    positions. Raises `GeluError` for a regular expression that takes too long.
+    `forced` is what reading the reference's stream again gave. Raises `GeluError` for a regular
+    expression that takes too long.
     """
     reference = document.reference_variant
     check = document.self_check
     noise = (check.max_logit_difference or 0.0) if check is not None else 0.0
+    forced = forced or Forced()
     streams = []
     for variant in document.variants:
         steps = variant.steps[: variant.compared_steps]
         fork = variant.fork
-        whole = (full_kl or {}).get(variant.name, (0.0, 0))
+        whole = forced.full_kl.get(variant.name, (0.0, 0))
         correct, correct_norm = answered(prompt, variant)
         outcome = compare_streams(reference, variant, fork.verdict if fork else "unverified")
         outcome = msgspec.structs.replace(
@@ -58,7 +60,9 @@ def outcomes_of(
             what_if=_what_if(fork),
         )
         streams.append(outcome)
-    return PromptOutcome(prompt.number, prompt.id, prompt.category, model, tuple(streams))
+    return PromptOutcome(
+        prompt.number, prompt.id, prompt.category, model, tuple(streams), forced.yardsticks
+    )
 
 
 def _what_if(fork: p.Fork | None) -> WhatIfOutcome | None:

@@ -53,13 +53,18 @@ class StreamOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PromptOutcome(msgspec.Struct, frozen=True, array_like=True):
-    """One finished prompt on one model: an outcome for each function, in the order of the sweep."""
+    """One finished prompt on one model: an outcome for each function, in the order of the sweep.
+
+    Of each yardstick it is what the reference function does in the changed model, or why it cannot
+    be measured there.
+    """
 
     number: int
     id: str
     category: str
     model: int
     streams: tuple[StreamOutcome, ...]
+    yardsticks: tuple[StreamOutcome | str, ...] = ()
 
 
 class FailedPrompt(msgspec.Struct, frozen=True):

@@ -98,6 +98,9 @@ def make_plan(
         if not spec:
             message = f"In {shown(source)} there are no prompts."
             raise UsageError(message, 'Add a line such as prompts = ["Why is the sky blue?"].')
+    if settings.yardsticks and settings.temperature:
+        message = "Yardsticks of a sweep are measured at temperature 0 only."
+        raise UsageError(message, "Leave out --yardstick or --temperature.")
     prompts = open_prompts(spec, None)
     if 0 < settings.limit < prompts.count:
         prompts = EvenSample(prompts, settings.limit)

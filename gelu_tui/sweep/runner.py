@@ -28,7 +28,8 @@ from gelu_tui.sweep.outcomes import FailedPrompt
 from gelu_tui.sweep.plan import Plan
 from gelu_tui.sweep.prompts import BadRow, Prompt
 from gelu_tui.sweep.store import SweepStore
-from gelu_tui.sweep.worker import FullKl, NoWorkers, Stopped, Worker
+from gelu_tui.sweep.teacher_forced import Forced
+from gelu_tui.sweep.worker import NoWorkers, Stopped, Worker
 
 _LOOK_AGAIN_S = 1.0  # whether prompts that others work on are finished, or free again
 
@@ -141,6 +142,7 @@ class _Desk:
         self._numbers: Iterator[int] = iter(range(plan.prompts.count))
         header = store.header
         self.full_kl = header.settings.full_kl
+        self.yardsticks = header.settings.yardsticks
         self.streams = len(header.functions)
         own = header.settings.of_run()
         self._settings = replace(own, model=header.models[model], reference=header.reference)
@@ -186,10 +188,10 @@ class _Desk:
         self._on(e.PromptStarted(self._model, prompt, comparison))
 
     async def finished(
-        self, prompt: Prompt, document: ComparisonDocument, full_kl: FullKl | None, seconds: float
+        self, prompt: Prompt, document: ComparisonDocument, forced: Forced, seconds: float
     ) -> None:
         def save() -> e.PromptDone:
-            outcome = outcomes_of(document, prompt, self._model, full_kl)
+            outcome = outcomes_of(document, prompt, self._model, forced)
             self._store.save(self._model, document, outcome, prompt, seconds=seconds)
             return e.PromptDone(outcome, prompt)
 

@@ -7,10 +7,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from gelu_tui.core.settings.field import about
-from gelu_tui.core.settings.run_settings import RunSettings, Text
+from gelu_tui.core.settings.run_settings import Text
+from gelu_tui.core.settings.yardsticks import WithYardsticks
 
 
-class SweepSettings(RunSettings, frozen=True, kw_only=True):
+class SweepSettings(WithYardsticks, frozen=True, kw_only=True):
     """What a sweep file may hold. `models` are run one after the other, instead of `model`.
 
     With several models the same function on the first one is what each is compared with, besides

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from gelu_tui.core.comparison.standing import count_tokens
+from gelu_tui.core.reports import scale
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.core.settings.yardsticks import YARDSTICKS
 from gelu_tui.sweep.document import SweepDocument, SweepResult, TaskResult
 from gelu_tui.sweep.report import figures as f
 
@@ -18,7 +20,8 @@ def summary(document: SweepDocument) -> tuple[str, ...]:
     Before them is what is missing, after them what to mind. The tables have all else.
     """
     known = [result for result in document.results if result.prompts]
-    own = [result for result in known if result.reference_model is None]
+    of_models = [result for result in known if result.reference_model is None]
+    own = [result for result in of_models if not result.yardstick]
     functions = list(dict.fromkeys(result.variant for result in own if not result.control))
     sentences = [
         _of_function(document, [result for result in own if result.variant == name])
@@ -30,6 +33,7 @@ def summary(document: SweepDocument) -> tuple[str, ...]:
         *_missing(document),
         *sentences,
         *_of_control(document, [result for result in own if result.control]),
+        *_of_yardsticks(document, [result for result in of_models if result.yardstick]),
         *_of_models(document, known),
         *_of_answers(document, own),
         *_minding(document, functions),
@@ -105,6 +109,36 @@ def _of_control(document: SweepDocument, results: Sequence[SweepResult]) -> Iter
     )
 
 
+def _of_yardsticks(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:
+    """How often the changed models part from the model as it is, and what cannot be measured."""
+    several = len(document.models) > 1
+    for name in dict.fromkeys(result.variant for result in results):
+        found = []
+        for result in (each for each in results if each.variant == name):
+            median = f.with_interval(result.median_fdt, "{:.0f}", beyond=f"> {result.tokens:,}")
+            half = f", half at token {median}" if result.median_fdt.value is not None else ""
+            on = f" on {_code(result.model)}" * several
+            found.append(f"in {f.share_diverged(result)}{half}{on}")
+        words = YARDSTICKS[name]  # type: ignore[index]
+        itself = f"{_code(results[0].reference)} parts from itself"
+        yield f"Yardstick {_code(name)} ({words}): {itself} {'; '.join(found)}."
+    for model in dict.fromkeys(result.model for result in results):
+        on = f"On {_code(model)}: " * several
+        marks = [_mark(r) for r in document.results if r.model == model and r.kl is not None
+                 and r.reference_model is None]  # fmt: skip
+        yield from (f"{on}{sentence}" for sentence in scale.sentences(scale.in_order(marks)))
+    for result in document.results:
+        if result.error:
+            yield f"{_code(result.model)}: {visible_line(result.error)}"
+
+
+def _mark(result: SweepResult) -> scale.Mark:
+    kind: scale.Kind = "function"
+    if result.yardstick or result.control:
+        kind = "yardstick" if result.yardstick else "floor"
+    return scale.Mark(result.variant, kind, result.kl.mean if result.kl else 0.0)
+
+
 def _of_models(document: SweepDocument, results: Sequence[SweepResult]) -> Iterator[str]:
     """How often another model parts from the first one, both with the reference function."""
     for result in results:
@@ -139,7 +173,7 @@ def _change(task: TaskResult) -> str:
 
 
 def _minding(document: SweepDocument, functions: Collection[str]) -> Iterator[str]:
-    fewest = min((result.prompts for result in document.results), default=0)
+    fewest = min((r.prompts for r in document.results if not r.yardstick), default=0)
     if 0 < fewest < _FEW:
         yield f"{_prompts(fewest).capitalize()} say little: see how wide the intervals are."
     if len({model.family for model in document.models}) > 1:

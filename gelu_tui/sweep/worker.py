@@ -5,7 +5,6 @@ A worker is one local engine (`local_worker.py`), or many somewhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from gelu_tui.core import protocol as p
@@ -13,10 +12,9 @@ from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.sweep.prompts import Prompt
-
-FullKl = Mapping[str, tuple[float, int]]
-"""By function: the sum of KL in nats over the reference's whole stream, and its positions."""
+from gelu_tui.sweep.teacher_forced import Forced
 
 
 class Desk(Protocol):
@@ -26,6 +24,7 @@ class Desk(Protocol):
     """
 
     full_kl: bool  # whether it is asked for
+    yardsticks: tuple[YardstickName, ...]
     streams: int  # functions of each prompt, the control included
 
     def settings(self, prompt: Prompt) -> RunSettings:
@@ -53,7 +52,7 @@ class Desk(Protocol):
         self,
         prompt: Prompt,
         document: ComparisonDocument,
-        full_kl: FullKl | None,
+        forced: Forced,
         seconds: float,
     ) -> None:
         """Save a prompt; `seconds` of work are added to those of the sweep."""

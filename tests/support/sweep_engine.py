@@ -177,12 +177,22 @@ class SweepEngine(FakeEngine):
         variants, _ = with_control(variants, reference, wanted=command.settings.control)
         infos = tuple(p.VariantInfo.of(v, "float32", NATIVE) for v in variants)
         count = len(command.tokens) - 1
-        self.emit(p.ScoreStarted(infos, reference, count, 1, count, CONTEXT))
+        changes = tuple(p.YardstickInfo(name, "a change") for name in command.yardsticks)
+        started = p.ScoreStarted(infos, reference, count, 1, count, CONTEXT, yardsticks=changes)
+        self.emit(started)
         rows = [
             p.ScoredRow(i, (-1.0,) * count, (float(i),) * count, (True,) * count)
             for i in range(len(variants))
             if i != reference
         ]
+        for row, name in enumerate(command.yardsticks, len(variants)):
+            if name == "embed-scale":
+                self.emit(p.ScoreFailed(row, ErrorInfo("yardstick", "It changes nothing.")))
+                continue
+            same = [True] * count
+            if name == "q4" and command.tokens[-1] % 2:  # parts at the last token but one
+                same[-2] = False
+            rows.append(p.ScoredRow(row, (-1.0,) * count, (0.5,) * count, tuple(same)))
         self.emit(p.ScoreChunk((-1.0,) * count, (0.5,) * count, tuple(rows)))
         self.emit(p.ScoreFinished("completed", 0.1, 0))
 

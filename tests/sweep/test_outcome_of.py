@@ -15,6 +15,7 @@ from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.sweep.outcome_of import across_models, answered, compare_streams, outcomes_of
 from gelu_tui.sweep.outcomes import WhatIfOutcome
 from gelu_tui.sweep.prompts import Prompt
+from gelu_tui.sweep.teacher_forced import Forced
 from tests.support.comparisons import run_document
 
 EOS = 1
@@ -98,7 +99,7 @@ def test_what_came_of_the_reference_s_token(
 
 
 def test_the_outcome_of_a_document() -> None:
-    found = outcomes_of(document(), PROMPT, 1, {"silu": (6.5, 4), "control": (0.5, 4)})
+    found = outcomes_of(document(), PROMPT, 1, Forced({"silu": (6.5, 4), "control": (0.5, 4)}))
     assert (found.number, found.id, found.category, found.model) == (7, "a", "questions", 1)
     reference, silu, control = found.streams
     assert (reference.outcome, reference.compared, reference.kl_steps) == ("same", 4, 0)

@@ -36,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "what_if": True,
     "dtype": "bfloat16",
     "full_kl": True,
+    "yardsticks": ("q8",),
     "limit": 1,
 }
 SAME_RESULTS: dict[str, Any] = {"name": "x", "batch": 4, "margin_pp": 2.0}

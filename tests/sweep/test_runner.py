@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.sweep import events as e
-from gelu_tui.sweep.outcomes import PromptOutcome
+from gelu_tui.sweep.outcomes import PromptOutcome, StreamOutcome
 from gelu_tui.sweep.plan import Plan, make_plan
 from gelu_tui.sweep.runner import SweepSession, is_complete
 from gelu_tui.sweep.store import SweepStore
@@ -123,6 +124,25 @@ async def test_full_kl_is_of_the_whole_stream_of_the_reference() -> None:
         sums = [(s.full_kl, s.full_kl_steps) for s in outcome.streams]
         assert sums == [(0.0, reference), (0.0, 0), (2.0 * reference, reference),
                         (3.0 * reference, reference)]  # fmt: skip
+
+
+async def test_yardsticks_read_the_stream_of_the_reference_once_more() -> None:
+    chosen: tuple[YardstickName, ...] = ("q4", "embed-scale")
+    store = await sweep(plan_of(PROMPTS[:4], yardsticks=chosen))
+    kinds = set()
+    for outcome in store.outcomes():
+        q4, scale = outcome.yardsticks
+        reference = outcome.streams[1].tokens
+        assert scale == "It changes nothing."
+        assert isinstance(q4, StreamOutcome)
+        kinds.add(q4.outcome)
+        fork = None if q4.outcome == "same" else reference - 2
+        assert (q4.first_divergent_token, q4.full_kl) == (fork, 0.5 * reference)
+        assert [s.full_kl_steps for s in outcome.streams] == [0] * len(outcome.streams)
+    assert kinds == {"same", "unverified"}
+    both = await sweep(plan_of(PROMPTS[:4], yardsticks=chosen, full_kl=True, name="both"))
+    assert [o.yardsticks for o in both.outcomes()] == [o.yardsticks for o in store.outcomes()]
+    assert all(o.streams[2].full_kl_steps > 0 for o in both.outcomes())
 
 
 async def test_choices_and_answers_reach_the_statistics() -> None:

@@ -190,7 +190,8 @@ class ClusterWorker:
         self, lane: Lane, desk: Desk, prompts: Sequence[Prompt], *, alone: bool = False
     ) -> None:
         jobs = tuple(Job(prompt, desk.settings(prompt)) for prompt in prompts)
-        group = Group(self._members.setup_of(lane), jobs, desk.full_kl, desk.streams)
+        setup = self._members.setup_of(lane)
+        group = Group(setup, jobs, desk.full_kl, desk.yardsticks, desk.streams)
         sent = lane.send(prompts, alone=alone)
 
         async def wait() -> None:
@@ -215,7 +216,7 @@ class ClusterWorker:
                 if (prompt := left.pop(computed.number, None)) is not None:
                     lane.done += 1
                     await desk.finished(
-                        prompt, computed.document, computed.full_kl, computed.seconds
+                        prompt, computed.document, computed.forced, computed.seconds
                     )
             for failed in result.failed:
                 if (prompt := left.pop(failed.number, None)) is not None:

@@ -16,7 +16,9 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.sweep.prompts import Prompt
+from gelu_tui.sweep.teacher_forced import Forced
 
 _T = TypeVar("_T")
 _FAST = 1  # zlib's level: numbers of a run hardly shrink further
@@ -51,6 +53,7 @@ class Group(msgspec.Struct, frozen=True):
     setup: Setup
     jobs: tuple[Job, ...] = ()
     full_kl: bool = False
+    yardsticks: tuple[YardstickName, ...] = ()
     streams: int = 1
 
 
@@ -59,7 +62,7 @@ class Computed(msgspec.Struct, frozen=True):
 
     number: int
     document: ComparisonDocument
-    full_kl: dict[str, tuple[float, int]] | None
+    forced: Forced
     seconds: float
 
 

@@ -22,6 +22,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.reports.progress import progress_sentence, transfer_sentence
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.sweep import events as e
 from gelu_tui.sweep.cluster.messages import (
     Computed,
@@ -38,7 +39,8 @@ from gelu_tui.sweep.cluster.messages import (
 from gelu_tui.sweep.encodable import encodable
 from gelu_tui.sweep.local_worker import LocalWorker
 from gelu_tui.sweep.prompts import Prompt
-from gelu_tui.sweep.worker import FullKl, Stopped
+from gelu_tui.sweep.teacher_forced import Forced
+from gelu_tui.sweep.worker import Stopped
 
 _IDLE_S = 120.0
 _SAY_S = 1.0
@@ -229,6 +231,7 @@ class _Desk:
     """The prompts of all groups that are here; a `Desk` that gets more."""
 
     full_kl = False
+    yardsticks: tuple[YardstickName, ...] = ()
     streams = 1
 
     def __init__(self, changed: Callable[[], object]) -> None:
@@ -252,6 +255,7 @@ class _Desk:
         group = running.group
         if group.jobs:
             self.full_kl, self.streams = group.full_kl, group.streams
+            self.yardsticks = group.yardsticks
         for job in group.jobs:
             if job.prompt.number not in self._settings:
                 self._settings[job.prompt.number] = job.settings
@@ -289,11 +293,10 @@ class _Desk:
         self,
         prompt: Prompt,
         document: ComparisonDocument,
-        full_kl: FullKl | None,
+        forced: Forced,
         seconds: float,
     ) -> None:
-        sums = None if full_kl is None else dict(full_kl)
-        computed = Computed(prompt.number, encodable(document), sums, seconds)
+        computed = Computed(prompt.number, encodable(document), forced, seconds)
         self._end(prompt, lambda running: running.computed.append(computed))
 
     async def failed(self, prompt: Prompt, error: ErrorInfo) -> None:

@@ -45,7 +45,8 @@ def sweep_page(document: SweepDocument, run: Run | None = None) -> str:
 
 def sweep_fragment(document: SweepDocument, run: Run | None = None) -> str:
     """The same as a part of another page."""
-    colours = {function.name: place for place, function in enumerate(document.functions)}
+    names = [*(function.name for function in document.functions), *document.settings.yardsticks]
+    colours = {name: place for place, name in enumerate(names)}
     found = sections(document)
     return fragment(
         words("h1", heading(document)),

@@ -67,7 +67,8 @@ def prompt_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
 
     `mean_kl` and `full_kl` are means in nats over `_steps` positions, None where there are none.
     `parts_again` after the reference's token at the fork, and `agreed_again` tokens after it, are
-    None where that was not tried. `role` is `reference`, `control` or empty. Raises `GeluError`.
+    None where that was not tried. `role` is `reference`, `control`, `yardstick` or
+    empty. Raises `GeluError`.
     """
     reference = data.document.reference
     functions = [
@@ -77,6 +78,10 @@ def prompt_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
     for outcome in data.known_rows.outcomes():
         for (name, role), stream in zip(functions, outcome.streams, strict=False):
             yield (*_prompt_cells(data.document, outcome), name, role, *_stream_cells(stream))
+        for name, found in zip(data.document.settings.yardsticks, outcome.yardsticks, strict=False):
+            if not isinstance(found, str):
+                cells = _prompt_cells(data.document, outcome)
+                yield (*cells, name, "yardstick", *_stream_cells(found))
 
 
 def sweep_token_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:

@@ -51,7 +51,9 @@ def model_tables(document: SweepDocument, results: Sequence[SweepResult]) -> lis
 
 
 def name_of(result: SweepResult) -> str:
-    """The function's name; a control that is not named so is marked."""
+    """The function's name; a yardstick, and a control that is not named so, are marked."""
+    if result.yardstick:
+        return f"{result.variant} (yardstick)"
     is_marked = result.control and result.variant != CONTROL
     return visible_line(result.variant) + " (control)" * is_marked
 
@@ -69,15 +71,19 @@ def _outcomes(results: Sequence[SweepResult]) -> ReportTable:
         row["diverged"] = f.share_diverged(result)
         for kind in kinds:
             found = result.outcomes.get(kind)
-            row[kind] = f"{f.percents((found.share if found else 0.0,), n)[0]} %"
+            share = f"{f.percents((found.share if found else 0.0,), n)[0]} %"
+            row[kind] = "–" if result.yardstick else share
         rows.append(row)
     count = f"{results[0].prompts:,} prompt{'s' * (results[0].prompts != 1)}; " * is_one_number
     note = f"{count}shares of prompts, with 95 % intervals; then by what made the divergence."
+    if any(result.yardstick for result in results):
+        note += " A yardstick is the reference function in the model after a change that is known."
     return ReportTable("How many diverge", rows, note)
 
 
 def _has(results: Sequence[SweepResult], kind: Outcome) -> bool:
-    return any(kind in result.outcomes and result.outcomes[kind].count for result in results)
+    functions = (result for result in results if not result.yardstick)
+    return any(kind in each.outcomes and each.outcomes[kind].count for each in functions)
 
 
 def _times(results: Sequence[SweepResult], cap: int) -> ReportTable:
