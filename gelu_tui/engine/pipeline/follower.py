@@ -6,7 +6,7 @@ import functools
 import gc
 import logging
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,11 +18,16 @@ import msgspec
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import (
+    FunctionBySite,
+    RowFunction,
+    RowFunctions,
+    Site,
+    rowwise,
+)
 from gelu_tui.engine.compute.decode import CLEAR_CACHE_EVERY
 from gelu_tui.engine.compute.float32 import in_float32
-from gelu_tui.engine.compute.functions import FormulaFunction
-from gelu_tui.engine.compute.limited_functions import LimitedFunction
+from gelu_tui.engine.compute.functions import FormulaFunction, Function
 from gelu_tui.engine.failures import error_info
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import open_checkpoint
@@ -200,14 +205,24 @@ class Follower:
                 held.pop(cache, None)  # it may be one of the model before
 
 
+class _BySite(FunctionBySite):
+    """A function, and others at some sites."""
+
+    def __init__(self, function: Function, others: Mapping[Site, Function]) -> None:
+        self._function, self._others = function, others
+
+    def at(self, site: Site) -> Function:
+        return self._others.get(site, self._function)
+
+
 def _rows(told: Sequence[m.Formula], blocks: Sequence[m.Block]) -> Iterator[RowFunction]:
     # Each is an object of its own, as on rank 0: equal formulas must not make one block of two.
     functions = [partial(_function(msgspec.json.encode(f.formula), f.precision)) for f in told]
     for block in blocks:
         function: RowFunction = functions[block.function]
-        if block.limits is not None:
-            elsewhere = functions[block.elsewhere]
-            function = LimitedFunction(functions[block.function], elsewhere, block.limits)
+        if block.others:
+            others = {Site(layer, kind): functions[other] for layer, kind, other in block.others}
+            function = _BySite(functions[block.function], others)
         yield from [function] * block.rows
 
 

@@ -19,10 +19,14 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.compute.activation_sites import FunctionBySite, RowFunction
+from gelu_tui.engine.compute.activation_sites import (
+    FunctionBySite,
+    RowFunction,
+    Site,
+    places_of,
+)
 from gelu_tui.engine.compute.elsewhere import CacheElsewhere, LayersElsewhere
 from gelu_tui.engine.compute.functions import FormulaFunction, Function
-from gelu_tui.engine.compute.limited_functions import LimitedFunction
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import Checkpoint
 from gelu_tui.engine.pipeline import messages as m
@@ -39,6 +43,7 @@ class Leader:
         self._changes: deque[Any] = deque()  # of caches, told with the next message
         self._caches = 0
         self._own: p.Rank | None = None
+        self._sites: list[Site] = []  # of the other ranks
 
     @functools.cached_property
     def _ring(self) -> Ring:
@@ -59,6 +64,7 @@ class Leader:
         digest, versions = digest_of(checkpoint.configuration), loading.versions()
         self._taken()
         self._round(m.Load(spec, dtype, borders, digest, versions))
+        self._sites = [site for site in places_of(model) if site.layer >= borders[1]]
         _keep_first(model, borders[1], self)
         self._own = this_rank(0, borders[1], checkpoint.weight_bytes)
 
@@ -86,7 +92,7 @@ class Leader:
         `rows` are the functions of the rows; None: the model's own.
         """
         dtype = str(hidden.dtype).removeprefix("mlx.core.")
-        functions, blocks = ((), None) if rows is None else _told(rows)
+        functions, blocks = ((), None) if rows is None else _told(rows, self._sites)
         changes = self._taken()
         message = m.Forward(hidden.shape, dtype, cache, functions, blocks, float32, changes)
         self._ring.send(message, hidden)
@@ -140,8 +146,10 @@ class _Layers(LayersElsewhere):
         return self._leader.first_not_finite()
 
 
-def _told(rows: Sequence[RowFunction]) -> tuple[tuple[m.Formula, ...], tuple[m.Block, ...]]:
-    """The functions of rows and their blocks, as they are told to other ranks."""
+def _told(
+    rows: Sequence[RowFunction], sites: Sequence[Site]
+) -> tuple[tuple[m.Formula, ...], tuple[m.Block, ...]]:
+    """The functions of rows and their blocks, as they are told to other ranks with these sites."""
     functions: list[Function] = []
 
     def place(function: Function) -> int:
@@ -152,11 +160,12 @@ def _told(rows: Sequence[RowFunction]) -> tuple[tuple[m.Formula, ...], tuple[m.B
     blocks = []
     for row, same in itertools.groupby(rows):
         count = len(list(same))
-        if isinstance(row, LimitedFunction):
-            its, elsewhere = place(row.function), place(row.elsewhere)
-            blocks.append(m.Block(its, count, row.limits, elsewhere))
+        if isinstance(row, FunctionBySite):
+            first, *_ = at = [place(row.at(site)) for site in sites]
+            pairs = zip(sites, at, strict=True)
+            others = tuple((*site, other) for site, other in pairs if other != first)
+            blocks.append(m.Block(first, count, others))
         else:
-            assert not isinstance(row, FunctionBySite)
             blocks.append(m.Block(place(row), count))
     return tuple(map(_formula, functions)), tuple(blocks)
 

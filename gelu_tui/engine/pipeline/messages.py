@@ -8,7 +8,6 @@ import msgspec
 
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.expressions import Call, Node, Number, Variable
-from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.protocol import Rank
 
@@ -48,13 +47,12 @@ class Formula(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, frozen=True):
     """Neighbouring rows of a batch that have one function, by its place in `Forward.functions`.
 
-    With `limits` it is the function within them, and `elsewhere` is the one of all other sites.
+    `others` are the sites that have another one: layer, kind, and its place.
     """
 
     function: int
     rows: int
-    limits: Limits | None = None
-    elsewhere: int = 0
+    others: tuple[tuple[int, str, int], ...] = ()
 
 
 # --- caches ---------------------------------------------------------------------------------------
