@@ -337,6 +337,7 @@ class Session:
                 has_chat_template=loaded.tokenizer.chat_template is not None,
                 weight_bytes=loaded.weight_bytes,
                 ranks=ranks,
+                places=tuple(p.Place(*place) for place in loaded.places),
             )
         )
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gelu_tui.client import EngineCommand
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.functions.variants import check_limits, parse_variants
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.sweep import events as e
@@ -83,7 +84,8 @@ class SweepSession:
     async def run(self) -> None:
         """Run what is left, until all is done, or it is stopped. Raises `GeluError`.
 
-        A model that cannot be loaded is told, and the next one follows.
+        A model that cannot be loaded, or has not what functions are limited to, is told, and the
+        next one follows.
         """
         if self.store is not None:
             self._on(e.Opened(self.store))
@@ -104,6 +106,8 @@ class SweepSession:
         settings = self.plan.settings if self.store is None else self.store.header.settings
         try:
             loaded = await self._worker.load(self.plan.models[model], settings)
+            if places := [(place.layer, place.site) for place in loaded.places]:
+                check_limits(parse_variants(settings.activations), places)
         except NoWorkers:
             raise
         except GeluError as error:

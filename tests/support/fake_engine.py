@@ -245,6 +245,10 @@ class FakeEngine:
             context_length=32768,
             has_chat_template=False,
             weight_bytes=1_072_000_000,
+            places=tuple(
+                p.Place(layer, "feed-forward")
+                for layer in range(2 if command.model.endswith("small") else 18)
+            ),
         )
         self.emit(loaded)
 

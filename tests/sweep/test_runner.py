@@ -100,6 +100,22 @@ async def test_models_one_after_the_other_and_one_that_cannot_be_loaded() -> Non
     assert told.progress.done == [3, 0, 3] and not is_complete(store)
 
 
+async def test_a_model_without_the_layers_of_a_function_is_told_once() -> None:
+    functions = ("gelu_approx", "relu@0-5")
+    plan = plan_of(PROMPTS[:2], models=("a/small", "b/two"), activations=functions)
+    told = Told(plan)
+    session = SweepSession(plan, told, engine_command=SweepEngines())
+    await session.run()
+    store = session.store
+    assert store is not None and session.error is not None
+    assert session.error.message == (
+        "This model has 2 layers, 0 to 1: there is no layer 2 for 'relu@0-5'."
+    )
+    assert [(o.model, o.number) for o in store.outcomes()] == [(1, 0), (1, 1)]
+    assert not list(store.failed())
+    assert [f.name for f in store.header.functions][:2] == list(functions)
+
+
 async def test_the_reference_is_the_same_for_all_models() -> None:
     plan = plan_of(PROMPTS[:2], models=("a/one", "b/two"))
     engines = SweepEngines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated
 
 import msgspec
@@ -25,6 +25,8 @@ _LIKE_RANGES = re.compile(r"(?=.*[0-9])[-–0-9.eE\s]+")
 _ALLOWED = (
     f"Allowed are layers, as in silu@0-5,12, kinds ({', '.join(KINDS)}), as in silu@gate, or both."
 )
+
+_OTHER_LAYERS = "Choose layers that it has."
 
 Layer = Annotated[int, Meta(ge=0, le=LAST_LAYER)]
 
@@ -68,7 +70,33 @@ def parse_limits(text: str) -> Limits:
             raise refused(f"'{_cut(part)}' has kinds and layers in one list.")
         kinds |= named
         layers += [] if named else map(_range, words)
-    return Limits(joined(layers), tuple(word for word in KINDS if word in kinds))
+    return Limits(_joined(layers), tuple(word for word in KINDS if word in kinds))
+
+
+def check_places(name: str, limits: Limits, places: Collection[tuple[int, str]]) -> None:
+    """Raise `UsageError` where limits name what a model has not.
+
+    `places` are all of its places: a layer and a kind, as `core.models.families` names it.
+    """
+    last = max(layer for layer, _ in places)
+    if limits.layers and limits.layers[-1][1] > last:
+        missing = max(limits.layers[-1][0], last + 1)
+        has = f"This model has {last + 1} layers, 0 to {last}"
+        raise UsageError(
+            f"{has}: there is no layer {missing} for '{name}'.", _OTHER_LAYERS, kind="limits"
+        )
+    kinds = {kind for _, kind in places}
+    if absent := [word for word in limits.kinds if KINDS.get(word) not in kinds]:
+        here = [word for word, kind in KINDS.items() if kind in kinds]
+        has = f"This model has no {' and no '.join(absent)}, only {' and '.join(here)}"
+        hint = f"Choose among {', '.join(here)}, or leave the kind out."
+        raise UsageError(f"{has}: there is no place for '{name}'.", hint, kind="limits")
+    if not any(limits.includes(*place) for place in places):
+        of_kind = Limits(kinds=limits.kinds)
+        layers = sorted({place[0] for place in places if of_kind.includes(*place)})
+        where = str(Limits(layers=_joined((layer, layer) for layer in layers))).replace(",", ", ")
+        has = f"This model has {' or '.join(limits.kinds)} only in layers {where}"
+        raise UsageError(f"{has}: there is no place for '{name}'.", _OTHER_LAYERS, kind="limits")
 
 
 def goes_on(text: str) -> bool:
@@ -92,7 +120,7 @@ def _range(text: str) -> tuple[int, int]:
     return first, last
 
 
-def joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Return ranges in order, those that overlap or meet as one."""
     found: list[tuple[int, int]] = []
     for first, last in sorted(ranges):

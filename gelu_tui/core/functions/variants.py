@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.expressions import Call, Node, Variable, parse, reads_as_formula
-from gelu_tui.core.functions.limits import Limits, goes_on, parse_limits, refused
+from gelu_tui.core.functions.limits import Limits, check_places, goes_on, parse_limits, refused
 from gelu_tui.core.functions.registry import REGISTRY, names
 
 if TYPE_CHECKING:
@@ -240,6 +240,13 @@ def check_variants(variants: Sequence[Variant]) -> None:
             raise UsageError(message, own_name, kind="duplicate_activation")
     if all(variant.limits is not None for variant in variants):
         raise _all_limited()
+
+
+def check_limits(variants: Iterable[Variant], places: Collection[tuple[int, str]]) -> None:
+    """Raise `UsageError` where limits name what the model with these places has not."""
+    for variant in variants:
+        if variant.limits is not None:
+            check_places(variant.name, variant.limits, places)
 
 
 def _all_limited() -> UsageError:

@@ -95,6 +95,7 @@ class Loaded(Event, frozen=True, tag="loaded"):
     has_chat_template: bool
     weight_bytes: Count
     ranks: tuple[Rank, ...] = ()
+    places: tuple[Place, ...] = ()  # of all ranks; an engine of an older version tells none
 
 
 class Fetched(Event, frozen=True, tag="fetched"):

@@ -21,7 +21,7 @@ import numpy as np
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.functions.variants import Variant
+from gelu_tui.core.functions.variants import Variant, check_limits
 from gelu_tui.core.lab.kept_layers import KeptLayers
 from gelu_tui.core.lab.layers import chosen_variants
 from gelu_tui.engine import device
@@ -41,7 +41,7 @@ from gelu_tui.engine.compute.layer_passes import (
     at_positions,
     layer_passes,
 )
-from gelu_tui.engine.compute.limited_functions import check_limits, functions_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
 from gelu_tui.engine.jobs.free_running import free_running

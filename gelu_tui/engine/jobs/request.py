@@ -9,10 +9,14 @@ from msgspec.structs import replace
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.controls import with_control
-from gelu_tui.core.functions.variants import Variant, parse_variants, resolve_reference
+from gelu_tui.core.functions.variants import (
+    Variant,
+    check_limits,
+    parse_variants,
+    resolve_reference,
+)
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
-from gelu_tui.engine.compute.limited_functions import check_limits
 from gelu_tui.engine.compute.statistics import Distribution, Logits
 from gelu_tui.engine.compute.token_selection import seeded
 from gelu_tui.engine.failures import IsCancelled

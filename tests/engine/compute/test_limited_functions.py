@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.limits import KINDS
-from gelu_tui.core.functions.variants import parse_variants
+from gelu_tui.core.functions.variants import check_limits, parse_variants
 from gelu_tui.engine.compute.activation_sites import places_of, rowwise
-from gelu_tui.engine.compute.limited_functions import check_limits, functions_of
+from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 from tests.support.subclasses import with_function
