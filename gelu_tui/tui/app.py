@@ -197,7 +197,7 @@ class GeluApp(App[None]):
             return
         try:
             is_of_job = await self.engine.apply(message.event)
-            if self.navigation.texts.take(message.event):
+            if self.navigation.take(message.event):
                 self.compare.phase_changed()
             elif is_of_job:
                 await self.compare.engine_event(message.event)
@@ -219,7 +219,7 @@ class GeluApp(App[None]):
             self.engine.lose()
             self.compare.engine_lost(message.error)
             self._answer_fed_text(message.error)
-            self.navigation.texts.lost(message.error)
+            self.navigation.lost(message.error)
 
     def get_driver_class(self) -> type[Driver]:
         """Ours, which no longer relies on how wide the terminal draws a text."""

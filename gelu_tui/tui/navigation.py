@@ -12,13 +12,14 @@ from msgspec.structs import asdict, replace
 from textual.app import App, SystemCommand
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import GeluError
+from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field
 from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 from gelu_tui.tui.compare.choices import like, setting_variations
 from gelu_tui.tui.engine_link.session import Phase
+from gelu_tui.tui.layers_navigation import LayersNavigation
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.sweep_navigation import SweepNavigation
 from gelu_tui.tui.text_navigation import TextNavigation
@@ -42,6 +43,7 @@ class Navigation:
         self._board = compare.board
         self.sweeps = SweepNavigation(app, services, compare)
         self.texts = TextNavigation(app, services, compare, self._load_model)
+        self.lab_layers = LayersNavigation(app, services, compare, self._load_model)
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -242,6 +244,19 @@ class Navigation:
     async def text(self) -> None:
         """Show the text that was scored last, or ask for one."""
         await self.texts.open()
+
+    def take(self, event: p.Event) -> bool:
+        """Pass an event of the engine to the lab; return whether it was an answer to it alone."""
+        return self.texts.take(event) or self.lab_layers.take(event)
+
+    def lost(self, error: ErrorInfo) -> None:
+        """Tell the lab that the engine has died."""
+        self.texts.lost(error)
+        self.lab_layers.lost(error)
+
+    def layers(self) -> None:
+        """Show which layer does it: what was measured last, or ask for a text."""
+        self.lab_layers.open()
 
     def models(self) -> None:
         """Choose or fetch a model."""

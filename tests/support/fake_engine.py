@@ -188,6 +188,10 @@ class FakeEngine:
                     self.emit(candidates_of(command))
                 case p.RenderPrompt():
                     self.emit(rendered(command))
+                case p.Layers():
+                    from tests.support.layers_engine import measured
+
+                    await measured(self, command)
                 case p.FunctionValues():
                     from tests.support.functions_engine import function_values
 

@@ -25,6 +25,8 @@ from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
 from gelu_tui.core.runs.merge import Choice
+from gelu_tui.core.scoring.document import ScoreSource
+from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.labels import forks_out_of_view
 from gelu_tui.tui.engine_link import session as session_module
@@ -35,9 +37,11 @@ from gelu_tui.tui.lab.curve_samples import EXACTLY
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
 from gelu_tui.tui.lab.curves_screen import CurvesScreen
 from gelu_tui.tui.lab.function_source import FunctionSource
+from gelu_tui.tui.lab.layers_screen import LayersScreen
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.widgets.bars import Histogram
+from tests.support import layers_engine
 from tests.support.comparisons import (
     EIGHT,
     FIVE,
@@ -110,7 +114,17 @@ class Scene(Driven):
 
 # --- the scenes -----------------------------------------------------------------------------------
 
-NOT_RUN = ("choose-streams", "curves", "empty", "fed-text", "history", "models", "prompts", *SWEEPS)
+NOT_RUN = (
+    "choose-streams",
+    "curves",
+    "empty",
+    "fed-text",
+    "history",
+    "layers",
+    "models",
+    "prompts",
+    *SWEEPS,
+)
 SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS}
 
 
@@ -218,6 +232,25 @@ async def curves(it: Scene) -> None:
     plot.histogram = Histogram(edges, [20, 80, 150, 400, 500, 300, 60, 15], "made-up inputs")
     await it.press("v", "v", "down", *(["left"] * 8))
     await it.until(lambda: all(screen._properties.get(v) for v in screen._listed), "all is known")
+
+
+@scene
+async def layers(it: Scene) -> None:
+    """The bars of a text half of which is measured."""
+    await it.loaded()
+    await it.app.run_action("open('layers')")
+    await it.until_shown("Over which text?")
+    screen = it.app.screen
+    assert isinstance(screen, LayersScreen)
+    settings = RunSettings(model=LOADED_ON_MAC.model.id, activations=("relu", "silu"))
+    command = p.Layers(settings, "Why is the sky blue?")
+    await screen._begin(command, ScoreSource("text", "essay.txt"))
+    half = layers_engine.CHUNKS // 2
+    measured = [layers_engine.chunk(v, number) for number in range(half) for v in (1, 2)]
+    done, total = half * layers_engine.POSITIONS * 2, layers_engine.CHUNKS * 128
+    progress = p.Progress("layers", "window 1 of 1", done, total, "tokens", 20.0)
+    await it.told([layers_engine.started(command), *measured, progress])
+    await it.until_shown("50 %", "relu (1 of 2)")
 
 
 @scene

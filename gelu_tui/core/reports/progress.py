@@ -14,6 +14,7 @@ _VERBS: dict[p.ProgressPhase, str] = {
     "replay": "Replaying",
     "what_if": "Trying",
     "score": "Scoring",
+    "layers": "Swapping layers:",
     "bench": "Measuring",
     "speed": "Measuring",
     "inputs": "Reading the inputs:",

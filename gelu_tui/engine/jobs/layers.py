@@ -157,6 +157,8 @@ class _Measuring:
         )
         self._causes = Causes(loaded, self._reference, precision, cancelled)
         self._failed: set[int] = set()
+        # The window, how many of its positions are being measured, and in how many rows.
+        self._now = (0, 0, 1)
         self._done, self._began = 0, time.perf_counter()
         infos = (
             p.VariantInfo.of(variant, precision, native)
@@ -208,7 +210,7 @@ class _Measuring:
 
     def _window(self, number: int, window: list[int], ends: list[int]) -> None:
         """Measure a window, of which each variant has been measured up to a position."""
-        passes = self._passes
+        passes, self._now = self._passes, (number, 0, 1)
         fed, several = len(window) - 1, len(window) - 1 > _PASS
         reference, no_swap = passes.new_cache(), _Row(self._function, 0)
         rows = [_Rows(self._places, self._function, function) for function in self._functions]
@@ -235,6 +237,7 @@ class _Measuring:
         cache = row.cache or self._passes.new_cache()
         if several:
             row.cache = cache
+        self._report()
         with self._sites.use(row.function):
             return self._passes.branch(tokens, cache, earlier, row.first)
 
@@ -252,7 +255,7 @@ class _Measuring:
         chunk = positions_at_once(self._vocabulary, self._loaded.info.dtype)
         for at in range(first, count, chunk):
             end = min(at + chunk, count)
-            self._report(number)
+            self._now = number, end - at, len(outputs)
             inputs, targets = (window[start + at + s : start + end + s] for s in (0, 1))
             try:
                 sums = self._sums(inputs, targets, [at_positions(o, at, end) for o in outputs])
@@ -292,8 +295,9 @@ class _Measuring:
     def _logits(self, inputs: list[int], outputs: Iterable[Output]) -> Iterator[Logits]:
         """The logits of each row; the next one's are computed while one's are measured."""
         waiting: mx.array | None = None
-        for output in outputs:
+        for row, output in enumerate(outputs):
             stop_if(self._cancelled())
+            self._report(row)
             logits = self._passes.logits(inputs, output)
             mx.async_eval(logits)
             if waiting is not None:
@@ -308,12 +312,15 @@ class _Measuring:
         self._kept.add(chunk)
         self._emit(chunk)
 
-    def _report(self, window: int) -> None:
+    def _report(self, row: int = 0) -> None:
+        """Tell how far it is: so many rows of the present positions are measured."""
+        window, positions, rows = self._now
         seconds = time.perf_counter() - self._began
         rate = self._done / seconds if self._done else 0.0
         label = f"window {window + 1} of {self.started.windows}"
+        done = self._done + positions * row // rows
         total = self.started.positions * len(self._variants)
-        self._emit(p.Progress("layers", label, self._done, total, "tokens", rate))
+        self._emit(p.Progress("layers", label, done, total, "tokens", rate))
 
     def _fail(self, variant: int, tokens: list[int], last: int) -> None:
         """Leave out a variant whose logits are not numbers. Raises `GeluError` of the reference."""

@@ -175,6 +175,10 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         """Open the lab's curves on top of this screen."""
         await self.run_action("app.open('curves')")
 
+    async def action_layers(self) -> None:
+        """Open the lab's layers on top of this screen."""
+        await self.run_action("app.open('layers')")
+
     def action_formula(self) -> None:
         self.set_focus(self._input)  # at once: `focus()` lets the next keys come before
 

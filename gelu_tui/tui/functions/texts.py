@@ -26,6 +26,7 @@ ACTIONS = {
     "change('remove')": ("x,delete", "X del", "Delete a formula of your own"),
     "undo": ("z", "Z undo", "Take the last change back"),
     "curves": ("c", "C lab", "Look at them in the lab: curves, derivatives, errors"),
+    "layers": ("l", "", "Which layer does it: look in the lab"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(
