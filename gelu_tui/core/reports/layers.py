@@ -17,6 +17,7 @@ from gelu_tui.core.reports.layout import FittedTable, spaced
 from gelu_tui.core.reports.markdown import escaped
 from gelu_tui.core.reports.markdown import table as markdown_table
 from gelu_tui.core.reports.numbers import number
+from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.reports.terminal import PRECISIONS, model_lines
 from gelu_tui.core.safe_text import visible_line
 
@@ -24,7 +25,6 @@ Row = dict[str, str | Text]
 
 _WORDS = {kind: word for word, kind in KINDS.items()}
 _BAR = 8  # cells
-_PARTS = " ▏▎▍▌▋▊▉█"
 _MOST_NAMED = 4  # layers in a sentence
 
 LAYERS_COLUMNS = (
@@ -32,14 +32,6 @@ LAYERS_COLUMNS = (
     "noising_logit_difference", "denoising_kl", "denoising_kl_se", "denoising_logit_difference",
     "first_divergent_token", "positions",
 )  # fmt: skip
-
-
-def bar(share: float, cells: int) -> str:
-    """A bar of `share` of so many cells; what is above 0 is seen."""
-    eighths = round(max(0.0, min(1.0, share)) * cells * 8)
-    if share > 0:
-        eighths = max(1, eighths)
-    return "█" * (eighths // 8) + _PARTS[eighths % 8].strip()
 
 
 def has_kinds(variant: VariantLayers) -> bool:

@@ -10,8 +10,8 @@ from textual.content import Content
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent, visible_token
 from gelu_tui.core.comparison.forks import mirrored
+from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.widgets.share_bar import bar
 
 TAKEN_MARK = "●"
 OTHERS_MARK = "○"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gelu_tui.core.lab.layers import VariantLayers
-from gelu_tui.core.reports.layers import bar, has_kinds, largest, place_of
+from gelu_tui.core.reports.layers import has_kinds, largest, place_of
 from gelu_tui.core.reports.numbers import number
+from gelu_tui.core.reports.share_bar import bar
 
 _VALUE = 9  # cells of a number, and the gap before it
 _LEAST_BAR = 8

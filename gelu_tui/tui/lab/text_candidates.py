@@ -9,8 +9,8 @@ from textual.content import Content
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent, visible_token
+from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.tui.widgets.share_bar import bar
 
 _MARK = "●"
 _FIXED = 4 + 2 + 9 + 5  # place, mark, per cent and the place in the other list

@@ -24,7 +24,8 @@ from gelu_tui.core.lab.layers import (
     with_reference,
 )
 from gelu_tui.core.reports.export import LAYERS_FORMATS
-from gelu_tui.core.reports.layers import LAYERS_COLUMNS, bar, layers_report, summary
+from gelu_tui.core.reports.layers import LAYERS_COLUMNS, layers_report, summary
+from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.scoring.statistics import Clusters
 from gelu_tui.core.settings.run_settings import RunSettings
