@@ -50,6 +50,7 @@ def score(
     *,
     context: int | None = None,
     yardsticks: Sequence[str] | str = (),
+    tokens: bool = False,
     **settings: Any,
 ) -> Score:
     """Feed one text to all functions and compare their predictions of every token.
@@ -57,7 +58,7 @@ def score(
     It loads the model, which takes seconds: for many texts use `Engine`. Raises `GeluError`.
     """
     with _engine_for(settings) as engine:
-        return engine.score(text, context=context, yardsticks=yardsticks, **settings)
+        return engine.score(text, context=context, yardsticks=yardsticks, tokens=tokens, **settings)
 
 
 def load_run(run: str | int | os.PathLike[str]) -> Run:

@@ -123,6 +123,7 @@ class Engine:
         *,
         context: int | None = None,
         yardsticks: Sequence[str] | str = (),
+        tokens: bool = False,
         **settings: Any,
     ) -> Score:
         """Feed one text to all functions and compare their predictions of every token.
@@ -130,7 +131,7 @@ class Engine:
         Of several texts each is a document, by which standard errors are clustered.
         `context` is the length of a window in tokens, BOS included: 512, or the model's if smaller.
         `yardsticks` are changes of the model to hold the functions against: q8, q4, bf16,
-        embed-scale, again.
+        embed-scale, again. `tokens` adds every token with its numbers (`Score.per_token`).
         A control is added unless `control=False` is given; settings of sampling and of generation
         have no effect. Raises `GeluError`, and `Unfinished` as `compare` does.
         """
@@ -147,10 +148,13 @@ class Engine:
         if scoring is None:
             raise error or _no_answer()
         source = ScoreSource("text", "the text")
+        activations = chosen.activations if tokens else ()
         if error is not None:
-            made = scoring.document(loaded, source, status="failed", error=error.info)
+            made = scoring.document(
+                loaded, source, status="failed", error=error.info, activations=activations
+            )
             raise Unfinished(error.info, Score(made))
-        score = Score(scoring.document(loaded, source, status="completed"))
+        score = Score(scoring.document(loaded, source, status="completed", activations=activations))
         for name, variant in score.items():
             _warn(name, variant.error)
         for yardstick in score.document.yardsticks:

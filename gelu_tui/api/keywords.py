@@ -27,10 +27,11 @@ if TYPE_CHECKING:
         activations: Sequence[str] | str = DEFAULT_SET  # type: ignore[assignment]
 
     class ScoreKeywords(CompareKeywords, frozen=True, kw_only=True):
-        """What `score` takes too: the tokens of a window, BOS included, and yardsticks."""
+        """What `score` takes too: a window's length, yardsticks, and whether to keep tokens."""
 
         context: int | None = None
         yardsticks: Sequence[str] | str = ()
+        tokens: bool = False
 
     class SweepKeywords(SweepSettings, frozen=True, kw_only=True):
         """What `sweep` takes besides prompts."""

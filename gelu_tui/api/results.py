@@ -35,6 +35,7 @@ from gelu_tui.core.reports.terminal import comparison_report
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
+from gelu_tui.core.scoring.tokens import TokenColumns
 
 if TYPE_CHECKING:
     from gelu_tui.api.sweeps import Sweep
@@ -151,10 +152,21 @@ class Run(_Result[ComparisonDocument, VariantDocument]):
 class Score(_Result[ScoreDocument, ScoredVariant]):
     """A scoring: each function's statistics by name, with `perplexity`, `kl`, `same_top_1`, ….
 
-    `document` has everything, as the JSON document does. Saved as .json or .html.
+    `document` has everything, as the JSON document does. Saved as .json or .html, and as .csv where
+    it has its tokens.
     """
 
     _formats = SCORE_FORMATS
+
+    def per_token(self, name: str) -> TokenColumns:
+        """A function's `logprob`, `kl` (nats) and `same_top_1` for each of `document.text.texts`.
+
+        Raises `GeluError` where the text was scored without `tokens=True`.
+        """
+        if (text := self.document.text) is None:
+            hint = "Score the text with tokens=True."
+            raise GeluError("no_tokens", "This scoring has not kept its tokens.", hint)
+        return text.variants[self.document.variants.index(self[name])]
 
     def _variants(self) -> dict[str, ScoredVariant]:
         return {variant.name: variant for variant in self.document.variants}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.conversation import Conversation
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.cli.text_source import command_of, text_options
 from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import SCORE_FORMATS
+from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.core.settings.user_file import SettingsFile
+from gelu_tui.core.settings.user_file import Settings, SettingsFile
 from gelu_tui.core.settings.yardsticks import WithYardsticks, YardstickName
 
 
@@ -34,6 +37,12 @@ from gelu_tui.core.settings.yardsticks import WithYardsticks, YardstickName
     is_flag=True,
     help="Add every token with its numbers to the JSON document; a page and CSV have them always.",
 )
+@click.option(
+    "--app",
+    "in_app",
+    is_flag=True,
+    help="Open the app with it: the text in colour, while it is scored.",
+)
 @output_options(
     "Tables, one JSON document, a page for a browser, or a row for each token and function.",
     formats=SCORE_FORMATS,
@@ -49,6 +58,7 @@ def score_command(
     yardsticks: tuple[YardstickName, ...],
     context: int | None,
     tokens: bool,
+    in_app: bool,
     output_format: str | None,
     output: str | None,
     **options: Any,
@@ -59,10 +69,14 @@ def score_command(
     it in its window is scored.
     """
     settings = o.in_force(file, {**options, "control": control_added})
+    if in_app and (output_format or output):
+        raise UsageError("--app shows it on the screen.", "Leave out --format and --output.")
     printed = Output(output_format, output, settings.color, SCORE_FORMATS)
     command, source = command_of(
         p.Score, settings.of_run(), texts, run, context, yardsticks=yardsticks
     )
+    if in_app:
+        return _in_app(command, source, settings, file)
     from gelu_tui.core.reports.score import score_report
     from gelu_tui.core.scoring.statistics import Gathering  # numpy, which no completion waits for
 
@@ -84,3 +98,20 @@ def score_command(
     for error in engine.errors:
         o.complain(error)
     return engine.exit_code
+
+
+def _in_app(command: p.Score, source: ScoreSource, settings: Settings, file: SettingsFile) -> int:
+    from gelu_tui.cli.app import open_app
+    from gelu_tui.tui.lab.text_scoring import Asked
+
+    own = command.settings
+    settings = replace(
+        settings,
+        model=own.model,
+        dtype=own.dtype,
+        activations=own.activations,
+        reference=own.reference,
+        activation_precision=own.activation_precision,
+        control=False,  # of comparisons
+    )
+    return open_app(None, settings, file, text=Asked(command, source))

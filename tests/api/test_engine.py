@@ -53,8 +53,17 @@ def test_it_returns_what_the_command_prints(home: dict[str, str], model: str) ->
         assert engine.score("a b", yardsticks="again,q8").document.yardsticks[1].name == "q8"
         with pytest.raises(gelu_tui.GeluError, match=r'yardsticks must be q8, .*, not "q5"'):
             engine.score("a b", yardsticks="q8,q5")
+        kept = engine.score("a b c d", activations="gelu,relu", tokens=True)
         two = engine.score(["a b c", "d e f"], activations="gelu,relu", context=4).document
         assert (two.documents, two.clusters, two.cluster) == (2, 2, "document")
+        assert kept.document.text is not None
+        assert "".join(kept.document.text.texts) == "a b c d"
+        relu = kept.per_token("relu").kl
+        mean = sum(kl for kl in relu if kl is not None) / len(relu)
+        assert kept["relu"].kl is not None and mean == pytest.approx(kept["relu"].kl.mean)
+        assert kept.save("tokens.csv").read_text().startswith("token,window,id,text,function")
+        with pytest.raises(gelu_tui.GeluError, match="not kept its tokens"):
+            score.per_token("relu")
         assert engine.model.family == "gemma3_text"
     for run, prompt in zip(runs, ("a b", "c"), strict=True):
         printed = gelu(home, "run", *words, "--max-tokens", "5", "--format", "json", prompt)

@@ -170,6 +170,19 @@ def test_every_token_as_json_as_rows_and_in_colour(
     assert "The text in colour" in page.out and not UNSAFE.search(page.out)
 
 
+def test_in_the_app(
+    env: dict[str, str], file: str, document: dict[str, Any], tmp_path: Path
+) -> None:
+    words = ("score", "--app", "--text", file)
+    told, hint = complaint(gelu(env, *words, "--format", "json"), 2)
+    assert (told, hint) == ("--app shows it on the screen.", "Leave out --format and --output.")
+    assert "The app needs a terminal" in complaint(gelu(env, *words), 2)[0]
+    saved = tmp_path / "score.json"
+    saved.write_text(json.dumps(document))
+    told, hint = complaint(gelu(env, "open", str(saved)), 1)
+    assert "saved without its tokens" in told and "--tokens" in hint
+
+
 def test_a_scoring_saved_without_tokens_has_no_rows(
     env: dict[str, str], document: dict[str, Any], tmp_path: Path
 ) -> None:

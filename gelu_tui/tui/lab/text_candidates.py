@@ -5,17 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.widgets import Static
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.fork_sentences import percent, visible_token
 from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.safe_text import visible_line
+from gelu_tui.tui.lab.text_scoring import Candidates, ShownText
 
 _MARK = "●"
 _FIXED = 4 + 2 + 9 + 5  # place, mark, per cent and the place in the other list
 _GUTTER = 2
 _SIDE_BY_SIDE = 56  # columns
+_ROWS = 10
+
+
+class CandidatesPart(VerticalScroll):
+    """The candidates of the token that was asked for, or why there are none yet."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="lists", markup=False)
+
+    def show(self, shown: ShownText) -> None:
+        """Show those of a scoring, if any were asked for."""
+        scoring, asked = shown.scoring, shown.candidates
+        if scoring is None or asked is None:
+            return
+        names = scoring.started.variants
+        pair = (names[scoring.started.reference].name, names[asked.variant].name)
+        room = self.scrollable_content_region.width or self.screen.size.width - 3
+        width = max(20, room - 1)
+        lists = waiting(shown, asked)
+        if asked.found is not None:
+            lists = candidate_lists(asked.found, pair, width, _ROWS)
+        title = candidates_title(shown, asked, width)
+        self.query_one("#lists", Static).update(Content.assemble(title, "\n", lists))
 
 
 def candidate_lists(
@@ -77,3 +105,26 @@ def _own(chance: p.TokenChance) -> Content:
     probability = percent(math.exp(min(0.0, chance.logprob)))
     said = f"the text's token: number {chance.rank + 1:,}, {probability}"
     return Content.assemble((f"    {_MARK} ", "bold $text-warning"), (said, "$text-warning"))
+
+
+def candidates_title(shown: ShownText, asked: Candidates, width: int) -> Content:
+    """The place that candidates are of, with the text before it."""
+    assert shown.scoring is not None
+    text = shown.scoring.text
+    before = visible_line("".join(text.texts[max(0, asked.token - 40) : asked.token]))
+    piece = visible_token(text.texts[asked.token], text.ids[asked.token])
+    head = f"{asked.token:,} "
+    room = max(0, width - cell_len(head) - cell_len(piece) - 2)
+    while before and cell_len(before) > room:
+        before = before[max(1, (cell_len(before) - room) // 2) :]
+    return Content.assemble((head, "bold"), (before, "dim"), (f"►{piece}◄", "bold"))
+
+
+def waiting(shown: ShownText, asked: Candidates) -> Content:
+    """Why there are no candidates yet."""
+    if asked.error is not None:
+        error = (f"✗ {visible_line(asked.error.message)}", "bold $text-error")
+        return Content.assemble(error, f" {visible_line(asked.error.hint)}")
+    if shown.is_live:
+        return Content("The engine answers when the scoring has ended, or is stopped (^g).")
+    return Content("The engine computes them; without a model, it loads it first.")

@@ -33,6 +33,7 @@ class ScoredPane(PointedRows):
         self._level_of: Callable[[int], int] = lambda token: 0
         self._key: tuple[object, ...] = ()  # what the levels depend on besides the token
         self._grows = False
+        self._mixed: tuple[Style, str, dict[str, Style]] | None = None
 
     @property
     def is_growing(self) -> bool:
@@ -66,13 +67,22 @@ class ScoredPane(PointedRows):
 
     def token_style(self, token: int) -> Style:
         """By level; a line feed of level 0 is dim, as it is no text."""
-        base, found = self.visual_style, self._level_of(token)
-        if found:
-            return base + self.style_of(style_name(found, self.signed))
+        if found := self._level_of(token):
+            return self._style(style_name(found, self.signed))
         first, marks = self.buffer.starts[token], self.buffer.marks
         place = bisect_left(marks, first)
         is_feed = place < len(marks) and marks[place] == first
-        return base + self.style_of("shared") if is_feed else base
+        return self._style("shared" if is_feed else "")
+
+    def _style(self, name: str) -> Style:
+        """A style on top of the pane's own, which a row asks for many times."""
+        base = self.visual_style
+        if self._mixed is None or self._mixed[:2] != (base, self.app.theme):
+            self._mixed = base, self.app.theme, {}
+        found = self._mixed[2].get(name)
+        if found is None:
+            found = self._mixed[2][name] = base + self.style_of(name) if name else base
+        return found
 
     def token_state(self, start: int, end: int) -> tuple[object, ...]:
         """What the levels depend on."""

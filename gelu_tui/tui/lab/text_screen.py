@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Static
@@ -20,16 +19,16 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.reports.export import SCORE_FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.scoring.document import ScoreDocument
-from gelu_tui.core.scoring.measures import BOUNDS, MEASURES, Bounds, Measure, own_bounds
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare.plain_rows import PlainRows
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.lab import text_words as say
-from gelu_tui.tui.lab.text_candidates import candidate_lists
+from gelu_tui.tui.lab.text_candidates import CandidatesPart
 from gelu_tui.tui.lab.text_choice import Opened, TextChoice
+from gelu_tui.tui.lab.text_colouring import Colouring
 from gelu_tui.tui.lab.text_pane import ScoredPane
 from gelu_tui.tui.lab.text_scorer import TextScorer
-from gelu_tui.tui.lab.text_scoring import Asked, ShownText, Values
+from gelu_tui.tui.lab.text_scoring import Asked, ShownText
 from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable, percentiles
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.export_field import ExportField
@@ -40,7 +39,6 @@ from gelu_tui.tui.widgets.question import Question
 _FRAME_S = 0.2  # between two looks at what is new
 _FIGURES_S = 1.0  # between two tables while it runs
 _SHARE = 8  # and at least so many times as long as a table takes
-_WORST = 100
 _PARTS = ("text", "functions", "worst", "candidates")
 _KEYS = (
     "q back · n function · c colour · s scale · . next worst · 3 worst · Enter candidates · "
@@ -90,11 +88,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._scorer = scorer
         self._choices, self._shown_run, self._opened = choices, shown_run, opened
         self._part = "text"
-        self._variant = 0
-        self._measure: Measure = "kl"
-        self._own_scale = True
-        self._bounds: Bounds = BOUNDS["kl"]
-        self._worst: list[int] = []
+        self._by = Colouring()
         self._document: ScoreDocument | None = None
         self._drawn: ShownText | None = None  # whose tokens the pane has
         self._figures_at = self._figures_took = 0.0
@@ -114,8 +108,7 @@ class TextScreen(ClosesOnce, Screen[None]):
                 yield FunctionsTable(id="functions")
                 yield Static(id="percentiles", markup=False)
                 yield WorstTable(id="worst")
-                with VerticalScroll(id="candidates"):
-                    yield Static(id="lists", markup=False)
+                yield CandidatesPart(id="candidates")
         yield MessageLine(id="message")
         yield ExportField(id="path")
         yield Question(id="question", markup=False)
@@ -185,7 +178,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     def _show_text(self) -> None:
         self._show(choosing=False)
         self.query_one("#candidates").display = False
-        self._variant, self._seen = -1, ()
+        self._by.variant, self._seen = -1, ()
         self.action_part("text")
         self._look()
 
@@ -207,17 +200,16 @@ class TextScreen(ClosesOnce, Screen[None]):
             return
         pane = self.query_one(ScoredPane)
         if shown is not self._drawn:
-            self._drawn, self._document, self._worst = shown, None, []
+            self._drawn, self._document = shown, None
             self._show_keys()
             pane.restart()
         if shown.scoring is None:
             self._tell_end(shown)
             return
-        if self._variant < 0:
-            self._variant = say.first_variant(shown.scoring)
+        self._by.begin(shown.scoring)
         new = shown.scoring.text.texts[pane.tokens :]
         pane.add(new, grows=shown.is_live)
-        now = (shown, shown.tokens, shown.status, self._variant, self._measure, self._own_scale)
+        now = (shown, shown.tokens, shown.status, *self._by.choice)
         if now == self._seen:
             return
         is_choice = now[3:] != self._seen[3:] or shown.status is not None
@@ -233,15 +225,13 @@ class TextScreen(ClosesOnce, Screen[None]):
         began = time.monotonic()
         if self._document is None or self._document.positions != shown.tokens or shown.is_live:
             self._document = shown.document()
-        document, values = self._document, shown.values(self._variant, self._measure)
-        relative = self._own_scale and self._measure != "top" and len(values)
-        self._bounds = own_bounds(values) if relative else BOUNDS[self._measure]
-        self._worst = shown.worst(self._variant, self._measure, _WORST)
-        self.query_one(WorstTable).show(shown, self._variant, self._measure, self._worst)
+        self._by.compute(shown)
+        document, by = self._document, self._by
+        self.query_one(WorstTable).show(shown, by.variant, by.measure, by.worst)
         if document is not None:
-            self.query_one(FunctionsTable).show(document, self._variant)
+            self.query_one(FunctionsTable).show(document, self._by.variant)
             line = self.query_one("#percentiles", Static)
-            kl = document.variants[self._variant].kl
+            kl = document.variants[self._by.variant].kl
             width = line.size.width or self.size.width - 2
             line.update("" if kl is None else percentiles(kl, width))
         self._show_legend()
@@ -250,18 +240,9 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._figures_took = self._figures_at - began
 
     def _colour(self, shown: ShownText) -> None:
-        assert shown.scoring is not None
-        positions = shown.scoring.text.positions
-        levels = levels_of(shown.values(self._variant, self._measure), self._bounds)
-        count = len(levels)
-
-        def level_of(token: int) -> int:
-            at = positions[token] if token < len(positions) else -1
-            return int(levels[at]) if 0 <= at < count else 0
-
         pane = self.query_one(ScoredPane)
-        pane.signed = self._measure == "delta_p"
-        pane.colour(level_of, (self._variant, self._measure, self._bounds, count))
+        pane.signed = self._by.measure == "delta_p"
+        pane.colour(*self._by.levels(shown))
 
     def _tell_end(self, shown: ShownText) -> None:
         if shown.is_live or self._said is shown:
@@ -276,10 +257,11 @@ class TextScreen(ClosesOnce, Screen[None]):
     def _show_legend(self) -> None:
         legend = self.query_one("#legend", PlainRows)
         if (shown := self._shown) is not None and shown.scoring is not None:
-            name = shown.scoring.started.variants[self._variant].name
+            by = self._by
+            name = shown.scoring.started.variants[by.variant].name
             legend.write([
                 say.legend_parts(
-                    name, self._measure, self._bounds, legend.size.width, own=self._own_scale
+                    name, by.measure, by.bounds, legend.size.width, relative=by.is_relative
                 )
             ])  # fmt: skip
 
@@ -300,7 +282,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         if shown is None or shown.scoring is None or token is None:
             line.update(Content.styled(say.NO_TOKEN, "dim"))
         else:
-            line.update(say.token_words(shown, token, self._variant))
+            line.update(say.token_words(shown, token, self._by.variant))
 
     @on(ScoredPane.Pointed)
     def _pointed(self, message: ScoredPane.Pointed) -> None:
@@ -308,20 +290,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._show_token(pane.cursor if message.token is None else message.token)
 
     def _show_candidates(self) -> None:
-        shown = self._shown
-        if shown is None or shown.scoring is None or (asked := shown.candidates) is None:
-            return
-        box, lists = self.query_one("#candidates"), self.query_one("#lists", Static)
-        names = shown.scoring.started.variants
-        pair = (names[shown.scoring.started.reference].name, names[asked.variant].name)
-        width = max(20, (box.scrollable_content_region.width or self.size.width - 3) - 1)
-        title = say.candidates_title(shown, asked, width)
-        if asked.found is None:
-            lists.update(Content.assemble(title, "\n", say.waiting(shown, asked)))
-        else:
-            lists.update(
-                Content.assemble(title, "\n", candidate_lists(asked.found, pair, width, 10))
-            )
+        if (shown := self._shown) is not None:
+            self.query_one(CandidatesPart).show(shown)
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -343,15 +313,11 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     def action_variant(self, by: int) -> None:
         if (shown := self._shown) is not None and shown.scoring is not None:
-            started = shown.scoring.started
-            others = [i for i in range(len(started.variants)) if i != started.reference]
-            if others:
-                at = others.index(self._variant) if self._variant in others else -1
-                self._choose_variant(others[(at + by) % len(others)])
+            self._choose_variant(self._by.turned(shown.scoring, by))
 
     def _choose_variant(self, variant: int) -> None:
-        if variant != self._variant:
-            self._variant = variant
+        if variant != self._by.variant:
+            self._by.variant = variant
             self._look()
             table = self.query_one(FunctionsTable)
             if table.cursor_row != variant:
@@ -375,21 +341,21 @@ class TextScreen(ClosesOnce, Screen[None]):
             pane.point(token)
 
     def action_measure(self) -> None:
-        self._measure = MEASURES[(MEASURES.index(self._measure) + 1) % len(MEASURES)]
+        self._by.turn_measure()
         self._look()
 
     def action_scale(self) -> None:
-        self._own_scale = not self._own_scale
+        self._by.own_scale = not self._by.own_scale
         self._look()
 
     def action_worst_step(self, by: int) -> None:
         """Go through the worst tokens, from the one under the cursor."""
-        if not self._worst:
+        if not (worst := self._by.worst):
             return
         cursor = self.query_one(ScoredPane).cursor
-        at = self._worst.index(cursor) if cursor in self._worst else -1 if by > 0 else 0
-        place = (at + by) % len(self._worst)
-        self._jump(self._worst[place])
+        at = worst.index(cursor) if cursor in worst else -1 if by > 0 else 0
+        place = (at + by) % len(worst)
+        self._jump(worst[place])
         self.query_one(WorstTable).move_cursor(row=place, scroll=True)
 
     @on(ScoredPane.Chosen)
@@ -403,7 +369,7 @@ class TextScreen(ClosesOnce, Screen[None]):
             self._message("Put the cursor on a token (← →), or take one of the worst (.).")
             return
         try:
-            await self._scorer.ask(token, self._variant)
+            await self._scorer.ask(token, self._by.variant)
         except GeluError as error:
             self._message(error.info)
             return
@@ -480,9 +446,3 @@ class TextScreen(ClosesOnce, Screen[None]):
         else:
             live = self._shown is not None and self._shown.is_live
             line.update(_KEYS.replace("q back", "q stop") if live else _KEYS)
-
-
-def levels_of(values: Values, bounds: Bounds) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The level of each value, negative for a negative one; 0 for 0."""
-    found = np.searchsorted(np.array(bounds), np.abs(values), side="right")
-    return np.where(values == 0, 0, found * np.sign(values).astype(np.int64))

@@ -56,7 +56,7 @@ class FunctionsTable(ListTable[FunctionRow]):
             others = {"mean KL": 19, "× floor": 9, "same top-1 %": 14, "mean Δp": 9,
                       "ln PPL ratio": 19}  # fmt: skip
         elif width >= 70:
-            others = {"mean KL": 19, "× floor": 9, "top-1 %": 7, "Δp pp": 8, "ln PPL": 9}
+            others = {"mean KL": 17, "× floor": 9, "top-1 %": 7, "Δp pp": 8, "ln PPL": 8}
         else:
             others = {"mean KL": 9, "× floor": 9, "top-1 %": 7, "Δp pp": 8}
         widths = {name: size + GAP for name, size in others.items()}

@@ -12,22 +12,13 @@ from gelu_tui.core.comparison.standing import STATUS, count_tokens
 from gelu_tui.core.reports.numbers import number
 from gelu_tui.core.reports.progress import duration
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.scoring.measures import BOUNDS, MEASURE_NAMES, Bounds, Measure, legend
-from gelu_tui.core.scoring.statistics import Scoring
+from gelu_tui.core.scoring.measures import MEASURE_NAMES, Bounds, Measure, legend
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.plain_rows import Part
 from gelu_tui.tui.lab.text_pane import style_name
-from gelu_tui.tui.lab.text_scoring import Candidates, ShownText
+from gelu_tui.tui.lab.text_scoring import ShownText
 
 NO_TOKEN = "← → point at a token, . and , go through the worst; Enter shows its candidates"
-
-
-def first_variant(scoring: Scoring) -> int:
-    """The function that colours at first: the first that is compared, not the control."""
-    started = scoring.started
-    others = [i for i in range(len(started.variants)) if i != started.reference]
-    others.sort(key=lambda index: started.variants[index].control)
-    return others[0] if others else started.reference
 
 
 def title(shown: ShownText) -> Content:
@@ -74,21 +65,19 @@ def progress(shown: ShownText) -> Content:
 
 
 def legend_parts(
-    name: str, measure: Measure, bounds: Bounds, width: int, *, own: bool
+    name: str, measure: Measure, bounds: Bounds, width: int, *, relative: bool
 ) -> list[Part]:
     """What the colours mean: the longest form that fits, in the styles themselves."""
-    relative = own and measure != "top"
     scale = " (own scale)" if relative else ""
     titles = (
         f"{visible_line(name)}: {MEASURE_NAMES[measure]}{scale}",
         f"{visible_line(name)}: {'Δp' if measure == 'delta_p' else MEASURE_NAMES[measure]}",
         "",
     )
-    meanings = legend(measure, bounds if relative else BOUNDS[measure])
+    meanings = legend(measure, bounds)
     signed = measure == "delta_p"
     found: list[Part] = []
     for words, gap in zip(titles, ("  ", " ", " "), strict=True):
-        found = [(words, "bold")] if words else []
         found = [(words, "")] if words else []
         for place, meaning in enumerate(meanings):
             level = place if measure != "top" else 4 * place
@@ -131,26 +120,3 @@ def token_words(shown: ShownText, token: int, variant: int) -> Content:
 
 def _percent(logprob: float) -> str:
     return percent(math.exp(min(0.0, logprob)))
-
-
-def candidates_title(shown: ShownText, asked: Candidates, width: int) -> Content:
-    """The place that candidates are of, with the text before it."""
-    assert shown.scoring is not None
-    text = shown.scoring.text
-    before = visible_line("".join(text.texts[max(0, asked.token - 40) : asked.token]))
-    piece = visible_token(text.texts[asked.token], text.ids[asked.token])
-    head = f"{asked.token:,} "
-    room = max(0, width - cell_len(head) - cell_len(piece) - 2)
-    while before and cell_len(before) > room:
-        before = before[max(1, (cell_len(before) - room) // 2) :]
-    return Content.assemble((head, "bold"), (before, "dim"), (f"►{piece}◄", "bold"))
-
-
-def waiting(shown: ShownText, asked: Candidates) -> Content:
-    """Why there are no candidates yet."""
-    if asked.error is not None:
-        error = (f"✗ {visible_line(asked.error.message)}", "bold $text-error")
-        return Content.assemble(error, f" {visible_line(asked.error.hint)}")
-    if shown.is_live:
-        return Content("The engine answers when the scoring has ended, or is stopped (^g).")
-    return Content("The engine computes them; without a model, it loads it first.")
