@@ -139,16 +139,16 @@ def _entry(
     curve: ActivationCurve | None,
 ) -> Activation:
     variant = of.variant
-    row = None if variant.is_own else REGISTRY[variant.name]
+    row = REGISTRY.get(variant.function)
     return Activation(
         name=variant.name,
         formula=variant.formula,
         expression=variant.formula if row is None else row.expression,
-        aliases=variant.aliases,
-        native_of=NATIVE_OF.get(variant.name, ()),
+        aliases=row.aliases if row else (),
+        native_of=NATIVE_OF.get(variant.function, ()),
         max_error=of.error.value if of.error else None,
         max_error_at=of.error.at if of.error else None,
-        own=variant.is_own,
+        own=row is None,
         max_error_on_both_sides=of.error is not None and of.error.both_sides,
         rms_error=of.rms,
         smooth=of.smooth,
