@@ -16,13 +16,7 @@ from gelu_tui.core.lab.layers import LayersDocument
 from gelu_tui.core.own_files import encoded, replace_file
 from gelu_tui.core.paths import look
 from gelu_tui.core.reports.html.comparison import comparison_page
-from gelu_tui.core.reports.html.inputs import inputs_page
-from gelu_tui.core.reports.html.layers import layers_page
-from gelu_tui.core.reports.html.score import score_page
-from gelu_tui.core.reports.inputs import inputs_csv, inputs_markdown
-from gelu_tui.core.reports.layers import layers_csv, layers_markdown
 from gelu_tui.core.reports.markdown import markdown_report
-from gelu_tui.core.reports.score_csv import score_csv
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
 from gelu_tui.core.scoring.document import ScoreDocument
@@ -49,6 +43,20 @@ class Format(Generic[_D]):
         """The format of a text that is made as a whole."""
         return cls(lambda document: (encoded(text(document)),), suffixes)
 
+    @classmethod
+    def made_by(cls, function: str, *suffixes: str) -> Format[Any]:
+        """The format of a text that a function of this package makes, `html.score.score_page`.
+
+        It is imported when it is called: numpy may come with it, and no completion waits for that.
+        """
+        module, _, name = function.rpartition(".")
+
+        def text(document: Any) -> str:
+            made: str = getattr(import_module(f"gelu_tui.core.reports.{module}"), name)(document)
+            return made
+
+        return cls.of(text, *suffixes)
+
     def text(self, document: _D) -> str:
         """The whole text of a document, for a format of text."""
         return b"".join(self.parts(document)).decode()
@@ -72,40 +80,28 @@ FORMATS: Formats[ComparisonDocument] = {
 }
 SCORE_FORMATS: Formats[ScoreDocument] = {
     "json": Format.of(_json, ".json"),
-    "html": Format.of(score_page, *_HTML),
-    "csv": Format.of(score_csv, ".csv"),
+    "html": Format.made_by("html.score.score_page", *_HTML),
+    "csv": Format.made_by("score_csv.score_csv", ".csv"),
 }
-
-
-def _of_functions(make: str) -> Callable[[Any], str]:
-    """A function of the reports of functions, imported when it is called: numpy comes with it."""
-
-    def made(document: Any) -> str:
-        is_page = make == "activations_page"
-        module = import_module(f"gelu_tui.core.reports.{'html.' * is_page}activations")
-        text: str = getattr(module, make)(document)
-        return text
-
-    return made
 
 
 ACTIVATIONS_FORMATS: Formats[Any] = {
     "json": Format.of(_json, ".json"),
-    "markdown": Format.of(_of_functions("activations_markdown"), ".md", ".markdown"),
-    "html": Format.of(_of_functions("activations_page"), *_HTML),
-    "csv": Format.of(_of_functions("activations_csv"), ".csv"),
+    "markdown": Format.made_by("activations.activations_markdown", ".md", ".markdown"),
+    "html": Format.made_by("html.activations.activations_page", *_HTML),
+    "csv": Format.made_by("activations.activations_csv", ".csv"),
 }
 INPUTS_FORMATS: Formats[InputsDocument] = {
     "json": Format.of(_json, ".json"),
-    "markdown": Format.of(inputs_markdown, ".md", ".markdown"),
-    "html": Format.of(inputs_page, *_HTML),
-    "csv": Format.of(inputs_csv, ".csv"),
+    "markdown": Format.made_by("inputs.inputs_markdown", ".md", ".markdown"),
+    "html": Format.made_by("html.inputs.inputs_page", *_HTML),
+    "csv": Format.made_by("inputs.inputs_csv", ".csv"),
 }
 LAYERS_FORMATS: Formats[LayersDocument] = {
     "json": Format.of(_json, ".json"),
-    "markdown": Format.of(layers_markdown, ".md", ".markdown"),
-    "html": Format.of(layers_page, *_HTML),
-    "csv": Format.of(layers_csv, ".csv"),
+    "markdown": Format.made_by("layers.layers_markdown", ".md", ".markdown"),
+    "html": Format.made_by("html.layers.layers_page", *_HTML),
+    "csv": Format.made_by("layers.layers_csv", ".csv"),
 }
 
 

@@ -141,7 +141,9 @@ class CurvesScreen(ClosesOnce, Screen[None]):
 
     def action_zoom(self, factor: float) -> None:
         plot = self._plot
-        plot.zoom.zoom_x(factor, plot.cursor)
+        low, high = plot.zoom.x
+        is_seen = low <= plot.cursor <= high  # the wheel may have left it outside
+        plot.zoom.zoom_x(factor, plot.cursor if is_seen else (low + high) / 2)
         plot.change()
 
     def action_pan(self, share: float) -> None:

@@ -83,6 +83,9 @@ class CurvesTable(ListTable[TableRow]):
             found[title] = cells + _GAP
         return found
 
+    def heading(self, title: str, width: int) -> str:
+        return title.rjust(width - _GAP) if title in _RIGHT else title
+
     def cells(self, item: TableRow, widths: Mapping[str, int]) -> Iterator[Content]:
         texts = _texts(item)
         style = item.shown.style if item.shown is not None else "dim"

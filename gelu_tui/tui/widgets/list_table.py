@@ -42,6 +42,10 @@ class ListTable(DataTable[Content], Generic[Item]):
         """Return what each column shows of an item."""
         raise NotImplementedError
 
+    def heading(self, title: str, width: int) -> str:
+        """Return what stands above a column: its title."""
+        return title
+
     @property
     def chosen(self) -> Item | None:
         """The item under the cursor."""
@@ -54,7 +58,7 @@ class ListTable(DataTable[Content], Generic[Item]):
         self._widths = self.fitting(self.scrollable_content_region.width)
         self.clear(columns=True)
         for title, width in self._widths.items():
-            self.add_column(title, width=width, key=title)
+            self.add_column(self.heading(title, width), width=width, key=title)
         for item in self.items:
             self.add_row(*self.cells(item, self._widths), key=str(item.id))
         self.move_cursor(row=max(0, row), scroll=True)
