@@ -34,7 +34,7 @@ from gelu_tui.core.reports.score import score_report
 from gelu_tui.core.reports.terminal import comparison_report
 from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import quoted, visible_line
-from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant
+from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant, ScoredYardstick
 from gelu_tui.core.scoring.tokens import TokenColumns
 
 if TYPE_CHECKING:
@@ -152,8 +152,9 @@ class Run(_Result[ComparisonDocument, VariantDocument]):
 class Score(_Result[ScoreDocument, ScoredVariant]):
     """A scoring: each function's statistics by name, with `perplexity`, `kl`, `same_top_1`, ….
 
-    `document` has everything, as the JSON document does. Saved as .json or .html, and as .csv where
-    it has its tokens.
+    `yardsticks` are the changes of the model that were scored, by name too. `document` has
+    everything, as the JSON document does. Saved as .json or .html, and as .csv where it has its
+    tokens.
     """
 
     _formats = SCORE_FORMATS
@@ -170,6 +171,11 @@ class Score(_Result[ScoreDocument, ScoredVariant]):
 
     def _variants(self) -> dict[str, ScoredVariant]:
         return {variant.name: variant for variant in self.document.variants}
+
+    @property
+    def yardsticks(self) -> dict[str, ScoredYardstick]:
+        """The statistics of each yardstick by name, with `mean_kl`, `same_top_1`, …."""
+        return {yardstick.name: yardstick for yardstick in self.document.yardsticks}
 
     def _report(self) -> RenderableType:
         return score_report(self.document)

@@ -48,9 +48,9 @@ def test_it_returns_what_the_command_prints(home: dict[str, str], model: str) ->
     with gelu_tui.Engine(model) as engine:
         runs = [engine.compare(prompt, activations=names, max_tokens=5) for prompt in ("a b", "c")]
         score = engine.score("a b c d e f", activations="gelu,relu", context=4)
-        held = engine.score("a b c d", activations="gelu", yardsticks=["q8", "again"]).document
-        assert [y.name for y in held.yardsticks] == ["q8", "again"]
-        assert engine.score("a b", yardsticks="again,q8").document.yardsticks[1].name == "q8"
+        held = engine.score("a b c d", activations="gelu", yardsticks=["q8", "again"])
+        assert list(held.yardsticks) == ["q8", "again"] and held.yardsticks["q8"].mean_kl
+        assert list(engine.score("a b", yardsticks="again,q8").yardsticks) == ["again", "q8"]
         with pytest.raises(gelu_tui.GeluError, match=r'yardsticks must be q8, .*, not "q5"'):
             engine.score("a b", yardsticks="q8,q5")
         kept = engine.score("a b c d", activations="gelu,relu", tokens=True)

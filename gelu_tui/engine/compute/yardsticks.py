@@ -31,7 +31,7 @@ from gelu_tui.engine.compute.float32 import in_float32
 _GROUP = 64  # mlx-lm's default, of `affine`, its default mode
 _BITS: Mapping[str, int] = {"q8": 8, "q4": 4}
 _SLICE = 16 * 1024 * 1024  # bytes of an embedding's matrix that are changed at once
-_PART = 16  # tokens that are fed at once to compute the same in another order
+_PARTS = 4  # of the tokens that are fed at once, to compute the same in another order
 
 
 class Yardstick(NamedTuple):
@@ -56,7 +56,8 @@ def yardstick(name: YardstickName, model: Any, info: ModelInfo) -> Yardstick:
         return _bfloat16(model, info)
     if name == "embed-scale":
         return _embedding_scale(model, info)
-    return Yardstick(name, f"the same text, {_PART} tokens at once", lambda: _in_parts(model))
+    about = f"the same text, fed in {_PARTS} parts where others are fed at once"
+    return Yardstick(name, about, lambda: _in_parts(model))
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def _with_classes(classes: Iterable[tuple[Any, type]]) -> Iterator[None]:
             module.__class__ = kind
         yield
     finally:
-        for module, kind in before:
+        for module, kind in reversed(before):
             module.__class__ = kind
 
 
@@ -204,7 +205,7 @@ def _in_bfloat16(model: Any) -> Iterator[None]:
                         module[name] = _narrow(array)
             yield
         finally:
-            for module, name, array in before:
+            for module, name, array in reversed(before):
                 module[name] = array
 
 
@@ -231,7 +232,7 @@ def _embedding_scale(model: Any, info: ModelInfo) -> Yardstick:
         message = "embed-scale would change nothing: this model does not scale its embeddings."
         raise GeluError("yardstick", message, "Leave embed-scale out.")
     module, (scaled_by, rounds) = found[0]
-    hidden = module.embed_tokens.weight.shape[-1] if info.quantization is None else _width(module)
+    hidden = module.embed_tokens(mx.array([[0]])).shape[-1]
     exact = math.sqrt(hidden)
     rounded = float(mx.array(exact, mx.bfloat16))
     dtype = getattr(mx, info.dtype, mx.float32)
@@ -249,11 +250,6 @@ def _embedding_scale(model: Any, info: ModelInfo) -> Yardstick:
         f"({words[own]})"
     )
     return Yardstick("embed-scale", about, lambda: scaled_by(module, other))
-
-
-def _width(module: Any) -> int:
-    embedding = module.embed_tokens
-    return int(embedding.scales.shape[-1] * embedding.group_size)
 
 
 @contextmanager
@@ -312,12 +308,13 @@ _SCALES: dict[str, tuple[Callable[[Any, float], AbstractContextManager[None]], b
 
 
 def _in_parts(model: Any) -> AbstractContextManager[None]:
-    """Feed a few tokens after the other, so that sums are made of other parts."""
+    """Feed some tokens after the other, so that kernels of other shapes add up."""
     base = type(model)
 
     def call(self: Any, inputs: mx.array, cache: Any = None) -> mx.array:
-        borders = range(_PART, inputs.shape[1], _PART)
-        parts = mx.split(inputs, list(borders), axis=1) if borders else [inputs]
+        length = inputs.shape[1]
+        size = math.ceil(length / _PARTS)
+        parts = [inputs[:, at : at + size] for at in range(0, length, size)]
         return mx.concatenate([base.__call__(self, part, cache=cache) for part in parts], axis=1)
 
     return _with_classes([(model, type(base.__name__, (base,), {"__call__": call}))])

@@ -155,7 +155,7 @@ def _what_if(results: Sequence[SweepResult]) -> ReportTable | None:
 def _kl(results: Sequence[SweepResult]) -> ReportTable | None:
     if all(result.kl is None and result.full_kl is None for result in results):
         return None
-    has_full = any(result.full_kl is not None for result in results)
+    has_full = any(result.full_kl is not None for result in results if not result.yardstick)
     rows = []
     for result in results:
         row = {

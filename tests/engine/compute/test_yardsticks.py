@@ -107,6 +107,14 @@ def test_bfloat16_is_the_model_of_that_dtype(
     assert np.abs(found - expected).mean() < 1.1 * np.abs(plain - expected).mean()
 
 
+@pytest.mark.parametrize("family", ["gemma2", "gemma4_text-experts"])
+def test_bfloat16_of_quantized_weights(family: str, tmp_path: Path) -> None:
+    loaded = load(tmp_path, family, bits=4)
+    found = under(loaded, "bf16")
+    loaded.model.set_dtype(mx.bfloat16)
+    assert (found == passed(loaded.model)).all()
+
+
 @pytest.mark.parametrize("kind", [nn.Linear, nn.Embedding])
 def test_products_are_rounded_once(kind: Any) -> None:
     class Model(nn.Module):
@@ -266,6 +274,13 @@ def test_a_dtype_that_rounds_it_anyway(
         load(tmp_path, family, "bfloat16"), "embed-scale"
     )
     assert yardstick("embed-scale", *parts_of(load(tmp_path, family, "float16")))
+
+
+def test_the_scale_of_quantized_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tiny_models.CONFIGS, "gemma", with_hidden_size("gemma", 96))
+    loaded = load(tmp_path, "gemma", bits=4)
+    assert "√96" in yardstick("embed-scale", loaded.model, loaded.info).description
+    assert (under(loaded, "embed-scale") != passed(loaded.model)).any()
 
 
 def test_embeddings_that_are_not_scaled(tmp_path: Path) -> None:
