@@ -41,7 +41,9 @@ def engine_pids() -> list[int]:
 # --- what is returned -----------------------------------------------------------------------------
 
 
-def test_it_returns_what_the_command_prints(home: dict[str, str], model: str) -> None:
+def test_it_returns_what_the_command_prints(
+    home: dict[str, str], model: str, tmp_path: Path
+) -> None:
     """Two comparisons and a scoring with one load; the tokens and figures are the command's."""
     words = ("--model", model, "-a", "gelu,relu")
     names = ("gelu", "relu")
@@ -61,7 +63,8 @@ def test_it_returns_what_the_command_prints(home: dict[str, str], model: str) ->
         relu = kept.per_token("relu").kl
         mean = sum(kl for kl in relu if kl is not None) / len(relu)
         assert kept["relu"].kl is not None and mean == pytest.approx(kept["relu"].kl.mean)
-        assert kept.save("tokens.csv").read_text().startswith("token,window,id,text,function")
+        saved = kept.save(tmp_path / "tokens.csv").read_text()
+        assert saved.startswith("token,window,id,text,function")
         with pytest.raises(gelu_tui.GeluError, match="not kept its tokens"):
             score.per_token("relu")
         assert engine.model.family == "gemma3_text"
