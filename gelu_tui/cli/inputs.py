@@ -40,10 +40,11 @@ def inputs_command(
     output: str | None,
     **options: Any,
 ) -> int:
-    """Read a text with the reference's model, and count what each layer gives to its activation.
+    """Read a text, and count what each layer of the model gives to its activation.
 
-    The functions are held against exact GELU on these inputs: in all layers and in each, by ranges
-    of x, and with what their results are multiplied with.
+    The model computes with the reference if one is named, else with its own function. The functions
+    are held against exact GELU on these inputs: in all layers and in each, by ranges of x, and with
+    what their results are multiplied with.
     """
     settings = o.in_force(file, {**options, "control": False})
     printed = Output(output_format, output, settings.color, INPUTS_FORMATS)

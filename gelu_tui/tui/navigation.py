@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.tui.compare.screen import CompareScreen
     from gelu_tui.tui.history.results import Result
+    from gelu_tui.tui.lab.inputs_job import InputsJob
     from gelu_tui.tui.matrix.screen import MatrixChoice
 
 
@@ -44,6 +45,7 @@ class Navigation:
         self.sweeps = SweepNavigation(app, services, compare)
         self.texts = TextNavigation(app, services, compare, self._load_model)
         self.lab_layers = LayersNavigation(app, services, compare, self._load_model)
+        self._inputs: InputsJob | None = None  # what the lab has read last
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -134,12 +136,22 @@ class Navigation:
         from gelu_tui.tui.lab.curve_samples import arithmetics
         from gelu_tui.tui.lab.curves_screen import CurvesScreen
         from gelu_tui.tui.lab.function_source import FunctionSource
+        from gelu_tui.tui.lab.inputs_job import InputsJob
+        from gelu_tui.tui.lab.inputs_under import InputsUnder
 
+        if self._inputs is None:
+            self._inputs = InputsJob(self._services, self._load_model)
         chosen, others = await self._functions()
         loaded = self._services.engine.loaded
         source = FunctionSource(self._services.engine_command)
         ways = arithmetics(loaded.model.dtype if loaded else None)
-        self._app.push_screen(CurvesScreen([*chosen, *others], chosen, source, ways))
+        inputs = InputsUnder(self._inputs, lambda: self._compare.choices, self._shown_run)
+        self._app.push_screen(CurvesScreen([*chosen, *others], chosen, source, ways, inputs))
+
+    def _shown_run(self) -> ComparisonDocument | None:
+        """The run on the screen, if it has ended."""
+        shown = self._compare.shown
+        return shown.document() if shown is not None and not shown.live else None
 
     async def _functions(self) -> tuple[list[Variant], list[Variant]]:
         """The chosen functions, and the others that are known."""
@@ -247,12 +259,15 @@ class Navigation:
 
     def take(self, event: p.Event) -> bool:
         """Pass an event of the engine to the lab; return whether it was an answer to it alone."""
-        return self.texts.take(event) or self.lab_layers.take(event)
+        is_of_inputs = self._inputs is not None and self._inputs.take(event)
+        return is_of_inputs or self.texts.take(event) or self.lab_layers.take(event)
 
     def lost(self, error: ErrorInfo) -> None:
         """Tell the lab that the engine has died."""
         self.texts.lost(error)
         self.lab_layers.lost(error)
+        if self._inputs is not None:
+            self._inputs.lost(error)
 
     def layers(self) -> None:
         """Show which layer does it: what was measured last, or ask for a text."""

@@ -196,8 +196,20 @@ class FakeEngine:
                     from tests.support.functions_engine import function_values
 
                     self.emit(function_values(command))
+                case p.GateInputs():
+                    await self.read_inputs(command)
                 case _:
                     self.emit(p.Failed(ErrorInfo("usage", "The fake engine cannot do this."), ""))
+
+    async def read_inputs(self, command: p.GateInputs) -> None:
+        from tests.support.inputs_engine import inputs_events
+
+        try:
+            for event in inputs_events(command):
+                self.emit(event)
+                await self.sleep(self.step_s)
+        except CancelSeen:
+            self.emit(p.InputsFinished("cancelled", 0.5, 0))
 
     async def load(self, command: p.Load) -> None:
         self.loads += 1

@@ -17,7 +17,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.functions.variants import Variant
+from gelu_tui.core.functions.variants import Variant, parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
 from gelu_tui.engine.compute.activation_sites import RowFunctions, Site, rowwise
@@ -73,7 +73,15 @@ class _Reading:
         if loaded.ranks:
             message = "The inputs of layers that other processes hold cannot be read."
             raise GeluError("pipeline", message, "Load the model in one process.")
-        self._variants, infos, reference = resolve_variants(loaded, command.settings, room=False)
+        settings = command.settings
+        native = loaded.info.native_activation
+        self._variants, infos, reference = resolve_variants(loaded, settings, room=False)
+        if settings.reference is None and self._variants[reference].name != native:
+            # These are the model's own inputs: what it computes with need not be chosen.
+            reference = len(self._variants)
+            self._variants.append(parse_variant(native))
+            precision = settings.activation_precision
+            infos = (*infos, p.VariantInfo.of(self._variants[-1], precision, native))
         self._text = cut(loaded, command)
         self.started = p.InputsStarted(
             variants=infos,

@@ -14,7 +14,7 @@ from gelu_tui.core.functions.numpy_operations import Array
 from gelu_tui.core.functions.variants import Variant
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.lab.curve_samples import Samples, View, fitting
-from gelu_tui.tui.widgets.bars import Histogram, bars
+from gelu_tui.tui.widgets.bars import Histogram, bars, marks
 from gelu_tui.tui.widgets.curves import End, names_beside, style_of
 from gelu_tui.tui.widgets.plot import (
     ASCII,
@@ -86,14 +86,15 @@ def draw_view(
 ) -> Drawing | None:
     """Draw a view as `height` rows of at most `width` cells; None where there is no room.
 
-    A title, the plot, the `histogram` under an error, the labels of x. `y` is the range that is
-    shown, by default what fits. `chosen` is drawn in front.
+    A title, the plot, under an error the `histogram` with its marks, the labels of x. `y` is the
+    range that is shown, by default what fits. `chosen` is drawn in front.
     """
     names = min(_MOST_NAMES, 2 + _longest(shown)) if width >= _NAMES_FROM else 0
     inner = width - GUTTER - names
     has_bars = histogram is not None and view in ("error", "log error")
     bar_rows = min(_BAR_ROWS, height // 4) if has_bars else 0
-    rows = height - 2 - bar_rows
+    has_marks = bar_rows > 0 and histogram is not None and len(histogram.marks) > 0
+    rows = height - 2 - bar_rows - has_marks
     if rows < _LEAST_ROWS or inner < 16:
         return None
     xs = np.array(dot_columns(Window(*x, 0, 1), inner, dots))
@@ -118,7 +119,13 @@ def draw_view(
             drawn[row] = [*drawn[row], *runs]
     if histogram is not None and bar_rows:
         under = bars(histogram, window, inner, bar_rows, dots, LABEL)
-        title = [Run(f"{'inputs':>{GUTTER - 1}} ", LABEL), *([Run(" " * GUTTER, LABEL)] * bar_rows)]
+        title = [
+            Run(f"{'inputs':>{GUTTER - 1}} ", LABEL),
+            *([Run(" " * GUTTER, LABEL)] * (bar_rows - 1)),
+        ]
+        if has_marks:
+            under.append(marks(histogram, window, inner, dots, LABEL))
+            title.append(Run(f"{histogram.marked:>{GUTTER - 1}} ", LABEL))
         drawn[rows:rows] = [[title[row], *runs] for row, runs in enumerate(under)]
     heading = [Run(" " * GUTTER + TITLES[view], LABEL)]
     if has_bars and histogram is not None and histogram.title:

@@ -34,14 +34,15 @@ from gelu_tui.tui.lab.curve_views import Shown
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
 from gelu_tui.tui.lab.curves_table import CurvesTable, TableRow
 from gelu_tui.tui.lab.function_source import FunctionSource
+from gelu_tui.tui.lab.inputs_under import InputsUnder
 from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import MessageLine
 
 _KEYS = (
-    "q back · v view · space draw · ← → cursor · + - zoom · h l move · 0 all · d dtype · "
-    "t table · s speed · * / zoom y · k j move y"
+    "q back · v view · space draw · i inputs · , . layer · ← → cursor · + - zoom · h l move · "
+    "0 all · d dtype · t table · s speed · * / zoom y · k j move y"
 )
 _SOON_S = 0.05  # after the last of some moves, before functions are computed again
 
@@ -71,6 +72,11 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         Binding("d", "arithmetic", "The next arithmetic: float32, a dtype, float64"),
         Binding("t", "table", "What functions are at the cursor, or their properties first"),
         Binding("s", "speed", "Measure the functions in MLX, against exact GELU"),
+        Binding("i", "inputs(False)", "The model's own inputs on the run that is shown, or a text"),
+        Binding("I", "inputs(True)", "The model's own inputs on another text"),
+        Binding("full_stop,right_square_bracket", "layer(1)", "The inputs of the next layer"),
+        Binding("comma,left_square_bracket", "layer(-1)", "The inputs of the layer before"),
+        Binding("ctrl+g", "stop", "Stop reading the inputs; what there is stays"),
         Binding("q,escape,f10", "dismiss", "Back"),
         HELP,
     ]
@@ -81,12 +87,14 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         drawn: Sequence[Variant],
         source: FunctionSource,
         arithmetics: Sequence[Arithmetic] = (Arithmetic("float32"), EXACTLY),
+        inputs: InputsUnder | None = None,
     ) -> None:
         super().__init__()
         self._listed = listed
         self._drawn: list[Variant | None] = list(drawn[:MAX_VARIANTS])  # by place; None: it is free
         self._source = source
         self._arithmetics = arithmetics
+        self._inputs = inputs
         self._arithmetic = 0
         self._properties: dict[Variant, Properties] = {}
         self._speeds: dict[str, float] = {}
@@ -96,6 +104,8 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         yield Static(id="title", markup=False)
         yield CurvesPlot()
         yield CurvesTable(id="functions")
+        if self._inputs is not None:
+            yield self._inputs
         yield MessageLine(id="message")
         yield KeyHints(_KEYS, id="keys", markup=False)
 
@@ -222,7 +232,33 @@ class CurvesScreen(ClosesOnce, Screen[None]):
             said = "× gelu is values per second in MLX, as a multiple of exact GELU's"
             self._message.show_message(f"{said}, in {found.dtype}.")
 
+    async def action_inputs(self, asks: bool) -> None:
+        """Read the model's own inputs, and show them under the errors."""
+        if self._inputs is not None:
+            await self._inputs.read([each.variant for each in self._shown], asks=asks)
+
+    def action_layer(self, by: int) -> None:
+        if self._inputs is not None:
+            self._inputs.step(by)
+
+    async def action_stop(self) -> None:
+        if self._inputs is not None:
+            await self._inputs.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a model there are no inputs to read."""
+        return not (self._inputs is None and action in ("inputs", "layer", "stop"))
+
     # --- what is shown ------------------------------------------------------------------------
+
+    @on(InputsUnder.Changed)
+    def _inputs_changed(self, message: InputsUnder.Changed) -> None:
+        plot, first = self._plot, self._plot.histogram is None
+        plot.histogram = message.histogram
+        if first and message.histogram is not None and plot.view < VIEWS.index("error"):
+            plot.view = VIEWS.index("error")  # under the errors is where they are drawn
+            self._show_title()
+        plot.refresh()
 
     @on(CurvesPlot.RangeChanged)
     def _range_changed(self) -> None:

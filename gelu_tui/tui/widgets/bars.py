@@ -18,12 +18,15 @@ _PLAIN = " #"
 class Histogram:
     """How many values lie between each two of `edges`, which grow; one count fewer than edges.
 
-    `title` says whose values they are.
+    `title` says whose values they are. `marks` are the ends of a range and a value in it, and
+    `marked` names that range in a few characters.
     """
 
     edges: Sequence[float]
     counts: Sequence[float]
     title: str = ""
+    marks: Sequence[float] = ()
+    marked: str = ""
 
 
 def bars(
@@ -49,3 +52,19 @@ def bars(
         text = "".join(steps[min(max(level - under, 0), parts)] for level in levels)
         rows.append([Run(text, style or BLANK)])
     return rows
+
+
+def marks(
+    histogram: Histogram, window: Window, width: int, dots: Dots, style: str = ""
+) -> list[Run]:
+    """The histogram's marks as a line of `width` cells: `├───┼──┤`, as far as it is in view."""
+    low, middle, high = sorted(histogram.marks)
+    line, centre, ends = ("-", "+", "||") if dots is ASCII else ("─", "┼", "├┤")
+    scale = width / (window.right - window.left)
+    first, last = ((x - window.left) * scale for x in (low, high))
+    cells = [line if first < column + 1 and column <= last else " " for column in range(width)]
+    for x, sign in ((low, ends[0]), (middle, centre), (high, ends[1])):
+        column = (x - window.left) * scale
+        if 0 <= column < width:
+            cells[int(column)] = sign
+    return [Run("".join(cells), style or BLANK)]

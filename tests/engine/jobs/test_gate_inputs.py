@@ -240,6 +240,10 @@ def test_documents_and_tokens_are_read_as_a_scoring_reads_them(loaded: LoadedMod
 def test_the_reference_is_what_computes(loaded: LoadedModel) -> None:
     native, relu = (run(loaded, command(reference=name)) for name in ("gelu_approx", "relu"))
     assert (native.reference, relu.reference) == ("gelu_approx", "relu")
+    unnamed = run(loaded, command(("gelu", "relu")))
+    assert unnamed.reference == "gelu_approx", "the model's own, which need not be chosen"
+    assert [f.name for f in unnamed.functions] == ["gelu", "relu", "gelu_approx"]
+    assert unnamed.all == native.all
     first = [{s.layer: s.mean for s in document.layers} for document in (native, relu)]
     assert first[0][0] == first[1][0], "before the first one nothing differs"
     assert first[0][1] != first[1][1]
