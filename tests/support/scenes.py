@@ -21,6 +21,7 @@ from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import parse_variant, parse_variants
+from gelu_tui.core.lab.inputs import ReadInputs
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
@@ -37,6 +38,8 @@ from gelu_tui.tui.lab.curve_samples import EXACTLY
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
 from gelu_tui.tui.lab.curves_screen import CurvesScreen
 from gelu_tui.tui.lab.function_source import FunctionSource
+from gelu_tui.tui.lab.inputs_job import InputsJob
+from gelu_tui.tui.lab.inputs_under import InputsUnder
 from gelu_tui.tui.lab.layers_screen import LayersScreen
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
@@ -56,6 +59,7 @@ from tests.support.comparisons import (
 from tests.support.comparisons import what_if as tried
 from tests.support.driving import Driven, an_app
 from tests.support.fake_engine import token_id
+from tests.support.inputs_engine import inputs_events
 from tests.support.sweep_scenes import SCENES as SWEEPS
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
@@ -117,6 +121,7 @@ class Scene(Driven):
 NOT_RUN = (
     "choose-streams",
     "curves",
+    "curves-inputs",
     "empty",
     "fed-text",
     "history",
@@ -251,6 +256,26 @@ async def layers(it: Scene) -> None:
     progress = p.Progress("layers", "window 1 of 1", done, total, "tokens", 20.0)
     await it.told([layers_engine.started(command), *measured, progress])
     await it.until_shown("50 %", "relu (1 of 2)")
+
+
+@scene
+async def curves_inputs(it: Scene) -> None:
+    """The inputs of one layer under the errors, as they have been read."""
+    await it.loaded()
+    drawn = parse_variants(["gelu_approx", "gelu_fast_approx", "silu"])
+    command = p.GateInputs(RunSettings(activations=tuple(v.name for v in drawn)), "x")
+    job = InputsJob(it.app.services, lambda model, dtype: None)
+    for event in inputs_events(command):
+        job.read = ReadInputs(event) if isinstance(event, p.InputsStarted) else job.read
+        assert job.read is not None
+        job.read.apply(event)
+    inputs = InputsUnder(job, lambda: it.app.compare.choices, lambda: None)
+    screen = CurvesScreen(drawn, drawn, FunctionSource(None), (EXACTLY,), inputs)
+    await it.app.push_screen(screen)
+    await it.until_shown("float64", "99 % of this model's gate inputs lie in")
+    await it.press("full_stop")
+    await it.until_shown("inputs of layer 0", "Layer 0: 99 % in")
+    await it.until(lambda: all(screen._properties.get(v) for v in screen._listed), "all is known")
 
 
 @scene
