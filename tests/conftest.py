@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -24,6 +25,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Two workers share two cores: threads of BLAS would wait for each other in busy loops. Before numpy is
+# imported, which reads it then.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -37,6 +42,17 @@ os.environ["GELU_TUI_CONFIG"] = str(_settings)
 os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
 # Nor may what the app remembers, from one test to the next either.
 os.environ["XDG_STATE_HOME"] = str(Path(_home.name) / "state")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nearly all that is made while tests are collected stays: do not look through it for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
