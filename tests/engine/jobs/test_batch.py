@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import pytest
@@ -21,6 +23,8 @@ from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 from tests.support.batching import Jobs
 from tests.support.commands import comparing
+from tests.support.engine_process import EngineProcess, environment
+from tests.support.engine_process import load as load_in
 
 # Of one token (BOS alone) to well over the tiny models' window of 8.
 PROMPTS = (
@@ -78,9 +82,13 @@ def close_calls(one: Comparison, other: Comparison, noise: float) -> int:
 
 
 def assert_as_alone(loaded: LoadedModel, wanted: list[p.Compare], jobs: Jobs) -> None:
+    assert_equal(jobs, [in_process.compare(loaded, command) for command in wanted])
+
+
+def assert_equal(jobs: Jobs, runs_alone: Sequence[Comparison]) -> None:
     differing = 0
-    for number, command in enumerate(wanted):
-        together, alone = jobs.comparison(number), in_process.compare(loaded, command)
+    for number, alone in enumerate(runs_alone):
+        together = jobs.comparison(number)
         assert together.status == "completed"
         noise = 0.0
         if together.self_check is not None:
@@ -353,12 +361,24 @@ def test_the_model_is_left_as_it_was(loaded: LoadedModel) -> None:
 
 @pytest.mark.demo
 @pytest.mark.timeout(600)
-def test_the_demo_as_alone(demo_model: Path) -> None:
-    device.prepare()
-    loaded = in_process.load(demo_model)
+def test_the_demo_as_alone(demo_model: Path, tmp_path: Path) -> None:
+    """By an engine's process, where a real BLAS may stand before MLX's own."""
     settings = RunSettings(
         activations=("gelu", "gelu_approx"), max_tokens=3, replay=False, chat=False
     )
     prompts = ("Why is the sky blue?", "One, two, three, four, five, six,")
-    wanted = [p.Compare(prompt, settings, rows=4) for prompt in prompts]
-    assert_as_alone(loaded, wanted, Jobs(wanted).run(loaded))
+    wanted = [p.Compare(prompt, settings) for prompt in prompts]
+    alone = Jobs(wanted)
+    together = Jobs(structs.replace(command, rows=4) for command in wanted)
+    with EngineProcess(environment(tmp_path)) as engine:
+        load_in(engine, str(demo_model))
+        for jobs in (alone, together):
+            engine.send(b"".join(p.encode(job.command) for job in jobs.jobs))
+            for _ in prompts:
+                jobs.events += [decoded(event) for event in engine.until("finished")]
+    assert together.size == p.BatchSize(4, 2, id=1)
+    assert_equal(together, [alone.comparison(number) for number in range(len(prompts))])
+
+
+def decoded(event: dict[str, Any]) -> p.Event:
+    return p.decode_event(json.dumps(event).encode())
