@@ -25,8 +25,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Two workers share two cores: threads of BLAS would wait for each other in busy loops. Before numpy is
-# imported, which reads it then.
+# Two workers share two cores, on which threads of BLAS would wait for each other in busy loops.
+# Numpy reads this when it is imported.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.

@@ -108,7 +108,10 @@ def test_the_five_way_comparison(engine: gelu_tui.Engine) -> None:
         assert fork.replay.margins == pytest.approx(fork.margins, abs=2e-3)
 
 
-def test_the_other_prompt_of_the_notebook_from_the_command(demo_model: Path) -> None:
+def test_the_other_prompt_of_the_notebook_from_the_command(
+    demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")  # as many threads as a user's engine has
     words = ("--raw", "-a", "gelu,gelu_approx", "--max-tokens", "12", SORA)
     done = subprocess.run(
         [sys.executable, "-m", "gelu_tui", "run", "--format", "json", *words],
