@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
-from gelu_tui.core.functions.registry import names
+from gelu_tui.core.functions.variants import canonical_name
 from gelu_tui.core.lab.inputs import InputsDocument, InputsFunction
 from gelu_tui.core.lab.layers import LayersDocument, VariantLayers
 from gelu_tui.core.paths import expanded
@@ -91,7 +91,7 @@ class _Result(Mapping[str, _Variant], Generic[_Document, _Variant]):
 
     def __getitem__(self, name: str) -> _Variant:
         variants = self._variants()
-        if (found := variants.get(name) or variants.get(names().get(name, name))) is not None:
+        if (found := variants.get(name) or variants.get(canonical_name(str(name)))) is not None:
             return found
         message = f"There is no function named '{visible_line(str(name))[:40]}' here."
         raise NoSuchFunction(message, f"There are {', '.join(variants)}.", kind="no_function")

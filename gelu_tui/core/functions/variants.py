@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from itertools import count
@@ -68,6 +69,15 @@ class Variant:
 def function_name(name: str) -> str:
     """Return the name of a variant without its limits."""
     return name.partition("@")[0]
+
+
+def canonical_name(name: str) -> str:
+    """Return the name of the variant that a name means: without aliases, its limits in order."""
+    function, at, limits = name.partition("@")
+    if at:
+        with suppress(UsageError):
+            limits = str(parse_limits(limits))
+    return f"{names().get(function, function)}{at}{limits}"
 
 
 def split_specs(values: Iterable[str]) -> list[str]:
@@ -275,7 +285,7 @@ def resolve_reference(
     if not whole:
         raise _all_limited()
     if reference is not None:
-        canonical = names().get(reference, reference)
+        canonical = canonical_name(reference)
         if "@" in canonical:
             raise limited_reference(canonical, whole[0])
         if canonical not in whole:

@@ -25,4 +25,6 @@ EXAMPLES = (
     ("x/(1+abs(x))", "Softsign."),
     ("sharp=x*tanh(exp(x))", "One with a name."),
     ("again=gelu(x)", "Exact GELU once more: a control."),
+    ("relu@0-5,12", "ReLU in these layers, elsewhere the reference."),
+    ("silu@gate", "SiLU at one kind of places: mlp, gate, experts, recurrent."),
 )

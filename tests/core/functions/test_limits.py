@@ -11,6 +11,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.limits import KINDS, LAST_LAYER, Limits
 from gelu_tui.core.functions.variants import (
+    canonical_name,
     check_variants,
     is_formula,
     named,
@@ -193,6 +194,22 @@ def test_a_limited_function_is_never_the_reference() -> None:
     error = refused("silu@3", "relu@4")
     assert error.info.kind == "reference"
     assert error.info.message.startswith("All chosen functions are limited")
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("swish", "silu"),
+        ("swish@3,1", "silu@1,3"),
+        ("f@2,1,mlp", "f@2,1,mlp"),
+        ("f@2,1@mlp", "f@mlp@1-2"),
+        ("control", "control"),
+        ("relu@0 #12", "relu@0 #12"),
+        ("", ""),
+    ],
+)
+def test_a_name_in_another_spelling(name: str, canonical: str) -> None:
+    assert canonical_name(name) == canonical
 
 
 def test_they_are_told_and_stored_and_old_documents_have_none() -> None:
