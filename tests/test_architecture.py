@@ -12,11 +12,19 @@ import gelu_tui.core
 
 HEAVY = {"mlx", "mlx_lm", "transformers", "tokenizers", "huggingface_hub", "numpy", "torch"}
 
-# Statistics of a text, and functions over numpy arrays.
+# Statistics of a text, functions over numpy arrays, and the reports that need them.
 NUMERIC = {
-    "gelu_tui.core.scoring.statistics",
-    "gelu_tui.core.functions.numpy_operations",
     "gelu_tui.core.functions.curves",
+    "gelu_tui.core.functions.jumps",
+    "gelu_tui.core.functions.numpy_operations",
+    "gelu_tui.core.functions.properties",
+    "gelu_tui.core.reports.activations",
+    "gelu_tui.core.reports.html.activations",
+    "gelu_tui.core.reports.html.score",
+    "gelu_tui.core.reports.html.scored_text",
+    "gelu_tui.core.scoring.measures",
+    "gelu_tui.core.scoring.restore",
+    "gelu_tui.core.scoring.statistics",
 }
 CORE = {module.name for module in pkgutil.walk_packages(gelu_tui.core.__path__, "gelu_tui.core.")}
 
