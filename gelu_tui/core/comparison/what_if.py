@@ -61,7 +61,8 @@ def explain_what_if(
         return f"{head} {as_one}, where it was stopped."
     if reference_tokens is not None and not is_whole(what_if, reference_tokens):
         return f"{head} {as_one}, which is how far it was tried."
-    return f"{head} {as_one}, to the end: {_conclusion(fork, what_if)}."
+    end = "the text" if what_if.finish_reason == "stop" else "its stream"
+    return f"{head} {as_one}, to the end of {end}: {_conclusion(fork, what_if)}."
 
 
 def _given(what_if: p.Counterfactual, one: str) -> str:

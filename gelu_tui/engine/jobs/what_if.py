@@ -187,7 +187,7 @@ class WhatIfs(Run):
                 found.texts.append(step.text)
                 new.append(step)
         total = len(self._reference)
-        label = "the forks with the reference's tokens"
+        label = "the reference's token"
         self._tell(p.Progress("what_if", label, event.step + 1, total, "tokens"))
         if new and self._tells_steps:
             self._tell(p.WhatIfStep(event.step, tuple(new)))

@@ -33,7 +33,7 @@ from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
-_KEYS = "q, Esc back · n next stream · p previous · r replay · w what if · ↑ ↓ scroll"
+_KEYS = "q, Esc back · n next · p previous · r replay · w what if · ↑ ↓ scroll"
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 
@@ -298,7 +298,9 @@ class ForkScreen(ClosesOnce, Screen[int]):
 
     def _show_what_if(self) -> None:
         """Scroll to it, once it has its place."""
-        self.call_after_refresh(self.query_one(f"#{WHAT_IF[0]}").scroll_visible, animate=False)
+        self.call_after_refresh(
+            self.query_one(f"#{WHAT_IF[0]}").scroll_visible, animate=False, top=True
+        )
 
     def _kl(self) -> str:
         """The KL divergence, which is known only from the run's own reference."""

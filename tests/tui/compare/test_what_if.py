@@ -86,7 +86,7 @@ async def test_a_fork_is_tried_and_again_until_the_end() -> None:
         await it.press("w")
         await it.until_shown(
             "tokens at 5 forks from 10 to 38, gelu_fast_approx goes on as gelu_approx does for 1 "
-            "token, to the end: these 5 forks are all that there is between them."
+            "token, to the end of its stream: these 5 forks are all that there is between them."
         )
         assert "w gives" not in it.flat()
         await it.press("w")
@@ -104,7 +104,7 @@ async def test_one_that_never_parts_again() -> None:
         await it.press("w")
         await it.until_shown(
             "Given gelu_approx's token, relu goes on as gelu_approx does for 39 tokens, to the "
-            "end: the fork was a single close call."
+            "end of its stream: the fork was a single close call."
         )
         await it.press("p")
         await it.until_shown("silu against")
@@ -125,7 +125,7 @@ async def test_the_text_grows_and_w_stops_it() -> None:
         stopped = await once_saved(it, "relu")
         assert what_if(stopped, "relu").finish_reason == "cancelled"
         await it.press("w")
-        await it.until_shown("goes on as gelu_approx does for 59 tokens, to the end")
+        await it.until_shown("goes on as gelu_approx does for 59 tokens, to the end of its stream")
 
 
 async def test_a_run_that_was_stopped_and_is_opened_from_the_history() -> None:
