@@ -38,6 +38,9 @@ class SweepProgress:
         self.errors: list[ErrorInfo] = []  # of models that could not be loaded
         self.lost = 0  # engines
         self.workers: dict[str, e.WorkerState] = {}  # of a cluster, by name
+        # What is decoded is read once more afterwards, which takes about as long.
+        is_read_again = plan.settings.full_kl or plan.settings.yardsticks
+        self._decoding = 0.5 if is_read_again else 1.0
         self._clock = clock
         self._began: float | None = None  # when the first prompt of this session began
         self._ended = 0  # prompts of this session
@@ -60,7 +63,7 @@ class SweepProgress:
         """The rate of this session, prompts that run counted by their share; None at its start."""
         if self._began is None or not (minutes := (self._clock() - self._began) / 60):
             return None
-        running = sum(_share(comparison) for comparison in self.running.values())
+        running = self._decoding * sum(map(_share, self.running.values()))
         return (self._ended + running) / minutes or None
 
     @property
@@ -68,7 +71,7 @@ class SweepProgress:
         """How long the rest takes at this rate; None at the start."""
         if (rate := self.prompts_per_minute) is None:
             return None
-        running = sum(_share(comparison) for comparison in self.running.values())
+        running = self._decoding * sum(map(_share, self.running.values()))
         return max(0.0, self.whole - self.all_done - self.all_failed - running) / rate * 60
 
     def apply(self, event: e.SweepEvent) -> None:

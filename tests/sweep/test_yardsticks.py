@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import quantize_model
+from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
@@ -19,14 +20,17 @@ from gelu_tui.core.runs.document import ComparisonDocument, document
 from gelu_tui.core.settings.yardsticks import YARDSTICKS, YardstickName
 from gelu_tui.engine import device
 from gelu_tui.engine.jobs import score as job
+from gelu_tui.sweep import events as e
 from gelu_tui.sweep.build import build_document
 from gelu_tui.sweep.outcomes import PromptOutcome, StreamOutcome
+from gelu_tui.sweep.plan import make_plan
+from gelu_tui.sweep.progress import SweepProgress
 from gelu_tui.sweep.report.formats import SWEEP_FORMATS
 from gelu_tui.sweep.report.rows import SweepData
 from gelu_tui.sweep.teacher_forced import TeacherForced
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
-from tests.support.comparisons import LOADED
+from tests.support.comparisons import LOADED, five
 from tests.support.subclasses import with_function
 from tests.support.sweeps import prompt_outcomes
 from tests.sweep.test_build import CAP, Stored, head
@@ -84,7 +88,7 @@ def with_yardsticks(
     outcomes: list[PromptOutcome], *found: list[StreamOutcome | str]
 ) -> list[PromptOutcome]:
     return [
-        msgspec.structs.replace(outcome, yardsticks=tuple(each))
+        replace(outcome, yardsticks=tuple(each))
         for outcome, each in zip(outcomes, zip(*found, strict=True), strict=True)
     ]
 
@@ -104,8 +108,8 @@ def test_a_yardstick_is_one_more_row_of_results(fdts: list[int | None]) -> None:
     q4: list[StreamOutcome | str] = [outcome(fdt, 0.25) for fdt in fdts]
     rows = with_yardsticks(outcomes, q4, ["embed-scale would change nothing."] * 5)
     plain = head(prompts=5)
-    chosen = msgspec.structs.replace(plain.settings, yardsticks=("q4", "embed-scale"))
-    whole = msgspec.structs.replace(plain, settings=chosen)
+    chosen = replace(plain.settings, yardsticks=("q4", "embed-scale"))
+    whole = replace(plain, settings=chosen)
     made = build_document(whole, Stored([rows]))
     without = build_document(plain, Stored([outcomes]))
     *others, first, second = made.results
@@ -126,8 +130,6 @@ def test_a_yardstick_is_one_more_row_of_results(fdts: list[int | None]) -> None:
 
 
 def test_settings(tmp_path: Path) -> None:
-    from gelu_tui.sweep.plan import make_plan
-
     file = tmp_path / "s.toml"
     file.write_text('prompts = ["a", "b"]\nmodels = ["demo"]\nyardsticks = ["q8", "q4"]\n')
     plan = make_plan(str(file), (), {})
@@ -136,6 +138,19 @@ def test_settings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="temperature 0 only"):
         make_plan(str(file), (), {"temperature": 0.5})
     assert set(YARDSTICKS) >= set(plan.settings.yardsticks)
+
+
+@pytest.mark.parametrize(
+    ("more", "done"), [({}, 1.0), ({"yardsticks": ("q8",)}, 0.5), ({"full_kl": True}, 0.5)]
+)
+def test_a_stream_that_is_read_again_is_done_by_half(more: dict[str, Any], done: float) -> None:
+    plan, now = make_plan(["a", "b"], (), {"models": ("demo",), **more}), [0.0]
+    progress = SweepProgress(plan, clock=lambda: now[0])
+    comparison = five()
+    comparison.settings = replace(comparison.settings, max_tokens=40)
+    progress.apply(e.PromptStarted(0, plan.prompts.get(0), comparison))  # type: ignore[arg-type]
+    now[0] = 60.0
+    assert progress.prompts_per_minute == done
 
 
 def test_old_outcomes_have_none() -> None:
