@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant, parse_variant
 from gelu_tui.engine.compute.functions import function_of
-from gelu_tui.engine.compute.input_counts import Counts, Floats, Grid, Integers
+from gelu_tui.engine.compute.input_counts import Counts, Floats, Grid, Integers, dot
 
 _POINTS = 64  # of each value, where inputs are finer than the grid
 _EXACT = parse_variant("gelu")
@@ -110,20 +110,20 @@ class ErrorTable:
 
     def rmse(self, counts: Counts) -> float:
         """√E[(f−g)²] over the inputs."""
-        return float(np.sqrt(counts.inputs @ self._errors / counts.total))
+        return float(np.sqrt(dot(counts.inputs, self._errors) / counts.total))
 
     def geglu_error(self, counts: Counts) -> float | None:
         """√(E[((f−g)u)²] / E[(gu)²]); None where the products of GELU are all 0."""
-        whole = float(counts.weights @ self._exacts)
-        return float(np.sqrt(counts.weights @ self._errors / whole)) if whole else None
+        whole = float(dot(counts.weights, self._exacts))
+        return float(np.sqrt(dot(counts.weights, self._errors) / whole)) if whole else None
 
     def differs(self, counts: Counts) -> float:
         """Share of the inputs whose result differs in the model's dtype."""
-        return float(counts.inputs @ self._differs) / counts.total
+        return float(dot(counts.inputs, self._differs)) / counts.total
 
     def differs_in_bfloat16(self, counts: Counts) -> float:
         """Share of the inputs whose result differs in bfloat16."""
-        return float(counts.inputs @ self._differs_in_bfloat16) / counts.total
+        return float(dot(counts.inputs, self._differs_in_bfloat16)) / counts.total
 
     def largest(self, counts: Counts, first: int = 0, end: int | None = None) -> Largest:
         """The largest error on inputs whose values are numbered `first` to `end`."""

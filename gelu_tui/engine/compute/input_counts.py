@@ -8,6 +8,7 @@ asked of any function follows from these, once all inputs are counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -38,6 +39,11 @@ def _float32(values: Held) -> npt.NDArray[np.float32]:
         return (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(invalid="ignore"):  # nan stays nan
         return values.astype(np.float32, copy=False)
+
+
+def dot(a: Integers | Floats, b: Floats) -> float:
+    """Σ a·b, without the BLAS library, whose threads would be in the way of the model's."""
+    return float(np.einsum("i,i->", a, b))
 
 
 class Grid:
@@ -141,23 +147,25 @@ class Counts:
         mean = self.sum / self.total
         return mean, float(np.sqrt(max(0.0, self.squares / self.total - mean**2)))
 
-    def quantile(self, share: float) -> float:
-        """The value under which this share of the inputs lies, within one step of the grid."""
-        place, inside = self._place(share)
-        if self.grid.is_exact:
-            return float(self.grid.values[place])
-        low, high = self.grid.low[place], self.grid.high[place]
-        return float(np.clip(low + (high - low) * inside, self.minimum, self.maximum))
+    def places(self, shares: Sequence[float]) -> list[int]:
+        """The number of the value in which each of these shares of the inputs ends."""
+        wanted = np.maximum(1.0, np.array(shares) * self.total)
+        return [int(place) for place in np.searchsorted(np.cumsum(self.inputs), wanted)]
 
-    def place(self, share: float) -> int:
-        """The number of the value in which this share of the inputs ends."""
-        return self._place(share)[0]
-
-    def _place(self, share: float) -> tuple[int, float]:
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """The values under which these shares of the inputs lie, within one step of the grid."""
+        grid, places = self.grid, self.places(shares)
+        if grid.is_exact:
+            return [float(grid.values[place]) for place in places]
         cumulated = np.cumsum(self.inputs)
-        wanted = max(1.0, share * self.total)
-        place = int(np.searchsorted(cumulated, wanted))
-        return place, 1 - (float(cumulated[place]) - wanted) / float(self.inputs[place])
+        found = []
+        for share, place in zip(shares, places, strict=True):
+            left = float(cumulated[place]) - max(1.0, share * self.total)
+            inside = 1 - left / float(self.inputs[place])
+            x = grid.low[place] + (grid.high[place] - grid.low[place]) * inside
+            x = 0.0 if place == grid.zero else x  # what a model cuts off is 0 itself
+            found.append(float(np.clip(x, self.minimum, self.maximum)))
+        return found
 
     def histogram(self) -> tuple[Floats, Integers]:
         """Edges and counts of the coarse bins from the smallest input to the largest one."""
@@ -186,9 +194,9 @@ def count(grid: Grid, x: Held, u: Held) -> Counts:
     found = Counts(grid, grid.ordered(inputs), grid.ordered(weights), len(x), 0, 0, low, high)
     values = grid.values
     if x.dtype == np.float32:
-        exact = wide.astype(np.float64)
-        found.sum, found.squares = float(exact.sum()), float(exact @ exact)
+        found.sum = float(wide.sum(dtype=np.float64))
+        found.squares = float(np.square(wide, dtype=np.float64).sum())
     else:
-        found.sum = float(found.inputs @ values)
-        found.squares = float(found.inputs @ np.square(values))
+        found.sum = dot(found.inputs, values)
+        found.squares = dot(found.inputs, np.square(values))
     return found

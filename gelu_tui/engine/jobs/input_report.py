@@ -22,6 +22,7 @@ def inputs_found(
     positions: int, sites: Mapping[Site, Counts], every: Counts, tables: Mapping[int, ErrorTable]
 ) -> p.InputsFound:
     """What is found until now; the tables are filled."""
+    borders = borders_of(every)
     layers = sorted(sites, key=lambda site: site.layer)  # of one layer in the order of its sites
     return p.InputsFound(
         positions,
@@ -31,7 +32,7 @@ def inputs_found(
         ),
         p.InputStatistics(**_statistics(every)),
         tuple(
-            _on_inputs(number, table, every, {site: sites[site] for site in layers})
+            _on_inputs(number, table, every, {site: sites[site] for site in layers}, borders)
             for number, table in tables.items()
         ),
     )
@@ -40,7 +41,7 @@ def inputs_found(
 def borders_of(counts: Counts) -> list[int]:
     """The number of the first value of each bin, and what comes after the last one."""
     there = np.flatnonzero(counts.inputs)
-    inner = (counts.place(share) + 1 for share in _BINS)
+    inner = (place + 1 for place in counts.places(_BINS))
     return sorted({int(there[0]), *inner, int(there[-1]) + 1})
 
 
@@ -53,22 +54,30 @@ def _statistics(counts: Counts) -> dict[str, Any]:
         "std": std,
         "minimum": counts.minimum,
         "maximum": counts.maximum,
-        "quantiles": {f"{share:g}": counts.quantile(share) for share in _QUANTILES},
+        "quantiles": {
+            f"{share:g}": x
+            for share, x in zip(_QUANTILES, counts.quantiles(_QUANTILES), strict=True)
+        },
         "histogram": p.Histogram(tuple(edges.tolist()), tuple(of_bins.tolist())),
     }
 
 
 def _on_inputs(
-    number: int, table: ErrorTable, every: Counts, sites: Mapping[Site, Counts]
+    number: int,
+    table: ErrorTable,
+    every: Counts,
+    sites: Mapping[Site, Counts],
+    borders: list[int],
 ) -> p.FunctionOnInputs:
-    bins = borders_of(every), [every.minimum, every.maximum]
+    ends = every.minimum, every.maximum
     if table.limits is not None:
         sites = {site: each for site, each in sites.items() if table.limits.includes(*site)}
         every = Counts.none(every.grid)
         for each in sites.values():
             every.add(each)
     largest = table.largest(every)
-    inner = table.largest(every, every.place(_INNER[0]), every.place(_INNER[1]) + 1)
+    first, last = every.places(_INNER)
+    inner = table.largest(every, first, last + 1)
     return p.FunctionOnInputs(
         variant=number,
         max_abs_error=largest.error,
@@ -80,7 +89,7 @@ def _on_inputs(
         differs_in_dtype=table.differs(every),
         differs_in_bfloat16=table.differs_in_bfloat16(every),
         layers=tuple(_at_site(table, site, counts) for site, counts in sites.items()),
-        bins=_bins(table, every, *bins),
+        bins=_bins(table, every, borders, ends),
     )
 
 
@@ -97,7 +106,7 @@ def _at_site(table: ErrorTable, site: Site, counts: Counts) -> p.ErrorAtSite:
 
 
 def _bins(
-    table: ErrorTable, counts: Counts, borders: list[int], ends: list[float]
+    table: ErrorTable, counts: Counts, borders: list[int], ends: tuple[float, float]
 ) -> tuple[p.ErrorBin, ...]:
     low = [ends[0], *counts.grid.low[borders[1:-1]].tolist(), ends[1]]
     return tuple(
