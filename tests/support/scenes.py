@@ -61,6 +61,7 @@ from tests.support.driving import Driven, an_app
 from tests.support.fake_engine import token_id
 from tests.support.inputs_engine import inputs_events
 from tests.support.sweep_scenes import SCENES as SWEEPS
+from tests.support.text_scenes import SCENES as TEXTS
 
 _NOBODY = cast(EngineClient, None)  # the client whose events are those of the test
 _GB = 1_000_000_000
@@ -129,8 +130,9 @@ NOT_RUN = (
     "models",
     "prompts",
     *SWEEPS,
+    *TEXTS,
 )
-SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS}
+SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS, **TEXTS}
 
 
 def scene(function: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:

@@ -22,6 +22,7 @@ _FIXED = 4 + 2 + 9 + 5  # place, mark, per cent and the place in the other list
 _GUTTER = 2
 _SIDE_BY_SIDE = 56  # columns
 _ROWS = 10
+_LEGEND = f"{_MARK} the text's own token  #n its place in the other list"
 
 
 class CandidatesPart(VerticalScroll):
@@ -41,7 +42,8 @@ class CandidatesPart(VerticalScroll):
         width = max(20, room - 1)
         lists = waiting(shown, asked)
         if asked.found is not None:
-            lists = candidate_lists(asked.found, pair, width, _ROWS)
+            found = candidate_lists(asked.found, pair, width, _ROWS)
+            lists = Content.assemble(found, "\n", (_LEGEND, "dim"))
         title = candidates_title(shown, asked, width)
         self.query_one("#lists", Static).update(Content.assemble(title, "\n", lists))
 
