@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from textual.events import Paste
 from textual.pilot import Pilot
 
 import gelu_tui
@@ -27,9 +28,11 @@ from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.compare.notice import Notice
 from gelu_tui.tui.engine_link.session import Phase
 from tests.support.animation import Frame, animated
+from tests.support.driving import screen_text
 from tests.support.pictures import picture
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
+ESSAY = Path(__file__).with_name("texts") / "essay.txt"
 FILM = "comparison"
 SWEEP = "sweep"
 FOUR = ("gelu", "gelu_approx", "gelu_fast_approx", "silu")
@@ -72,12 +75,31 @@ async def curves(pilot: Pilot[None]) -> None:
     await pilot.pause(3.0)  # the engine of the lab computes them
 
 
+async def text(pilot: Pilot[None]) -> None:
+    """An essay coloured by the fast form's KL, and the candidates where it differs most."""
+    await pilot.app.run_action("app.open('text')")
+    await pilot.pause(2.0)
+    pilot.app.post_message(Paste(ESSAY.read_text("utf-8")[:2400]))
+    await pilot.pause(1.0)
+    await pilot.press("enter")
+    await shown(pilot, "Done:")
+    await pilot.press("n", "full_stop", "enter")
+    await shown(pilot, "#2 ")
+
+
+async def shown(pilot: Pilot[None], words: str) -> None:
+    """Wait for words on the screen, however long it takes."""
+    while words not in screen_text(pilot.app):
+        await pilot.pause(1.0)
+
+
 SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
     "five-way": ((120, 36), as_it_is),
     "fork": ((120, 40), fork),
     "picker": ((120, 36), picker),
     "token": ((120, 36), token),
     "curves": ((120, 36), curves),
+    "text": ((120, 40), text),
     "narrow": ((80, 24), as_it_is),
 }
 
