@@ -83,20 +83,22 @@ def check_places(name: str, limits: Limits, places: Collection[tuple[int, str]])
         missing = max(limits.layers[-1][0], last + 1)
         has = f"This model has {last + 1} layers, 0 to {last}"
         raise UsageError(
-            f"{has}: there is no layer {missing} for '{name}'.", _OTHER_LAYERS, kind="limits"
+            f"{has}: there is no layer {missing} for '{_cut(name)}'.", _OTHER_LAYERS, kind="limits"
         )
     kinds = {kind for _, kind in places}
     if absent := [word for word in limits.kinds if KINDS.get(word) not in kinds]:
         here = [word for word, kind in KINDS.items() if kind in kinds]
         has = f"This model has no {' and no '.join(absent)}, only {' and '.join(here)}"
         hint = f"Choose among {', '.join(here)}, or leave the kind out."
-        raise UsageError(f"{has}: there is no place for '{name}'.", hint, kind="limits")
+        raise UsageError(f"{has}: there is no place for '{_cut(name)}'.", hint, kind="limits")
     if not any(limits.includes(*place) for place in places):
         of_kind = Limits(kinds=limits.kinds)
         layers = sorted({place[0] for place in places if of_kind.includes(*place)})
         where = str(Limits(layers=_joined((layer, layer) for layer in layers))).replace(",", ", ")
         has = f"This model has {' or '.join(limits.kinds)} only in layers {where}"
-        raise UsageError(f"{has}: there is no place for '{name}'.", _OTHER_LAYERS, kind="limits")
+        raise UsageError(
+            f"{has}: there is no place for '{_cut(name)}'.", _OTHER_LAYERS, kind="limits"
+        )
 
 
 def goes_on(text: str) -> bool:

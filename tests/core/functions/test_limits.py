@@ -12,6 +12,7 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.functions.limits import KINDS, LAST_LAYER, Limits
 from gelu_tui.core.functions.variants import (
     canonical_name,
+    check_limits,
     check_variants,
     is_formula,
     named,
@@ -91,6 +92,10 @@ def test_hostile_limits(spec: str, message: str) -> None:
 def test_long_limits_are_cut() -> None:
     for text in ("9" * 100_000, "x" * 100_000, "0," * 1000 + "y" * 100_000):
         assert len(refused("gelu", f"silu@{text}").info.message) < 120
+    every_other = parse_variant(f"silu@{','.join(map(str, range(0, LAST_LAYER, 2)))}")
+    with pytest.raises(UsageError, match="there is no layer 998 for 'silu@0,2,4") as caught:
+        check_limits([every_other], [(0, "feed-forward")])
+    assert len(caught.value.info.message) < 120
 
 
 @given(st.text("silu@0123456789-,. e()*+=xgatemlp\u0663\n", max_size=30))
