@@ -53,19 +53,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Six layers, of which the last two use the keys and values of earlier ones.
-_LAYERS = ["sliding_attention", "full_attention"] * 3
+# The last two layers use the keys and values of the first two.
+_LAYERS = ["sliding_attention", "full_attention"] * 2
 
 _GEMMA3N = {
     "model_type": "gemma3n_text",
     **_SIZES,
-    "num_hidden_layers": 6,
     "num_kv_shared_layers": 2,
     "vocab_size_per_layer_input": 380,
     "hidden_size_per_layer_input": 16,
     "sliding_window": 8,
     "layer_types": _LAYERS,
-    "activation_sparsity_pattern": [0.9, 0.9, 0.0, 0.0, 0.0, 0.0],
+    "activation_sparsity_pattern": [0.9, 0.9, 0.0, 0.0],
     "rope_theta": 1_000_000.0,
     "rope_local_base_freq": 10_000.0,
     "final_logit_softcapping": 30.0,
@@ -79,7 +78,6 @@ _GEMMA3N = {
 _GEMMA4 = {
     "model_type": "gemma4_text",
     **_SIZES,
-    "num_hidden_layers": 6,
     "num_kv_shared_layers": 2,
     "vocab_size_per_layer_input": 384,
     "hidden_size_per_layer_input": 16,
@@ -119,7 +117,6 @@ CONFIGS |= {
         "conv1d_width": 4,
         "intermediate_size": 256,
         "logits_soft_cap": 30.0,
-        "num_hidden_layers": 6,
         "num_key_value_heads": 1,
         "rope_theta": 10_000.0,
         "attention_window_size": 8,

@@ -17,7 +17,8 @@ from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
 
 PROMPT = "Why is the sky blue?"
-TOKENS = 18
+TOKENS = 12
+FEWER = 9  # where products are slow on MLX's CPU backend, or the text model is another case's
 # Decoding exceeds the sliding window after the first one, prefilling after all.
 PROMPTS = {PROMPT: TOKENS, "空が青いのはなぜですか？": 6, "the sky\n\n\tis é🌍": 6}
 NAMES = list(REGISTRY)
@@ -49,8 +50,8 @@ def test_tokens_equal_mlx_lm(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     streams_of_all_functions = set()
     for prompt, count in PROMPTS.items():
-        if loaded.info.quantization is not None:  # very slow on MLX's CPU backend
-            count = min(count, TOKENS // 2)
+        if loaded.info.quantization is not None or loaded.info.family in WRAPPERS:
+            count = min(count, FEWER)
         ids = loaded.tokenizer.encode(prompt)
         assert ids == tokenizer.encode(prompt)
         expected = {
@@ -78,7 +79,7 @@ def test_the_sliding_window_was_exceeded() -> None:
         for key in ("sliding_window", "attention_window_size")
         if key in text
     ]
-    assert len(windows) >= 7 and max(windows) < TOKENS // 2
+    assert len(windows) >= 7 and max(windows) < FEWER
 
 
 # MLX's CPU backend has matrix products of experts in float32 only.

@@ -136,7 +136,7 @@ TRANSLATED.append(
         "gemma4_text",
         {
             "global_head_dim": None,
-            "per_layer_config": {str(i): {"head_dim": 32} for i in (1, 3, 5)},
+            "per_layer_config": {str(i): {"head_dim": 32} for i in (1, 3)},
         },
         {"global_head_dim": 32},
     )
