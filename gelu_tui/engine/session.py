@@ -299,11 +299,12 @@ class Session:
 
     def _what_if(self, job: Job, command: p.WhatIf) -> None:
         from gelu_tui.engine.jobs.request import resolve_again
-        from gelu_tui.engine.jobs.what_if import WhatIfs
+        from gelu_tui.engine.jobs.what_if import WhatIfs, check_given
 
         run = command.run
         request = resolve_again(self._model(), run)
         reference = run.streams[run.started.reference].tokens
+        check_given(request.started, reference, command.given)
         parts = (self._model(), request, reference, command.given, job.emit, job.cancelled)
         WhatIfs(*parts, replays=run.started.settings.replay).answer_command(self._self_checks)
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.checks import first_difference
-from gelu_tui.core.errors import ErrorInfo
+from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
 from gelu_tui.engine.compute.token_selection import Chooser
@@ -37,6 +37,19 @@ def possible(forks: Sequence[p.ForkFound], reference: Sequence[int]) -> tuple[p.
         for found in forks
         if found.fork.step + 1 < len(reference)
     )
+
+
+def check_given(started: p.Started, reference: Sequence[int], given: Sequence[p.Given]) -> None:
+    """Raise `GeluError` unless there is a token of the reference to give at each of the steps."""
+    others = set(range(len(started.variants))) - {started.reference}
+
+    def is_there(each: p.Given) -> bool:
+        ascends = bool(each.steps) and list(each.steps) == sorted(set(each.steps))
+        return ascends and each.stream in others and each.steps[-1] + 1 < len(reference)
+
+    if not given or not all(map(is_there, given)):
+        message = "There is no token of the reference to give at these steps."
+        raise GeluError("what_if", message)
 
 
 @dataclass

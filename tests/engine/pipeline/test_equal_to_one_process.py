@@ -116,7 +116,8 @@ def test_logits_of_lockstep_rows_beyond_the_window(pairs: Pairs, family: str, ra
 
 @pytest.mark.parametrize(("family", "ranks"), CASES)
 def test_a_run_with_control_self_check_and_replay(pairs: Pairs, family: str, ranks: int) -> None:
-    command = comparing(PROMPT, FUNCTIONS + LIMITED, control=True, max_tokens=24)
+    settings = {"control": True, "max_tokens": 24, "what_if": True}
+    command = comparing(PROMPT, FUNCTIONS + LIMITED, **settings)
     one, many = (told(compare(loaded, command)) for loaded in pairs(family, ranks))
     assert one == many
     assert {p.SelfChecked, p.ForkReplayed} <= set(map(type, one))
