@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
@@ -153,6 +154,46 @@ def test_all_layers_together_are_the_full_swap_of_a_scoring(loaded: LoadedModel)
         kls = [kl for c in chunks for each in c.rows if each.variant == row for kl in each.kl]
         assert variant.all is not None
         assert variant.all.kl == pytest.approx(np.mean(kls), rel=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", None), ("float32", 4)])
+def test_other_weights(dtype: str, bits: int | None, tmp_path: Path) -> None:
+    folder = tiny_models.write(tmp_path, "gemma2", bits=bits, dtype=getattr(mx, dtype))
+    loaded = in_process.load(folder, dtype)
+    document, _ = run(loaded, measuring("relu", activation_precision="model"))
+    assert document.no_swap_kl == 0.0
+    assert document.all is not None and document.all.kl > 1e-9
+    events: list[p.Event] = []
+    names = (loaded.info.native_activation, "relu")
+    command = scoring(
+        names, text=TEXT, context=CONTEXT, control=False, activation_precision="model"
+    )
+    score(loaded, command, events.append, lambda: False)
+    chunks = [event for event in events if isinstance(event, p.ScoreChunk)]
+    kls = [kl for each in chunks for row in each.rows for kl in row.kl]
+    near = pytest.approx(np.mean(kls), rel=1e-4 if dtype == "float32" else 0.05)
+    assert document.all.kl == near
+
+
+def test_a_variant_that_is_limited_to_layers(loaded: LoadedModel) -> None:
+    """Elsewhere its swap is none: all of them together are the one layer."""
+    document, _ = run(loaded, measuring("relu@1", reference="gelu"))
+    assert (document.variant, document.reference) == ("relu@1", "gelu")
+    assert [layer.noising.kl > 0 for layer in document.layers] == [False, True, False, False]
+    assert document.all == document.layers[1].noising
+    assert document.layers[1].denoising.kl == 0.0
+    assert document.additivity == pytest.approx(1.0)
+
+
+def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
+    peaks = []
+    for times in (5, 40):  # some windows, and many
+        command = msgspec.structs.replace(measuring("relu"), text=TEXT * times)
+        _, events = run(loaded, command)
+        finished = events[-1]
+        assert isinstance(finished, p.LayersFinished)
+        peaks.append(finished.peak_memory_bytes)
+    assert peaks[1] <= 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize("layer", [0, 2, 3])

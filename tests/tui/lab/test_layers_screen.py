@@ -74,6 +74,18 @@ async def test_a_text_is_measured(size: tuple[int, int], text: str) -> None:
         assert all(cell_len(line) <= size[0] for line in it.screen().splitlines())
 
 
+async def test_it_opens_from_the_functions_and_by_the_palette() -> None:
+    async with ready(activations=("relu", "gelu_approx")) as it:
+        await it.press("f2")
+        await it.until_shown("exact GELU")
+        await it.press("l")
+        await it.until_shown("Over which text?")
+        await it.press("escape")
+        await it.until(lambda: not isinstance(it.app.screen, LayersScreen), "it is closed")
+        titles = [command.title for command in it.app.get_system_commands(it.app.screen)]
+        assert "Lab: layers" in titles
+
+
 async def test_it_grows_stops_and_goes_on(text: str) -> None:
     async with ready(step_s=SLOW_S, activations=("relu", "gelu_approx")) as it:
         await begun(it, text)
