@@ -82,7 +82,7 @@ async def test_it_opens_from_the_functions_and_by_the_palette() -> None:
         await it.until_shown("Over which text?")
         await it.press("escape")
         await it.until(lambda: not isinstance(it.app.screen, LayersScreen), "it is closed")
-        titles = [command.title for command in it.app.get_system_commands(it.app.screen)]
+        titles = [command.title for command in it.app.get_system_commands(it.app.compare)]
         assert "Lab: layers" in titles
 
 
