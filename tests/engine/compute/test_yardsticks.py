@@ -21,6 +21,7 @@ from gelu_tui.core.protocol import ModelInfo
 from gelu_tui.core.settings.yardsticks import YARDSTICKS, YardstickName
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import yardsticks
+from gelu_tui.engine.compute.elsewhere import LayersElsewhere
 from gelu_tui.engine.compute.yardsticks import yardstick
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
@@ -247,6 +248,17 @@ def test_quantized_weights_are_not_quantized_again(name: YardstickName, tmp_path
     loaded = load(tmp_path, "gemma3_text", bits=4)
     message = f"{name} cannot be measured: the weights of this model are 4-bit already."
     assert refusal(loaded, name) == message
+
+
+@pytest.mark.parametrize("name", ["q8", "q4", "bf16"])
+def test_layers_elsewhere_cannot_be_changed_from_here(
+    name: YardstickName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(tmp_path, "gemma2")
+    monkeypatch.setattr(LayersElsewhere, "of", lambda _: [object()])
+    message = f"{name} cannot be measured here: other processes hold layers of this model."
+    assert refusal(loaded, name) == message
+    assert yardstick("again", loaded.model, loaded.info)
 
 
 def test_nothing_that_could_be_quantized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
