@@ -76,8 +76,8 @@ class Samples:
 
     @property
     def is_coarse(self) -> bool:
-        """Whether the dtype has so few x that they are seen."""
-        return self.arithmetic.dtype in ("bfloat16", "float16")
+        """Whether the dtype has so few x in this range that they are seen."""
+        return self.arithmetic.dtype is not None and len(self.x) < _POINTS
 
     def serves(
         self, arithmetic: Arithmetic, variants: Sequence[Variant], x: tuple[float, float]
@@ -94,7 +94,7 @@ class Samples:
     def at(self, variant: Variant, view: View, xs: Array) -> Array:
         """A view of a function at `xs`; nan where it is unknown or not finite.
 
-        In a coarse dtype it is that of the nearest x that there is. A logarithm of 0 is −inf.
+        Where x are few it is that of the nearest one. A logarithm of 0 is −inf.
         """
         curve = self.curves.get(variant)
         if curve is None or not self.x.size:

@@ -108,7 +108,7 @@ def draw_view(
     axes = view != "log error"  # where 0 is no height of its own
     drawn = plot(layers, window, inner, rows, dots=dots, rule=cursor, axes=axes)
     labels = _y_labels(view, low, high, rows)
-    drawn = labelled(drawn, window, inner, GUTTER, xs=ticks(*x, max(2, inner // 12)), ys=labels)
+    drawn = labelled(drawn, window, inner, GUTTER, xs=ticks(*x, max(2, inner // 12), 12), ys=labels)
     if names:
         ends = [
             End(f"{each.sign} {visible_line(each.variant.name)}", _last(ys), each.style,

@@ -1,5 +1,9 @@
 """Curves drawn with characters: pure functions from values to rows of text.
 
+Our own, because the plots of this app are read without colour, in few cells, and in terminals
+without Unicode: textual-plot has one pattern for all lines, joins the ends of a gap, has no
+logarithm, no bands, and draws axes and legend with box characters alone.
+
 A cell has a grid of dots (braille 2x4, half blocks 1x2, or one character). Curves differ by their
 pattern too, not by style alone.
 """
@@ -220,8 +224,11 @@ def number(value: float) -> str:
     return (mantissa + (f"e{int(exponent)}" if exponent else "")).replace("-", "−")
 
 
-def ticks(low: float, high: float, most: int) -> dict[float, str]:
-    """Return at most so many round numbers between two, with their texts: 1, 2 or 5 times ten."""
+def ticks(low: float, high: float, most: int, widest: int = 7) -> dict[float, str]:
+    """Return at most so many round numbers between two, with their texts: 1, 2 or 5 times ten.
+
+    Where a text would have more than `widest` characters, all have few digits and an exponent.
+    """
     if not high > low or most < 1:
         return {}
     power = 10.0 ** (math.floor(math.log10((high - low) / most)))
@@ -229,7 +236,7 @@ def ticks(low: float, high: float, most: int) -> dict[float, str]:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     texts = {count * step: f"{count * step:.{decimals}f}" for count in range(first, last + 1)}
-    if decimals > 5 or max(map(len, texts.values()), default=0) > 8:
+    if max(map(len, texts.values()), default=0) > widest:
         texts = {value: f"{value:.4g}" for value in texts}
     return {
         value: (text if float(text) else text.removeprefix("-")).replace("-", "−")

@@ -112,6 +112,16 @@ def test_a_coarse_dtype_shows_as_steps() -> None:
     assert len(set(SAMPLES["float64"].at(gelu, "value", xs))) == 1000
 
 
+def test_float32_shows_as_steps_where_one_looks_closely() -> None:
+    close = (2.0, 2.00001)
+    samples = engine_samples(Arithmetic("float32"), close)
+    assert samples.is_coarse and not SAMPLES["float32"].is_coarse
+    found = samples.at(ALL[0], "value", np.linspace(*close, 400))
+    assert 30 < len(set(found)) < 60, "x of float32 are 2.4e-7 apart here"
+    drawn = text(draw_view("value", samples, [Shown(ALL[0], 0)], close, 100, 14, BRAILLE))
+    assert "2.000002" in drawn.splitlines()[-1], "labels that differ"
+
+
 def test_gaps_where_a_function_is_not_finite() -> None:
     root = parse_variant("root=sqrt(x+61)")
     samples = computed([root], wanted_range((-70.0, -50.0)))
