@@ -95,6 +95,7 @@ async def test_arithmetics_one_after_the_other() -> None:
 async def test_the_cursor_and_its_figures() -> None:
     async with lab(arithmetics=(EXACTLY,)) as it:
         await it.until_in("float64")
+        await it.until(lambda: it.plot._drawings, "it is drawn")  # before, a column is a guess
         await it.press(*["right"] * 3, "left")
         await it.until(lambda: it.plot.cursor > 0, "the cursor has moved")
         x = it.plot.cursor
@@ -110,6 +111,7 @@ async def test_the_cursor_and_its_figures() -> None:
 async def test_zooming_moving_and_back() -> None:
     async with lab() as it:
         await it.until_in("float32")
+        await it.until(lambda: it.plot._drawings, "it is drawn")
         await it.press(*["plus"] * 20)
         low, high = it.plot.zoom.x
         assert low < 0 < high and high - low < 0.1
@@ -131,6 +133,7 @@ async def test_zooming_moving_and_back() -> None:
 async def test_the_mouse() -> None:
     async with lab() as it:
         await it.until_in("float32")
+        await it.until(lambda: it.plot._drawings, "it is drawn")
         await it.pilot.click(CurvesPlot, offset=(20, 5))
         await it.until(lambda: it.plot.cursor < -2, "the cursor is where the click was")
         x, width = it.plot.cursor, it.plot.zoom.x[1] - it.plot.zoom.x[0]
