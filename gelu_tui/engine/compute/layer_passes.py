@@ -34,7 +34,11 @@ class Pass:
 
     @property
     def last(self) -> Output:
-        return self.outputs[-1]
+        """What the last layer returned, without keys: no layer follows that could read them."""
+        output = self.outputs[-1]
+        return (
+            (_hidden(output), *[None] * (len(output) - 1)) if isinstance(output, tuple) else output
+        )
 
 
 class LayerPasses:

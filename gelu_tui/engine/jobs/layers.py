@@ -23,7 +23,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import Variant, check_limits
 from gelu_tui.core.lab.kept_layers import KeptLayers
-from gelu_tui.core.lab.layers import chosen_variants
+from gelu_tui.core.lab.layers import LAYERS_SCHEMA, chosen_variants
 from gelu_tui.engine import device
 from gelu_tui.engine.compute.activation_sites import (
     FunctionBySite,
@@ -49,7 +49,7 @@ from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.jobs.score import positions_at_once
 from gelu_tui.engine.jobs.windows import Windows, cut
-from gelu_tui.engine.models.loading import LoadedModel
+from gelu_tui.engine.models.loading import LoadedModel, versions
 
 # Tokens of a pass. Hidden states of all rows are held for so many positions, and where a window is
 # longer, the rows' caches too.
@@ -372,6 +372,8 @@ def _depends_on(
         str(loaded.folder),
         stats,
         device.device_name(),
+        LAYERS_SCHEMA,
+        versions(),
         command.settings.activation_precision,
         [(variant.name, variant.formula) for variant in (reference, *chosen)],
         text.windows,
