@@ -32,7 +32,7 @@ from gelu_tui.tui.lab.curve_samples import (
 )
 from gelu_tui.tui.lab.curve_views import Shown
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
-from gelu_tui.tui.lab.curves_table import CurvesTable, TableRow
+from gelu_tui.tui.lab.curves_table import COLUMNS, CurvesTable, TableRow
 from gelu_tui.tui.lab.function_source import FunctionSource
 from gelu_tui.tui.lab.inputs_under import InputsUnder
 from gelu_tui.tui.widgets.background import is_open
@@ -80,6 +80,7 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         Binding("q,escape,f10", "dismiss", "Back"),
         HELP,
     ]
+    FIELD_HELP: ClassVar = (("The table", COLUMNS),)
 
     def __init__(
         self,

@@ -29,6 +29,15 @@ _AT_CURSOR = {"f(x)": 10, "derivative": 10, "f − GELU": 10}
 _SPEED = {"× gelu": 7}  # once it is measured
 _PROPERTIES = {"max error": 10, "at": 7, "RMSE N(0,1)": 12, "smooth": 7, "differentiable": 15,
                "monotonic": 10, "negative": 9, "minimum": 18, "formula": 36}  # fmt: skip
+COLUMNS = (
+    ("f(x), derivative", "At the cursor, computed as the title says; “throughout”: each operation "
+     "is rounded to the dtype, as in mlx-lm, else x and result alone."),
+    ("f − GELU", "That value minus exact GELU, which is computed in float64."),
+    ("max error, at", "The largest |f − GELU| for x from −6 to 6, in float64, and where it is."),
+    ("RMSE N(0,1)", "The root mean square of the error for x drawn from N(0,1)."),
+    ("smooth", "Value and three derivatives do not jump; this and the rest for x from −6 to 6."),
+    ("× gelu", "Values per second in MLX, as a multiple of exact GELU's."),
+)  # fmt: skip
 _RIGHT = frozenset({*_AT_CURSOR, "max error", "at", "RMSE N(0,1)", "× gelu"})
 
 

@@ -278,3 +278,12 @@ async def test_from_the_palette_and_from_the_picker() -> None:
         assert names == ["gelu_approx", "gelu_fast_approx", "silu", "relu"], "as picked so far"
         await it.press("q")
         await it.until(lambda: isinstance(it.app.screen, ActivationsScreen), "the picker again")
+
+
+async def test_help_says_what_the_columns_are() -> None:
+    async with ready(size=(100, 60)) as it:
+        await it.app.action_open("curves")
+        await it.until(lambda: isinstance(it.app.screen, CurvesScreen), "the lab")
+        await it.until_shown("max error")
+        await it.press("f1")
+        await it.until_shown("On this screen", "The table", "as a multiple of exact GELU's")
