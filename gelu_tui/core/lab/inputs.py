@@ -196,9 +196,9 @@ def summary(inputs: p.InputStatistics, functions: Sequence[InputsFunction]) -> s
     if not wrong:
         return f"{sentence}; there the functions differ from exact GELU by rounding alone."
     (error, at, name), *others = wrong
-    parts = [f"{visible_line(name)} is off by up to {error:.2g}, at x = {_short(at)}"]
+    parts = [f"{visible_line(name)} is off by up to {error:#.2g}, at x = {_short(at)}"]
     parts += [
-        f"{visible_line(name)} by {error:.2g}, at {_short(at)}" for error, at, name in others[:2]
+        f"{visible_line(name)} by {error:#.2g}, at {_short(at)}" for error, at, name in others[:2]
     ]
     return f"{sentence}; there {', '.join(parts)}."
 
