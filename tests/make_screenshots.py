@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from textual.events import Paste
 from textual.pilot import Pilot
@@ -93,6 +94,20 @@ async def shown(pilot: Pilot[None], words: str) -> None:
         await pilot.pause(1.0)
 
 
+async def inputs(pilot: Pilot[None]) -> None:
+    """The model's own inputs of the run, in its first layer, under the errors of the functions."""
+    await pilot.press("f2")
+    await pilot.pause(1.0)
+    await pilot.press("c")
+    await pilot.pause(2.0)
+    await pilot.press("i")
+    job = cast(GeluApp, pilot.app).navigation.inputs
+    while job is None or job.status is None:
+        await pilot.pause(0.2)
+    await pilot.press("full_stop", *["left"] * 22)
+    await pilot.pause(2.0)
+
+
 SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
     "five-way": ((120, 36), as_it_is),
     "fork": ((120, 40), fork),
@@ -100,6 +115,7 @@ SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
     "token": ((120, 36), token),
     "curves": ((120, 36), curves),
     "text": ((120, 40), text),
+    "inputs": ((120, 36), inputs),
     "narrow": ((80, 24), as_it_is),
 }
 

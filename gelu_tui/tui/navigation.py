@@ -45,7 +45,7 @@ class Navigation:
         self.sweeps = SweepNavigation(app, services, compare)
         self.texts = TextNavigation(app, services, compare, self._load_model)
         self.lab_layers = LayersNavigation(app, services, compare, self._load_model)
-        self._inputs: InputsJob | None = None  # what the lab has read last
+        self.inputs: InputsJob | None = None  # what the lab has read last
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -139,13 +139,13 @@ class Navigation:
         from gelu_tui.tui.lab.inputs_job import InputsJob
         from gelu_tui.tui.lab.inputs_under import InputsUnder
 
-        if self._inputs is None:
-            self._inputs = InputsJob(self._services, self._load_model)
+        if self.inputs is None:
+            self.inputs = InputsJob(self._services, self._load_model)
         chosen, others = await self._functions()
         loaded = self._services.engine.loaded
         source = FunctionSource(self._services.engine_command)
         ways = arithmetics(loaded.model.dtype if loaded else None)
-        inputs = InputsUnder(self._inputs, lambda: self._compare.choices, self._shown_run)
+        inputs = InputsUnder(self.inputs, lambda: self._compare.choices, self._shown_run)
         self._app.push_screen(CurvesScreen([*chosen, *others], chosen, source, ways, inputs))
 
     def _shown_run(self) -> ComparisonDocument | None:
@@ -259,15 +259,15 @@ class Navigation:
 
     def take(self, event: p.Event) -> bool:
         """Pass an event of the engine to the lab; return whether it was an answer to it alone."""
-        is_of_inputs = self._inputs is not None and self._inputs.take(event)
+        is_of_inputs = self.inputs is not None and self.inputs.take(event)
         return is_of_inputs or self.texts.take(event) or self.lab_layers.take(event)
 
     def lost(self, error: ErrorInfo) -> None:
         """Tell the lab that the engine has died."""
         self.texts.lost(error)
         self.lab_layers.lost(error)
-        if self._inputs is not None:
-            self._inputs.lost(error)
+        if self.inputs is not None:
+            self.inputs.lost(error)
 
     def layers(self) -> None:
         """Show which layer does it: what was measured last, or ask for a text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -98,6 +99,8 @@ class ReadInputs:
             case p.InputsFound():
                 if any(function.variant not in known for function in event.functions):
                     raise p.ProtocolError("The engine measured a function that was not chosen.")
+                if not all(map(_is_whole, (event.all, *event.layers))):
+                    raise p.ProtocolError("The engine sent inputs that contradict themselves.")
                 self.found = event
             case p.InputsKl() if event.variant in known:
                 self._kl[event.variant] = event
@@ -179,6 +182,14 @@ class InputsGathering:
             self.read = ReadInputs(event)
         if self.read is not None:
             self.read.apply(event)
+
+
+def _is_whole(inputs: p.InputStatistics) -> bool:
+    """Whether there is all that is shown, and edges and counts fit each other."""
+    edges, counts = inputs.histogram.edges, inputs.histogram.counts
+    grow = all(a < b for a, b in pairwise(edges))
+    known = {"0.001", "0.005", "0.5", "0.995", "0.999"} <= inputs.quantiles.keys()
+    return known and inputs.count > 0 and len(edges) == len(counts) + 1 > 1 and grow
 
 
 def summary(inputs: p.InputStatistics, functions: Sequence[InputsFunction]) -> str:

@@ -36,9 +36,14 @@ def _prepared() -> None:
     device.prepare()
 
 
-@pytest.fixture(params=tiny_models.CONFIGS, scope="module")
+QUANTIZED = "gemma4_text-experts"
+
+
+@pytest.fixture(params=[*tiny_models.CONFIGS, f"{QUANTIZED}, 4 bit"], scope="module")
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return in_process.load(tiny_models.write(tmp_path_factory.mktemp("m"), request.param))
+    family, _, bits = request.param.partition(", ")
+    folder = tmp_path_factory.mktemp("m")
+    return in_process.load(tiny_models.write(folder, family, bits=4 if bits else None))
 
 
 @contextmanager

@@ -61,7 +61,7 @@ async def test_the_shown_run_is_read_and_layers_are_stepped_through(size: tuple[
         assert it.plot.histogram == every
         await it.press("comma")
         await it.until_shown(f"inputs of layer {LAYERS - 1}")
-        command = it.app.navigation._inputs
+        command = it.app.navigation.inputs
         assert command is not None and command.command is not None
         shown = it.app.compare.shown
         assert shown is not None
@@ -83,7 +83,7 @@ async def test_a_text_file_is_asked_for_without_a_run(tmp_path: Path) -> None:
         await it.press("enter")
         await it.until_shown("99 % of this model's gate inputs lie in")
         assert not field.display
-        job = it.app.navigation._inputs
+        job = it.app.navigation.inputs
         assert job is not None and job.command is not None and job.command.text == "the sky is blue"
         assert job.command.settings.reference is None, "the model computes with its own function"
 
