@@ -61,9 +61,16 @@ def layers_command(
 
     settings = o.in_force(file, options)
     printed = Output(output_format, output, settings.color, LAYERS_FORMATS)
-    chosen = with_reference(replace(settings.of_run(), control=False))
+    chosen = replace(settings.of_run(), control=False)
     command, source = command_of(
-        p.Layers, chosen, texts, run, context, free_running=free_running, restart=restart
+        p.Layers,
+        chosen,
+        texts,
+        run,
+        context,
+        with_reference,
+        free_running=free_running,
+        restart=restart,
     )
     if run is not None and free_running:
         from gelu_tui.cli.history import saved_run

@@ -61,19 +61,23 @@ def command_of(
     texts: tuple[str, ...],
     run: str | None,
     context: int | None,
+    prepared: Callable[[RunSettings], RunSettings] = lambda settings: settings,
     **more: Any,
 ) -> tuple[_OverText, ScoreSource]:
     """Return the command that reads what was named, and what that is; `more` are its fields.
 
-    Raises `GeluError`, and `UsageError` where both or neither are named.
+    Its settings, those of a run too, are first `prepared`. Raises `GeluError`, and `UsageError`
+    where both or neither are named.
     """
     if texts and run is None:
         read = [*map(_read, texts)]
         names = ["stdin" if text == "-" else text for text in texts]
-        command = over_text(kind, settings, texts=read, context=context, **more)
+        command = over_text(kind, prepared(settings), texts=read, context=context, **more)
         return command, ScoreSource("text", ", ".join(names))
     if run is not None and not texts:
-        return _of_run(kind, run, settings, context, more), ScoreSource("run", run)
+        settings, tokens = _of_run(run, settings)
+        command = over_text(kind, prepared(settings), tokens=tokens, context=context, **more)
+        return command, ScoreSource("run", run)
     called = click.get_current_context().command_path
     raise UsageError("Either --text or --run is needed, not both.", f"See `{called} --help`.")
 
@@ -85,14 +89,8 @@ def _read(name: str) -> str:
     return decode_text(data, "The text on stdin")
 
 
-def _of_run(
-    kind: type[_OverText],
-    run: str,
-    settings: RunSettings,
-    context: int | None,
-    more: dict[str, Any],
-) -> _OverText:
-    """Read a run's prompt and its reference's tokens; settings not typed are the run's."""
+def _of_run(run: str, settings: RunSettings) -> tuple[RunSettings, tuple[int, ...]]:
+    """A run's prompt and its reference's tokens; settings not typed are the run's."""
     from gelu_tui.cli.history import saved_run
 
     document = saved_run(run)
@@ -100,5 +98,4 @@ def _of_run(
         if not o.was_given(names[0]):
             own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
             settings = replace(settings, **own)
-    tokens = (*document.prompt_tokens, *document.reference_variant.tokens)
-    return over_text(kind, settings, tokens=tokens, context=context, **more)
+    return settings, (*document.prompt_tokens, *document.reference_variant.tokens)

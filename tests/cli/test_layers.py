@@ -52,6 +52,25 @@ def test_formats(form: str, begins: str, env: dict[str, str], model: str, file: 
     assert done.out.startswith(begins)
 
 
+def test_a_saved_run(env: dict[str, str], model: str, tmp_path: Path) -> None:
+    """Its prompt is what generation follows; the reference need not be one of its functions."""
+    words = ("--model", model, "-a", "relu,gelu_approx", "--max-tokens", "6", "--raw")
+    saved = tmp_path / "run.json"
+    saved.write_bytes(gelu(env, "run", *words, "--format", "json", "the sky is blue").raw)
+    whole = json.loads(saved.read_bytes())
+    more = ("--free-running", "--max-tokens", "6", "--format", "json")
+    found = json.loads(gelu(env, "layers", "--run", str(saved), *more).raw)
+    relu = next(v for v in whole["variants"] if v["name"] == "relu")
+    assert (found["variant"], found["reference"]) == ("relu", "gelu_approx")
+    expected = relu["first_divergent_token"]
+    assert found["free_running"]["first_divergent_token"] == expected
+    other = json.loads(
+        gelu(env, "layers", "--run", str(saved), "--reference", "silu", "--format", "json").raw
+    )
+    assert other["reference"] == "silu"
+    assert {other["variant"], *(v["variant"] for v in other["others"])} == {"relu", "gelu_approx"}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
