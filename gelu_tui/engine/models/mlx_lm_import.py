@@ -1,10 +1,14 @@
-"""Importing mlx-lm without transformers.
+"""Importing mlx-lm without transformers, and without the hub's client.
 
 mlx-lm imports transformers for tokenizers that the engine seldom uses (`tokenizer_files.py`).
 Without that import a command reaches its first token in 0.46 of the time of a plain mlx-lm script,
 with it in 0.75. So while mlx-lm is imported, empty classes replace the four that it imports from
 transformers. A version of mlx-lm that needs any other name gets the real transformers, and a test
 compares `TAKEN` with mlx-lm's source.
+
+Of the hub mlx-lm takes one function, which the engine never calls (`hub.py` fetches models). What
+that function needs is imported when it is called: it takes two fifths of the time in which an
+engine starts and loads a small model.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ class _Placeholder(ModuleType):
 def import_mlx_lm() -> None:
     """Import `mlx_lm.utils` and prepare MLX, once."""
     if "mlx_lm.utils" not in sys.modules:
-        with _lenient_file_limit():
+        with _lenient_file_limit(), _hub_when_it_is_called():
             if "transformers" in sys.modules or not _import_with_placeholders():
                 importlib.import_module("mlx_lm.utils")
     device.prepare()
@@ -74,6 +78,25 @@ def _import_with_placeholders() -> bool:
         for name in [name for name in sys.modules if name.split(".")[0] == "mlx_lm"]:
             del sys.modules[name]
     return complete
+
+
+def _snapshot_download(*arguments: Any, **options: Any) -> Any:
+    """The hub's own function, imported now."""
+    return importlib.import_module("huggingface_hub._snapshot_download").snapshot_download(
+        *arguments, **options
+    )
+
+
+@contextlib.contextmanager
+def _hub_when_it_is_called() -> Iterator[None]:
+    """Whoever takes the hub's `snapshot_download` gets ours, unless it is imported already."""
+    names = vars(importlib.import_module("huggingface_hub"))
+    original = names.setdefault("snapshot_download", _snapshot_download)
+    try:
+        yield
+    finally:
+        if original is _snapshot_download:
+            names.pop("snapshot_download", None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""mlx-lm without transformers, in processes of their own."""
+"""mlx-lm without transformers and the hub's client, in processes of their own."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ def test_transformers_is_not_imported_and_its_placeholder_is_gone() -> None:
         "print(*[m for m in sys.modules if m.split('.')[0] == 'transformers'], 'none')"
     )
     assert run(code) == ["none"]
+
+
+def test_the_hubs_client_is_imported_when_mlx_lm_downloads() -> None:
+    code = (
+        "import sys; from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm;"
+        "import_mlx_lm(); import huggingface_hub, mlx_lm.utils as u;"
+        "print('huggingface_hub.hf_api' in sys.modules);"
+        "print(huggingface_hub.snapshot_download.__module__)\n"
+        "try:\n u.snapshot_download('nobody/nothing')\n"
+        "except huggingface_hub.errors.LocalEntryNotFoundError:\n print('asked')"
+    )
+    assert run(code) == ["False", "huggingface_hub._snapshot_download", "asked"]
 
 
 def test_the_real_transformers_can_be_imported_afterwards() -> None:
