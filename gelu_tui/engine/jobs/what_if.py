@@ -164,6 +164,10 @@ class WhatIfs(Run):
             failure = error
             log.info("what if: %s", error)
         self._cached = None
+        if failure is None and self._settings.replay:  # where it is off, that is the reason
+            self._replayer.give_up(
+                self._observer.forks, "it was tried in a sweep, without a replay"
+            )
         self._end(failure)
         for stream, found in self._answers.items():
             if found.tokens or (found.error is not None and failure is None):

@@ -143,6 +143,15 @@ def test_forks_are_tried_as_alone(loaded: LoadedModel, settings: dict[str, objec
     assert tried >= 4
 
 
+def test_why_what_came_of_a_fork_is_not_judged(loaded: LoadedModel) -> None:
+    jobs = Jobs(commands(what_if=True)).run(loaded)
+    numbers = range(len(PROMPTS))
+    forks = [s.fork for number in numbers for s in jobs.comparison(number).streams if s.fork]
+    again = [fork.what_if.fork for fork in forks if fork.what_if and fork.what_if.fork]
+    assert again and {fork.verdict for fork in again} == {"unverified"}
+    assert {fork.reason for fork in again} == {"it was tried in a sweep, without a replay"}
+
+
 def test_the_events_of_each_are_in_the_order_of_a_run_alone(loaded: LoadedModel) -> None:
     endless = replace(loaded, tokenizer=replace(loaded.tokenizer, end_ids=frozenset()))
     jobs = Jobs(commands(control=True)).run(endless)
