@@ -251,6 +251,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._show_keys()
         if shown.error is not None:
             self._message(shown.error)
+        elif self._stopping is shown:
+            self._message("")
 
     # --- what is drawn ----------------------------------------------------------------------------
 
