@@ -101,9 +101,13 @@ async def test_stopping_keeps_what_is_there_and_the_second_escape_leaves(tmp_pat
         await scoring(it, tmp_path)
         await it.until(lambda: pane(it).tokens > 4, "some tokens are scored")
         await it.press("escape")
-        await it.until_shown("what is scored stays")
-        await it.until(lambda: it.phase is Phase.READY, "the engine is free again")
-        kept = pane(it).tokens
+        await it.until_shown("Stopped after", "what is scored stays")
+        await it.until_gone("Once more goes back")
+        assert it.phase is Phase.READY
+        shown_text = it.app.navigation.texts._scorer
+        assert shown_text is not None and shown_text.shown is not None
+        kept = shown_text.shown.tokens
+        await shown(it, kept)
         assert 4 < kept < WORDS
         await it.press("escape")
         await it.until(lambda: it.app.screen is it.app.compare, "the screen is closed")
