@@ -144,7 +144,7 @@ def test_forks_are_tried_as_alone(loaded: LoadedModel, settings: dict[str, objec
 
 
 def test_why_what_came_of_a_fork_is_not_judged(loaded: LoadedModel) -> None:
-    jobs = Jobs(commands(what_if=True)).run(loaded)
+    jobs = Jobs(commands(what_if=True, temperature=2.0, seed=3)).run(loaded)
     numbers = range(len(PROMPTS))
     forks = [s.fork for number in numbers for s in jobs.comparison(number).streams if s.fork]
     again = [fork.what_if.fork for fork in forks if fork.what_if and fork.what_if.fork]
