@@ -268,9 +268,9 @@ async def curves_inputs(it: Scene) -> None:
     command = p.GateInputs(RunSettings(activations=tuple(v.name for v in drawn)), "x")
     job = InputsJob(it.app.services, lambda model, dtype: None)
     for event in inputs_events(command):
-        job.read = ReadInputs(event) if isinstance(event, p.InputsStarted) else job.read
-        assert job.read is not None
-        job.read.apply(event)
+        job.state = ReadInputs(event) if isinstance(event, p.InputsStarted) else job.state
+        assert job.state is not None
+        job.state.apply(event)
     inputs = InputsUnder(job, lambda: it.app.compare.choices, lambda: None)
     screen = CurvesScreen(drawn, drawn, FunctionSource(None), (EXACTLY,), inputs)
     await it.app.push_screen(screen)

@@ -1,115 +1,14 @@
-"""A model's own inputs, read by the app's engine: asked for, stopped, and what the engine says."""
+"""A model's own inputs, read by the app's engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.lab.inputs import ReadInputs
-from gelu_tui.core.settings.run_settings import Dtype
-from gelu_tui.tui.engine_link.session import Phase
-from gelu_tui.tui.services import Services
-
-_BUSY = (Phase.RUNNING, Phase.STOPPING)
+from gelu_tui.tui.lab.engine_job import EngineJob
 
 
-class InputsJob:
-    """Keeps what was read last, whether or not its screen is open.
+class InputsJob(EngineJob[p.GateInputs, ReadInputs]):
+    """The inputs that were read last."""
 
-    `load` loads another model in place of the app's; `on_change` is called when there is something
-    new to show.
-    """
-
-    def __init__(self, services: Services, load: Callable[[str, Dtype | None], None]) -> None:
-        self._services, self._engine, self._load = services, services.engine, load
-        self.on_change: Callable[[], object] = lambda: None
-        self.command: p.GateInputs | None = None
-        self.of = ""  # what is read, in words
-        self._clear()
-
-    def _clear(self) -> None:
-        self.read: ReadInputs | None = None
-        self.progress: p.Progress | None = None
-        self.status: p.Status | None = None
-        self.error: ErrorInfo | None = None
-        self._id = 0
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it was asked for and has not ended."""
-        return self.command is not None and self.status is None
-
-    async def begin(self, command: p.GateInputs, of: str) -> None:
-        """Read a text, now or as soon as the model is loaded.
-
-        Raises `GeluError` while the engine has other work.
-        """
-        if self._services.running_sweep is not None:
-            message = "A sweep is running, and the model is in memory once."
-            raise GeluError("busy", message, "Stop the sweep, or let it end.")
-        if self._engine.phase in _BUSY or self._engine.pending is not None:
-            raise GeluError("busy", "The engine is at work.", "Stop it (^g), or let it end.")
-        self.command, self.of = command, of
-        self._clear()
-        settings, loaded = command.settings, self._engine.loaded
-        names = (self._engine.model, None if loaded is None else loaded.model.id)
-        dtype = settings.dtype if loaded is None else loaded.model.dtype
-        if settings.model not in names or settings.dtype not in (None, dtype):
-            self._engine.pending = command
-            self._load(settings.model, settings.dtype)
-        elif not await self._engine.run(command):
-            self._services.start_engine()
-
-    async def stop(self) -> None:
-        """Stop it; what there is stays."""
-        if not self.is_live:
-            return
-        if self._engine.pending is self.command:
-            self._engine.withdraw()
-            self._end("cancelled")
-        else:
-            await self._engine.stop()
-
-    def take(self, event: p.Event) -> bool:
-        """Apply an event of the engine; return whether it was an answer to this alone.
-
-        Raises `ProtocolError`.
-        """
-        if not self.is_live:
-            return False
-        is_ours = self._engine.command is self.command
-        if isinstance(event, p.InputsStarted) and is_ours:
-            self._id, self.read = event.id, ReadInputs(event)
-        if (self._id and event.id == self._id) or (is_ours and not self._id and event.id):
-            self._apply(event)
-            self.on_change()
-            return True
-        if isinstance(event, p.Progress):
-            self.progress = event  # of the load
-        elif isinstance(event, p.Failed | p.Cancelled) and self._engine.pending is None:
-            self._end("failed", event.error if isinstance(event, p.Failed) else None)
-        self.on_change()
-        return False
-
-    def lost(self, error: ErrorInfo) -> None:
-        """The engine has died: what was read stays."""
-        if self.is_live:
-            self._end("failed", error)
-
-    def _apply(self, event: p.Event) -> None:
-        if self.read is not None:
-            self.read.apply(event)
-        match event:
-            case p.Progress():
-                self.progress = event
-            case p.Failed():
-                self._end("failed", event.error)
-            case p.Cancelled():
-                self._end("cancelled")
-            case p.InputsFinished():
-                self._end(event.status, event.error)
-
-    def _end(self, status: p.Status, error: ErrorInfo | None = None) -> None:
-        self.status, self.error, self.progress = status, error, None
-        self.on_change()
+    def _begun(self, event: p.Event) -> ReadInputs | None:
+        return ReadInputs(event) if isinstance(event, p.InputsStarted) else None

@@ -22,6 +22,7 @@ from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.reports.progress import progress_sentence
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import quoted, visible_line
+from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.text_files import read_text_file
 from gelu_tui.tui.lab.inputs_job import InputsJob
@@ -95,7 +96,8 @@ class InputsUnder(Vertical):
             activation_precision=own.activation_precision,
         )  # fmt: skip
         tokens = (*run.prompt_tokens, *run.reference_variant.tokens)
-        await self._begin(settings, f"the run {quoted(run.prompt, 30)}", tokens=tokens)
+        source = ScoreSource("run", f"the run {quoted(run.prompt, 30)}")
+        await self._begin(settings, source, tokens=tokens)
 
     async def stop(self) -> None:
         """Stop reading; what there is stays."""
@@ -103,7 +105,7 @@ class InputsUnder(Vertical):
 
     def step(self, by: int) -> None:
         """Show the inputs of the next layer, or of all."""
-        if self._job.read is not None and (count := places(self._job.read)):
+        if self._job.state is not None and (count := places(self._job.state)):
             self._place = (self._place + by) % count
             self._show()
 
@@ -124,21 +126,21 @@ class InputsUnder(Vertical):
         self.query_one(_FileField).display = False
 
         async def begin() -> None:
-            await self._begin(self._settings, visible_line(name), texts=[text])
+            await self._begin(self._settings, ScoreSource("text", name), texts=[text])
 
         _: Worker[None] = self.run_worker(begin, group="inputs", exclusive=True)
 
     async def _begin(
         self,
         settings: RunSettings,
-        of: str,
+        source: ScoreSource,
         *,
         texts: Sequence[str] = (),
         tokens: Sequence[int] = (),
     ) -> None:
         try:
             command = over_text(p.GateInputs, settings, texts=texts, tokens=tokens)
-            await self._job.begin(command, of)
+            await self._job.begin(command, source)
         except GeluError as error:
             self._tell(error.info)
             return
@@ -154,17 +156,21 @@ class InputsUnder(Vertical):
         if not self.is_attached:
             return
         job = self._job
-        found = None if job.read is None else histogram(job.read, self._place)
+        found = None if job.state is None else histogram(job.state, self._place)
         self.post_message(self.Changed(found))
         if job.error is not None:
             self._tell(job.error)
             return
-        parts = [] if job.read is None else [sentence(job.read, self._place)]
+        parts = [] if job.state is None else [sentence(job.state, self._place)]
         if job.is_live:
-            doing = progress_sentence(job.progress) if job.progress else f"Reading {job.of}"
+            doing = (
+                progress_sentence(job.progress)
+                if job.progress
+                else f"Reading {visible_line(job.source.name)}"
+            )
             parts.insert(0, f"{doing}.")
         elif job.status == "cancelled":
             parts.insert(0, "Stopped.")
-        failed = [f.error for f in job.read.functions if f.error] if job.read else []
+        failed = [f.error for f in job.state.functions if f.error] if job.state else []
         parts += [f"{error.message} {error.hint}".strip() for error in failed[:1]]
         self._tell(" ".join(filter(None, parts)))
