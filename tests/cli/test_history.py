@@ -273,7 +273,7 @@ def test_a_newer_history_is_refused(three: dict[str, str]) -> None:
 def test_open_hands_the_saved_run_to_the_app(three: dict[str, str], tmp_path: Path) -> None:
     code = (
         "import sys, types\n"
-        "def run_app(run, prompt, warnings, saved, number, sweep):\n"
+        "def run_app(run, prompt, warnings, saved, number, sweep, text):\n"
         "    print('opened', saved.prompt, run.activations, run.reference,\n"
         "          run.model, run.dtype, prompt, number)\n"
         "    return 0\n"

@@ -141,7 +141,7 @@ def test_formats_that_there_are_not(home: dict[str, str]) -> None:
 def test_open_hands_it_to_the_app(home: dict[str, str], name: str, said: str) -> None:
     code = (
         "import sys, types\n"
-        "def run_app(run, prompt, warnings, saved, number, sweep):\n"
+        "def run_app(run, prompt, warnings, saved, number, sweep, text):\n"
         "    shown = f'{sweep.id} for {run.model}, {run.max_tokens} tokens' if sweep else None\n"
         "    print('opened', saved and saved.prompt, number, shown)\n"
         "    return 0\n"
