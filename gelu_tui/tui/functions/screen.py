@@ -179,6 +179,10 @@ class ActivationsScreen(ClosesOnce, ModalScreen[RunSettings | None]):
         """Open the lab's layers on top of this screen."""
         await self.run_action("app.open('layers')")
 
+    async def action_text(self) -> None:
+        """Open the lab's text in colour on top of this screen."""
+        await self.run_action("app.open('text')")
+
     def action_formula(self) -> None:
         self.set_focus(self._input)  # at once: `focus()` lets the next keys come before
 

@@ -27,6 +27,7 @@ ACTIONS = {
     "undo": ("z", "Z undo", "Take the last change back"),
     "curves": ("c", "C lab", "Look at them in the lab: curves, derivatives, errors"),
     "layers": ("l", "", "Which layer does it: look in the lab"),
+    "text": ("t", "", "A text in colour, by what functions predict: look in the lab"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(

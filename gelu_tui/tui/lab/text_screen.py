@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Static
@@ -20,16 +20,16 @@ from gelu_tui.core.reports.export import SCORE_FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.scoring.document import ScoreDocument
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.tui.compare.plain_rows import PlainRows
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.lab import text_words as say
 from gelu_tui.tui.lab.text_candidates import CandidatesPart
 from gelu_tui.tui.lab.text_choice import Opened, TextChoice
 from gelu_tui.tui.lab.text_colouring import Colouring
 from gelu_tui.tui.lab.text_pane import ScoredPane
+from gelu_tui.tui.lab.text_parts import FiguresPart, TextPart
 from gelu_tui.tui.lab.text_scorer import TextScorer
 from gelu_tui.tui.lab.text_scoring import Asked, ShownText
-from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable, percentiles
+from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.export_field import ExportField
 from gelu_tui.tui.widgets.key_hints import KeyHints
@@ -100,15 +100,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         yield Static(id="progress", markup=False)
         yield TextChoice(self._choices, self._shown_run, self._opened)
         with Container(id="body"):
-            with Vertical(id="main"):
-                yield ScoredPane(id="text")
-                yield PlainRows(id="legend")
-                yield Static(id="token", markup=False)
-            with Vertical(id="beside"):
-                yield FunctionsTable(id="functions")
-                yield Static(id="percentiles", markup=False)
-                yield WorstTable(id="worst")
-                yield CandidatesPart(id="candidates")
+            yield TextPart(id="main")
+            yield FiguresPart(id="beside")
         yield MessageLine(id="message")
         yield ExportField(id="path")
         yield Question(id="question", markup=False)
@@ -217,7 +210,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         if is_choice or time.monotonic() - self._figures_at >= pause:
             self._seen = now
             self._show_figures(shown)
-        self._colour(shown)
+        self.query_one(TextPart).colour(shown, self._by)
         self._tell_end(shown)
 
     def _show_figures(self, shown: ShownText) -> None:
@@ -226,23 +219,12 @@ class TextScreen(ClosesOnce, Screen[None]):
         if self._document is None or self._document.positions != shown.tokens or shown.is_live:
             self._document = shown.document()
         self._by.compute(shown)
-        document, by = self._document, self._by
-        self.query_one(WorstTable).show(shown, by.variant, by.measure, by.worst)
-        if document is not None:
-            self.query_one(FunctionsTable).show(document, self._by.variant)
-            line = self.query_one("#percentiles", Static)
-            kl = document.variants[self._by.variant].kl
-            width = line.size.width or self.size.width - 2
-            line.update("" if kl is None else percentiles(kl, width))
-        self._show_legend()
-        self._show_token(self.query_one(ScoredPane).cursor)
+        self.query_one(FiguresPart).show(shown, self._document, self._by)
+        part = self.query_one(TextPart)
+        part.show_legend(shown, self._by)
+        part.show_token(shown, self._by, part.pane.cursor)
         self._figures_at = time.monotonic()
         self._figures_took = self._figures_at - began
-
-    def _colour(self, shown: ShownText) -> None:
-        pane = self.query_one(ScoredPane)
-        pane.signed = self._by.measure == "delta_p"
-        pane.colour(*self._by.levels(shown))
 
     def _tell_end(self, shown: ShownText) -> None:
         if shown.is_live or self._said is shown:
@@ -256,17 +238,6 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     # --- what is drawn ----------------------------------------------------------------------------
 
-    def _show_legend(self) -> None:
-        legend = self.query_one("#legend", PlainRows)
-        if (shown := self._shown) is not None and shown.scoring is not None:
-            by = self._by
-            name = shown.scoring.started.variants[by.variant].name
-            legend.write([
-                say.legend_parts(
-                    name, by.measure, by.bounds, legend.size.width, relative=by.is_relative
-                )
-            ])  # fmt: skip
-
     def on_resize(self) -> None:
         self.call_after_refresh(self._redraw)
 
@@ -279,17 +250,12 @@ class TextScreen(ClosesOnce, Screen[None]):
             self._show_candidates()
         self._show_keys()
 
-    def _show_token(self, token: int | None) -> None:
-        shown, line = self._shown, self.query_one("#token", Static)
-        if shown is None or shown.scoring is None or token is None:
-            line.update(Content.styled(say.NO_TOKEN, "dim"))
-        else:
-            line.update(say.token_words(shown, token, self._by.variant))
-
     @on(ScoredPane.Pointed)
     def _pointed(self, message: ScoredPane.Pointed) -> None:
-        pane = self.query_one(ScoredPane)
-        self._show_token(pane.cursor if message.token is None else message.token)
+        if (shown := self._shown) is not None:
+            part = self.query_one(TextPart)
+            token = part.pane.cursor if message.token is None else message.token
+            part.show_token(shown, self._by, token)
 
     def _show_candidates(self) -> None:
         if (shown := self._shown) is not None:

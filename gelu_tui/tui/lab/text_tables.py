@@ -142,7 +142,8 @@ class WorstTable(ListTable[WorstRow]):
             at = self.chosen
             self.items, self._measure = rows, measure
             places = {row.id: place for place, row in enumerate(rows)}
-            self.fill(0 if at is None else places.get(at.id, 0))
+            # At the top until somebody moves in it: the first ones sink while more are scored.
+            self.fill(places.get(at.id, 0) if at is not None and self.has_focus else 0)
 
     def fitting(self, width: int) -> Mapping[str, int]:
         value = {"kl": "KL nats", "delta_p": "Δp pp", "top": "KL nats"}[self._measure]
