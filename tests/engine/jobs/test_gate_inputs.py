@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,29 @@ def test_what_cannot_begin(loaded: LoadedModel, asked: p.GateInputs, kind: str) 
         gate_inputs(loaded, asked, events.append, lambda: False)
     assert caught.value.info.kind == kind
     assert events == []
+
+
+def test_a_model_that_is_split_over_processes_is_refused(loaded: LoadedModel) -> None:
+    split = replace(loaded, ranks=(p.Rank("here", 0, 2, 1), p.Rank("there", 2, 4, 1)))
+    with pytest.raises(GeluError, match="layers that other processes hold") as caught:
+        gate_inputs(split, command(), lambda _: None, lambda: False)
+    assert caught.value.info.hint == "Load the model in one process."
+
+
+def test_one_token_and_inputs_that_are_all_equal(tmp_path: Path) -> None:
+    loaded = in_process.load(tiny_models.write(tmp_path, "gemma3_text"))
+    for layer in loaded.model.layers:
+        layer.mlp.gate_proj.weight = mx.zeros_like(layer.mlp.gate_proj.weight)
+    document = run(loaded, command(text="the", causal=True))
+    assert (document.status, document.positions) == ("completed", 1)
+    every = document.all
+    assert every is not None and every.count == 4 * 128
+    assert (every.minimum, every.maximum, every.mean, every.std) == (0, 0, 0, 0)
+    assert set(every.quantiles.values()) == {0} and every.histogram.counts == (512,)
+    for f in document.functions:
+        assert (f.max_abs_error, f.at, f.weighted_rmse, f.geglu_relative_error) == (0, 0, 0, None)
+        assert [b.share_of_inputs for b in f.bins] == [1.0]
+        assert f.kl in (None, 0.0)
 
 
 def test_tokens_of_another_model(loaded: LoadedModel) -> None:
