@@ -71,6 +71,17 @@ class ShownText:
         return self.asked.command.settings
 
     @property
+    def failure(self) -> ErrorInfo | None:
+        """Why a function could not be scored to the end; of several, the first."""
+        if self.scoring is None:
+            return None
+        started = self.scoring.started
+        for info, row in zip(started.variants, self.scoring.rows, strict=True):
+            if row.error is not None:
+                return replace(row.error, message=f"{info.name}: {row.error.message}")
+        return None
+
+    @property
     def tokens(self) -> int:
         """How many tokens can be shown."""
         return 0 if self.scoring is None else len(self.scoring.text)

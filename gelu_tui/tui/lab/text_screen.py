@@ -231,8 +231,8 @@ class TextScreen(ClosesOnce, Screen[None]):
             return
         self._said = shown
         self._show_keys()
-        if shown.error is not None:
-            self._message(shown.error)
+        if (error := shown.error or shown.failure) is not None:
+            self._message(error)
         elif self._stopping is shown:
             self._message("")
 

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from textual import events
 
+from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.scoring.document import ScoreDocument, read_score
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.lab.text_choice import PathField
 from gelu_tui.tui.lab.text_pane import ScoredPane
 from gelu_tui.tui.lab.text_scoring import ShownText
 from gelu_tui.tui.lab.text_screen import TextScreen
+from tests.support.comparisons import LOADED_ON_MAC
 from tests.support.driving import PROMPT, Driven, driven, ready
+from tests.support.text_scenes import a_text
 
 TEXT = "The sky is blue because\nof a phenomenon called Rayleigh scattering . " * 12
 WORDS = len(re.findall(r"\s?[^\s]+|\s", TEXT))
@@ -186,6 +190,21 @@ async def test_the_run_that_is_shown(tmp_path: Path) -> None:
         await it.press("ctrl+r")
         await shown(it, 42)
         await it.until_shown("as shown")
+
+
+async def test_a_function_that_fails_is_told_and_the_others_stay() -> None:
+    text = a_text(0.5)
+    error = ErrorInfo("not_finite", "The logits are not numbers.", "Try float32.")
+    text.apply(p.ScoreFailed(3, error), LOADED_ON_MAC)
+    text.apply(p.ScoreFinished("completed", 1.0, 1), LOADED_ON_MAC)
+    async with driven(text=text) as it:
+        await is_open(it)
+        await it.until_shown("silu: The logits are not numbers. Try float32.", "failed")
+        await it.press("n", "n", "c")
+        await it.until_shown("silu: Δp")
+        assert any(pane(it)._level_of(token) for token in range(40)), "as far as it was scored"
+        await it.press("e")
+        await it.until_shown("Export the text")
 
 
 async def test_exports(tmp_path: Path) -> None:
