@@ -88,6 +88,16 @@ async def text(pilot: Pilot[None]) -> None:
     await shown(pilot, "#2 ")
 
 
+async def layers(pilot: Pilot[None]) -> None:
+    """Which layers make what the exact form does, on the beginning of an essay."""
+    await pilot.app.run_action("app.open('layers')")
+    await pilot.pause(2.0)
+    pilot.app.post_message(Paste(ESSAY.read_text("utf-8")[:240] + "\n\n"))
+    await pilot.pause(1.0)
+    await pilot.press("enter")
+    await shown(pilot, "Done:")
+
+
 async def shown(pilot: Pilot[None], words: str) -> None:
     """Wait for words on the screen, however long it takes."""
     while words not in screen_text(pilot.app):
@@ -116,6 +126,7 @@ SHOTS: dict[str, tuple[tuple[int, int], Do]] = {
     "curves": ((120, 36), curves),
     "text": ((120, 40), text),
     "inputs": ((120, 36), inputs),
+    "layers": ((120, 30), layers),
     "narrow": ((80, 24), as_it_is),
 }
 
