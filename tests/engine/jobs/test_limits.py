@@ -27,7 +27,7 @@ from tests.support.commands import comparing, scoring
 from tests.support.comparisons import LOADED
 
 PROMPT = "Why is the sky blue? the sky is"
-LAST = 5  # layer of the model
+LAST = 3  # layer of the model
 ALL = f"relu@0-{LAST}"
 NAMES = ("gelu_approx", "relu", ALL, "relu@0", "relu@gate", "gelu_approx@1-2")
 
@@ -123,7 +123,7 @@ def test_a_score(loaded: LoadedModel) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("relu@2-6", "This model has 6 layers, 0 to 5: there is no layer 6 for 'relu@2-6'."),
+        ("relu@2-4", "This model has 4 layers, 0 to 3: there is no layer 4 for 'relu@2-4'."),
         ("relu@experts", "This model has no experts, only mlp and gate: there is no place for "),
     ],
 )
