@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,18 @@ from mlx_lm import stream_generate
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
-from gelu_tui.engine.jobs.compare import Run
+from gelu_tui.engine.jobs.compare import Run, SelfChecks
 from gelu_tui.engine.jobs.request import resolve
 from gelu_tui.engine.models import loading
 from tests.support.subclasses import with_function
+
+# Of each model in a folder: as in an engine, each number of rows is checked once.
+_self_checks: defaultdict[tuple[Path, str | None], SelfChecks] = defaultdict(dict)
+
+
+def self_checks_of(loaded: loading.LoadedModel) -> SelfChecks:
+    """The reports that runs of this model share."""
+    return _self_checks[loaded.folder, loaded.info.dtype]
 
 
 def load(folder: Path | str, dtype: str | None = None) -> loading.LoadedModel:
@@ -26,7 +35,8 @@ def compare(loaded: loading.LoadedModel, command: p.Compare) -> Comparison:
     def emit(event: p.Event) -> None:
         events.append(p.decode_event(p.encode(event)))
 
-    Run(loaded, resolve(loaded, command), emit, lambda: False, 0.0).run({})
+    run = Run(loaded, resolve(loaded, command), emit, lambda: False, 0.0)
+    run.run(self_checks_of(loaded))
     assert isinstance(events[0], p.Started)
     comparison = Comparison.begin(events[0])
     for event in events:

@@ -64,7 +64,7 @@ def answers(
         told = sum(isinstance(event, p.Step) for event in events)
         return stop_at is not None and told >= stop_at
 
-    Run(loaded, request, emit, cancelled, 0.25).run({})
+    Run(loaded, request, emit, cancelled, 0.25).run(in_process.self_checks_of(loaded))
     started = next(event for event in events if isinstance(event, p.Started))
     comparison = comparison or Comparison.begin(started)
     comparison.settings = started.settings
