@@ -8,5 +8,6 @@ from gelu_tui.core.protocol.commands import *
 from gelu_tui.core.protocol.events import *
 from gelu_tui.core.protocol.handshake import *
 from gelu_tui.core.protocol.input_values import *
+from gelu_tui.core.protocol.lab_events import *
 from gelu_tui.core.protocol.values import *
 from gelu_tui.core.protocol.wire import *

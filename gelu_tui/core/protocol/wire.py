@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.protocol import lab_events  # noqa: F401  its messages are decoded too
 from gelu_tui.core.protocol.commands import Command
 from gelu_tui.core.protocol.events import Event
 

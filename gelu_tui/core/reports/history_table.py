@@ -129,11 +129,14 @@ def _lines(entry: Entry, row: dict[str, str], id_width: int, width: int) -> list
 
 
 def cut_start(text: str, width: int) -> str:
-    """As `cut`, but without the beginning of a text: ids of one kind differ at their end."""
+    """As `cut`, but without the beginning of a text: ids of one kind differ at their end.
+
+    `width` is 1 or more.
+    """
     if cell_len(text) <= width:
         return cut(text, width)
     kept = text[-width:]
-    while cell_len(kept) >= width:
+    while kept and cell_len(kept) >= width:
         kept = kept[1:]
     return cut("…" + kept, width)
 
