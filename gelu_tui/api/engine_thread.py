@@ -22,7 +22,7 @@ _CANCEL_GRACE_S = 5.0
 _ABANDON_GRACE_S = 2.0
 
 # The last answers that say why a command failed.
-_WITH_ERROR = p.Failed | p.Finished | p.ScoreFinished | p.LayersFinished | p.InputsFinished
+_WITH_ERROR = p.Failed | p.Finished | p.TextFinished
 
 
 class EngineThread:

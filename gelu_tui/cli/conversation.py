@@ -135,22 +135,11 @@ class Conversation:
                 self.comparison.settings = event.settings
                 self.comparison.check()
                 self._worth_a_cancel = True
-            case p.ScoreStarted() | p.InputsStarted() | p.LayersStarted():
+            case p.TextStarted():
                 self._worth_a_cancel = True
-            case (
-                p.Failed()
-                | p.Finished()
-                | p.ScoreFinished()
-                | p.InputsFinished()
-                | p.LayersFinished()
-            ):
+            case p.Failed() | p.Finished() | p.TextFinished():
                 self.error = event.error
-            case (
-                p.StreamFinished(error=ErrorInfo() as error)
-                | p.ScoreFailed(error=error)
-                | p.InputsFailed(error=error)
-                | p.LayersFailed(error=error)
-            ):
+            case p.StreamFinished(error=ErrorInfo() as error) | p.FunctionFailed(error=error):
                 self._errors_of_functions.append(error)
         if self.comparison is not None:
             self.comparison.apply(event)

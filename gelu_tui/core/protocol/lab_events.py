@@ -28,16 +28,38 @@ from gelu_tui.core.protocol.values import (
 from gelu_tui.core.settings.run_settings import Dtype
 
 
-class ScoreStarted(Event, frozen=True, tag="score_started"):
-    """A scoring begins."""
+class TextStarted(Event, frozen=True):
+    """A text begins to be read."""
 
     variants: tuple[VariantInfo, ...]
     reference: int
-    tokens: int  # of the text, without BOS
-    windows: int
-    positions: int  # tokens that will be scored
-    context: int  # length of a window in tokens, BOS included
+    tokens: Count  # of the text, without BOS
+    windows: Count
+    positions: Count  # tokens that will be fed
+    context: Count  # length of a window in tokens, BOS included
     documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
+
+
+class FunctionFailed(Event, frozen=True):
+    """One variant cannot be measured any further; the others continue."""
+
+    variant: Index
+    error: ErrorInfo
+
+
+class TextFinished(Event, frozen=True):
+    """A text is read, or no further; `seconds` do not include loading."""
+
+    last = True
+    status: Status
+    seconds: Seconds
+    peak_memory_bytes: Count
+    error: ErrorInfo | None = None
+
+
+class ScoreStarted(TextStarted, frozen=True, tag="score_started"):
+    """A scoring begins."""
+
     bos: tuple[Index, ...] = ()  # the tokens in front of each window that are not of the text
     yardsticks: tuple[YardstickInfo, ...] = ()
 
@@ -60,21 +82,12 @@ class ScoreChunk(Event, frozen=True, tag="score_chunk"):
     texts: tuple[TokenText, ...] = ()
 
 
-class ScoreFailed(Event, frozen=True, tag="score_failed"):
-    """One variant or yardstick cannot be scored any further; the others continue."""
-
-    variant: int  # as in `ScoredRow`
-    error: ErrorInfo
+class ScoreFailed(FunctionFailed, frozen=True, tag="score_failed"):
+    """One variant or yardstick cannot be scored any further; `variant` is as in `ScoredRow`."""
 
 
-class ScoreFinished(Event, frozen=True, tag="score_finished"):
-    """A scoring ended; `seconds` do not include loading."""
-
-    last = True
-    status: Status
-    seconds: float
-    peak_memory_bytes: int
-    error: ErrorInfo | None = None
+class ScoreFinished(TextFinished, frozen=True, tag="score_finished"):
+    """A scoring ended."""
 
 
 class FunctionValuesFound(Event, frozen=True, tag="function_values_found"):
@@ -111,16 +124,8 @@ class CandidatesFound(Event, frozen=True, tag="candidates_found"):
     same_top: bool
 
 
-class InputsStarted(Event, frozen=True, tag="inputs_started"):
-    """A text begins to be read for the inputs of the activation; as `ScoreStarted`."""
-
-    variants: tuple[VariantInfo, ...]
-    reference: int
-    tokens: int
-    windows: int
-    positions: int  # tokens that will be fed
-    context: int
-    documents: Count = 1
+class InputsStarted(TextStarted, frozen=True, tag="inputs_started"):
+    """A text begins to be read for the inputs of the activation."""
 
 
 class InputsFound(Event, frozen=True, tag="inputs_found"):
@@ -147,34 +152,18 @@ class InputsKl(Event, frozen=True, tag="inputs_kl"):
     bins: tuple[Number, ...]
 
 
-class InputsFailed(Event, frozen=True, tag="inputs_failed"):
-    """One function cannot be measured any further; the others continue."""
-
-    variant: int
-    error: ErrorInfo
+class InputsFailed(FunctionFailed, frozen=True, tag="inputs_failed"):
+    """One function's errors cannot be measured any further."""
 
 
-class InputsFinished(Event, frozen=True, tag="inputs_finished"):
-    """All inputs are read; `seconds` do not include loading."""
-
-    last = True
-    status: Status
-    seconds: Seconds
-    peak_memory_bytes: Count
-    error: ErrorInfo | None = None
+class InputsFinished(TextFinished, frozen=True, tag="inputs_finished"):
+    """All inputs are read."""
 
 
-class LayersStarted(Event, frozen=True, tag="layers_started"):
+class LayersStarted(TextStarted, frozen=True, tag="layers_started"):
     """Swaps of single layers begin; figures that were kept of an earlier time come at once."""
 
-    variants: tuple[VariantInfo, ...]
-    reference: int
-    places: tuple[Place, ...]
-    tokens: Count  # of the text, without BOS
-    windows: Count
-    positions: Count  # tokens that will be scored
-    context: Count  # length of a window in tokens, BOS included
-    documents: Count = 1  # texts; positions are clustered by them, or by the windows of one
+    places: tuple[Place, ...] = ()
     kept: Name = ""  # the file that the figures are kept in until they are complete
 
 
@@ -194,11 +183,8 @@ class LayersChunk(Event, frozen=True, tag="layers_chunk"):
     rows: tuple[SwappedRow, ...]
 
 
-class LayersFailed(Event, frozen=True, tag="layers_failed"):
-    """One variant cannot be measured any further; the others continue."""
-
-    variant: Index
-    error: ErrorInfo
+class LayersFailed(FunctionFailed, frozen=True, tag="layers_failed"):
+    """One variant's swaps cannot be measured any further."""
 
 
 class FreeRan(Event, frozen=True, tag="free_ran"):
@@ -213,11 +199,5 @@ class FreeRan(Event, frozen=True, tag="free_ran"):
     steps: Count
 
 
-class LayersFinished(Event, frozen=True, tag="layers_finished"):
-    """Swaps of single layers ended; `seconds` do not include loading."""
-
-    last = True
-    status: Status
-    seconds: Seconds
-    peak_memory_bytes: Count
-    error: ErrorInfo | None = None
+class LayersFinished(TextFinished, frozen=True, tag="layers_finished"):
+    """Swaps of single layers ended."""

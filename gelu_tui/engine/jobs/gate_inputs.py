@@ -26,10 +26,11 @@ from gelu_tui.engine.compute.function_errors import ErrorTable, NotFinite
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.input_counts import Counts, Grid, count, held
 from gelu_tui.engine.compute.recorded_inputs import recording
-from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.input_report import borders_of, inputs_found
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.reading import reading
 from gelu_tui.engine.jobs.request import resolve_variants
 from gelu_tui.engine.jobs.swap_by_bin import SwapByBin
 from gelu_tui.engine.jobs.windows import cut
@@ -46,22 +47,15 @@ def gate_inputs(
 
     Raises `GeluError` for a command that cannot begin.
     """
-    reading = _Reading(loaded, command, emit, cancelled)
-    mx.reset_peak_memory()
-    emit(reading.started)
-    began = time.perf_counter()
-    status: p.Status = "completed"
-    error: ErrorInfo | None = None
-    try:
-        workers = min(8, os.cpu_count() or 1)  # numpy releases the interpreter lock
-        with rowwise(loaded.model) as sites, ThreadPoolExecutor(workers) as pool:
-            reading.run(sites, pool)
-    except Interrupted:
-        status = "cancelled"
-    except Exception as failure:
-        status, error = "failed", error_info(failure)
-    seconds = time.perf_counter() - began
-    emit(p.InputsFinished(status, seconds, mx.get_peak_memory(), error))
+    reader = _Reading(loaded, command, emit, cancelled)
+    emit(reader.started)
+    workers = min(8, os.cpu_count() or 1)  # numpy releases the interpreter lock
+    with (
+        reading(emit, p.InputsFinished),
+        rowwise(loaded.model) as sites,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        reader.run(sites, pool)
 
 
 class _Reading:
@@ -86,11 +80,7 @@ class _Reading:
         self.started = p.InputsStarted(
             variants=infos,
             reference=reference,
-            tokens=self._text.tokens,
-            windows=len(self._text.windows),
-            positions=self._text.positions,
-            context=self._text.context,
-            documents=self._text.documents,
+            **self._text.told(),
         )
         self._loaded, self._model, self._dtype = loaded, loaded.model, loaded.info.dtype
         self._emit, self._cancelled, self._causal = emit, cancelled, command.causal

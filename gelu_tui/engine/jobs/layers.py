@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import Variant, check_limits
 from gelu_tui.core.lab.kept_layers import KeptLayers
 from gelu_tui.core.lab.layers import LAYERS_SCHEMA, chosen_variants
@@ -43,10 +42,11 @@ from gelu_tui.engine.compute.layer_passes import (
 )
 from gelu_tui.engine.compute.limited_functions import functions_of
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
-from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info, stop_if
+from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.free_running import free_running
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.reading import reading
 from gelu_tui.engine.jobs.score import positions_at_once
 from gelu_tui.engine.jobs.windows import Windows, cut
 from gelu_tui.engine.models.loading import LoadedModel, versions
@@ -95,27 +95,18 @@ def layers(loaded: LoadedModel, command: p.Layers, emit: Emit, cancelled: IsCanc
     Raises `GeluError` for a command that cannot begin.
     """
     measuring = _Measuring(loaded, command, emit, cancelled)
-    mx.reset_peak_memory()
-    began = time.perf_counter()
-    status: p.Status = "completed"
-    error: ErrorInfo | None = None
     with rowwise(loaded.model) as sites:
         measuring.check(sites)
-        try:
+        with reading(emit, p.LayersFinished):
+            workers = min(8, os.cpu_count() or 1)  # numpy releases the interpreter lock
             with (
                 layer_passes(loaded.model, cancelled) as passes,
-                ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+                ThreadPoolExecutor(workers) as pool,
             ):
                 emit(measuring.started)
                 measuring.run(sites, passes, pool)
             if command.free_running:
                 measuring.run_freely(sites)
-        except Interrupted:
-            status = "cancelled"
-        except Exception as failure:
-            status, error = "failed", error_info(failure)
-    seconds = time.perf_counter() - began
-    emit(p.LayersFinished(status, seconds, mx.get_peak_memory(), error))
 
 
 @dataclass
@@ -170,11 +161,7 @@ class _Measuring:
             variants=tuple(infos),
             reference=0,
             places=tuple(p.Place(*place) for place in self._places),
-            tokens=text.tokens,
-            windows=len(text.windows),
-            positions=text.positions,
-            context=text.context,
-            documents=text.documents,
+            **text.told(),
             kept=str(self._kept.path),
         )
 

@@ -44,6 +44,7 @@ from gelu_tui.engine.failures import (
 )
 from gelu_tui.engine.jobs.not_finite import Causes
 from gelu_tui.engine.jobs.observer import Emit
+from gelu_tui.engine.jobs.reading import reading
 from gelu_tui.engine.jobs.request import resolve_variants
 from gelu_tui.engine.jobs.windows import Windows, cut
 from gelu_tui.engine.models.loading import LoadedModel
@@ -95,21 +96,14 @@ def score(loaded: LoadedModel, command: p.Score, emit: Emit, cancelled: IsCancel
     Raises `GeluError` for a command that cannot begin.
     """
     scoring = _Scoring(loaded, command, emit, cancelled)
-    mx.reset_peak_memory()
     emit(scoring.started)
-    began = time.perf_counter()
-    status: p.Status = "completed"
-    error: ErrorInfo | None = None
-    try:
-        workers = min(8, os.cpu_count() or 1)  # numpy releases the interpreter lock
-        with rowwise(loaded.model) as sites, ThreadPoolExecutor(workers) as pool:
-            scoring.run(sites, pool)
-    except Interrupted:
-        status = "cancelled"
-    except Exception as failure:
-        status, error = "failed", error_info(failure)
-    seconds = time.perf_counter() - began
-    emit(p.ScoreFinished(status, seconds, mx.get_peak_memory(), error))
+    workers = min(8, os.cpu_count() or 1)  # numpy releases the interpreter lock
+    with (
+        reading(emit, p.ScoreFinished),
+        rowwise(loaded.model) as sites,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        scoring.run(sites, pool)
 
 
 class _Scoring:
@@ -131,11 +125,7 @@ class _Scoring:
         self.started = p.ScoreStarted(
             variants=infos,
             reference=reference,
-            tokens=self._text.tokens,
-            windows=len(self._text.windows),
-            positions=self._text.positions,
-            context=self._text.context,
-            documents=self._text.documents,
+            **self._text.told(),
             bos=self._text.bos,
             yardsticks=tuple(
                 p.YardstickInfo(name, y.description if isinstance(y, Yardstick) else "")

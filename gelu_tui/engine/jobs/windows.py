@@ -44,6 +44,16 @@ class Windows:
         """How many tokens are fed, and have a target."""
         return sum(len(window) - 1 for window in self.windows)
 
+    def told(self) -> dict[str, int]:
+        """Return what a `TextStarted` tells of the text."""
+        return {
+            "tokens": self.tokens,
+            "windows": len(self.windows),
+            "positions": self.positions,
+            "context": self.context,
+            "documents": self.documents,
+        }
+
     def check_vocabulary(self, vocabulary: int) -> None:
         """Raise `GeluError` where the text has tokens that the model does not know."""
         for token in (min(map(min, self.windows)), max(map(max, self.windows))):
