@@ -18,7 +18,7 @@ from textual import events, on
 from textual.actions import parse
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding
-from textual.command import CommandPalette
+from textual.command import CommandPalette, Provider
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
@@ -60,6 +60,12 @@ _SWEEP_ENDS_S = 2.0
 _CUBE = CubeColours()
 
 
+def _palette_commands() -> type[Provider]:
+    from gelu_tui.tui.keys.palette import PaletteCommands  # not before the first frame
+
+    return PaletteCommands
+
+
 class Palette(ClosesOnce, CommandPalette):
     """The command palette."""
 
@@ -81,6 +87,7 @@ class GeluApp(App[None]):
     TITLE = "gelu-tui"
     # Textual reads the style sheets of screens that are pushed; this one is there from the start.
     CSS_PATH = "compare/compare.tcss"
+    COMMANDS: ClassVar = {_palette_commands}
     BINDINGS: ClassVar = [
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+l", "redraw", "Redraw the screen", show=False, priority=True),
