@@ -33,7 +33,7 @@ from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
 _POLL_S = 0.5
-_KEYS = "q, Esc back · n next · p previous · r replay · w what if · ↑ ↓ scroll"
+_KEYS = "q, Esc back · w what if · r replay · n next · p previous · ↑ ↓ scroll · F1 help"
 
 _NO_FORK = "There is no fork to explain; n shows the next stream."
 

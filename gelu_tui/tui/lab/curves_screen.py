@@ -41,9 +41,10 @@ from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import MessageLine
 
 _KEYS = (
-    "q back · v view · space draw · i inputs · , . layer · ← → cursor · + - zoom · h l move · "
-    "0 all · d dtype · t table · s speed · * / zoom y · k j move y"
+    "q back · v view · Space draw · i inputs · {}← → cursor · + - zoom · h l move · 0 all · "
+    "d dtype · t table · s speed · * / zoom y · k j move y · F1 help"
 )
+_LAYER_KEY = ", . layer · "  # once there are inputs
 _SOON_S = 0.05  # after the last of some moves, before functions are computed again
 
 
@@ -108,7 +109,7 @@ class CurvesScreen(ClosesOnce, Screen[None]):
         if self._inputs is not None:
             yield self._inputs
         yield MessageLine(id="message")
-        yield KeyHints(_KEYS, id="keys", markup=False)
+        yield KeyHints(_KEYS.format(""), id="keys", markup=False)
 
     def on_mount(self) -> None:
         self._message.show_message("")
@@ -256,6 +257,8 @@ class CurvesScreen(ClosesOnce, Screen[None]):
     def _inputs_changed(self, message: InputsUnder.Changed) -> None:
         plot, first = self._plot, self._plot.histogram is None
         plot.histogram = message.histogram
+        has_layers = message.histogram is not None
+        self.query_one(KeyHints).update(_KEYS.format(_LAYER_KEY if has_layers else ""))
         if first and message.histogram is not None and plot.view < VIEWS.index("error"):
             plot.view = VIEWS.index("error")  # under the errors is where they are drawn
             self._show_title()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from rich.cells import cell_len
 from textual.events import Click
+from textual.visual import VisualType
 from textual.widgets import Static
 
+_BETWEEN = " · "
 _PART = re.compile(r"(?:^| · )(\S.*?)(?= · |$)")
 _NAMES = {"Enter": "enter", "Esc": "escape", "Tab": "tab", "/": "slash", "PgDn": "pagedown"}
-_NAMES |= {"→": "right"}
+_NAMES |= {"→": "right", "Space": "space", ".": "full_stop"}
 
 
 def key_at(line: str, column: int) -> str | None:
@@ -19,13 +22,35 @@ def key_at(line: str, column: int) -> str | None:
             word = part[1].split()[0].rstrip(",")
             if len(word) == 1 and word.isalnum():
                 return word
+            if len(word) == 2 and word[0] == "^":
+                return f"ctrl+{word[1]}"
             is_function_key = word[:1] == "F" and word[1:].isdigit()
             return word.lower() if is_function_key else _NAMES.get(word)
     return None
 
 
+def fitting(line: str, width: int) -> str:
+    """The line in `width` cells without its last parts but the very last, mostly `F1 help`."""
+    *parts, last = line.split(_BETWEEN)
+    while parts and cell_len(_BETWEEN.join((*parts, last))) > width:
+        parts.pop()
+    return _BETWEEN.join((*parts, last))
+
+
 class KeyHints(Static):
-    """One row of `KEY what it does`, the parts separated by ` · `."""
+    """One row of `KEY what it does`, the parts separated by ` · `; of plain text only what fits."""
+
+    _line: VisualType | None = None  # the whole of it
+
+    def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        self._line = content
+        width = self.content_size.width
+        if isinstance(content, str) and width:
+            content = fitting(content, width)
+        super().update(content, layout=layout)
+
+    def on_resize(self) -> None:
+        self.update(self.content if self._line is None else self._line, layout=False)
 
     def on_click(self, event: Click) -> None:
         at = event.get_content_offset(self)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gelu_tui.tui.widgets.key_hints import KeyHints, key_at
-from tests.support.driving import PROMPT, driven
+from gelu_tui.tui.widgets.key_hints import KeyHints, fitting, key_at
+from tests.support.driving import PROMPT, driven, ready
 
-LINE = "q, Esc back · n next stream · / search · F10 out · ↑ ↓ scroll · Enter or ↓ to it"
+LINE = "q, Esc back · n next stream · / search · F10 out · ↑ ↓ scroll · ^r run · Enter or ↓ to it"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,7 @@ LINE = "q, Esc back · n next stream · / search · F10 out · ↑ ↓ scroll ·
         ("/", "slash"),
         ("F10", "f10"),
         ("↑", None),
+        ("^r", "ctrl+r"),
         ("to it", "enter"),
     ],
 )
@@ -30,6 +33,26 @@ def test_the_key_under_the_pointer(at: str, key: str | None) -> None:
 @pytest.mark.parametrize("column", [LINE.index("·"), len(LINE), len(LINE) + 30])
 def test_between_and_behind_the_keys_there_is_none(column: int) -> None:
     assert key_at(LINE, column) is None
+
+
+@given(width=st.integers(0, 120))
+def test_what_does_not_fit_is_left_out_in_whole_parts_but_the_last(width: int) -> None:
+    parts = LINE.split(" · ")
+    shown = fitting(LINE, width).split(" · ")
+    assert shown[-1] == parts[-1] and shown[:-1] == parts[: len(shown) - 1]
+    assert len(shown) == 1 or len(" · ".join(shown)) <= width
+    more = [*parts[: len(shown)], parts[-1]]
+    assert shown == parts or len(" · ".join(more)) > width
+
+
+@pytest.mark.parametrize(("size", "cut"), [((60, 20), True), ((80, 24), True), ((200, 50), False)])
+async def test_a_line_of_keys_ends_with_a_whole_key(size: tuple[int, int], cut: bool) -> None:
+    async with ready(size=size) as it:
+        await it.app.run_action("app.open('curves')")
+        await it.until_shown("q back · v view")
+        line = it.screen().splitlines()[-1].rstrip()
+        assert line.endswith("· F1 help")
+        assert ("k j move y" not in line) is cut
 
 
 async def test_clicks_go_through_the_forks_and_back() -> None:
