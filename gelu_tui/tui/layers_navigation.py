@@ -9,7 +9,7 @@ from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.settings.run_settings import Dtype
+from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 from gelu_tui.tui.services import Services
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ class LayersNavigation:
         app: App[None],
         services: Services,
         compare: CompareScreen,
+        choices: Callable[[], RunSettings],
         load: Callable[[str, Dtype | None], None],
     ) -> None:
         self._app, self._services, self._compare, self._load = app, services, compare, load
+        self._choices = choices
         self._job: LayersJob | None = None
 
     def open(self) -> None:
@@ -38,9 +40,7 @@ class LayersNavigation:
 
         if self._job is None:
             self._job = LayersJob(self._services, self._load)
-        self._app.push_screen(
-            LayersScreen(self._job, lambda: self._compare.choices, self._shown_run)
-        )
+        self._app.push_screen(LayersScreen(self._job, self._choices, self._shown_run))
 
     def _shown_run(self) -> ComparisonDocument | None:
         shown = self._compare.shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -43,8 +44,8 @@ class Navigation:
         self._compare = compare
         self._board = compare.board
         self.sweeps = SweepNavigation(app, services, compare)
-        self.texts = TextNavigation(app, services, compare, self._load_model)
-        self.lab_layers = LayersNavigation(app, services, compare, self._load_model)
+        lab = (app, services, compare, self._picked, self._load_model)
+        self.texts, self.lab_layers = TextNavigation(*lab), LayersNavigation(*lab)
         self.inputs: InputsJob | None = None  # what the lab has read last
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
@@ -152,6 +153,16 @@ class Navigation:
         """The run on the screen, if it has ended."""
         shown = self._compare.shown
         return shown.document() if shown is not None and not shown.live else None
+
+    def _picked(self) -> RunSettings:
+        """The settings of the next run; with the functions of the picker, if it is open below."""
+        from gelu_tui.tui.functions.screen import ActivationsScreen
+
+        for screen in self._app.screen_stack:
+            if isinstance(screen, ActivationsScreen):
+                with suppress(GeluError):  # such as none: as if it were not open
+                    return screen.picking.result()
+        return self._compare.choices
 
     async def _functions(self) -> tuple[list[Variant], list[Variant]]:
         """The chosen functions, and the others that are known."""

@@ -12,7 +12,7 @@ from textual.app import App
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from gelu_tui.core.settings.run_settings import Dtype
+from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 from gelu_tui.tui.services import Services
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class TextNavigation:
         app: App[None],
         services: Services,
         compare: CompareScreen,
+        choices: Callable[[], RunSettings],
         load: Callable[[str, Dtype | None], None],
     ) -> None:
         self._app, self._services, self._compare, self._load = app, services, compare, load
+        self._choices = choices
         self._scorer: TextScorer | None = None
 
     async def open(self, text: Asked | ShownText | None = None) -> None:
@@ -58,7 +60,7 @@ class TextNavigation:
             self._scorer.open(text)
         screen = TextScreen(
             self._scorer,
-            lambda: self._compare.choices,
+            self._choices,
             self._shown_run,
             lambda: nullcontext(self._services.history or History()),
         )
