@@ -46,7 +46,8 @@ def transfer_sentence(event: p.Progress) -> str:
 def _done(event: p.Progress) -> list[str]:
     if event.total <= 0:
         return [_amount(event.done, event.unit)] if event.done else []
-    amount = f"{_amount(event.done, event.unit)} of {_amount(event.total, event.unit)}"
+    done = size(event.done) if event.unit == "bytes" else event.done  # a unit is named once
+    amount = f"{done} of {_amount(event.total, event.unit)}"
     return [amount, f"{100 * min(1.0, event.done / event.total):.0f} %"]
 
 

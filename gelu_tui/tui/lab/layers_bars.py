@@ -92,6 +92,13 @@ def bar_rows(
             parts.append(half(layer.denoising.kl, rest))
         rows.append(" ".join(parts).rstrip())
     half_width = cells + 1 + _VALUE
-    titles = [f"only here: {alone.words}"] + ([f"others: {rest.words}"] if both else [])
-    heading = " ".join(f"{title[:half_width]:<{half_width}}" for title in titles)
+    columns = [("only here", alone), ("all but here", rest)][: 2 if both else 1]
+    titles = [_title(name, scale, half_width) for name, scale in columns]
+    heading = " ".join(f"{title:<{half_width}}" for title in titles)
     return BarRows(f"{'layer':>{label}} {heading}".rstrip(), rows)
+
+
+def _title(name: str, scale: Scale, width: int) -> str:
+    """What a column of bars is, and its scale where there is room: half a number would lie."""
+    title = f"{name}: {scale.words}"
+    return title if len(title) <= width else name[:width]

@@ -38,7 +38,8 @@ from gelu_tui.tui.widgets.question import Question
 _LOW = 22  # rows below which the bars need the room of most sentences
 _FRAME_S = 0.3  # between two looks at what is new
 _KEYS = "q back · n next · l scale · o order · s {} · t text · e export · F1 help"
-_CHOICE_KEYS = "Enter begins · ^r the run that is shown · Esc back"
+_RUN_KEY = "^r the run that is shown · "
+_CHOICE_KEYS = f"Enter begins · {_RUN_KEY}Esc back"
 _EXPORT_KEYS = "Enter writes · Esc does not · .html, .md, .json or .csv"
 
 
@@ -77,6 +78,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
         self._seen = -1  # version of the job
         self._variant = 0
         self._log = self._by_size = False
+        self._is_stopping = False  # and the message says so
 
     def compose(self) -> ComposeResult:
         yield Static(id="title", markup=False)
@@ -161,6 +163,9 @@ class LayersScreen(ClosesOnce, Screen[None]):
         self._draw_bars()
         if job.error is not None:
             self._message(job.error)
+        elif self._is_stopping and not job.is_live:
+            self._message("")
+        self._is_stopping = self._is_stopping and job.is_live
         self._show_keys()
 
     @property
@@ -244,14 +249,16 @@ class LayersScreen(ClosesOnce, Screen[None]):
         self._redraw()
 
     async def action_stop(self) -> None:
-        await self._job.stop()
+        if self._job.is_live:
+            self._message("Stopping; what is measured stays.")
+            self._is_stopping = True
+            await self._job.stop()
 
     async def action_stop_or_go_on(self) -> None:
         """Stop what runs; else measure the same text on, where it is not complete."""
         job = self._job
         if job.is_live:
-            self._message("Stopping; what is measured stays.")
-            await job.stop()
+            await self.action_stop()
         elif job.command is not None and job.status != "completed" and not self._is_choosing:
             await self._begin(job.command, job.source)
 
@@ -302,7 +309,8 @@ class LayersScreen(ClosesOnce, Screen[None]):
         if self.query_one(ExportField).display:
             line.update(_EXPORT_KEYS)
         elif self._is_choosing:
-            line.update(_CHOICE_KEYS)
+            has_run = self._shown_run() is not None
+            line.update(_CHOICE_KEYS if has_run else _CHOICE_KEYS.replace(_RUN_KEY, ""))
         elif self._job.is_live:
             line.update(_KEYS.format("stop"))
         elif self._job.status == "completed":

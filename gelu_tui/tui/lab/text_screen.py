@@ -41,10 +41,11 @@ _FIGURES_S = 1.0  # between two tables while it runs
 _SHARE = 8  # and at least so many times as long as a table takes
 _PARTS = ("text", "functions", "worst", "candidates")
 _KEYS = (
-    "q back · n function · c colour · s scale · . next worst · 3 worst · Enter candidates · "
-    "2 functions · o other text · e export · F1 help"
+    "q back · n function · c colour · s scale · Enter candidates · . worst · 3 list · "
+    "2 table · o text · e export · F1 help"
 )
-_CHOICE_KEYS = "Enter scores it · → completes · ^r the run that is shown · Esc back"
+_RUN_KEY = "^r the run that is shown · "
+_CHOICE_KEYS = f"Enter scores it · → completes · {_RUN_KEY}Esc back"
 _EXPORT_KEYS = "Enter writes · Esc does not · .html, .json or .csv"
 
 
@@ -410,7 +411,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         if isinstance(self.focused, ExportField):
             line.update(_EXPORT_KEYS)
         elif self._is_choosing:
-            line.update(_CHOICE_KEYS)
+            has_run = self._shown_run() is not None
+            line.update(_CHOICE_KEYS if has_run else _CHOICE_KEYS.replace(_RUN_KEY, ""))
         else:
             live = self._shown is not None and self._shown.is_live
             line.update(_KEYS.replace("q back", "q stop") if live else _KEYS)

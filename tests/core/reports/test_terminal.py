@@ -140,11 +140,11 @@ def test_an_error_in_lines() -> None:
         (p.Progress("load", "weights", 3, 0, "parts"), "Loading weights · 3 parts"),
         (
             p.Progress("prefill", "gelu", 8, 16, "tokens"),
-            "Reading the prompt: gelu · 8 tokens of 16 tokens · 50 %",
+            "Reading the prompt: gelu · 8 of 16 tokens · 50 %",
         ),
         (
             p.Progress("score", "window 2 of 6", 512, 2048, "tokens", 24.6),
-            "Scoring window 2 of 6 · 512 tokens of 2048 tokens · 25 % · 25 tokens/s",
+            "Scoring window 2 of 6 · 512 of 2048 tokens · 25 % · 25 tokens/s",
         ),
     ],
     ids=lambda value: value.phase if isinstance(value, p.Progress) else "",

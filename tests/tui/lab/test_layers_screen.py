@@ -86,6 +86,24 @@ async def test_it_opens_from_the_functions_and_by_the_palette() -> None:
         assert "Lab: layers" in titles
 
 
+@pytest.mark.parametrize(
+    ("action", "asked"), [("layers", "Over which text?"), ("text", "Which text")]
+)
+async def test_over_the_picker_it_asks_with_what_is_picked(action: str, asked: str) -> None:
+    async with ready(activations=("relu", "gelu_approx"), size=(120, 36)) as it:
+        await it.press("f2")
+        await it.until_shown("exact GELU")
+        await it.press("tab")
+        await it.type("silu@0-3")
+        await it.press("enter")
+        await it.until_shown("silu@0-3 is chosen")
+        await it.app.run_action(f"app.open('{action}')")
+        await it.until_shown(asked, "relu, gelu_approx, silu@0-3")
+        assert "^r" not in it.screen()  # there is no run yet
+        await it.press("escape")
+        await it.until_shown("silu@0-3 is chosen")
+
+
 async def test_it_grows_stops_and_goes_on(text: str) -> None:
     async with ready(step_s=SLOW_S, activations=("relu", "gelu_approx")) as it:
         await begun(it, text)
@@ -94,6 +112,7 @@ async def test_it_grows_stops_and_goes_on(text: str) -> None:
         await it.press("s")
         await it.until(lambda: job(it).status == "cancelled", "it has stopped")
         await it.until_shown("Stopped: ", "go on")
+        await it.until(lambda: "Stopping" not in it.screen(), "it no longer stops")
         document = job(it).document()
         assert document is not None and 0 < document.positions < CHUNKS * POSITIONS
         it.engines.step_s = 0.0
