@@ -8,13 +8,15 @@ from gelu_tui.cli.tree import _MODULES
 from tests.support.command import fake_engine, gelu
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "activations": ("--format", "json"),
+    "activations": ("--format", "csv"),
     "app": ("hello",),  # needs a terminal
     "bench": ("--tokens", "0"),
     "completion": ("bash",),
     "doctor": ("--help",),
     "engine": (),
     "history": (),
+    "inputs": ("--text", "/nowhere"),
+    "layers": ("--text", "/nowhere"),
     "man": (),
     "models": ("--engine-command", fake_engine("five")),
     "open": ("1",),

@@ -142,7 +142,7 @@ def test_a_terminal_that_never_answers_is_not_waited_for(tmp_path: Path) -> None
     )
     with terminal(fake_engine("five"), tmp_path, prompt="x", before=before) as it:
         it.answer = lambda _: None  # type: ignore[method-assign]
-        it.until_shown(shown.LATER)
+        it.until_shown("Sunlight")  # it stays when the run has ended
         quit_in_order(it)
 
 

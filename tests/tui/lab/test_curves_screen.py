@@ -13,7 +13,7 @@ from gelu_tui.core.functions.curves import EXACT, slope
 from gelu_tui.core.functions.numpy_operations import values
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
-from gelu_tui.tui.functions.screen import ActivationsScreen
+from gelu_tui.tui.functions.screen import ActivationsScreen, FunctionList
 from gelu_tui.tui.lab import curves_plot
 from gelu_tui.tui.lab.curve_samples import EXACTLY, Arithmetic, arithmetics
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
@@ -269,8 +269,10 @@ async def test_from_the_palette_and_from_the_picker() -> None:
         await it.until(lambda: not isinstance(it.app.screen, CurvesScreen), "it is closed")
         await it.press("f2")
         await it.until(lambda: isinstance(it.app.screen, ActivationsScreen), "the picker")
-        await it.until_shown("Functions")
-        await it.press("space", "c")
+        await it.until(lambda: isinstance(it.app.focused, FunctionList), "its list has the focus")
+        await it.press("space")
+        await it.until_shown("4 chosen")
+        await it.press("c")
         await it.until(lambda: isinstance(it.app.screen, CurvesScreen), "the lab")
         screen = it.app.screen
         assert isinstance(screen, CurvesScreen)
