@@ -76,8 +76,8 @@ class FunctionOnInputs(msgspec.Struct, frozen=True, kw_only=True):
     `at` is the x of the largest error, `weighted_rmse` √E[(f−g)²], and `geglu_relative_error`
     √(E[((f−g)u)²] / E[(gu)²]) with u what the site multiplies its result with. `differs_in_dtype`
     is the share of inputs whose result is not that of GELU where both are evaluated in the model's
-    dtype, as mlx-lm does; `differs_in_bfloat16` the same in bfloat16. `inner_…` are over the middle
-    99 % of the inputs.
+    dtype, as mlx-lm does; `differs_in_bfloat16` the same in bfloat16. `inner_…` are of those
+    among the middle 99 % of the inputs of all sites; 0 where none is.
     """
 
     variant: Count

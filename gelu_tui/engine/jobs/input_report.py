@@ -9,7 +9,7 @@ import numpy as np
 
 from gelu_tui.core import protocol as p
 from gelu_tui.engine.compute.activation_sites import Site
-from gelu_tui.engine.compute.function_errors import ErrorTable
+from gelu_tui.engine.compute.function_errors import ErrorTable, Largest
 from gelu_tui.engine.compute.input_counts import Counts
 
 _QUANTILES = (0.001, 0.005, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.995, 0.999)
@@ -70,14 +70,15 @@ def _on_inputs(
     borders: list[int],
 ) -> p.FunctionOnInputs:
     ends = every.minimum, every.maximum
+    first, last = every.places(_INNER)  # of all inputs, as the sentence about them says
     if table.limits is not None:
         sites = {site: each for site, each in sites.items() if table.limits.includes(*site)}
         every = Counts.none(every.grid)
         for each in sites.values():
             every.add(each)
     largest = table.largest(every)
-    first, last = every.places(_INNER)
-    inner = table.largest(every, first, last + 1)
+    has_inner = every.inputs[first : last + 1].any()
+    inner = table.largest(every, first, last + 1) if has_inner else Largest(0.0, every.minimum)
     return p.FunctionOnInputs(
         variant=number,
         max_abs_error=largest.error,

@@ -220,6 +220,21 @@ def test_a_limited_function_is_measured_where_it_is_used(tmp_path: Path) -> None
         assert f.weighted_rmse == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-3)
 
 
+def test_a_limited_function_is_off_where_the_sentence_says_there(loaded: LoadedModel) -> None:
+    names = ("gelu_approx", *(f"identity@{layer}" for layer in range(4)))
+    document = run(loaded, command(names))
+    assert document.all is not None
+    low, high = (document.all.quantiles[share] for share in ("0.005", "0.995"))
+    kept = stored(loaded, windows(loaded))
+    for f in document.functions[1:]:
+        x = np.concatenate([kept[Site(each.layer, each.site)][0] for each in f.layers])
+        x = x[(low <= x) & (x <= high)]
+        error = np.abs(x - PLAIN["gelu"](x)).max()
+        assert f.inner_max_abs_error == pytest.approx(error, rel=1e-2)
+        assert f.inner_at is not None
+        assert 1.01 * low <= f.inner_at <= 1.01 * high  # within a step of the grid
+
+
 # --- what is read ---------------------------------------------------------------------------------
 
 
