@@ -41,9 +41,9 @@ class CandidateList:
         if rank is not None:
             where = _ORDINALS[rank] if 0 <= rank < len(_ORDINALS) else f"number {rank + 1:,}"
         if margin is None:
-            return f"the other's token is {where}", f"other's is {where}"
+            return f"the other's token is {where}", f"other: {where}"
         ahead = f"{abs(margin):.3g} logits {'ahead' if margin >= 0 else 'behind'}"
-        return f"{ahead}; the other's token is {where}", f"{ahead}; other's is {where}"
+        return f"{ahead}; the other's token is {where}", f"{ahead}; other: {where}"
 
 
 def both_lists(fork: p.Fork, reference: str, variant: str) -> tuple[CandidateList, CandidateList]:
