@@ -105,7 +105,7 @@ def _row(
 def _own(chance: p.TokenChance) -> Content:
     """The text's own token where it is not among those that are listed."""
     probability = percent(math.exp(min(0.0, chance.logprob)))
-    said = f"the text's token: number {chance.rank + 1:,}, {probability}"
+    said = f"the text's: number {chance.rank + 1:,}, {probability}"
     return Content.assemble((f"    {_MARK} ", "bold $text-warning"), (said, "$text-warning"))
 
 

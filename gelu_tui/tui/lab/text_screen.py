@@ -74,7 +74,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         Binding("e", "export", "Write a page, the data or a table into a file"),
         Binding("ctrl+g", "stop", "Stop the scoring; what is scored stays"),
         Binding("ctrl+r", "run", "The run that is shown", priority=True),
-        Binding("q,escape,f10", "back", "Stop what runs, then back"),
+        Binding("q,escape,f10", "back", "Stop what runs, close the candidates, then back"),
         HELP,
     ]
 
@@ -361,6 +361,9 @@ class TextScreen(ClosesOnce, Screen[None]):
             self._show(choosing=False)
             self.action_part("text")
             self._redraw()
+        elif self._closes_candidates:
+            self.query_one("#candidates").display = False
+            self.action_part("text" if self._part == "candidates" else self._part)
         elif self._shown is not None and self._shown.is_live:
             self._message("Stopping; what is scored stays. Once more goes back.")
             await self._scorer.stop()
@@ -369,6 +372,12 @@ class TextScreen(ClosesOnce, Screen[None]):
             self._stopping = self._shown
         else:
             self.dismiss()
+
+    @property
+    def _closes_candidates(self) -> bool:
+        """Whether going back leaves the candidates alone; while a scoring runs, it stops that."""
+        is_live = self._shown is not None and self._shown.is_live
+        return not is_live and bool(self.query_one("#candidates").display)
 
     _stopping: ShownText | None = None
 

@@ -95,9 +95,14 @@ async def test_a_jump_from_the_list_and_candidates(tmp_path: Path) -> None:
         await it.press("3", "down")
         await it.until(lambda: pane(it).cursor is not None, "the text goes to it")
         await it.press("enter")
-        await it.until_shown("own", "the text's token: number 4,311", "␛[31m")
+        await it.until_shown("own", "the text's: number 4,311", "␛[31m")
         await it.press("4")
-        await it.until_shown("the text's token")
+        await it.until_shown("the text's: number")
+        await it.press("escape")
+        await it.until_gone("the text's: number")
+        assert it.app.screen is not it.app.compare, "they alone are closed"
+        await it.press("escape")
+        await it.until(lambda: it.app.screen is it.app.compare, "the screen is closed")
 
 
 async def test_stopping_keeps_what_is_there_and_the_second_escape_leaves(tmp_path: Path) -> None:
