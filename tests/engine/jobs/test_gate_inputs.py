@@ -229,9 +229,8 @@ def test_a_limited_function_is_off_where_the_sentence_says_there(loaded: LoadedM
     for f in document.functions[1:]:
         x = np.concatenate([kept[Site(each.layer, each.site)][0] for each in f.layers])
         x = x[(low <= x) & (x <= high)]
-        error = np.abs(x - PLAIN["gelu"](x)).max()
-        assert f.inner_max_abs_error == pytest.approx(error, rel=1e-2)
-        assert f.inner_at is not None
+        assert f.inner_max_abs_error is not None and f.inner_at is not None
+        assert f.inner_max_abs_error >= 0.999 * np.abs(x - PLAIN["gelu"](x)).max()
         assert 1.01 * low <= f.inner_at <= 1.01 * high  # within a step of the grid
 
 
