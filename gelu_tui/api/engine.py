@@ -12,7 +12,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from gelu_tui.api.engine_thread import EngineThread
-from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, engine_of, of_method
+from gelu_tui.api.keywords import (
+    CompareKeywords,
+    ScoreKeywords,
+    checked,
+    engine_of,
+    of_method,
+    texts_of,
+    window_of,
+)
 from gelu_tui.api.results import Inputs, Layers, Run, Score, Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
@@ -138,7 +146,7 @@ class Engine:
         from gelu_tui.core.scoring.statistics import Gathering  # numpy
 
         chosen = self._chosen(settings, control=True)
-        texts = [text] if isinstance(text, str) else text
+        texts, context = texts_of(text), window_of(context)
         named = convert(fields_of(WithYardsticks)["yardsticks"], yardsticks)
         command = over_text(p.Score, chosen, texts=texts, context=context, yardsticks=named)
         gathering = Gathering()
@@ -179,7 +187,7 @@ class Engine:
         goes on there, unless `restart`. Raises `GeluError`, and `Unfinished` as `compare` does.
         """
         chosen = with_reference(self._chosen(settings, control=False))
-        texts = [text] if isinstance(text, str) else text
+        texts, context = texts_of(text), window_of(context)
         command = over_text(
             p.Layers,
             chosen,
@@ -219,7 +227,7 @@ class Engine:
         `GeluError`, and `Unfinished` as `compare` does.
         """
         chosen = replace(self._chosen(settings), control=False)
-        texts = [text] if isinstance(text, str) else text
+        texts, context = texts_of(text), window_of(context)
         command = over_text(p.GateInputs, chosen, texts=texts, context=context, causal=causal)
         gathering = InputsGathering()
         with self._lock:

@@ -68,6 +68,23 @@ def checked(given: Mapping[str, Any], **defaults: Any) -> RunSettings:
     return RunSettings(**{**defaults, **converted(given, fields_of(RunSettings))})
 
 
+def texts_of(text: object) -> list[str]:
+    """Return the texts of an argument, one or several. Raises `UsageError` for another type."""
+    texts = [text] if isinstance(text, str) else text
+    if isinstance(texts, Sequence) and all(isinstance(each, str) for each in texts):
+        return list(texts)
+    message = f"A text must be a string, or several in a list, not {type(text).__name__}."
+    raise UsageError(message, "A file's is Path(...).read_text().")
+
+
+def window_of(context: object) -> int | None:
+    """Return the length of a window, in tokens. Raises `UsageError` for another type."""
+    if context is None or (isinstance(context, int) and not isinstance(context, bool)):
+        return context
+    message = f"context must be a whole number, not {type(context).__name__}."
+    raise UsageError(message, "It is the number of tokens in a window.")
+
+
 def converted(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
     """Return the values of these keyword arguments that are not None. Raises as `checked` does."""
     values = {}

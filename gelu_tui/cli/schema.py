@@ -24,9 +24,12 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command("schema", short_help="Print the JSON Schema of a document.")
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("name", metavar="NAME", type=click.Choice(NAMES))
 def schema_command(name: str) -> int:
-    """Print the JSON Schema of a document that a command prints, or of a file that you write."""
+    """Print the JSON Schema of a document that a command prints, or of a file that you write.
+
+    NAME is comparison, score, inputs, layers, sweep, activations, bench, settings or sweep-file.
+    """
     o.print_json(schema(name), indent=2)
     return o.DONE
 

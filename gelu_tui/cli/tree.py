@@ -238,7 +238,9 @@ def run_tree() -> int:
         hint = f"See `{path} --help`"
         if isinstance(error, click.NoSuchOption) and context and _takes_a_prompt(context.command):
             hint += f"; a prompt that begins with a hyphen follows `--`: {path} -- '-…'"
-        o.complain(UsageError(f"{error.format_message()}{where}", f"{hint}."))
+        # Where an argument is missing, click has each of its choices on a line of its own.
+        message = error.format_message().replace("\n\t", " ")
+        o.complain(UsageError(f"{message}{where}", f"{hint}."))
         return o.WRONG_USAGE
     except GeluError as error:
         o.complain(error)

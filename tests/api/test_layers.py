@@ -21,6 +21,12 @@ def test_it_returns_what_the_command_prints(
         )  # fmt: skip
         with pytest.raises(gelu_tui.GeluError, match="nothing to swap"):
             engine.layers("a b c", activations=["gelu_approx"])
+        for read in (engine.layers, engine.inputs, engine.score):
+            for text in (b"a b c", Path("a.txt"), None, ["a", b"b"]):
+                with pytest.raises(gelu_tui.GeluError, match="A text must be a string, or several"):
+                    read(text, activations=["relu"])  # type: ignore[arg-type]
+            with pytest.raises(gelu_tui.GeluError, match="context must be a whole number, not str"):
+                read("a b c", context="4", activations=["relu"])  # type: ignore[arg-type]
     words = ("--model", model, "-a", "relu,silu", "--reference", "gelu", "--context", "4")
     words += ("--free-running", "--max-tokens", "3", "--text", "-", "--format", "json")
     expected = json.loads(gelu(home, "layers", *words, stdin=b"a b c d e f").out)

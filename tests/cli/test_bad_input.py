@@ -28,6 +28,11 @@ USAGE = {
         "Put it in quotation marks: 'why is the sky'.",
     ),
     "no prompt": (("run",), "Missing argument 'PROMPT'.", "See `gelu-tui run --help`."),
+    "no schema": (
+        ("schema",),
+        "Missing argument 'NAME'. Choose from: comparison, score, inputs, ",
+        "See `gelu-tui schema --help`.",
+    ),
     "bytes that are no UTF-8": (
         ("run", b"caf\xe9"),
         "The prompt is not valid UTF-8.",

@@ -149,7 +149,7 @@ def test_the_api_returns_what_the_command_prints(
         ((), "Either --text or --run is needed"),
         (STDIN, "The text is empty."),
         (("-a", "nope", *STDIN), "There is no activation function named 'nope'."),
-        (("--context", "1", *STDIN), "A window of 1 tokens"),
+        (("--context", "1", *STDIN), "A window of 1 token"),
     ],
 )
 def test_wrong_usage(env: dict[str, str], words: tuple[str, ...], sentence: str) -> None:

@@ -76,7 +76,7 @@ def test_a_saved_run(env: dict[str, str], model: str, tmp_path: Path) -> None:
     [
         (("-a", "gelu_approx"), "'gelu_approx' is the reference, so there is nothing to swap."),
         (("-a", "nonsense"), "There is no activation function named 'nonsense'."),
-        (("-a", "relu", "--context", "1"), "A window of 1 tokens has no token with another one"),
+        (("-a", "relu", "--context", "1"), "A window of 1 token has no token with another one"),
         (("-a", "relu@9"), "All chosen functions are limited"),
         (("-a", "relu@9", "--reference", "gelu"), "This model has 4 layers, 0 to 3"),
     ],
@@ -87,6 +87,18 @@ def test_refusals(
     done = gelu(env, "layers", "--model", model, "--text", file, *words)
     assert done.code in (1, 2)
     assert says in complaint(done, done.code)[0]
+
+
+def test_only_limited_functions_need_a_named_reference(
+    env: dict[str, str], model: str, file: str
+) -> None:
+    words = ("layers", "--model", model, "--text", file, "-a", "relu@1", "--format", "json")
+    hint = complaint(gelu(env, *words), 2)[1]
+    assert hint.startswith("Choose one without @ too, or name it as the reference: ")
+    found = json.loads(gelu(env, *words, "--reference", "gelu").out)
+    assert (found["reference"], found["variant"]) == ("gelu", "relu@1")
+    moved = [layer["layer"] for layer in found["layers"] if layer["noising"]["kl"]]
+    assert moved == [1]
 
 
 def test_an_interrupt_prints_what_there_is_and_the_next_goes_on(

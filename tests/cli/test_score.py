@@ -273,7 +273,7 @@ USAGE: dict[str, tuple[tuple[str, ...], bytes, str, str]] = {
         "Chosen are gelu.",
     ),
     "window of one": (
-        ("--context", "1", *STDIN), b"x", "A window of 1 tokens has no token", "Choose 2 or more."
+        ("--context", "1", *STDIN), b"x", "A window of 1 token has no token", "Choose 2 or more."
     ),
 }  # fmt: skip
 

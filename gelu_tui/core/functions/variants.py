@@ -249,7 +249,7 @@ def check_variants(variants: Sequence[Variant]) -> None:
             message = f"'{variant.function}' is the name of two formulas."
             raise UsageError(message, own_name, kind="duplicate_activation")
     if all(variant.limits is not None for variant in variants):
-        raise _all_limited()
+        raise all_limited()
 
 
 def check_limits(variants: Iterable[Variant], places: Collection[tuple[int, str]]) -> None:
@@ -259,9 +259,11 @@ def check_limits(variants: Iterable[Variant], places: Collection[tuple[int, str]
             check_places(variant.name, variant.limits, places)
 
 
-def _all_limited() -> UsageError:
+def all_limited(instead: str = "") -> UsageError:
+    """Return the error of functions that all have limits; `instead` is what else could be done."""
     message = "All chosen functions are limited to a part of the model, and none is the reference."
-    hint = "Choose one without @ too: the limited ones use it elsewhere, and are compared with it."
+    why = "the limited ones use it elsewhere, and are compared with it."
+    hint = f"Choose one without @ too{instead}: {why}"
     return UsageError(message, hint, kind="reference")
 
 
@@ -283,7 +285,7 @@ def resolve_reference(
     chosen = [variant.name for variant in variants]
     whole = [variant.name for variant in variants if variant.limits is None]
     if not whole:
-        raise _all_limited()
+        raise all_limited()
     if reference is not None:
         canonical = canonical_name(reference)
         if "@" in canonical:

@@ -19,6 +19,7 @@ from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.functions.registry import Precision, names
 from gelu_tui.core.functions.variants import (
     Variant,
+    all_limited,
     check_variants,
     named,
     parse_variant,
@@ -148,8 +149,14 @@ def chosen_variants(settings: RunSettings, native: str) -> tuple[Variant, list[V
 
 
 def with_reference(settings: RunSettings) -> RunSettings:
-    """The settings with the named reference among the functions, which need not be chosen."""
+    """The settings with the named reference among the functions, which need not be chosen.
+
+    Raises `UsageError`.
+    """
     if settings.reference is None:
+        variants = [parse_variant(spec) for spec in named(settings.activations)]
+        if variants and all(variant.limits is not None for variant in variants):
+            raise all_limited(", or name it as the reference")
         return settings
     reference, _others = chosen_variants(settings, settings.reference)
     chosen = {parse_variant(spec).name for spec in named(settings.activations)}

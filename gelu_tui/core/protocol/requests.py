@@ -45,7 +45,8 @@ def over_text(
     if not tokens and not any(text.strip() for text in texts):
         raise UsageError("The text is empty.", "Give some text to read.", kind="empty_text")
     if context is not None and context < 2:
-        message = f"A window of {context} tokens has no token with another one before it."
+        counted = "1 token" if context == 1 else f"{context} tokens"
+        message = f"A window of {counted} has no token with another one before it."
         raise UsageError(message, "Choose 2 or more.", kind="context")
     check(settings, room=False)
     if len(texts) > 1:

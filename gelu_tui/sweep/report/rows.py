@@ -68,7 +68,7 @@ def prompt_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
     `mean_kl` and `full_kl` are means in nats over `_steps` positions, None where there are none.
     `parts_again` after the reference's token at the fork, and `agreed_again` tokens after it, are
     None where that was not tried. `role` is `reference`, `control`, `yardstick` or
-    empty. Raises `GeluError`.
+    empty; a yardstick decodes nothing, so that its `wwb` are None. Raises `GeluError`.
     """
     reference = data.document.reference
     functions = [
@@ -81,7 +81,7 @@ def prompt_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
         for name, found in zip(data.document.settings.yardsticks, outcome.yardsticks, strict=False):
             if not isinstance(found, str):
                 cells = _prompt_cells(data.document, outcome)
-                yield (*cells, name, "yardstick", *_stream_cells(found))
+                yield (*cells, name, "yardstick", *_stream_cells(found, decoded=False))
 
 
 def sweep_token_rows(data: SweepData) -> Iterator[tuple[Cell, ...]]:
@@ -104,7 +104,7 @@ def _prompt_cells(document: SweepDocument, outcome: PromptOutcome) -> tuple[Cell
     return outcome.number, visible_line(outcome.id), visible_line(outcome.category), model
 
 
-def _stream_cells(stream: StreamOutcome) -> tuple[Cell, ...]:
+def _stream_cells(stream: StreamOutcome, *, decoded: bool = True) -> tuple[Cell, ...]:
     what_if = stream.what_if
     return (
         stream.first_divergent_token,
@@ -119,7 +119,7 @@ def _stream_cells(stream: StreamOutcome) -> tuple[Cell, ...]:
         stream.close_calls,
         stream.correct,
         stream.correct_norm,
-        *stream.wwb,
+        *(stream.wwb if decoded else (None,) * 4),
         stream.finish_reason,
         *((what_if.parts_again, what_if.tokens) if what_if is not None else (None, None)),
     )

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gelu_tui.api.results import report_text
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.reports.export import export, format_of
 from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.sweep.document import SweepDocument
+from gelu_tui.sweep.outcomes import StreamOutcome
 from gelu_tui.sweep.report import formats
 from gelu_tui.sweep.report.figures import share_with_interval
 from gelu_tui.sweep.report.formats import SWEEP_FORMATS, SWEEP_TOKEN_FORMATS
@@ -141,6 +143,20 @@ def test_a_row_for_each_prompt_model_and_function() -> None:
         assert row["wwb_sdt_norm"] == str(stream.wwb[3])
     roles = ["reference", "", "", "", "control"]
     assert [row["role"] for row in rows[:5]] == roles
+
+
+def test_the_row_of_a_yardstick_has_nothing_of_streams_that_were_not_decoded() -> None:
+    q4 = StreamOutcome(6, "length", "unverified", 2, 2, False, kl=0.5, kl_steps=2)
+    outcomes = [replace(each, yardsticks=(q4,)) for each in all_outcomes(2)]
+    document = sweep_document(outcomes=outcomes, total=2)
+    chosen = replace(document, settings=replace(document.settings, yardsticks=("q4",)))
+    rows = table(SWEEP_FORMATS["csv"].text(SweepData(chosen, Rows(outcomes))))
+    found = [row for row in rows if row["role"] == "yardstick"]
+    assert [(row["variant"], row["fdt"], row["mean_kl"]) for row in found] == [
+        ("q4", "2", "0.25")
+    ] * 2
+    names = [name for name in rows[0] if name.startswith("wwb_")]
+    assert len(names) == 4 and not any(row[name] for row in found for name in names)
 
 
 def test_a_row_for_each_token() -> None:
