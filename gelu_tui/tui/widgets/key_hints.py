@@ -10,6 +10,7 @@ from textual.visual import VisualType
 from textual.widgets import Static
 
 _BETWEEN = " · "
+_HELP = "F1 help"
 _PART = re.compile(r"(?:^| · )(\S.*?)(?= · |$)")
 _NAMES = {"Enter": "enter", "Esc": "escape", "Tab": "tab", "/": "slash", "PgDn": "pagedown"}
 _NAMES |= {"→": "right", "Space": "space", ".": "full_stop"}
@@ -30,11 +31,12 @@ def key_at(line: str, column: int) -> str | None:
 
 
 def fitting(line: str, width: int) -> str:
-    """The line in `width` cells without its last parts but the very last, mostly `F1 help`."""
-    *parts, last = line.split(_BETWEEN)
-    while parts and cell_len(_BETWEEN.join((*parts, last))) > width:
+    """The line without what at its end does not fit `width` cells; its first part and Help stay."""
+    parts = line.split(_BETWEEN)
+    last = [parts.pop()] if parts[-1] == _HELP else []
+    while len(parts) > 1 and cell_len(_BETWEEN.join(parts + last)) > width:
         parts.pop()
-    return _BETWEEN.join((*parts, last))
+    return _BETWEEN.join(parts + last)
 
 
 class KeyHints(Static):

@@ -35,14 +35,15 @@ def test_between_and_behind_the_keys_there_is_none(column: int) -> None:
     assert key_at(LINE, column) is None
 
 
-@given(width=st.integers(0, 120))
-def test_what_does_not_fit_is_left_out_in_whole_parts_but_the_last(width: int) -> None:
+@given(width=st.integers(0, 120), helps=st.booleans())
+def test_what_does_not_fit_is_left_out_in_whole_parts_but_help(width: int, helps: bool) -> None:
+    last = ["F1 help"] if helps else []
     parts = LINE.split(" · ")
-    shown = fitting(LINE, width).split(" · ")
-    assert shown[-1] == parts[-1] and shown[:-1] == parts[: len(shown) - 1]
-    assert len(shown) == 1 or len(" · ".join(shown)) <= width
-    more = [*parts[: len(shown)], parts[-1]]
-    assert shown == parts or len(" · ".join(more)) > width
+    shown = fitting(" · ".join(parts + last), width).split(" · ")
+    kept = len(shown) - len(last)
+    assert kept >= 1 and shown == parts[:kept] + last
+    assert kept == 1 or len(" · ".join(shown)) <= width
+    assert kept == len(parts) or len(" · ".join(parts[: kept + 1] + last)) > width
 
 
 @pytest.mark.parametrize(("size", "cut"), [((60, 20), True), ((80, 24), True), ((200, 50), False)])
