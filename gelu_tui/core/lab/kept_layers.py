@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.paths import data_dir
 
 _FORGOTTEN_S = 30 * 24 * 3600.0
+_ROOM_BYTES = 1_000_000
 
 
 def kept_folder() -> Path:
@@ -36,6 +39,15 @@ class KeptLayers:
         key = hashlib.sha256(msgspec.json.encode(of, order="deterministic")).hexdigest()
         self.path = kept_folder() / f"{key[:32]}.jsonl"
         _forget_old()
+
+    def can_be_kept(self) -> bool:
+        """Return whether there is a folder that can be written, with room."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                return shutil.disk_usage(self.path.parent).free > _ROOM_BYTES
+        except OSError:
+            return False
 
     def chunks(self) -> Iterator[p.LayersChunk]:
         """Yield what is kept; a line that is not whole ends it."""

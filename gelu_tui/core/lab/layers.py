@@ -101,6 +101,7 @@ class LayersDocument(VariantLayers, frozen=True, kw_only=True):
 
     `tokens` and `windows` are those of the text, `all_positions` how many a complete measurement
     has; `seconds` are those of this time, without loading, where it went on from an earlier one.
+    `kept` is whether an incomplete one goes on where it stopped.
     """
 
     schema: str
@@ -121,6 +122,7 @@ class LayersDocument(VariantLayers, frozen=True, kw_only=True):
     seconds: float | None = None
     peak_memory_bytes: int | None = None
     others: list[VariantLayers] = []
+    kept: bool = True
 
     @property
     def variants(self) -> list[VariantLayers]:
@@ -289,6 +291,7 @@ class LayersState:
             seconds=finished.seconds if finished else None,
             peak_memory_bytes=finished.peak_memory_bytes if finished else None,
             others=others,
+            kept=bool(self.started.kept),
         )
 
     def _variant(self, index: int) -> VariantLayers:

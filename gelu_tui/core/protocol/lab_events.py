@@ -164,7 +164,7 @@ class LayersStarted(TextStarted, frozen=True, tag="layers_started"):
     """Swaps of single layers begin; figures that were kept of an earlier time come at once."""
 
     places: tuple[Place, ...] = ()
-    kept: Name = ""  # the file that the figures are kept in until they are complete
+    kept: Name = ""  # the file that keeps the figures until they are complete, if one can
 
 
 class LayersChunk(Event, frozen=True, tag="layers_chunk"):

@@ -199,7 +199,8 @@ def layers_footing(document: LayersDocument) -> list[str]:
             f"{visible_line(v.variant)} {v.positions:,} of {document.all_positions:,} positions"
             for v in document.variants
         )
-        lines.append(f"{word}: {done}. The same command goes on from there.")
+        on = "goes on from there" if document.kept else "begins anew: no file can be kept"
+        lines.append(f"{word}: {done}. The same command {on}.")
     return lines
 
 

@@ -162,7 +162,7 @@ class _Measuring:
             reference=0,
             places=tuple(p.Place(*place) for place in self._places),
             **text.told(),
-            kept=str(self._kept.path),
+            kept=str(self._kept.path) if self._kept.can_be_kept() else "",
         )
 
     def check(self, sites: RowFunctions) -> None:

@@ -23,11 +23,11 @@ ACTIONS = {
     "change('refer')": ("r", "R ref", "Compare the others with it"),
     "next_set": ("s", "S sets", "The next ready-made set"),
     "next_view": ("v", "V view", "Draw next: curve, error against exact GELU, slope"),
-    "change('remove')": ("x,delete", "X del", "Delete a formula of your own"),
+    "change('remove')": ("x,delete", "", "Delete a formula of your own"),
     "undo": ("z", "Z undo", "Take the last change back"),
-    "curves": ("c", "C lab", "Look at them in the lab: curves, derivatives, errors"),
-    "layers": ("l", "", "Which layer does it: look in the lab"),
-    "text": ("t", "", "A text in colour, by what functions predict: look in the lab"),
+    "curves": ("c", "C", "Look at them in the lab: curves, derivatives, errors"),
+    "layers": ("l", "L", "Which layer does it: look in the lab"),
+    "text": ("t", "T lab", "A text in colour, by what functions predict: look in the lab"),
     "formula": ("slash", "", "Find a function, or write your own"),
 }
 KEYS = " · ".join(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from gelu_tui.core.lab.layers import (
     with_reference,
 )
 from gelu_tui.core.reports.export import LAYERS_FORMATS
-from gelu_tui.core.reports.layers import LAYERS_COLUMNS, layers_report, summary
+from gelu_tui.core.reports.layers import LAYERS_COLUMNS, layers_footing, layers_report, summary
 from gelu_tui.core.reports.share_bar import bar
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.scoring.statistics import Clusters
@@ -138,6 +139,12 @@ def test_reports_fit_and_are_safe(width: int, status: p.Status) -> None:
     assert ("Interrupted" in text) == (status == "cancelled")
     for name in ("markdown", "html", "csv"):
         assert not UNSAFE.search(LAYERS_FORMATS[name].text(found))
+
+
+def test_it_goes_on_only_where_it_was_kept() -> None:
+    for kept, sentence in (("file", "goes on from there"), ("", "begins anew: no file can")):
+        state = LayersState(replace(started(), kept=kept))
+        assert sentence in layers_footing(document(state, "cancelled"))[-1]
 
 
 def test_the_table_fits_into_80_columns() -> None:

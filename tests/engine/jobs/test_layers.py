@@ -246,6 +246,18 @@ def test_it_goes_on_where_it_was_interrupted(
     assert not list(kept_folder().glob("*"))
 
 
+def test_where_nothing_can_be_kept_that_is_told(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gelu-tui").write_text("no folder")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    events: list[p.Event] = []
+    layers(loaded, measuring("relu"), events.append, lambda: False)
+    began = next(event for event in events if isinstance(event, p.LayersStarted))
+    assert began.kept == ""
+    assert isinstance(events[-1], p.LayersFinished) and events[-1].status == "completed"
+
+
 def test_what_is_kept_and_damaged_is_measured_again(
     loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
