@@ -202,7 +202,7 @@ def test_events_that_contradict_the_beginning(events: tuple[p.Event, ...]) -> No
         (("relu", "gelu_tanh"), None, ("gelu_approx", ["relu"])),
         (("relu", "silu"), "gelu", ("gelu", ["relu", "silu"])),
         (("relu", "gelu_tanh"), "relu", ("relu", ["gelu_approx"])),
-        (("silu@0-1",), None, ("gelu_approx", ["silu@0-1"])),
+        (("silu@0-1",), "gelu", ("gelu", ["silu@0-1"])),
         (("x*x",), "mine=x", ("mine", ["f1"])),
     ],
 )
@@ -213,6 +213,14 @@ def test_what_is_compared_with_what(
     for each in (asked, with_reference(asked)):
         found, others = chosen_variants(each, "gelu_approx")
         assert (found.name, [variant.name for variant in others]) == expected
+
+
+def test_functions_with_limits_need_a_name_for_the_rest() -> None:
+    limited = RunSettings(activations=("silu@0-1",))
+    assert chosen_variants(limited, "gelu_approx")[0].name == "gelu_approx"
+    with pytest.raises(UsageError) as caught:  # the model's own is not known before it is loaded
+        with_reference(limited)
+    assert "name it as the reference" in caught.value.info.hint
 
 
 @pytest.mark.parametrize(
