@@ -108,7 +108,7 @@ async def test_the_details_follow_the_cursor() -> None:
 async def test_list_drawing_field_and_keys_are_all_there(size: tuple[int, int]) -> None:
     async with picker(*DEFAULT_SET, size=size) as it:
         await it.until_shown(
-            "gelu", "identity", "exact GELU", "Space choose", "Z undo", "C lab", "F2 done", "Tab:"
+            "gelu", "identity", "exact GELU", "Space choose", "Z undo", "T lab", "F2 done", "Tab:"
         )
         assert len(it.screen().splitlines()) <= size[1]
 
