@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from gelu_tui.core.errors import GeluError
 from gelu_tui.sweep.store import SweepStore
 from tests.support.command import (
     COMMAND,
@@ -263,8 +264,8 @@ class Running:
             try:
                 if store_of(self._env).count().completed >= count:
                     return
-            except (ValueError, FileNotFoundError):
-                pass  # there is none yet
+            except (ValueError, FileNotFoundError, GeluError):
+                pass  # there is none yet, or only its folder
             time.sleep(0.02)
 
     def engines(self) -> list[psutil.Process]:

@@ -128,7 +128,10 @@ async def test_the_text_grows_and_w_stops_it() -> None:
         await it.until_shown("goes on as gelu_approx does for 59 tokens, to the end of its stream")
 
 
-async def test_a_run_that_was_stopped_and_is_opened_from_the_history() -> None:
+async def test_a_run_that_was_stopped_and_is_opened_from_the_history(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     async with ready("long", max_tokens=600, step_s=0.01) as it:
         await it.type(PROMPT)
         await it.press("enter")
@@ -140,9 +143,8 @@ async def test_a_run_that_was_stopped_and_is_opened_from_the_history() -> None:
         await it.until(lambda: not isinstance(it.app.screen, ForkScreen), "back")
         await it.press("ctrl+g")
         await it.until(lambda: it.finished, "the run is stopped")
-        await it.until(lambda: History().last() is not None, "the run is saved", every_s=0.1)
+        await it.until(lambda: bool(History().entries()), "the run is saved", every_s=0.1)
     number = History().last()
-    assert number is not None
     saved = History().load(number)
     async with driven("long", saved=saved, number=number) as it:
         await it.until_shown("saved run of")

@@ -276,8 +276,11 @@ async def test_from_the_palette_and_from_the_picker() -> None:
         await it.until(lambda: isinstance(it.app.screen, CurvesScreen), "the lab")
         screen = it.app.screen
         assert isinstance(screen, CurvesScreen)
-        names = [each.variant.name for each in screen.query_one(CurvesPlot).shown]
-        assert names == ["gelu_approx", "gelu_fast_approx", "silu", "relu"], "as picked so far"
+        picked = ["gelu_approx", "gelu_fast_approx", "silu", "relu"]
+        await it.until(
+            lambda: [each.variant.name for each in screen.query_one(CurvesPlot).shown] == picked,
+            "as picked so far",
+        )
         await it.press("q")
         await it.until(lambda: isinstance(it.app.screen, ActivationsScreen), "the picker again")
 

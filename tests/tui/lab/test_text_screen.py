@@ -148,7 +148,10 @@ async def test_the_engine_dies_in_the_middle(tmp_path: Path) -> None:
         ("no-such-sweep/3", "no-such-sweep"),
     ],
 )
-async def test_what_is_no_text(typed: str, said: str) -> None:
+async def test_what_is_no_text(
+    typed: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     async with ready(save_runs=False) as it:
         await opened(it)
         await it.until(lambda: isinstance(it.app.focused, PathField), "the field has the focus")
