@@ -302,10 +302,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
 
     def action_step_back(self) -> None:
         """Discard the export, the search or the mark; if there is none, return."""
-        path, search = self.query_one("#path", Input), self.query_one("#search", Input)
-        if path.display:
-            path.display = False
-            self._show_message("")
+        field, search = self.query_one(ExportField), self.query_one("#search", Input)
+        if field.display:
+            field.close()
         elif self.focused is search:
             search.value = ""
         elif self._table.marked is not None:
@@ -328,12 +327,9 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
             event.stop()
             self._table.focus()
 
-    @on(ExportField.Told)
-    def _exported(self, message: ExportField.Told) -> None:
-        if message.is_over:
-            self._report(message.words)
-        else:
-            self._show_message(message.words)
+    @on(ExportField.Closed)
+    def _export_closed(self) -> None:
+        self._table.focus()
 
     @on(events.DescendantFocus)
     def _show_keys(self) -> None:
@@ -360,7 +356,6 @@ class HistoryScreen(ClosesOnce, Screen[Result]):
     def _report(self, message: str | ErrorInfo) -> None:
         """Show what was done, and go back to the runs."""
         self._show_message(message)
-        self.query_one("#path").display = False
         self._table.focus()
 
     def _show_message(self, message: str | ErrorInfo) -> None:

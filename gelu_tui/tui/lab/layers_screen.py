@@ -265,7 +265,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
     def action_back(self) -> None:
         """Out of a field, or leave."""
         if self.query_one(ExportField).display:
-            self._end_export("")
+            self.query_one(ExportField).close()
         elif self._is_choosing and self._job.command is not None:
             self._message("")
             self._show()
@@ -288,16 +288,8 @@ class LayersScreen(ClosesOnce, Screen[None]):
         self.query_one(ExportField).ask("gelu-tui-layers.html", write)
         self._show_keys()
 
-    @on(ExportField.Told)
-    def _exported(self, message: ExportField.Told) -> None:
-        if message.is_over:
-            self._end_export(message.words)
-        else:
-            self._message(message.words)
-
-    def _end_export(self, said: str | ErrorInfo) -> None:
-        self._message(said)
-        self.query_one(ExportField).display = False
+    @on(ExportField.Closed)
+    def _export_closed(self) -> None:
         self.query_one("#body").focus()
         self._show_keys()
 

@@ -355,7 +355,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     async def action_back(self) -> None:
         """Out of a field, stop what runs, or leave."""
         if self.query_one(ExportField).display:
-            self._end_export("")
+            self.query_one(ExportField).close()
         elif self._is_choosing and self._shown is not None:
             self._message("")
             self._show(choosing=False)
@@ -399,16 +399,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         self.query_one(ExportField).ask("gelu-tui-score.html", write)
         self._show_keys()
 
-    @on(ExportField.Told)
-    def _exported(self, message: ExportField.Told) -> None:
-        if message.is_over:
-            self._end_export(message.words)
-        else:
-            self._message(message.words)
-
-    def _end_export(self, said: str | ErrorInfo) -> None:
-        self._message(said)
-        self.query_one(ExportField).display = False
+    @on(ExportField.Closed)
+    def _export_closed(self) -> None:
         self.action_part(self._part)
 
     def _message(self, message: str | ErrorInfo) -> None:

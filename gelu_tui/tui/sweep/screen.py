@@ -264,7 +264,7 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
 
     def action_back(self) -> None:
         if self.query_one(ExportField).display:
-            self._end_export("")
+            self.query_one(ExportField).close()
         else:
             self._close(None)
 
@@ -281,16 +281,8 @@ class SweepScreen(ClosesOnce, Screen[OpenRun | None]):
         self._message("Export the sweep to this file:")
         self.query_one(ExportField).ask(f"gelu-tui-{store.id}.html", write)
 
-    @on(ExportField.Told)
-    def _exported(self, message: ExportField.Told) -> None:
-        if message.is_over:
-            self._end_export(message.words)
-        else:
-            self._message(message.words)
-
-    def _end_export(self, said: str | ErrorInfo) -> None:
-        self._message(said)
-        self.query_one(ExportField).display = False
+    @on(ExportField.Closed)
+    def _export_closed(self) -> None:
         self.query_one(f"#{self.shown.part}").focus()
         self._show_keys()
 

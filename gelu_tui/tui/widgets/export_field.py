@@ -14,6 +14,7 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.paths import expanded
 from gelu_tui.tui.widgets.background import run_in_thread
 from gelu_tui.tui.widgets.keys_in_turn import TextField
+from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
 
 
@@ -26,19 +27,11 @@ class Write(Protocol):
 class ExportField(TextField):
     """Asks for a name and writes there; its screen's `Question` asks whether to overwrite.
 
-    The screen shows what is `Told`, and hides the field when it is over.
+    What becomes of it stands in the screen's `MessageLine`.
     """
 
-    class Told(Message):
-        """What to show: why it was not written, or where it was: then it is over."""
-
-        def __init__(self, words: str | ErrorInfo) -> None:
-            super().__init__()
-            self.words = words
-
-        @property
-        def is_over(self) -> bool:
-            return isinstance(self.words, str)
+    class Closed(Message):
+        """The field has gone: the screen gives the focus to something else."""
 
     _write: Write | None = None
 
@@ -49,6 +42,15 @@ class ExportField(TextField):
         self.display = True
         self.focus()
 
+    def close(self, said: str = "") -> None:
+        """Hide the field, and show `said` in the screen's line of messages."""
+        self._show(said)
+        self.display = False
+        self.post_message(self.Closed())
+
+    def _show(self, said: str | ErrorInfo) -> None:
+        self.screen.query_one(MessageLine).show_message(said)
+
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -56,7 +58,7 @@ class ExportField(TextField):
             try:
                 self._begin(expanded(event.value.strip()))
             except GeluError as error:
-                self.post_message(self.Told(error.info))
+                self._show(error.info)
 
     def _begin(self, path: Path, *, overwrite: bool = False) -> None:
         if (write := self._write) is None:
@@ -64,7 +66,7 @@ class ExportField(TextField):
 
         def failed(error: ErrorInfo) -> None:
             if error.kind != "file_exists":
-                self.post_message(self.Told(error))
+                self._show(error)
                 return
             self.screen.query_one(Question).ask(
                 f"{path} exists. Overwrite it? y: yes · any other key: no",
@@ -72,6 +74,6 @@ class ExportField(TextField):
             )
 
         def written(_: None) -> None:
-            self.post_message(self.Told(f"Written: {path.absolute()}"))
+            self.close(f"Written: {path.absolute()}")
 
         run_in_thread(self.screen, partial(write, path, overwrite=overwrite), written, failed)
