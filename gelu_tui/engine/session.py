@@ -267,7 +267,7 @@ class Session:
 
                 job.emit(bench_sweep(self._model(), command, job.emit, job.cancelled))
             case _:
-                raise NotImplementedError(job.tag)
+                raise p.ProtocolError(f"The engine has no job for the command {job.tag}.")
 
     def _batch(self, first: Job, command: p.Compare) -> None:
         """Run a comparison together with those that wait behind it and have its settings.

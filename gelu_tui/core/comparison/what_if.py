@@ -19,7 +19,10 @@ def agreed(what_if: p.Counterfactual) -> int:
 
 
 def is_whole(what_if: p.Counterfactual, reference_tokens: int) -> bool:
-    """Whether the stream was followed to the end of a reference's stream of so many tokens."""
+    """Return whether the stream parts again, or is as long as the reference's.
+
+    `reference_tokens` is the length of the reference's stream. False where it was cut short.
+    """
     if what_if.finish_reason in ("cancelled", "failed"):
         return False
     return what_if.parts_again or what_if.given[-1] + 1 + len(what_if.tokens) >= reference_tokens

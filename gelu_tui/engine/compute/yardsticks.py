@@ -164,7 +164,10 @@ def _quantizable(model: Any, bits: int) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _rounding(how: dict[str, Any]) -> _How:
-    """What a matrix's quantized form stands for: groups lie within its rows."""
+    """Return the change of a matrix to what its quantized form stands for.
+
+    It may be applied to any of its rows alone: a group of weights lies within a row.
+    """
 
     def changed(rows: mx.array) -> mx.array:
         return mx.dequantize(*mx.quantize(rows, **how), **how)

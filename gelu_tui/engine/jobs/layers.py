@@ -300,7 +300,7 @@ class _Measuring:
         self._emit(chunk)
 
     def _report(self, row: int = 0) -> None:
-        """Tell how far it is: so many rows of the present positions are measured."""
+        """Emit the progress; `row` rows of the present positions are measured."""
         window, positions, rows = self._now
         seconds = time.perf_counter() - self._began
         rate = self._done / seconds if self._done else 0.0

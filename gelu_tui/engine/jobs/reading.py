@@ -1,4 +1,4 @@
-"""The end of a job that reads a text: however it comes, it is told once."""
+"""How a job that reads a text ends: it always emits one event that says so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from gelu_tui.engine.jobs.observer import Emit
 
 @contextmanager
 def reading(emit: Emit, finished: type[p.TextFinished]) -> Iterator[None]:
-    """Within it a text is read; then emit `finished` with how that ended, and raise nothing."""
+    """Within this context a text is read; at its end emit `finished`.
+
+    The event has the status, the seconds, the peak memory, and the error if one was raised. No
+    exception of the text's reading leaves the context.
+    """
     mx.reset_peak_memory()
     began = time.perf_counter()
     status: p.Status = "completed"

@@ -256,7 +256,7 @@ class _Scoring:
 
     @contextmanager
     def _changed(self, row: int, sites: RowFunctions) -> Iterator[None]:
-        """Within this context the model is what the row stands for."""
+        """Within this context the model computes the row: with its function, or its yardstick."""
         yardstick = self._yardsticks.get(row)
         function = self._functions[self.started.reference if yardstick else row]
         with sites.use(function), yardstick.applied() if yardstick else nullcontext():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -34,13 +35,13 @@ class ListTable(DataTable[Content], Generic[Item]):
         self.items: Sequence[Item] = ()
         self._widths: Mapping[str, int] = {}
 
+    @abstractmethod
     def fitting(self, width: int) -> Mapping[str, int]:
         """Return the columns that fit into `width` cells: title, which is the key, and width."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cells(self, item: Item, widths: Mapping[str, int]) -> Iterable[Content]:
         """Return what each column shows of an item."""
-        raise NotImplementedError
 
     def heading(self, title: str, width: int) -> str:
         """Return what stands above a column: its title."""
