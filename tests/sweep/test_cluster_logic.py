@@ -124,7 +124,8 @@ def test_workers_that_come_and_go_at_any_moment(
     assert sorted([*done, *failed]) == list(range(24))
     assert all(undisturbed[number] == outcome for number, outcome in done.items())
     assert told.count(e.PromptDone) == len(done)
-    assert len(failed) <= sum(what == "lose" for _, what, _ in moments) // 3
+    # Prompts of one group share their first two losses; then each runs alone, with its own third.
+    assert len(failed) <= max(0, sum(what == "lose" for _, what, _ in moments) - 2)
 
 
 async def test_all_are_lost_and_one_joins_later(monkeypatch: pytest.MonkeyPatch) -> None:
