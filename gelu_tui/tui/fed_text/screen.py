@@ -17,6 +17,7 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.tui.fed_text.content import Fed, Signs, as_ids, as_text, as_tokens
 from gelu_tui.tui.keys.actions import HELP
+from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import error_content
@@ -73,7 +74,7 @@ class FedTextScreen(ClosesOnce, Screen[None]):
                 self._error = ErrorInfo("cancelled", "The question was stopped with the run.")
             case ErrorInfo() if self._fed is None:
                 self._error = answer
-        if self.is_mounted:
+        if self.is_mounted and is_open(self):
             self._draw()
 
     def action_view(self, view: int) -> None:

@@ -29,6 +29,7 @@ from gelu_tui.tui.fork.what_if_view import PARTS as WHAT_IF
 from gelu_tui.tui.fork.what_if_view import what_if_view
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.text_view.pieces import FORK_MARK
+from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.key_hints import KeyHints
 
@@ -221,7 +222,7 @@ class ForkScreen(ClosesOnce, Screen[int]):
         reference, variant = (tuple(self.comparison.streams[index].tokens) for index in pair)
         alignment = await asyncio.to_thread(align, reference, variant, step)
         self._aligning = False
-        if not self.is_attached:
+        if not is_open(self):
             return
         if pair == self._pair:
             self._alignment = alignment

@@ -27,7 +27,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.text_files import read_text_file
 from gelu_tui.tui.lab.inputs_job import InputsJob
 from gelu_tui.tui.lab.inputs_view import histogram, places, sentence
-from gelu_tui.tui.widgets.background import run_in_thread
+from gelu_tui.tui.widgets.background import is_open, run_in_thread
 from gelu_tui.tui.widgets.bars import Histogram
 from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.message_line import MessageLine
@@ -153,7 +153,7 @@ class InputsUnder(Vertical):
         self.query_one(MessageLine).show_message(words)
 
     def _show(self) -> None:
-        if not self.is_attached:
+        if not is_open(self):
             return
         job = self._job
         found = None if job.state is None else histogram(job.state, self._place)

@@ -27,6 +27,7 @@ from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.lab.layers_bars import bar_rows
 from gelu_tui.tui.lab.layers_choice import LayersChoice
 from gelu_tui.tui.lab.layers_job import LayersJob
+from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.curves_view import terminal_dots
 from gelu_tui.tui.widgets.export_field import ExportField
@@ -150,7 +151,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
     def _look(self) -> None:
         """Show what is new; cheap while nothing is."""
         job = self._job
-        if self._is_choosing or not self.is_attached or job.version == self._seen:
+        if self._is_choosing or not is_open(self) or job.version == self._seen:
             return
         self._seen = job.version
         self._document = job.document()

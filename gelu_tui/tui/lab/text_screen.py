@@ -30,6 +30,7 @@ from gelu_tui.tui.lab.text_parts import FiguresPart, TextPart
 from gelu_tui.tui.lab.text_scorer import TextScorer
 from gelu_tui.tui.lab.text_scoring import Asked, ShownText
 from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable
+from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.export_field import ExportField
 from gelu_tui.tui.widgets.key_hints import KeyHints
@@ -180,13 +181,13 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     def _changed(self) -> None:
         """Draw the candidates at once; the rest has its own pace."""
-        if self.query("#lists") and self._shown is not None:
+        if is_open(self) and self._shown is not None:
             self._show_candidates()
 
     def _look(self) -> None:
         """Show what is new; cheap while nothing is."""
         shown = self._shown
-        if shown is None or not self.is_attached:
+        if shown is None or not is_open(self):
             return
         self.query_one("#title", Static).update(say.title(shown))
         self.query_one("#progress", Static).update(say.progress(shown))

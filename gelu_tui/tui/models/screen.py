@@ -286,6 +286,8 @@ class ModelsScreen(ClosesOnce, Screen[str | None]):
         except GeluError as error:
             self._show_message(error.info)
             return
+        if not is_open(self):
+            return
         self._show_message("")
         if name.kind == "folder":
             self._folders.append(name.id)

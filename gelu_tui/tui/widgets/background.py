@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from textual.dom import NoScreen
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
@@ -14,8 +16,16 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 T = TypeVar("T")
 
 
-def is_open(screen: Screen[Any]) -> bool:
-    """Whether a screen is still shown: its widgets go one by one, before its workers stop."""
+def is_open(widget: Widget) -> bool:
+    """Whether a screen, or the one that a widget is in, is still shown.
+
+    Its widgets go one by one, before its workers stop: whoever has waited for something asks this
+    before looking for one of them.
+    """
+    try:
+        screen = widget.screen
+    except NoScreen:
+        return False
     return screen.app.is_running and screen in screen.app.screen_stack
 
 
