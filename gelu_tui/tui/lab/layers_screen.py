@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -35,6 +35,7 @@ from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.plot import ASCII
 from gelu_tui.tui.widgets.question import Question
+from gelu_tui.tui.widgets.tells_its_size import TellsItsSize
 
 _LOW = 22  # rows below which the bars need the room of most sentences
 _FRAME_S = 0.3  # between two looks at what is new
@@ -42,6 +43,10 @@ _KEYS = "q back · n next · l scale · o order · s {} · t text · e export ·
 _RUN_KEY = "^r the run that is shown · "
 _CHOICE_KEYS = f"Enter begins · {_RUN_KEY}Esc back"
 _EXPORT_KEYS = "Enter writes · Esc does not · .html, .md, .json or .csv"
+
+
+class _Body(TellsItsSize, VerticalScroll):
+    """What scrolls: the bars."""
 
 
 class LayersScreen(ClosesOnce, Screen[None]):
@@ -80,6 +85,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
         self._variant = 0
         self._log = self._by_size = False
         self._is_stopping = False  # and the message says so
+        self._has_begun = False  # to show anything
 
     def compose(self) -> ComposeResult:
         yield Static(id="title", markup=False)
@@ -87,7 +93,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
         yield LayersChoice(self._choices, self._shown_run)
         yield Static(id="summary", markup=False)
         yield Static(id="heading", markup=False)
-        with VerticalScroll(id="body"):
+        with _Body(id="body"):
             yield Static(id="bars", markup=False)
         yield Static(id="notes", markup=False)
         yield MessageLine(id="message")
@@ -97,8 +103,14 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     def on_mount(self) -> None:
         # What is inside of other widgets is there a little later.
-        begin = self.action_other if self._job.command is None else self._show
-        self.call_after_refresh(begin)
+        self.call_after_refresh(self._begin_to_show)
+
+    def _begin_to_show(self) -> None:
+        self._has_begun = True
+        if self._job.command is None:
+            self.action_other()
+        else:
+            self._show()
         self.set_interval(_FRAME_S, self._look)
 
     @property
@@ -226,10 +238,11 @@ class LayersScreen(ClosesOnce, Screen[None]):
         said = variant_sentences(variant)
         notes.update("\n".join(said[:1] if self.size.height < _LOW else said))
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._redraw)
-
+    @on(events.Resize)
+    @on(TellsItsSize.Resized)
     def _redraw(self) -> None:
+        if not self._has_begun:
+            return
         self._seen = -1
         self._look()
         self._show_keys()

@@ -15,9 +15,10 @@ from gelu_tui.tui.lab.text_colouring import Colouring
 from gelu_tui.tui.lab.text_pane import ScoredPane
 from gelu_tui.tui.lab.text_scoring import ShownText
 from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable, percentiles
+from gelu_tui.tui.widgets.tells_its_size import TellsItsSize
 
 
-class TextPart(Vertical):
+class TextPart(TellsItsSize, Vertical):
     """The text, what its colours mean, and a line about one token."""
 
     def compose(self) -> ComposeResult:
@@ -51,7 +52,7 @@ class TextPart(Vertical):
             line.update(say.token_words(shown, token, by.variant))
 
 
-class FiguresPart(Vertical):
+class FiguresPart(TellsItsSize, Vertical):
     """All functions, the percentiles of one, its worst tokens, and candidates if they are asked."""
 
     def compose(self) -> ComposeResult:

@@ -36,6 +36,7 @@ from gelu_tui.tui.widgets.export_field import ExportField
 from gelu_tui.tui.widgets.key_hints import KeyHints
 from gelu_tui.tui.widgets.message_line import MessageLine
 from gelu_tui.tui.widgets.question import Question
+from gelu_tui.tui.widgets.tells_its_size import TellsItsSize
 
 _FRAME_S = 0.2  # between two looks at what is new
 _FIGURES_S = 1.0  # between two tables while it runs
@@ -96,6 +97,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._figures_at = self._figures_took = 0.0
         self._seen: tuple[object, ...] = ()
         self._said: object = None  # the end of which scoring was told
+        self._has_begun = False  # to show anything
 
     def compose(self) -> ComposeResult:
         yield Static(Content.styled("Text in colour", "bold"), id="title", markup=False)
@@ -114,6 +116,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         if not self.query("#lists"):
             self.call_after_refresh(self.on_mount)
             return
+        self._has_begun = True
         self._scorer.on_change = self._changed
         self.query_one("#candidates").display = False
         if self._scorer.shown is None:
@@ -240,11 +243,10 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     # --- what is drawn ----------------------------------------------------------------------------
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._redraw)
-
+    @on(events.Resize)
+    @on(TellsItsSize.Resized)
     def _redraw(self) -> None:
-        if not self.query("#lists"):
+        if not self._has_begun:
             return
         self._seen = ()
         if self._shown is not None and not self._is_choosing:
