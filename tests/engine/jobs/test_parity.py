@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import mlx.core as mx
@@ -17,12 +18,10 @@ from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
 
 PROMPT = "Why is the sky blue?"
-TOKENS = 12
-FEWER = 9  # where products are slow on MLX's CPU backend, or the text model is another case's
-# Decoding exceeds the sliding window after the first one, prefilling after all.
-PROMPTS = {PROMPT: TOKENS, "空が青いのはなぜですか？": 6, "the sky\n\n\tis é🌍": 6}
+TOKENS = 9  # alone more than the sliding windows; the first prompt is longer, too
+OTHER_PROMPTS = ("空が青いのはなぜですか？", "the sky\n\n\tis é🌍")
+FEWER = 6
 NAMES = list(REGISTRY)
-HALVES = (NAMES[:5], NAMES[5:])
 
 # Wrappers compute what their text models compute: they need not be tried in every way.
 WRAPPERS = ("gemma3", "gemma4", "gemma4_unified")
@@ -39,36 +38,46 @@ def _prepared() -> None:
     device.prepare()
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1] or 'plain'}")
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    family, bits = request.param
-    return tiny_models.write(tmp_path_factory.mktemp("model") / family, family, bits=bits)
+def functions_of(number: int, count: int) -> list[str]:
+    """A model's code is the same for all functions: some for each, and every one for several."""
+    return [NAMES[(number + 2 * turn) % len(NAMES)] for turn in range(count)]
 
 
-def test_tokens_equal_mlx_lm(folder: Path) -> None:
-    loaded = in_process.load(folder, "float32")
-    tokenizer = load_tokenizer(folder)
-    streams_of_all_functions = set()
-    for prompt, count in PROMPTS.items():
-        if loaded.info.quantization is not None or loaded.info.family in WRAPPERS:
-            count = min(count, FEWER)
+@pytest.mark.parametrize(
+    ("number", "family", "bits"),
+    [(number, *kind) for number, kind in enumerate(KINDS)],
+    ids=[f"{family}-{bits or 'plain'}" for family, bits in KINDS],
+)
+def test_tokens_equal_mlx_lm(number: int, family: str, bits: int | None, tmp_path: Path) -> None:
+    loaded = in_process.load(tiny_models.write(tmp_path, family, bits=bits), "float32")
+    tokenizer = load_tokenizer(tmp_path)
+    in_every_way = bits is None and family not in WRAPPERS
+    names = functions_of(number, 5 if in_every_way else 3)
+    tried = [(PROMPT, TOKENS, names)]
+    if in_every_way:
+        tried += [(prompt, FEWER, names[at::2][:2]) for at, prompt in enumerate(OTHER_PROMPTS)]
+    streams = set()
+    for prompt, count, batch in tried:
         ids = loaded.tokenizer.encode(prompt)
         assert ids == tokenizer.encode(prompt)
         expected = {
             name: in_process.plain_tokens(loaded.model, tokenizer, name, ids, count)
-            for name in NAMES
+            for name in batch
         }
-        streams_of_all_functions |= {tuple(tokens) for tokens in expected.values()}
-        for schedule in ("lockstep", "solo"):
-            for names in HALVES:
-                command = comparing(
-                    prompt, tuple(names), max_tokens=count, schedule=schedule, replay=False
-                )
-                comparison = in_process.compare(loaded, command)
-                found = {stream.name: stream.tokens for stream in comparison.streams}
-                assert found == {name: expected[name] for name in names}, (schedule, prompt)
+        for schedule, rows in (("lockstep", batch), ("solo", batch[:2])):
+            command = comparing(prompt, rows, max_tokens=count, schedule=schedule, replay=False)
+            comparison = in_process.compare(loaded, command)
+            found = {stream.name: stream.tokens for stream in comparison.streams}
+            assert found == {name: expected[name] for name in rows}, (schedule, prompt)
+        streams |= {(prompt, *tokens) for tokens in expected.values()}
     # The functions must matter in this model, or equality would prove nothing.
-    assert len(streams_of_all_functions) > len(PROMPTS) * 3
+    assert len(streams) > sum(len(batch) for *_, batch in tried) / 2
+
+
+def test_every_function_is_tried_in_several_families() -> None:
+    kinds = range(len(tiny_models.CONFIGS))
+    tried = Counter(name for number in kinds for name in functions_of(number, 3))
+    assert set(tried) == set(NAMES) and min(tried.values()) >= 3
 
 
 def test_the_sliding_window_was_exceeded() -> None:
@@ -79,7 +88,7 @@ def test_the_sliding_window_was_exceeded() -> None:
         for key in ("sliding_window", "attention_window_size")
         if key in text
     ]
-    assert len(windows) >= 7 and max(windows) < FEWER
+    assert len(windows) >= 7 and max(windows) < TOKENS
 
 
 # MLX's CPU backend has matrix products of experts in float32 only.
