@@ -24,7 +24,7 @@ from gelu_tui.core.settings.user_file import Settings, SettingsFile
 if TYPE_CHECKING:
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.sweep.store import SweepStore
-    from gelu_tui.tui.lab.text_scoring import Asked, ShownText
+    from gelu_tui.tui.lab.text_scoring import ShownText
 
 _WITHOUT_A_SCREEN = ("dumb", "unknown")  # what Rich, which draws for Textual, takes for such
 _ANY_PROMPT = "x"  # the app's own prompt is typed later; everything else is checked now
@@ -52,7 +52,7 @@ def open_app(
     number: int | None = None,
     problems: Iterable[ErrorInfo] = (),
     sweep: Plan | SweepStore | None = None,
-    text: Asked | ShownText | None = None,
+    text: ShownText | None = None,
 ) -> int:
     """Run the app, which shows the problems of `file` and `problems`, and return its exit code.
 

@@ -15,7 +15,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import SCORE_FORMATS
 from gelu_tui.core.scoring.document import ScoreSource
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.run_settings import RunSettings, with_functions_of
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 from gelu_tui.core.settings.yardsticks import WithYardsticks, YardstickName
 
@@ -102,16 +102,8 @@ def score_command(
 
 def _in_app(command: p.Score, source: ScoreSource, settings: Settings, file: SettingsFile) -> int:
     from gelu_tui.cli.app import open_app
-    from gelu_tui.tui.lab.text_scoring import Asked
+    from gelu_tui.tui.lab.text_scoring import ShownText
 
-    own = command.settings
-    settings = replace(
-        settings,
-        model=own.model,
-        dtype=own.dtype,
-        activations=own.activations,
-        reference=own.reference,
-        activation_precision=own.activation_precision,
-        control=False,  # of comparisons
-    )
-    return open_app(None, settings, file, text=Asked(command, source))
+    of_comparisons = replace(settings, control=False)
+    settings = with_functions_of(of_comparisons, command.settings)
+    return open_app(None, settings, file, text=ShownText(command, source))

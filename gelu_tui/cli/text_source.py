@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from msgspec.structs import replace
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import files, runs
@@ -15,7 +14,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
 from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.scoring.document import ScoreSource
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.run_settings import RunSettings, with_functions_of
 from gelu_tui.core.text_files import TEXT_LIMIT, decode_text, read_text_file
 
 _OverText = TypeVar("_OverText", bound=p.OverText)
@@ -94,8 +93,9 @@ def _of_run(run: str, settings: RunSettings) -> tuple[RunSettings, tuple[int, ..
     from gelu_tui.cli.history import saved_run
 
     document = saved_run(run)
-    for names in (("model", "dtype"), ("activations", "reference"), ("activation_precision",)):
-        if not o.was_given(names[0]):
-            own = {x: getattr(document.settings, x) for x in names if not o.was_given(x)}
-            settings = replace(settings, **own)
-    return settings, (*document.prompt_tokens, *document.reference_variant.tokens)
+    typed = {name for name in RunSettings.__struct_fields__ if o.was_given(name)}
+    if "model" in typed:
+        typed.add("dtype")
+    if "activations" in typed:
+        typed.add("reference")
+    return with_functions_of(settings, document.settings, but=typed), document.reference_tokens

@@ -38,8 +38,7 @@ class TeacherForced:
     ) -> None:
         self._reference = reference = document.reference_variant
         self._full_kl = full_kl
-        tokens = (*document.prompt_tokens, *reference.tokens)
-        settings = document.settings
+        tokens, settings = document.reference_tokens, document.settings
         if not full_kl:
             variants = parse_variants(settings.activations)
             only = tuple(each.spec for each in variants if each.name == reference.name)

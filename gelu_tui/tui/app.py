@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.sweep.store import SweepStore
-    from gelu_tui.tui.lab.text_scoring import Asked, ShownText
+    from gelu_tui.tui.lab.text_scoring import ShownText
 
 
 _OPEN_AT_LATEST_S = 1.0
@@ -103,7 +103,7 @@ class GeluApp(App[None]):
         number: int | None = None,
         engine_command: EngineCommand = None,
         sweep: Plan | SweepStore | None = None,
-        text: Asked | ShownText | None = None,
+        text: ShownText | None = None,
     ) -> None:
         super().__init__()
         self._prompt = prompt
@@ -161,7 +161,7 @@ class GeluApp(App[None]):
             await self.navigation.sweeps.open(self._sweep)
         elif self._text is not None:
             self.engine.sleep()
-            await self.navigation.texts.open(self._text)
+            await self.navigation.lab.open_text(self._text)
         else:
             self.services.start_engine()
             if self._prompt is not None:
@@ -204,7 +204,7 @@ class GeluApp(App[None]):
             return
         try:
             is_of_job = await self.engine.apply(message.event)
-            if self.navigation.take(message.event):
+            if self.navigation.lab.take(message.event):
                 self.compare.phase_changed()
             elif is_of_job:
                 await self.compare.engine_event(message.event)
@@ -226,7 +226,7 @@ class GeluApp(App[None]):
             self.engine.lose()
             self.compare.engine_lost(message.error)
             self._answer_fed_text(message.error)
-            self.navigation.lost(message.error)
+            self.navigation.lab.lost(message.error)
 
     def get_driver_class(self) -> type[Driver]:
         """Ours, which no longer relies on how wide the terminal draws a text."""
@@ -387,7 +387,7 @@ def run_app(
     saved: ComparisonDocument | None = None,
     number: int | None = None,
     sweep: Plan | SweepStore | None = None,
-    text: Asked | ShownText | None = None,
+    text: ShownText | None = None,
 ) -> int:
     """Run the app until the user quits; return the exit code. Colour is left to NO_COLOR."""
     app = GeluApp(settings, prompt, warnings, saved, number, sweep=sweep, text=text)

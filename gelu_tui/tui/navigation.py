@@ -13,17 +13,16 @@ from msgspec.structs import asdict, replace
 from textual.app import App, SystemCommand
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.errors import GeluError
 from gelu_tui.core.protocol.requests import compare_command
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.core.settings.field import Field
 from gelu_tui.core.settings.run_settings import Dtype, RunSettings
 from gelu_tui.tui.compare.choices import like, setting_variations
 from gelu_tui.tui.engine_link.session import Phase
-from gelu_tui.tui.layers_navigation import LayersNavigation
+from gelu_tui.tui.lab_navigation import LabNavigation
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.sweep_navigation import SweepNavigation
-from gelu_tui.tui.text_navigation import TextNavigation
 
 if TYPE_CHECKING:
     from gelu_tui.core.functions.variants import Variant
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from gelu_tui.sweep.plan import Plan
     from gelu_tui.tui.compare.screen import CompareScreen
     from gelu_tui.tui.history.results import Result
-    from gelu_tui.tui.lab.inputs_job import InputsJob
     from gelu_tui.tui.matrix.screen import MatrixChoice
 
 
@@ -44,9 +42,7 @@ class Navigation:
         self._compare = compare
         self._board = compare.board
         self.sweeps = SweepNavigation(app, services, compare)
-        lab = (app, services, compare, self._picked, self._load_model)
-        self.texts, self.lab_layers = TextNavigation(*lab), LayersNavigation(*lab)
-        self.inputs: InputsJob | None = None  # what the lab has read last
+        self.lab = LabNavigation(app, services, compare, self._picked, self._load_model)
         self._formulas: tuple[str, ...] = ()  # own ones of this session, also where none are kept
 
     def help(self) -> None:
@@ -137,22 +133,15 @@ class Navigation:
         from gelu_tui.tui.lab.curve_samples import arithmetics
         from gelu_tui.tui.lab.curves_screen import CurvesScreen
         from gelu_tui.tui.lab.function_source import FunctionSource
-        from gelu_tui.tui.lab.inputs_job import InputsJob
         from gelu_tui.tui.lab.inputs_under import InputsUnder
 
-        if self.inputs is None:
-            self.inputs = InputsJob(self._services, self._load_model)
         chosen, others = await self._functions()
         loaded = self._services.engine.loaded
         source = FunctionSource(self._services.engine_command)
         ways = arithmetics(loaded.model.dtype if loaded else None)
-        inputs = InputsUnder(self.inputs, lambda: self._compare.choices, self._shown_run)
+        job, shown_run = self.lab.job_of_inputs(), self.lab.shown_run
+        inputs = InputsUnder(job, lambda: self._compare.choices, shown_run)
         self._app.push_screen(CurvesScreen([*chosen, *others], chosen, source, ways, inputs))
-
-    def _shown_run(self) -> ComparisonDocument | None:
-        """The run on the screen, if it has ended."""
-        shown = self._compare.shown
-        return shown.document() if shown is not None and not shown.live else None
 
     def _picked(self) -> RunSettings:
         """The settings of the next run; with the functions of the picker, if it is open below."""
@@ -266,23 +255,11 @@ class Navigation:
 
     async def text(self) -> None:
         """Show the text that was scored last, or ask for one."""
-        await self.texts.open()
+        await self.lab.open_text()
 
-    def take(self, event: p.Event) -> bool:
-        """Pass an event of the engine to the lab; return whether it was an answer to it alone."""
-        is_of_inputs = self.inputs is not None and self.inputs.take(event)
-        return is_of_inputs or self.texts.take(event) or self.lab_layers.take(event)
-
-    def lost(self, error: ErrorInfo) -> None:
-        """Tell the lab that the engine has died."""
-        self.texts.lost(error)
-        self.lab_layers.lost(error)
-        if self.inputs is not None:
-            self.inputs.lost(error)
-
-    def layers(self) -> None:
+    async def layers(self) -> None:
         """Show which layer does it: what was measured last, or ask for a text."""
-        self.lab_layers.open()
+        await self.lab.open_layers()
 
     def models(self) -> None:
         """Choose or fetch a model."""

@@ -21,7 +21,6 @@ from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.variants import parse_variant, parse_variants
-from gelu_tui.core.lab.inputs import ReadInputs
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
@@ -38,9 +37,9 @@ from gelu_tui.tui.lab.curve_samples import EXACTLY
 from gelu_tui.tui.lab.curves_plot import CurvesPlot
 from gelu_tui.tui.lab.curves_screen import CurvesScreen
 from gelu_tui.tui.lab.function_source import FunctionSource
-from gelu_tui.tui.lab.inputs_job import InputsJob
 from gelu_tui.tui.lab.inputs_under import InputsUnder
 from gelu_tui.tui.lab.layers_screen import LayersScreen
+from gelu_tui.tui.lab.measurements import MeasuredInputs, MeasuredLayers
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
 from gelu_tui.tui.widgets.bars import Histogram
@@ -251,7 +250,7 @@ async def layers(it: Scene) -> None:
     assert isinstance(screen, LayersScreen)
     settings = RunSettings(model=LOADED_ON_MAC.model.id, activations=("relu", "silu"))
     command = p.Layers(settings, "Why is the sky blue?")
-    await screen._begin(command, ScoreSource("text", "essay.txt"))
+    await screen._begin(MeasuredLayers(command, ScoreSource("text", "essay.txt")))
     half = layers_engine.CHUNKS // 2
     measured = [layers_engine.chunk(v, number) for number in range(half) for v in (1, 2)]
     done, total = half * layers_engine.POSITIONS * 2, layers_engine.CHUNKS * 128
@@ -266,11 +265,11 @@ async def curves_inputs(it: Scene) -> None:
     await it.loaded()
     drawn = parse_variants(["gelu_approx", "gelu_fast_approx", "silu"])
     command = p.GateInputs(RunSettings(activations=tuple(v.name for v in drawn)), "x")
-    job = InputsJob(it.app.services, lambda model, dtype: None)
+    read = MeasuredInputs(command, ScoreSource("text", "x"))
     for event in inputs_events(command):
-        job.state = ReadInputs(event) if isinstance(event, p.InputsStarted) else job.state
-        assert job.state is not None
-        job.state.apply(event)
+        read.apply(event, None)
+    job = it.app.navigation.lab.job_of_inputs()
+    await job.begin(read)
     inputs = InputsUnder(job, lambda: it.app.compare.choices, lambda: None)
     screen = CurvesScreen(drawn, drawn, FunctionSource(None), (EXACTLY,), inputs)
     await it.app.push_screen(screen)

@@ -9,7 +9,7 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.lab.text_pane import ScoredPane
-from gelu_tui.tui.lab.text_scoring import Asked, Candidates, ShownText
+from gelu_tui.tui.lab.text_scoring import Candidates, ShownText
 from gelu_tui.tui.lab.text_screen import TextScreen
 from tests.support.comparisons import LOADED_ON_MAC
 from tests.support.fake_engine import BASE, HOSTILE, candidates_of, score_chunk
@@ -24,7 +24,7 @@ _TEXTS = (*BASE, "\n", *HOSTILE, "\n", *BASE, " ", *BASE)
 def a_text(share: float = 1.0) -> ShownText:
     """A scoring, of which a share is done."""
     settings = RunSettings(model=LOADED_ON_MAC.model.id, activations=_NAMES[:-1], control=True)
-    shown = ShownText(Asked(p.Score(settings, "x"), ScoreSource("text", "sky.txt")))
+    shown = ShownText(p.Score(settings, "x"), ScoreSource("text", "sky.txt"))
     variants = tuple(
         p.VariantInfo(name, "f(x)", "float32", control=name == "control") for name in _NAMES
     )
@@ -42,7 +42,7 @@ def a_text(share: float = 1.0) -> ShownText:
 
 async def _shown(it: Scene, text: ShownText | None, *said: str) -> ScoredPane:
     await it.loaded()
-    await it.app.navigation.texts.open(text)
+    await it.app.navigation.lab.open_text(text)
 
     def there() -> bool:
         return isinstance(it.app.screen, TextScreen) and bool(it.app.screen.query("#lists"))

@@ -160,7 +160,7 @@ async def test_a_late_answer_to_an_older_command_does_not_end_the_run() -> None:
         assert it.phase is Phase.RUNNING
         assert it.app.compare.live
         assert "An older command failed" not in it.flat()
-        run = it.app.engine._job
+        run = it.app.engine.job
         it.app.post_message(EngineEvent(client, p.Failed(error, "compare", id=run)))
         await it.until_shown("An older command failed")
 

@@ -96,6 +96,11 @@ class ComparisonDocument(msgspec.Struct, frozen=True):
     def reference_variant(self) -> VariantDocument:
         return next(variant for variant in self.variants if variant.name == self.reference)
 
+    @property
+    def reference_tokens(self) -> tuple[int, ...]:
+        """The prompt and what the reference said: a text that can be read again."""
+        return (*self.prompt_tokens, *self.reference_variant.tokens)
+
     def is_native(self, variant: VariantDocument) -> bool:
         """Whether mlx-lm itself uses this function; a user's own cannot have its name."""
         return variant.name == self.model.native_activation

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast, get_args
+from collections.abc import Collection
+from typing import Annotated, Literal, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from gelu_tui.core.functions.registry import DEFAULT_SET, Precision
 from gelu_tui.core.settings.field import about, fields_of
@@ -179,6 +181,17 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     def of_run(self) -> RunSettings:
         """Return the settings of runs alone, without what a subclass adds."""
         return RunSettings(**{name: getattr(self, name) for name in RunSettings.__struct_fields__})
+
+
+_Settings = TypeVar("_Settings", bound=RunSettings)
+
+
+def with_functions_of(
+    settings: _Settings, run: RunSettings, but: Collection[str] = ()
+) -> _Settings:
+    """The settings with a run's model, functions and their precision, but for the fields named."""
+    names = ("model", "dtype", "activations", "reference", "activation_precision")
+    return replace(settings, **{name: getattr(run, name) for name in names if name not in but})
 
 
 def known_dtype(name: str) -> Dtype | None:

@@ -69,7 +69,7 @@ class EngineLink:
         self.progress: p.Progress | None = None
         self.pending: p.Command | None = None
         self.command: p.Command | None = None  # of the present or the last run
-        self._job = 0  # the id of the present or the last load or run
+        self.job = 0  # the id of the present or the last load or run
         self._phase_since = self._heard_at = time.monotonic()
 
     @property
@@ -103,7 +103,7 @@ class EngineLink:
             hello = await client.start()
             load = await client.send(self._load)
             if client is self.client:  # else it was replaced meanwhile
-                self._job = load
+                self.job = load
             post(EngineEvent(client, hello))
             async for event in client.events():
                 post(EngineEvent(client, event))
@@ -142,7 +142,7 @@ class EngineLink:
                 await self.stop()
             case Phase.NO_MODEL:
                 self._enter(Phase.LOADING)
-                self._job = await self.send(self._load)
+                self.job = await self.send(self._load)
         return True
 
     def withdraw(self) -> bool:
@@ -159,7 +159,7 @@ class EngineLink:
     async def apply(self, event: p.Event) -> bool:
         """Update the state by an event; return whether it is about the present load or run."""
         self._heard_at = time.monotonic()
-        if event.id not in (0, self._job):
+        if event.id not in (0, self.job):
             return False
         match event:
             case p.Hello():
@@ -190,7 +190,7 @@ class EngineLink:
         if command is not None:
             self._enter(Phase.RUNNING)
             self.command = command
-            self._job = await self.send(command)
+            self.job = await self.send(command)
 
     async def send(self, command: p.Command) -> int:
         """Send a command; return its id, or 0 if the engine is gone."""

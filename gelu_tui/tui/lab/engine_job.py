@@ -27,8 +27,53 @@ _Command = TypeVar("_Command", bound=p.OverText)
 _State = TypeVar("_State", bound=Growing)
 
 
-class EngineJob(Generic[_Command, _State]):
-    """Keeps the last measurement, whether or not its screen is open.
+class Measurement(Generic[_Command, _State]):
+    """One text that is measured, or was: asked for, running, ended or read from a file."""
+
+    def __init__(self, command: _Command, source: ScoreSource) -> None:
+        self.command, self.source = command, source
+        self.loaded: p.Loaded | None = None  # the model that is measured
+        self.state: _State | None = None
+        self.progress: p.Progress | None = None
+        self.status: p.Status | None = None  # None until it has ended
+        self.error: ErrorInfo | None = None
+
+    @abstractmethod
+    def _begun(self, event: p.Event) -> _State | None:
+        """What is measured from this event on, None if it begins nothing."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits for the engine, or runs."""
+        return self.status is None
+
+    def apply(self, event: p.Event, loaded: p.Loaded | None) -> None:
+        """Apply an answer of the engine, in which `loaded` is. Raises `ProtocolError`."""
+        if (begun := self._begun(event)) is not None:
+            self.state, self.loaded = begun, loaded
+        if self.state is not None:
+            self.state.apply(event)
+        match event:
+            case p.Progress():
+                self.progress = event
+            case p.Failed(error):
+                self.end("failed", error)
+            case p.Cancelled():
+                self.end("cancelled")
+            case p.ScoreFinished() | p.LayersFinished() | p.InputsFinished():
+                self.end(event.status, event.error)
+
+    def end(self, status: p.Status, error: ErrorInfo | None = None) -> None:
+        """It has ended; what there is stays."""
+        if self.is_live:
+            self.status, self.error, self.progress = status, error, None
+
+
+_Measured = TypeVar("_Measured", bound=Measurement)  # type: ignore[type-arg]  # of any kind
+
+
+class EngineJob(Generic[_Measured]):
+    """Keeps the measurement that is shown, whether or not its screen is open.
 
     `load` loads another model in place of the app's. `version` grows with what there is to show,
     and `on_change` is called then.
@@ -37,57 +82,35 @@ class EngineJob(Generic[_Command, _State]):
     def __init__(self, services: Services, load: Callable[[str, Dtype | None], None]) -> None:
         self._services, self._engine, self._load = services, services.engine, load
         self.on_change: Callable[[], object] = lambda: None
-        self.command: _Command | None = None
-        self.source = ScoreSource("text", "")
+        self.shown: _Measured | None = None
         self.version = 0
-        self._clear()
-
-    def _clear(self) -> None:
-        self.state: _State | None = None
-        self.progress: p.Progress | None = None
-        self.status: p.Status | None = None
-        self.error: ErrorInfo | None = None
-        self.loaded: p.Loaded | None = None  # the model that is measured
-        self._id = 0
-        self._changed()
-
-    @abstractmethod
-    def _begun(self, event: p.Event) -> _State | None:
-        """What is measured from this event on, None if it begins nothing."""
+        self._id: int | None = None  # of the engine's answers, from the first one on
 
     @property
     def is_live(self) -> bool:
-        """Whether it was asked for and has not ended."""
-        return self.command is not None and self.status is None
+        """Whether what is shown waits for the engine, or runs."""
+        return self.shown is not None and self.shown.is_live
 
-    async def begin(self, command: _Command, source: ScoreSource) -> None:
-        """Measure a text, now or as soon as the model is loaded.
+    async def begin(self, shown: _Measured) -> None:
+        """Measure a text, now or as soon as the model is loaded; show what has ended as it is.
 
         Raises `GeluError` while the engine has other work.
         """
-        if self._services.running_sweep is not None:
-            message = "A sweep is running, and the model is in memory once."
-            raise GeluError("busy", message, "Stop the sweep, or let it end.")
-        if self._engine.phase in _BUSY or self._engine.pending is not None:
-            raise GeluError("busy", "The engine is at work.", "Stop it (^g), or let it end.")
-        self.command, self.source = command, source
-        self._clear()
-        settings, loaded = command.settings, self._engine.loaded
-        names = (self._engine.model, None if loaded is None else loaded.model.id)
-        dtype = settings.dtype if loaded is None else loaded.model.dtype
-        if settings.model not in names or settings.dtype not in (None, dtype):
-            self._engine.pending = command
-            self._load(settings.model, settings.dtype)
-        elif not await self._engine.run(command):
-            self._services.start_engine()
+        if shown.is_live:
+            self._check_free()
+        self.shown, self._id = shown, None
+        self._changed()
+        if shown.is_live:
+            await self._run(shown.command)
 
     async def stop(self) -> None:
         """Stop it; what there is stays."""
-        if not self.is_live:
+        if self.shown is None or not self.shown.is_live:
             return
-        if self._engine.pending is self.command:
+        if self._engine.pending is self.shown.command:
             self._engine.withdraw()
-            self._end("cancelled")
+            self.shown.end("cancelled")
+            self._changed()
         else:
             await self._engine.stop()
 
@@ -96,45 +119,47 @@ class EngineJob(Generic[_Command, _State]):
 
         Raises `ProtocolError`.
         """
-        if not self.is_live:
+        shown, engine = self.shown, self._engine
+        if shown is None or not shown.is_live:
             return False
-        is_ours = self._engine.command is self.command
-        if is_ours and (begun := self._begun(event)) is not None:
-            self._id, self.loaded, self.state = event.id, self._engine.loaded, begun
-        has_begun = self.state is not None and event.id == self._id
-        refused = isinstance(event, p.Failed | p.Cancelled) and is_ours and self.state is None
-        if has_begun or refused:
-            self._apply(event)
-            return True
-        if isinstance(event, p.Progress):
-            self.progress = event  # of the load
-        elif isinstance(event, p.Failed | p.Cancelled) and self._engine.pending is None:
-            self._end("failed", event.error if isinstance(event, p.Failed) else None)
+        is_sent = engine.loaded is not None and engine.command is shown.command
+        if is_sent and event.id == engine.job:
+            self._id = event.id
+        is_ours = event.id == self._id
+        if is_ours:
+            shown.apply(event, engine.loaded)
+        elif engine.pending is shown.command:
+            if isinstance(event, p.Progress):  # of the load
+                shown.progress = event
+        elif not is_sent:  # the load has failed, or something else was begun instead
+            error = event.error if isinstance(event, p.Failed) else None
+            shown.end("cancelled" if error is None else "failed", error)
         self._changed()
-        return False
+        return is_ours
 
     def lost(self, error: ErrorInfo) -> None:
         """The engine has died: what was measured stays."""
-        if self.is_live:
-            self._end("failed", error)
+        if self.shown is not None:
+            self.shown.end("failed", error)
+            self._changed()
 
-    def _apply(self, event: p.Event) -> None:
-        if self.state is not None:
-            self.state.apply(event)
-        match event:
-            case p.Progress():
-                self.progress = event
-            case p.Failed():
-                self._end("failed", event.error)
-            case p.Cancelled():
-                self._end("cancelled")
-            case p.LayersFinished() | p.InputsFinished():
-                self._end(event.status, event.error)
-        self._changed()
+    def _check_free(self) -> None:
+        if self._services.running_sweep is not None:
+            message = "A sweep is running, and the model is in memory once."
+            raise GeluError("busy", message, "Stop the sweep, or let it end.")
+        if self._engine.phase in _BUSY or self._engine.pending is not None:
+            raise GeluError("busy", "The engine is at work.", "Stop it (^g), or let it end.")
 
-    def _end(self, status: p.Status, error: ErrorInfo | None = None) -> None:
-        self.status, self.error, self.progress = status, error, None
-        self._changed()
+    async def _run(self, command: p.OverText | p.Candidates) -> None:
+        """Run a command on its model, which is loaded first if another one is, or none."""
+        settings, loaded = command.settings, self._engine.loaded
+        names = (self._engine.model, None if loaded is None else loaded.model.id)
+        dtype = settings.dtype if loaded is None else loaded.model.dtype
+        if settings.model not in names or settings.dtype not in (None, dtype):
+            self._engine.pending = command
+            self._load(settings.model, settings.dtype)
+        elif not await self._engine.run(command):
+            self._services.start_engine()
 
     def _changed(self) -> None:
         self.version += 1

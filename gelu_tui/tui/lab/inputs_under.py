@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from textual import on
@@ -18,15 +18,17 @@ from textual.worker import Worker
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.variants import Variant
+from gelu_tui.core.lab.inputs import ReadInputs
 from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.reports.progress import progress_sentence
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.scoring.document import ScoreSource
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.settings.run_settings import RunSettings, with_functions_of
 from gelu_tui.core.text_files import read_text_file
-from gelu_tui.tui.lab.inputs_job import InputsJob
+from gelu_tui.tui.lab.engine_job import EngineJob
 from gelu_tui.tui.lab.inputs_view import histogram, places, sentence
+from gelu_tui.tui.lab.measurements import MeasuredInputs
 from gelu_tui.tui.widgets.background import is_open, run_in_thread
 from gelu_tui.tui.widgets.bars import Histogram
 from gelu_tui.tui.widgets.keys_in_turn import TextField
@@ -58,7 +60,7 @@ class InputsUnder(Vertical):
 
     def __init__(
         self,
-        job: InputsJob,
+        job: EngineJob[MeasuredInputs],
         choices: Callable[[], RunSettings],
         shown_run: Callable[[], ComparisonDocument | None],
     ) -> None:
@@ -90,14 +92,10 @@ class InputsUnder(Vertical):
             field.display = True
             field.focus()
             return
-        own = run.settings
-        settings = replace(
-            self._settings, model=own.model, dtype=own.dtype,
-            activation_precision=own.activation_precision,
-        )  # fmt: skip
-        tokens = (*run.prompt_tokens, *run.reference_variant.tokens)
+        drawn = ("activations", "reference")
+        settings = with_functions_of(self._settings, run.settings, but=drawn)
         source = ScoreSource("run", f"the run {quoted(run.prompt, 30)}")
-        await self._begin(settings, source, tokens=tokens)
+        await self._begin(settings, source, tokens=run.reference_tokens)
 
     async def stop(self) -> None:
         """Stop reading; what there is stays."""
@@ -105,9 +103,13 @@ class InputsUnder(Vertical):
 
     def step(self, by: int) -> None:
         """Show the inputs of the next layer, or of all."""
-        if self._job.state is not None and (count := places(self._job.state)):
+        if (state := self._state) is not None and (count := places(state)):
             self._place = (self._place + by) % count
             self._show()
+
+    @property
+    def _state(self) -> ReadInputs | None:
+        return None if self._job.shown is None else self._job.shown.state
 
     @property
     def _settings(self) -> RunSettings:
@@ -130,17 +132,10 @@ class InputsUnder(Vertical):
 
         _: Worker[None] = self.run_worker(begin, group="inputs", exclusive=True)
 
-    async def _begin(
-        self,
-        settings: RunSettings,
-        source: ScoreSource,
-        *,
-        texts: Sequence[str] = (),
-        tokens: Sequence[int] = (),
-    ) -> None:
+    async def _begin(self, settings: RunSettings, source: ScoreSource, **text: Any) -> None:
         try:
-            command = over_text(p.GateInputs, settings, texts=texts, tokens=tokens)
-            await self._job.begin(command, source)
+            command = over_text(p.GateInputs, settings, **text)
+            await self._job.begin(MeasuredInputs(command, source))
         except GeluError as error:
             self._tell(error.info)
             return
@@ -155,22 +150,23 @@ class InputsUnder(Vertical):
     def _show(self) -> None:
         if not is_open(self):
             return
-        job = self._job
-        found = None if job.state is None else histogram(job.state, self._place)
-        self.post_message(self.Changed(found))
-        if job.error is not None:
-            self._tell(job.error)
+        shown, state = self._job.shown, self._state
+        self.post_message(self.Changed(None if state is None else histogram(state, self._place)))
+        if shown is None:
             return
-        parts = [] if job.state is None else [sentence(job.state, self._place)]
-        if job.is_live:
+        if shown.error is not None:
+            self._tell(shown.error)
+            return
+        parts = [] if state is None else [sentence(state, self._place)]
+        if shown.is_live:
             doing = (
-                progress_sentence(job.progress)
-                if job.progress
-                else f"Reading {visible_line(job.source.name)}"
+                progress_sentence(shown.progress)
+                if shown.progress
+                else f"Reading {visible_line(shown.source.name)}"
             )
             parts.insert(0, f"{doing}.")
-        elif job.status == "cancelled":
+        elif shown.status == "cancelled":
             parts.insert(0, "Stopped.")
-        failed = [f.error for f in job.state.functions if f.error] if job.state else []
+        failed = [f.error for f in state.functions if f.error] if state else []
         parts += [f"{error.message} {error.hint}".strip() for error in failed[:1]]
         self._tell(" ".join(filter(None, parts)))

@@ -13,7 +13,6 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.lab.layers import LayersDocument, VariantLayers
 from gelu_tui.core.reports.export import LAYERS_FORMATS, export
@@ -21,12 +20,13 @@ from gelu_tui.core.reports.layers import summary, variant_sentences
 from gelu_tui.core.reports.progress import duration, progress_sentence
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.keys.actions import HELP
+from gelu_tui.tui.lab.engine_job import EngineJob
 from gelu_tui.tui.lab.layers_bars import bar_rows
 from gelu_tui.tui.lab.layers_choice import LayersChoice
-from gelu_tui.tui.lab.layers_job import LayersJob
+from gelu_tui.tui.lab.measurements import MeasuredLayers
+from gelu_tui.tui.lab.text_choice import Opened
 from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.curves_view import terminal_dots
@@ -40,8 +40,6 @@ from gelu_tui.tui.widgets.tells_its_size import TellsItsSize
 _LOW = 22  # rows below which the bars need the room of most sentences
 _FRAME_S = 0.3  # between two looks at what is new
 _KEYS = "q back · n next · l scale · o order · s {} · t text · e export · F1 help"
-_RUN_KEY = "^r the run that is shown · "
-_CHOICE_KEYS = f"Enter begins · {_RUN_KEY}Esc back"
 _EXPORT_KEYS = "Enter writes · Esc does not · .html, .md, .json or .csv"
 
 
@@ -73,13 +71,14 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     def __init__(
         self,
-        job: LayersJob,
+        job: EngineJob[MeasuredLayers],
         choices: Callable[[], RunSettings],
         shown_run: Callable[[], ComparisonDocument | None],
+        opened: Opened,
     ) -> None:
         super().__init__()
         self._job = job
-        self._choices, self._shown_run = choices, shown_run
+        self._choice = LayersChoice(choices, shown_run, opened)
         self._document: LayersDocument | None = None
         self._seen = -1  # version of the job
         self._variant = 0
@@ -90,7 +89,7 @@ class LayersScreen(ClosesOnce, Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static(id="title", markup=False)
         yield Static(id="progress", markup=False)
-        yield LayersChoice(self._choices, self._shown_run)
+        yield self._choice
         yield Static(id="summary", markup=False)
         yield Static(id="heading", markup=False)
         with _Body(id="body"):
@@ -107,11 +106,15 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     def _begin_to_show(self) -> None:
         self._has_begun = True
-        if self._job.command is None:
+        if self._shown is None:
             self.action_other()
         else:
             self._show()
         self.set_interval(_FRAME_S, self._look)
+
+    @property
+    def _shown(self) -> MeasuredLayers | None:
+        return self._job.shown
 
     @property
     def _is_choosing(self) -> bool:
@@ -126,21 +129,22 @@ class LayersScreen(ClosesOnce, Screen[None]):
             return
         self.add_class("-choosing")
         self.query_one("#title", Static).update("Which layer does it")
-        self.query_one(LayersChoice).show()
+        self._choice.show()
         self._show_keys()
 
     def action_run(self) -> None:
         if self._is_choosing:
-            self.query_one(LayersChoice).choose_run()
+            self._choice.choose_run()
 
     @on(LayersChoice.Chosen)
     async def _chosen(self, message: LayersChoice.Chosen) -> None:
         message.stop()
-        await self._begin(message.command, message.source)
+        assert isinstance(message.found, MeasuredLayers)
+        await self._begin(message.found)
 
-    async def _begin(self, command: p.Layers, source: ScoreSource) -> None:
+    async def _begin(self, chosen: MeasuredLayers) -> None:
         try:
-            await self._job.begin(command, source)
+            await self._job.begin(chosen)
         except GeluError as error:
             self._message(error.info)
             return
@@ -162,23 +166,23 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     def _look(self) -> None:
         """Show what is new; cheap while nothing is."""
-        job = self._job
-        if self._is_choosing or not is_open(self) or job.version == self._seen:
+        shown, version = self._shown, self._job.version
+        if shown is None or self._is_choosing or not is_open(self) or version == self._seen:
             return
-        self._seen = job.version
-        self._document = job.document()
-        self.query_one("#title", Static).update(self._title())
-        self.query_one("#progress", Static).update(self._progress())
+        self._seen = version
+        self._document = shown.document()
+        self.query_one("#title", Static).update(self._title(shown))
+        self.query_one("#progress", Static).update(self._progress(shown))
         variant = self._shown_variant
         name = self._document.reference if self._document else ""
         said = summary(variant, name) if variant else "Nothing is measured yet."
         self.query_one("#summary", Static).update(said)
         self._draw_bars()
-        if job.error is not None:
-            self._message(job.error)
-        elif self._is_stopping and not job.is_live:
+        if shown.error is not None:
+            self._message(shown.error)
+        elif self._is_stopping and not shown.is_live:
             self._message("")
-        self._is_stopping = self._is_stopping and job.is_live
+        self._is_stopping = self._is_stopping and shown.is_live
         self._show_keys()
 
     @property
@@ -186,20 +190,20 @@ class LayersScreen(ClosesOnce, Screen[None]):
         variants = self._document.variants if self._document else []
         return variants[self._variant % len(variants)] if variants else None
 
-    def _title(self) -> str:
+    def _title(self, shown: MeasuredLayers) -> str:
         parts = ["Which layer does it"]
         variant, document = self._shown_variant, self._document
         if variant is not None and document is not None:
             count = len(document.variants)
             place = f" ({self._variant % count + 1} of {count})" if count > 1 else ""
             parts.append(f"{variant.variant}{place} against {document.reference}")
-        parts.append(self._job.source.name)
+        parts.append(shown.source.name)
         return " · ".join(map(visible_line, parts))
 
-    def _progress(self) -> str:
-        job, variant, document = self._job, self._shown_variant, self._document
+    def _progress(self, shown: MeasuredLayers) -> str:
+        variant, document = self._shown_variant, self._document
         parts = []
-        if (now := job.progress) is not None and now.phase == "layers":
+        if (now := shown.progress) is not None and now.phase == "layers":
             share = 100 * now.done / now.total if now.total else 0.0
             parts.append(f"{now.label} · {share:.0f} %")
             if now.rate:
@@ -207,12 +211,12 @@ class LayersScreen(ClosesOnce, Screen[None]):
                 parts.append(f"{left} left")
         elif now is not None:
             parts.append(progress_sentence(now))
-        elif job.is_live:
+        elif shown.is_live:
             parts.append("It waits for the engine.")
         if variant is not None and document is not None:
             of = f"{variant.positions:,} of {document.all_positions:,} positions"
             ended = {"cancelled": "Stopped", "failed": "Failed", "completed": "Done", None: ""}
-            parts.append(f"{ended[job.status]}: {of}" if job.status else of)
+            parts.append(f"{ended[shown.status]}: {of}" if shown.status else of)
         return visible_line(" · ".join(parts))
 
     def _draw_bars(self) -> None:
@@ -270,17 +274,17 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     async def action_stop_or_go_on(self) -> None:
         """Stop what runs; else measure the same text on, where it is not complete."""
-        job = self._job
-        if job.is_live:
+        shown = self._shown
+        if self._job.is_live:
             await self.action_stop()
-        elif job.command is not None and job.status != "completed" and not self._is_choosing:
-            await self._begin(job.command, job.source)
+        elif shown is not None and shown.status != "completed" and not self._is_choosing:
+            await self._begin(MeasuredLayers(shown.command, shown.source))
 
     def action_back(self) -> None:
         """Out of a field, or leave."""
         if self.query_one(ExportField).display:
             self.query_one(ExportField).close()
-        elif self._is_choosing and self._job.command is not None:
+        elif self._is_choosing and self._shown is not None:
             self._message("")
             self._show()
         else:
@@ -290,7 +294,8 @@ class LayersScreen(ClosesOnce, Screen[None]):
 
     def action_export(self) -> None:
         """Ask for the name of a file; its suffix is the format."""
-        document = None if self._is_choosing else self._job.document()
+        shown = None if self._is_choosing else self._shown
+        document = None if shown is None else shown.document()
         if document is None or not document.positions:
             self._message("Nothing is measured yet.")
             return
@@ -315,11 +320,10 @@ class LayersScreen(ClosesOnce, Screen[None]):
         if self.query_one(ExportField).display:
             line.update(_EXPORT_KEYS)
         elif self._is_choosing:
-            has_run = self._shown_run() is not None
-            line.update(_CHOICE_KEYS if has_run else _CHOICE_KEYS.replace(_RUN_KEY, ""))
+            line.update(self._choice.keys)
         elif self._job.is_live:
             line.update(_KEYS.format("stop"))
-        elif self._job.status == "completed":
+        elif self._shown is not None and self._shown.status == "completed":
             line.update(_KEYS.replace("s {} · ", ""))
         else:
             line.update(_KEYS.format("go on"))

@@ -33,7 +33,7 @@ class CandidatesPart(VerticalScroll):
 
     def show(self, shown: ShownText) -> None:
         """Show those of a scoring, if any were asked for."""
-        scoring, asked = shown.scoring, shown.candidates
+        scoring, asked = shown.state, shown.candidates
         if scoring is None or asked is None:
             return
         names = scoring.started.variants
@@ -111,8 +111,8 @@ def _own(chance: p.TokenChance) -> Content:
 
 def candidates_title(shown: ShownText, asked: Candidates, width: int) -> Content:
     """The place that candidates are of, with the text before it."""
-    assert shown.scoring is not None
-    text = shown.scoring.text
+    assert shown.state is not None
+    text = shown.state.text
     before = visible_line("".join(text.texts[max(0, asked.token - 40) : asked.token]))
     piece = visible_token(text.texts[asked.token], text.ids[asked.token])
     head = f"{asked.token:,} "

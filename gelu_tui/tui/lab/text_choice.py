@@ -1,12 +1,14 @@
-"""Choosing the text of a scoring: a file, a saved run, the run that is shown, or words."""
+"""Choosing a text for the lab: a file, a saved run, the run that is shown, or words."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 from msgspec.structs import replace
 from textual import events, on
@@ -16,63 +18,27 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, UsageError
 from gelu_tui.core.paths import expanded
-from gelu_tui.core.protocol.requests import over_text
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.find_run import is_in_history, read_file
 from gelu_tui.core.runs.history import History
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import quoted, visible_line
-from gelu_tui.core.scoring.document import ScoreSource, read_score
-from gelu_tui.core.settings.run_settings import RunSettings
+from gelu_tui.core.scoring.document import ScoreSource
+from gelu_tui.core.settings.run_settings import RunSettings, with_functions_of
 from gelu_tui.core.text_files import read_text_file
 from gelu_tui.sweep.saved_sweeps import find_in_sweeps, find_saved
-from gelu_tui.tui.lab.text_scoring import Asked, ShownText
+from gelu_tui.tui.lab.engine_job import Measurement
 from gelu_tui.tui.widgets.background import run_in_thread
 from gelu_tui.tui.widgets.keys_in_turn import TextField
 from gelu_tui.tui.widgets.path_suggester import PathSuggester
 
 Opened = Callable[[], AbstractContextManager[History]]
-Found = Asked | ShownText
 
 _PASTED = 400  # characters from which what is pasted is a text and no path
 
-
-def asked_of_text(text: str, name: str, choices: RunSettings) -> Asked:
-    """The scoring of a text with the settings of the next run. Raises `UsageError`."""
-    settings = replace(choices, control=True)
-    return Asked(over_text(p.Score, settings, texts=[text]), ScoreSource("text", name))
-
-
-def asked_of_run(run: ComparisonDocument, name: str, choices: RunSettings) -> Asked:
-    """That of a run's prompt and its reference's stream: with its own model and functions."""
-    own = run.settings
-    settings = replace(
-        choices,
-        model=own.model,
-        dtype=own.dtype,
-        activations=own.activations,
-        reference=own.reference,
-        activation_precision=own.activation_precision,
-        control=True,
-    )
-    tokens = (*run.prompt_tokens, *run.reference_variant.tokens)
-    return Asked(over_text(p.Score, settings, tokens=tokens), ScoreSource("run", name))
-
-
-def read_source(name: str, choices: RunSettings, opened: Opened) -> Found:
-    """What a name means: a run, a saved scoring, or the file of a text. Raises `GeluError`."""
-    if is_in_history(name) or find_in_sweeps(name) is not None:
-        return asked_of_run(find_saved(name, opened)[1], name, choices)
-    if name.lower().endswith(".json"):
-        data = read_file(expanded(name))
-        if (scored := read_score(data)) is not None:
-            return ShownText.of(scored)
-        if b'"gelu-tui.comparison/' in data[:200]:
-            return asked_of_run(read_document(data), name, choices)
-    return asked_of_text(read_text_file(name), name, choices)
+_Measured = TypeVar("_Measured", bound=Measurement[Any, Any])
 
 
 class PathField(TextField):
@@ -94,14 +60,27 @@ class PathField(TextField):
             super()._on_paste(event)
 
 
-class TextChoice(Vertical):
-    """Asks for a text; its screen is told what was chosen."""
+class TextChoice(Vertical, Generic[_Measured]):
+    """Asks for a text; its screen is told what was chosen.
+
+    `choices` are the settings of the next run, `shown_run` is the run on the first screen if it
+    has ended, and `opened` opens the history.
+    """
+
+    DEFAULT_CSS = """
+    TextChoice { display: none; height: 1fr; padding: 1 2; max-width: 110; }
+    TextChoice > Static { height: auto; margin-bottom: 1; }
+    TextChoice > #choice-title { text-style: bold; }
+    TextChoice > #file { margin-bottom: 1; }
+    """
+    question: ClassVar[str]
+    verb: ClassVar[str]  # what is done to the text
 
     @dataclass
     class Chosen(Message):
-        """A text to score, or a scoring that was saved."""
+        """What is to be measured, or was and is saved."""
 
-        found: Found
+        found: Measurement[Any, Any]
 
     @dataclass
     class Told(Message):
@@ -118,10 +97,58 @@ class TextChoice(Vertical):
         super().__init__(id="choice")
         self._choices, self._shown_run, self._opened = choices, shown_run, opened
         self._pasted = ""
-        self._words: str | None = None  # what is no file, and would be scored as it is
+        self._words: str | None = None  # what is no file, and would be read as it is
+
+    @abstractmethod
+    def how(self, choices: RunSettings) -> str:
+        """What would be done, with the settings of the next run."""
+
+    @abstractmethod
+    def measurement(
+        self, settings: RunSettings, source: ScoreSource, *, prompt: int = 0, **text: Any
+    ) -> _Measured:
+        """The measurement of a text (as for `over_text`), whose first tokens are a run's prompt.
+
+        Raises `UsageError`.
+        """
+
+    def saved(self, data: bytes) -> _Measured | None:
+        """The measurement that a JSON file holds, None if it is another file."""
+        return None
+
+    @property
+    def keys(self) -> str:
+        """What the keys do, for the last line."""
+        run = "" if self._shown_run() is None else "^r the run that is shown · "
+        return f"Enter {self.verb} it · → completes · {run}Esc back"
+
+    # --- what a text is -----------------------------------------------------------------------
+
+    def _of_text(self, text: str, name: str, choices: RunSettings) -> _Measured:
+        return self.measurement(choices, ScoreSource("text", name), texts=[text])
+
+    def _of_run(self, run: ComparisonDocument, name: str, choices: RunSettings) -> _Measured:
+        """That of a run's prompt and its reference's stream: with its own model and functions."""
+        settings = with_functions_of(choices, run.settings)
+        source, prompt = ScoreSource("run", name), len(run.prompt_tokens)
+        return self.measurement(settings, source, tokens=run.reference_tokens, prompt=prompt)
+
+    def _read(self, name: str, choices: RunSettings) -> _Measured:
+        """What a name means: a run, what is saved, or the file of a text. Raises `GeluError`."""
+        if is_in_history(name) or find_in_sweeps(name) is not None:
+            return self._of_run(find_saved(name, self._opened)[1], name, choices)
+        if name.lower().endswith(".json"):
+            data = read_file(expanded(name))
+            if (saved := self.saved(data)) is not None:
+                return saved
+            if b'"gelu-tui.comparison/' in data[:200]:
+                return self._of_run(read_document(data), name, choices)
+        return self._of_text(read_text_file(name), name, choices)
+
+    # --- asking for it ------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        yield Static("Which text do the functions read?", id="choice-title", markup=False)
+        yield Static(self.question, id="choice-title", markup=False)
         yield PathField(
             placeholder="A text file, or a saved run: its number, last, or a JSON file",
             suggester=PathSuggester(use_cache=False, case_sensitive=True),
@@ -133,66 +160,66 @@ class TextChoice(Vertical):
 
     def show(self) -> None:
         """Say what would be read, and by which functions; take the focus."""
-        choices, run = self._choices(), self._shown_run()
+        run = self._shown_run()
         self.query_one("#run", Static).display = run is not None
         if run is not None:
             tokens = len(run.reference_variant.tokens)
             said = f"the run that is shown: {quoted(run.prompt, 40)} and {tokens:,} tokens of "
             said += visible_line(run.reference)
             self.query_one("#run", Static).update(Content.assemble(("^r  ", "bold"), said))
-        functions = ", ".join(map(visible_line, choices.activations))
-        how = (
-            f"{functions} and a control read it, on {visible_line(choices.model)}, in windows of "
-            "512 tokens; each token is coloured by how much its prediction differs from the "
-            "reference's. A run is read by its own functions. You can paste a text here too."
-        )
-        self.query_one("#how", Static).update(Content.styled(how, "dim"))
+        how = self.how(self._choices())
+        more = "A run is read by its own functions. You can paste a text here too."
+        self.query_one("#how", Static).update(Content.styled(f"{how} {more}", "dim"))
         self.query_one(PathField).focus()
+
+    def choose_run(self) -> None:
+        """Take the run that is shown, if there is one."""
+        if (run := self._shown_run()) is not None:
+            name = f"{quoted(run.prompt, 30)}, as shown"
+            self._try(partial(self._of_run, run, name, self._choices()))
 
     @on(PathField.Pasted)
     def _show_pasted(self, message: PathField.Pasted) -> None:
         message.stop()
         self._pasted = message.text
         said = f"Pasted: {len(message.text):,} characters, {quoted(message.text, 40)}. "
-        self.query_one("#pasted", Static).update(f"{said}Enter scores it.")
+        self.query_one("#pasted", Static).update(f"{said}Enter {self.verb} it.")
 
     @on(Input.Changed)
     def _changed(self) -> None:
         self._words, self._pasted = None, ""
         self.query_one("#pasted", Static).update("")
-        self.post_message(self.Told(""))
+        self._tell("")
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         name, choices = event.value.strip(), self._choices()
         if self._pasted and not name:
-            self._try(partial(asked_of_text, self._pasted, "pasted text", choices))
+            self._try(partial(self._of_text, self._pasted, "pasted text", choices))
         elif name and name == self._words:
-            self._try(partial(asked_of_text, event.value, quoted(name, 30), choices))
+            self._try(partial(self._of_text, event.value, quoted(name, 30), choices))
         elif name:
-            read = partial(read_source, name, choices, self._opened)
+            read = partial(self._read, name, choices)
             run_in_thread(self.screen, read, self._found, partial(self._failed, name), "read")
         else:
-            self.post_message(self.Told("Give the path of a file here, or paste a text."))
+            self._tell("Give the path of a file here, or paste a text.")
 
-    def choose_run(self) -> None:
-        """Take the run that is shown, if there is one."""
-        if (run := self._shown_run()) is not None:
-            name = f"{quoted(run.prompt, 30)}, as shown"
-            self._try(partial(asked_of_run, run, name, self._choices()))
-
-    def _try(self, make: Callable[[], Asked]) -> None:
+    def _try(self, make: Callable[[], _Measured]) -> None:
         try:
             self._found(make())
         except UsageError as error:
-            self.post_message(self.Told(error.info))
+            self._tell(error.info)
 
-    def _found(self, found: Found) -> None:
+    def _found(self, found: _Measured) -> None:
         self.post_message(self.Chosen(found))
 
     def _failed(self, name: str, error: ErrorInfo) -> None:
         if error.kind == "prompt_file" and " " in name and not Path(name).parent.name:
             self._words = name
-            error = replace(error, hint="Enter once more scores these words themselves.")
-        self.post_message(self.Told(error))
+            hint = f"Enter once more {self.verb} these words themselves."
+            error = replace(error, hint=hint)
+        self._tell(error)
+
+    def _tell(self, words: str | ErrorInfo) -> None:
+        self.post_message(self.Told(words))

@@ -61,8 +61,8 @@ class Colouring:
 
     def levels(self, shown: ShownText) -> tuple[Callable[[int], int], tuple[object, ...]]:
         """The level of each token that is scored by now, and a key that differs where they do."""
-        assert shown.scoring is not None
-        positions = shown.scoring.text.positions
+        assert shown.state is not None
+        positions = shown.state.text.positions
         levels = levels_of(shown.values(self.variant, self.measure), self.bounds)
         count = len(levels)
 

@@ -37,16 +37,16 @@ class TextPart(TellsItsSize, Vertical):
 
     def show_legend(self, shown: ShownText, by: Colouring) -> None:
         """Say what the colours mean."""
-        if shown.scoring is not None:
+        if shown.state is not None:
             legend = self.query_one("#legend", PlainRows)
-            name, width = shown.scoring.started.variants[by.variant].name, legend.size.width
+            name, width = shown.state.started.variants[by.variant].name, legend.size.width
             relative = by.is_relative
             legend.write([say.legend_parts(name, by.measure, by.bounds, width, relative=relative)])
 
     def show_token(self, shown: ShownText, by: Colouring, token: int | None) -> None:
         """Say what is known of a token; with None, how to point at one."""
         line = self.query_one("#token", Static)
-        if shown.scoring is None or token is None:
+        if shown.state is None or token is None:
             line.update(Content.styled(say.NO_TOKEN, "dim"))
         else:
             line.update(say.token_words(shown, token, by.variant))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,31 +16,21 @@ from gelu_tui.core.scoring.restore import restored
 from gelu_tui.core.scoring.statistics import Scoring
 from gelu_tui.core.scoring.tokens import Figures
 from gelu_tui.core.settings.run_settings import RunSettings, known_dtype
+from gelu_tui.tui.lab.engine_job import Measurement
 
 Values = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A scoring that was asked for."""
+class ShownText(Measurement[p.Score, Scoring]):
+    """A scoring: asked for, running, ended or read from a file."""
 
-    command: p.Score
-    source: ScoreSource
-
-
-class ShownText:
-    """One scoring: asked for, running, ended or read from a file; `apply` every event of it."""
-
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        self.loaded: p.Loaded | None = None
-        self.scoring: Scoring | None = None
+    def __init__(self, command: p.Score, source: ScoreSource) -> None:
+        super().__init__(command, source)
         self.saved: ScoreDocument | None = None
-        self.status: p.Status | None = None  # None until it has ended
-        self.error: ErrorInfo | None = None
-        self.progress: p.Progress | None = None
         self.candidates: Candidates | None = None
-        self.began = time.monotonic()
+
+    def _begun(self, event: p.Event) -> Scoring | None:
+        return Scoring(event) if isinstance(event, p.ScoreStarted) else None
 
     @classmethod
     def of(cls, document: ScoreDocument) -> ShownText:
@@ -56,27 +45,22 @@ class ShownText:
             activation_precision=document.settings.activation_precision,
             control=document.settings.control,
         )
-        shown = cls(Asked(p.Score(settings, context=document.settings.context), document.source))
-        shown.scoring, shown.saved, shown.status = scoring, document, document.status
+        shown = cls(p.Score(settings, context=document.settings.context), document.source)
+        shown.state, shown.saved, shown.status = scoring, document, document.status
         shown.error = document.error
         return shown
 
     @property
-    def is_live(self) -> bool:
-        """Whether it waits for the engine, or runs."""
-        return self.status is None
-
-    @property
     def settings(self) -> RunSettings:
-        return self.asked.command.settings
+        return self.command.settings
 
     @property
     def failure(self) -> ErrorInfo | None:
         """Why a function could not be scored to the end; of several, the first."""
-        if self.scoring is None:
+        if self.state is None:
             return None
-        started = self.scoring.started
-        for info, row in zip(started.variants, self.scoring.rows, strict=True):
+        started = self.state.started
+        for info, row in zip(started.variants, self.state.rows, strict=True):
             if row.error is not None:
                 return replace(row.error, message=f"{info.name}: {row.error.message}")
         return None
@@ -84,39 +68,18 @@ class ShownText:
     @property
     def tokens(self) -> int:
         """How many tokens can be shown."""
-        return 0 if self.scoring is None else len(self.scoring.text)
-
-    def apply(self, event: p.Event, loaded: p.Loaded | None) -> None:
-        """Apply an answer of the engine. Raises `ProtocolError`."""
-        match event:
-            case p.Progress():
-                self.progress = event
-            case p.ScoreStarted():
-                self.scoring, self.loaded = Scoring(event), loaded
-            case p.Failed(error):
-                self.end("failed", error)
-            case p.Cancelled():
-                self.end("cancelled")
-        if self.scoring is not None:
-            self.scoring.apply(event)
-        if isinstance(event, p.ScoreFinished):
-            self.end(event.status, event.error)
-
-    def end(self, status: p.Status, error: ErrorInfo | None = None) -> None:
-        """It has ended; what there is stays."""
-        if self.is_live:
-            self.status, self.error, self.progress = status, error, None
+        return 0 if self.state is None else len(self.state.text)
 
     def document(self, *, tokens: bool = False) -> ScoreDocument | None:
         """The document so far, with every token if asked; None before anything is scored."""
         if self.saved is not None:
             return self.saved
-        if self.scoring is None or self.loaded is None:
+        if self.state is None or self.loaded is None:
             return None
         status = self.status or "cancelled"  # until now
-        return self.scoring.document(
+        return self.state.document(
             self.loaded,
-            self.asked.source,
+            self.source,
             status=status,
             error=self.error,
             activations=self.settings.activations if tokens else (),
@@ -127,47 +90,47 @@ class ShownText:
     def figures(self, token: int, variant: int) -> Figures:
         """The numbers of a token under a variant."""
         none = Figures(None, None, None, None)
-        if self.scoring is None or not 0 <= token < self.tokens:
+        if self.state is None or not 0 <= token < self.tokens:
             return none
-        at = self.scoring.text.positions[token]
-        row = self.scoring.rows[variant]
+        at = self.state.text.positions[token]
+        row = self.state.rows[variant]
         if not 0 <= at < len(row.logprob):
             return none
-        if variant == self.scoring.started.reference:
+        if variant == self.state.started.reference:
             return Figures(row.logprob[at], None, None, None)
-        reference = self.scoring.rows[self.scoring.started.reference].logprob[at]
+        reference = self.state.rows[self.state.started.reference].logprob[at]
         delta = 100 * float(np.exp(row.logprob[at]) - np.exp(reference))
         return Figures(row.logprob[at], row.kl[at], delta, row.same_top[at] > 0)
 
     def values(self, variant: int, measure: Measure) -> Values:
         """The measure at every position, shape (positions,); empty for the reference."""
-        if self.scoring is None or variant == self.scoring.started.reference:
+        if self.state is None or variant == self.state.started.reference:
             return np.empty(0)
-        row = self.scoring.rows[variant]
+        row = self.state.rows[variant]
         if measure == "kl":
             return np.array(row.kl)
         if measure == "top":
             return 1.0 - np.array(row.same_top)
-        reference = np.array(self.scoring.rows[self.scoring.started.reference].logprob)
+        reference = np.array(self.state.rows[self.state.started.reference].logprob)
         return np.asarray(100 * (np.exp(row.logprob) - np.exp(reference[: len(row.logprob)])))
 
     def worst(self, variant: int, measure: Measure, count: int) -> list[int]:
         """The tokens of the largest values, largest first; by KL where the measure is yes or no."""
-        if self.scoring is None:
+        if self.state is None:
             return []
         values = np.abs(self.values(variant, measure))
         order = values if measure != "top" else self.values(variant, "kl") * (values > 0)
         found = np.argsort(-order, kind="stable")[:count]
-        places = np.flatnonzero(np.array(self.scoring.text.positions) >= 0)
+        places = np.flatnonzero(np.array(self.state.text.positions) >= 0)
         return [int(places[at]) for at in found if order[at] > 0]
 
     def candidates_command(self, token: int, variant: int) -> p.Candidates | None:
         """What asks for the candidates of a token; None where nothing is predicted."""
-        if self.scoring is None or variant == self.scoring.started.reference:
+        if self.state is None or variant == self.state.started.reference:
             return None
-        if not 0 <= token < self.tokens or self.scoring.text.positions[token] < 0:
+        if not 0 <= token < self.tokens or self.state.text.positions[token] < 0:
             return None
-        tokens, place = self.scoring.text.window_of(token)
+        tokens, place = self.state.text.window_of(token)
         settings = self.settings
         if self.loaded is not None:
             settings = replace(settings, model=self.loaded.model.id)

@@ -22,13 +22,14 @@ from gelu_tui.core.scoring.document import ScoreDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.lab import text_words as say
+from gelu_tui.tui.lab.score_choice import ScoreChoice
 from gelu_tui.tui.lab.text_candidates import CandidatesPart
-from gelu_tui.tui.lab.text_choice import Opened, TextChoice
+from gelu_tui.tui.lab.text_choice import Opened
 from gelu_tui.tui.lab.text_colouring import Colouring
 from gelu_tui.tui.lab.text_pane import ScoredPane
 from gelu_tui.tui.lab.text_parts import FiguresPart, TextPart
 from gelu_tui.tui.lab.text_scorer import TextScorer
-from gelu_tui.tui.lab.text_scoring import Asked, ShownText
+from gelu_tui.tui.lab.text_scoring import ShownText
 from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable
 from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
@@ -46,8 +47,6 @@ _KEYS = (
     "q back · n function · c colour · s scale · Enter candidates · . worst · 3 list · "
     "2 table · o text · e export · F1 help"
 )
-_RUN_KEY = "^r the run that is shown · "
-_CHOICE_KEYS = f"Enter scores it · → completes · {_RUN_KEY}Esc back"
 _EXPORT_KEYS = "Enter writes · Esc does not · .html, .json or .csv"
 
 
@@ -89,7 +88,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     ) -> None:
         super().__init__()
         self._scorer = scorer
-        self._choices, self._shown_run, self._opened = choices, shown_run, opened
+        self._choice = ScoreChoice(choices, shown_run, opened)
         self._part = "text"
         self._by = Colouring()
         self._document: ScoreDocument | None = None
@@ -102,7 +101,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static(Content.styled("Text in colour", "bold"), id="title", markup=False)
         yield Static(id="progress", markup=False)
-        yield TextChoice(self._choices, self._shown_run, self._opened)
+        yield self._choice
         with Container(id="body"):
             yield TextPart(id="main")
             yield FiguresPart(id="beside")
@@ -134,42 +133,40 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     @property
     def _is_choosing(self) -> bool:
-        return bool(self.query_one(TextChoice).display)
+        return self._choice.display
 
     # --- choosing a text --------------------------------------------------------------------------
 
     def action_other(self) -> None:
         """Ask for another text; the one that is shown stays until there is one."""
         self._show(choosing=True)
-        self.query_one(TextChoice).show()
+        self._choice.show()
         self._show_keys()
 
     def _show(self, *, choosing: bool) -> None:
-        self.query_one(TextChoice).display = choosing
+        self._choice.display = choosing
         self.query_one("#body").display = not choosing
 
     def action_run(self) -> None:
         if self._is_choosing:
-            self.query_one(TextChoice).choose_run()
+            self._choice.choose_run()
         else:
             self.action_other()
 
-    @on(TextChoice.Chosen)
-    async def _begin(self, message: TextChoice.Chosen) -> None:
+    @on(ScoreChoice.Chosen)
+    async def _begin(self, message: ScoreChoice.Chosen) -> None:
         message.stop()
+        assert isinstance(message.found, ShownText)
         try:
-            if isinstance(message.found, Asked):
-                await self._scorer.begin(message.found)
-            else:
-                self._scorer.open(message.found)
+            await self._scorer.begin(message.found)
         except GeluError as error:
             self._message(error.info)
             return
         self._message("")
         self._show_text()
 
-    @on(TextChoice.Told)
-    def _tell(self, message: TextChoice.Told) -> None:
+    @on(ScoreChoice.Told)
+    def _tell(self, message: ScoreChoice.Told) -> None:
         message.stop()
         self._message(message.words)
 
@@ -201,11 +198,11 @@ class TextScreen(ClosesOnce, Screen[None]):
             self._drawn, self._document = shown, None
             self._show_keys()
             pane.restart()
-        if shown.scoring is None:
+        if shown.state is None:
             self._tell_end(shown)
             return
-        self._by.begin(shown.scoring)
-        new = shown.scoring.text.texts[pane.tokens :]
+        self._by.begin(shown.state)
+        new = shown.state.text.texts[pane.tokens :]
         pane.add(new, grows=shown.is_live)
         now = (shown, shown.tokens, shown.status, *self._by.choice)
         if now == self._seen:
@@ -284,8 +281,8 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._show_keys()
 
     def action_variant(self, by: int) -> None:
-        if (shown := self._shown) is not None and shown.scoring is not None:
-            self._choose_variant(self._by.turned(shown.scoring, by))
+        if (shown := self._shown) is not None and shown.state is not None:
+            self._choose_variant(self._by.turned(shown.state, by))
 
     def _choose_variant(self, variant: int) -> None:
         if variant != self._by.variant:
@@ -367,7 +364,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         elif self._closes_candidates:
             self.query_one("#candidates").display = False
             self.action_part("text" if self._part == "candidates" else self._part)
-        elif self._shown is not None and self._shown.is_live:
+        elif self._scorer.is_live:
             self._message("Stopping; what is scored stays. Once more goes back.")
             await self._scorer.stop()
             if self._stopping is self._shown:
@@ -379,8 +376,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     @property
     def _closes_candidates(self) -> bool:
         """Whether going back leaves the candidates alone; while a scoring runs, it stops that."""
-        is_live = self._shown is not None and self._shown.is_live
-        return not is_live and bool(self.query_one("#candidates").display)
+        return not self._scorer.is_live and bool(self.query_one("#candidates").display)
 
     _stopping: ShownText | None = None
 
@@ -415,8 +411,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         if isinstance(self.focused, ExportField):
             line.update(_EXPORT_KEYS)
         elif self._is_choosing:
-            has_run = self._shown_run() is not None
-            line.update(_CHOICE_KEYS if has_run else _CHOICE_KEYS.replace(_RUN_KEY, ""))
+            line.update(self._choice.keys)
         else:
-            live = self._shown is not None and self._shown.is_live
-            line.update(_KEYS.replace("q back", "q stop") if live else _KEYS)
+            is_live = self._scorer.is_live
+            line.update(_KEYS.replace("q back", "q stop") if is_live else _KEYS)

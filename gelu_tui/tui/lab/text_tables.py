@@ -165,8 +165,8 @@ class WorstTable(ListTable[WorstRow]):
 
 
 def _worst(shown: ShownText, variant: int, measure: Measure, rank: int, token: int) -> WorstRow:
-    assert shown.scoring is not None
-    text, figures = shown.scoring.text, shown.figures(token, variant)
+    assert shown.state is not None
+    text, figures = shown.state.text, shown.figures(token, variant)
     before = visible_line("".join(text.texts[max(0, token - _BEFORE) : token]))
     value = number("{:.2e}", figures.kl)
     if measure == "delta_p":

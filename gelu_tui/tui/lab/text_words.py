@@ -23,12 +23,12 @@ NO_TOKEN = "← → point at a token, . and , go through the worst; Enter shows 
 
 def title(shown: ShownText) -> Content:
     """What is read, and by which model."""
-    source = shown.asked.source
+    source = shown.source
     kind = "run " if source.kind == "run" else ""
     model = shown.settings.model if shown.loaded is None else shown.loaded.model.id
     parts = [f"{kind}{visible_line(source.name)}"]
-    if shown.scoring is not None:
-        parts.append(count_tokens(shown.scoring.started.tokens))
+    if shown.state is not None:
+        parts.append(count_tokens(shown.state.started.tokens))
     parts.append(visible_line(model.rstrip("/").rpartition("/")[2]))
     return Content.assemble(("Text in colour", "bold"), "  ", " · ".join(parts))
 
@@ -36,13 +36,13 @@ def title(shown: ShownText) -> Content:
 def progress(shown: ShownText) -> Content:
     """How far it is, or how it has ended."""
     if shown.is_live:
-        if shown.progress is None and shown.scoring is None:
+        if shown.progress is None and shown.state is None:
             return Content("Waiting for the engine…")
         if shown.progress is not None and shown.progress.phase != "score":
             return Content(labels.progress(shown.progress))
-        assert shown.scoring is not None or shown.progress is not None
-        done = shown.scoring.positions if shown.scoring is not None else 0
-        total = shown.scoring.started.positions if shown.scoring is not None else 0
+        assert shown.state is not None or shown.progress is not None
+        done = shown.state.positions if shown.state is not None else 0
+        total = shown.state.started.positions if shown.state is not None else 0
         rate = shown.progress.rate if shown.progress is not None else 0.0
         share = done / total if total else 0.0
         said = f"Scoring  {'█' * round(share * 10):░<10} {share:.0%}  {done:,} of {total:,} tokens"
@@ -52,8 +52,8 @@ def progress(shown: ShownText) -> Content:
         return Content(said)
     status = STATUS[shown.status or "completed"]
     said = status.capitalize()
-    if shown.scoring is not None:
-        started, done = shown.scoring.started, shown.scoring.positions
+    if shown.state is not None:
+        started, done = shown.state.started, shown.state.positions
         if shown.status != "completed":
             said += f" after {done:,} of {started.positions:,} tokens; what is scored stays"
         else:
@@ -92,7 +92,7 @@ def legend_parts(
 
 def token_words(shown: ShownText, token: int, variant: int) -> Content:
     """What is known of one token, the most important first."""
-    scoring = shown.scoring
+    scoring = shown.state
     if scoring is None or not 0 <= token < shown.tokens:
         return Content("")
     started, text = scoring.started, scoring.text

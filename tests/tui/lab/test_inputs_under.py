@@ -61,12 +61,12 @@ async def test_the_shown_run_is_read_and_layers_are_stepped_through(size: tuple[
         assert it.plot.histogram == every
         await it.press("comma")
         await it.until_shown(f"inputs of layer {LAYERS - 1}")
-        command = it.app.navigation.inputs
-        assert command is not None and command.command is not None
+        job = it.app.navigation.lab.inputs
+        assert job is not None and job.shown is not None
         shown = it.app.compare.shown
         assert shown is not None
         run = shown.document()
-        assert command.command.tokens == (*run.prompt_tokens, *run.reference_variant.tokens)
+        assert job.shown.command.tokens == (*run.prompt_tokens, *run.reference_variant.tokens)
 
 
 async def test_a_text_file_is_asked_for_without_a_run(tmp_path: Path) -> None:
@@ -83,9 +83,11 @@ async def test_a_text_file_is_asked_for_without_a_run(tmp_path: Path) -> None:
         await it.press("enter")
         await it.until_shown("99 % of this model's gate inputs lie in")
         assert not field.display
-        job = it.app.navigation.inputs
-        assert job is not None and job.command is not None and job.command.text == "the sky is blue"
-        assert job.command.settings.reference is None, "the model computes with its own function"
+        job = it.app.navigation.lab.inputs
+        assert job is not None and job.shown is not None
+        command = job.shown.command
+        assert command.text == "the sky is blue"
+        assert command.settings.reference is None, "the model computes with its own function"
 
 
 async def test_what_was_read_is_there_when_the_screen_opens_again() -> None:

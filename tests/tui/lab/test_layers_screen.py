@@ -11,13 +11,14 @@ from rich.cells import cell_len
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.lab.layers import LayersState, VariantLayers
+from gelu_tui.core.runs.document import to_json
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.lab.layers_bars import Scale, bar_rows
-from gelu_tui.tui.lab.layers_job import LayersJob
 from gelu_tui.tui.lab.layers_screen import LayersScreen
-from tests.support.comparisons import LOADED
+from gelu_tui.tui.lab.measurements import MeasuredLayers
+from tests.support.comparisons import LOADED, run_document
 from tests.support.driving import Driven, ready
 from tests.support.layers_engine import CHUNKS, POSITIONS, chunk, started
 
@@ -31,10 +32,20 @@ def text(tmp_path: Path) -> str:
     return str(path)
 
 
-def job(it: Driven) -> LayersJob:
-    screen = it.app.screen
-    assert isinstance(screen, LayersScreen)
-    return screen._job
+def shown(it: Driven) -> MeasuredLayers | None:
+    job = it.app.navigation.lab.layers
+    return None if job is None else job.shown
+
+
+def measured(it: Driven) -> MeasuredLayers:
+    found = shown(it)
+    assert found is not None
+    return found
+
+
+async def ended(it: Driven, status: p.Status = "completed") -> MeasuredLayers:
+    await it.until(lambda: shown(it) and measured(it).status == status, status)
+    return measured(it)
 
 
 async def opened(it: Driven) -> None:
@@ -46,7 +57,7 @@ async def begun(it: Driven, text: str) -> None:
     await opened(it)
     await it.type(text)
     await it.press("enter")
-    await it.until(lambda: job(it).state, "it has begun")
+    await it.until(lambda: shown(it) and measured(it).state, "it has begun")
 
 
 def bars(it: Driven) -> list[str]:
@@ -108,22 +119,22 @@ async def test_it_grows_stops_and_goes_on(text: str) -> None:
     async with ready(step_s=SLOW_S, activations=("relu", "gelu_approx")) as it:
         await begun(it, text)
         await it.until(lambda: len(bars(it)) == 18, "bars before the end")
-        assert job(it).is_live
+        assert measured(it).is_live
         await it.press("s")
-        await it.until(lambda: job(it).status == "cancelled", "it has stopped")
+        await ended(it, "cancelled")
         await it.until_shown("Stopped: ", "go on")
         await it.until(lambda: "Stopping" not in it.screen(), "it no longer stops")
-        document = job(it).document()
+        document = measured(it).document()
         assert document is not None and 0 < document.positions < CHUNKS * POSITIONS
         it.engines.step_s = 0.0
         await it.press("s")
-        await it.until(lambda: job(it).is_live, "it goes on")
+        await it.until(lambda: measured(it).is_live, "it goes on")
 
 
 async def test_it_goes_on_while_its_screen_is_closed(text: str) -> None:
     async with ready(step_s=0.05, activations=("relu", "gelu_approx")) as it:
         await begun(it, text)
-        own = job(it)
+        own = measured(it)
         await it.press("q")
         await it.until(lambda: not isinstance(it.app.screen, LayersScreen), "it is closed")
         await it.until(lambda: own.status == "completed", "it ends")
@@ -144,11 +155,44 @@ async def test_the_run_that_is_shown(tmp_path: Path) -> None:
         await opened(it)
         await it.until_shown("the run that is shown")
         await it.press("ctrl+r")
-        await it.until(lambda: job(it).command, "it is asked for")
-        command = job(it).command
-        assert command is not None and command.tokens[-len(tokens) :] == tuple(tokens)
+        await it.until(lambda: shown(it), "it is asked for")
+        command = measured(it).command
+        assert command.tokens[-len(tokens) :] == tuple(tokens)
         assert 0 < command.prompt < len(command.tokens)
-        await it.until(lambda: job(it).status == "completed", "it ends")
+        await ended(it)
+
+
+async def test_a_saved_run(tmp_path: Path) -> None:
+    saved = run_document()
+    file = tmp_path / "run.json"
+    file.write_text(to_json(saved))
+    async with ready(activations=("relu", "gelu_approx")) as it:
+        await begun(it, str(file))
+        command = (await ended(it)).command
+        assert command.tokens == saved.reference_tokens
+        assert command.prompt == len(saved.prompt_tokens)
+        assert command.settings.activations == saved.settings.activations, "its own functions"
+        assert not command.settings.control
+
+
+async def test_typed_words() -> None:
+    async with ready(activations=("relu", "gelu_approx")) as it:
+        await opened(it)
+        await it.type("The sky is blue")
+        await it.press("enter")
+        await it.until_shown("Enter once more measures these words themselves.")
+        await it.press("enter")
+        assert (await ended(it)).command.text == "The sky is blue"
+
+
+async def test_another_model_ends_what_is_measured(text: str) -> None:
+    async with ready(step_s=SLOW_S, activations=("relu", "gelu_approx")) as it:
+        await begun(it, text)
+        await it.press("q")
+        it.app.navigation._model_chosen("another")
+        await ended(it, "cancelled")
+        await it.app.run_action("open('layers')")
+        await it.until_shown("Stopped: ", "go on")
 
 
 async def test_a_pasted_text(text: str) -> None:
@@ -160,9 +204,8 @@ async def test_a_pasted_text(text: str) -> None:
         it.app.focused.post_message(Paste("One line.\nAnd another one."))
         await it.until_shown("Pasted: 26 characters")
         await it.press("enter")
-        await it.until(lambda: job(it).status == "completed", "it ends")
-        command = job(it).command
-        assert command is not None and command.text == "One line.\nAnd another one."
+        command = (await ended(it)).command
+        assert command.text == "One line.\nAnd another one."
 
 
 async def test_what_goes_wrong(tmp_path: Path) -> None:
@@ -180,7 +223,7 @@ async def test_what_goes_wrong(tmp_path: Path) -> None:
             await it.press("backspace")
         await it.type(str(bang))
         await it.press("enter")
-        await it.until(lambda: job(it).status == "failed", "the engine has died")
+        await ended(it, "failed")
         await it.until_shown("Failed: ", "✗")
         assert len(bars(it)) == 18, "what was measured stays"
 

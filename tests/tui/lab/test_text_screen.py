@@ -113,9 +113,9 @@ async def test_stopping_keeps_what_is_there_and_the_second_escape_leaves(tmp_pat
         await it.until_shown("Stopped after", "what is scored stays")
         await it.until_gone("Once more goes back")
         assert it.phase is Phase.READY
-        shown_text = it.app.navigation.texts._scorer
-        assert shown_text is not None and shown_text.shown is not None
-        kept = shown_text.shown.tokens
+        scorer = it.app.navigation.lab.texts
+        assert scorer is not None and scorer.shown is not None
+        kept = scorer.shown.tokens
         await shown(it, kept)
         assert 4 < kept < WORDS
         await it.press("escape")

@@ -1,14 +1,22 @@
-"""A measurement of layers by the app's engine."""
+"""What the app's engine measures for the lab, but for a text in colour."""
 
 from __future__ import annotations
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.lab.inputs import ReadInputs
 from gelu_tui.core.lab.layers import LayersDocument, LayersState
-from gelu_tui.tui.lab.engine_job import EngineJob
+from gelu_tui.tui.lab.engine_job import Measurement
 
 
-class LayersJob(EngineJob[p.Layers, LayersState]):
-    """The layers that were measured last. What is stopped can go on: an equal command does so."""
+class MeasuredInputs(Measurement[p.GateInputs, ReadInputs]):
+    """A model's own inputs while it reads a text."""
+
+    def _begun(self, event: p.Event) -> ReadInputs | None:
+        return ReadInputs(event) if isinstance(event, p.InputsStarted) else None
+
+
+class MeasuredLayers(Measurement[p.Layers, LayersState]):
+    """What each layer does. What is stopped can go on: an equal command does so."""
 
     def _begun(self, event: p.Event) -> LayersState | None:
         return LayersState(event) if isinstance(event, p.LayersStarted) else None
