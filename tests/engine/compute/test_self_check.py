@@ -6,7 +6,6 @@ not exact on every machine, and there the engine's self-check measures by how mu
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import mlx.core as mx
@@ -69,16 +68,19 @@ def assert_one_stream(comparison: Comparison, names: list[str]) -> None:
 def test_same_function_on_all_rows_is_bit_identical(
     family: str, dtype: str, tmp_path: Path
 ) -> None:
+    """The fewest and the most rows; the numbers between are tried on one family, below."""
     loaded = load(tmp_path, family, dtype)
     names = ("gelu_approx", *(f"again{i}=gelu_approx(x)" for i in range(7)))
-    for rows in (2, 4, 8):
-        comparison = run(loaded, *names[:rows], tokens=8)
+    for rows in (2, 8):
+        comparison = run(loaded, *names[:rows])
         assert comparison.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
         assert_one_stream(comparison, [name.partition("=")[0] for name in names])
 
 
-@pytest.mark.parametrize("rows", range(2, 9))
-@pytest.mark.parametrize("precision", ["float32", "model"])
+# The precision concerns the function alone: it is tried with each dtype, and odd and even rows.
+@pytest.mark.parametrize(
+    ("rows", "precision"), [*((rows, "float32") for rows in range(2, 9)), (3, "model"), (8, "model")]
+)
 def test_in_every_dtype_and_number_of_rows(
     loaded: LoadedModel, rows: int, precision: p.Precision
 ) -> None:
@@ -93,17 +95,16 @@ def test_own_formulas_are_functions_like_others(loaded: LoadedModel) -> None:
     assert_one_stream(comparison, ["a", "b", "c"])
 
 
-# Three copies of one function among functions that part from it early.
-NEIGHBOURS = ("relu", "identity", "silu", "relu2", "mish")
+# Three copies of one function among functions that part from it early. In the three orders there is
+# a copy at each of the eight places.
+SPECS = ("gelu", "relu", "identity", "a=gelu(x)", "silu", "relu2", "b=gelu(x)", "mish")
+ORDERS = {"gelu": SPECS, "b": SPECS[::-1], "a": SPECS[-2:] + SPECS[:-2]}  # by the reference
 
 
-@pytest.mark.parametrize("reference", ["gelu", "b"])
-def test_whatever_the_order_and_the_neighbours(loaded: LoadedModel, reference: str) -> None:
-    copies = ("gelu", "a=gelu(x)", "b=gelu(x)")
+def test_whatever_the_order_and_the_neighbours(loaded: LoadedModel) -> None:
     said: dict[str, set[tuple[object, ...]]] = {}
-    for places in itertools.islice(itertools.permutations(range(8)), 0, None, 5_000):
-        specs = [*copies, *NEIGHBOURS]
-        comparison = run(loaded, *(specs[i] for i in places), reference=reference)
+    for reference, specs in ORDERS.items():
+        comparison = run(loaded, *specs, reference=reference)
         assert_one_stream(comparison, ["gelu", "a", "b"])
         for stream in comparison.streams:
             said.setdefault(stream.name, set()).add(tuple(stream_of(comparison, stream.name)))
@@ -113,7 +114,7 @@ def test_whatever_the_order_and_the_neighbours(loaded: LoadedModel, reference: s
 
 def test_other_neighbours_change_nothing(loaded: LoadedModel) -> None:
     """Of the same number of rows: another number may mean other kernels."""
-    companies = itertools.combinations(NEIGHBOURS, 2)
+    companies = [("relu", "identity"), ("silu", "relu2"), ("mish", "relu")]
     said = {tuple(stream_of(run(loaded, "gelu", *company), "gelu")) for company in companies}
     assert len(said) == 1
 
