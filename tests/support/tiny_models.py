@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +151,21 @@ def write(
 ) -> Path:
     """Write config.json, model.safetensors and the tokenizer of a random model."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = json.loads(json.dumps(CONFIGS[family]))
+    config = json.dumps(CONFIGS[family])
+    (folder / "model.safetensors").write_bytes(_weights(family, config, bits, dtype, seed))
+    if bits is not None:
+        config = json.dumps({**CONFIGS[family], "quantization": {"group_size": 32, "bits": bits}})
+    (folder / "config.json").write_text(config)
+    write_tokenizer(folder, chat_template)
+    return folder
+
+
+@functools.lru_cache(64)
+def _weights(family: str, config: str, bits: int | None, dtype: mx.Dtype, seed: int) -> bytes:
+    """The file of the weights; kept, as building a model takes longer than loading it."""
     module = MODULES[family]
     mx.random.seed(seed)
-    model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
+    model = module.Model(module.ModelArgs.from_dict(json.loads(config)))
     # Weights large and embeddings small enough that the activation function decides tokens.
     model.update(
         tree_map_with_path(
@@ -164,12 +177,10 @@ def write(
     )
     if bits is not None:
         nn.quantize(model, group_size=32, bits=bits, class_predicate=_quantizable)
-        config["quantization"] = {"group_size": 32, "bits": bits}
     weights = dict(tree_flatten(model.parameters()))
-    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
-    (folder / "config.json").write_text(json.dumps(config))
-    write_tokenizer(folder, chat_template)
-    return folder
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        mx.save_safetensors(file.name, weights, metadata={"format": "mlx"})
+        return Path(file.name).read_bytes()
 
 
 def _quantizable(_: str, module: nn.Module) -> bool:
