@@ -78,9 +78,10 @@ def test_same_function_on_all_rows_is_bit_identical(
 
 
 # The precision concerns the function alone: it is tried with each dtype, and odd and even rows.
-@pytest.mark.parametrize(
-    ("rows", "precision"), [*((rows, "float32") for rows in range(2, 9)), (3, "model"), (8, "model")]
-)
+ROWS = [*((rows, "float32") for rows in range(2, 9)), (3, "model"), (8, "model")]
+
+
+@pytest.mark.parametrize(("rows", "precision"), ROWS)
 def test_in_every_dtype_and_number_of_rows(
     loaded: LoadedModel, rows: int, precision: p.Precision
 ) -> None:
