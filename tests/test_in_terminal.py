@@ -27,7 +27,8 @@ LONG_S = 120.0  # a machine without a real BLAS decodes a step of five rows in s
 def terminal(*arguments: str, size: tuple[int, int] = (80, 24)) -> Iterator[Terminal]:
     """`gelu-tui` with these arguments."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("COLORTERM", "NO_COLOR")}
-    opened = Terminal((sys.executable, "-m", "gelu_tui", *arguments), size, inherited)
+    command = (sys.executable, "-m", "gelu_tui", *arguments)
+    opened = Terminal(command, size, inherited, fresh=True)
     try:
         yield opened
     finally:

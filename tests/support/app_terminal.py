@@ -54,7 +54,8 @@ def opened(
     command: tuple[str, ...], home: Path, size: tuple[int, int], environment: Mapping[str, str]
 ) -> Iterator[Terminal]:
     """Any command in a terminal, in a home of its own; at the end it is gone."""
-    it = Terminal(command, size, {"PATH": os.environ["PATH"], "HOME": str(home), **environment})
+    own = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    it = Terminal(command, size, {**own, **environment})
     try:
         yield it
     finally:

@@ -1,8 +1,8 @@
-"""A process that has imported the command line once, and forks itself for each command.
+"""A process that has imported the command line and the app once, and forks itself for each start.
 
-A command of it is a process of its own, with the arguments, environment, working directory, files
-and exit code of a real one. What it does not do again is to start Python and import modules. The
-stand-ins for the engine run inside it, in memory.
+What it starts is a process of its own, with the arguments, environment, working directory, files
+and exit code of a real one. What it does not do again is to start Python and import modules. In a
+command that has no terminal the stand-ins for the engine run inside it, in memory.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import os
 import pickle
 import pkgutil
 import re
+import select
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _ROOT = Path(__file__).parent.parent.parent
+_INT = struct.Struct("i")
 
 # Read when Python starts, or when a library is loaded.
 _AT_START = re.compile("PYTHON|LC_|LANG|LD_|DYLD_|TZ$|MALLOC|OPENBLAS|OMP")
@@ -37,11 +40,11 @@ _PRELOADED = (
     "gelu_tui.cli",
     "gelu_tui.core",
     "gelu_tui.sweep",
-    "gelu_tui.tui.keys",
-    "gelu_tui.tui.themes",
+    "gelu_tui.tui",
     "gelu_tui.engine.device",
 )
 _LIBRARIES = ("rich.live", "scipy.stats")  # which the package imports when it needs them
+_STAND_INS = ("fake_engine", "in_memory", "sweep_engine")
 
 
 # --- the tests' end -------------------------------------------------------------------------------
@@ -49,7 +52,67 @@ _LIBRARIES = ("rich.live", "scipy.stats")  # which the package imports when it n
 
 def can_run(env: Mapping[str, str]) -> bool:
     """Whether a command with this environment may come of a process that was started without it."""
-    return _at_start(env) == _at_start(_own_environment())
+    return at_start(env) == at_start(_own_environment())
+
+
+def at_start(env: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment is read when Python starts, or when a library is loaded."""
+    return {name: value for name, value in env.items() if _AT_START.match(name)}
+
+
+class Process:
+    """A process that the server has started; of `subprocess.Popen` what the tests use.
+
+    `fileno` can be read from once it has ended. `files` are its stdin, stdout and stderr. A
+    terminal as its stdin becomes the one of its session, which is a new one.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | bytes],
+        env: Mapping[str, str],
+        files: Sequence[int],
+        cwd: Path | None = None,
+        *,
+        forked: bool = True,
+    ) -> None:
+        """Start a Python with the options of `command`; where it is not `forked`, any program."""
+        self.returncode: int | None = None
+        self._answers, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(_server(), [b"x"], [*files, theirs.fileno()])
+        words = [os.fsencode(word) for word in command]
+        forked = forked and command[0] == sys.executable and can_run(env)
+        self._answers.sendall(pickle.dumps((words, dict(env), cwd or Path.cwd(), forked)))
+        self.pid = self._answer()
+
+    def fileno(self) -> int:
+        return self._answers.fileno()
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Raises `TimeoutError`."""
+        if self.returncode is None:
+            self._answers.settimeout(timeout_s)
+            self.returncode = self._answer()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        self._answers.close()
+
+    def _answer(self) -> int:
+        return int(_INT.unpack(self._answers.recv(_INT.size, socket.MSG_WAITALL))[0])
 
 
 def run(
@@ -63,23 +126,17 @@ def run(
 
     Raises `TimeoutError` if it does not end in time; it is killed then.
     """
-    request = pickle.dumps(([os.fsencode(word) for word in words], dict(env), cwd or Path.cwd()))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         files[0].write(stdin)
         files[0].seek(0)
-        ours, theirs = socket.socketpair()
-        stack.enter_context(ours)
-        with theirs:
-            socket.send_fds(_server(), [b"x"], [*(f.fileno() for f in files), theirs.fileno()])
-        ours.settimeout(timeout_s)
-        ours.sendall(request)
-        answers = stack.enter_context(ours.makefile("rb"))
-        pid = int(answers.readline())
+        command = (sys.executable, "-P", "-m", "gelu_tui", *words)
+        process = Process(command, env, [file.fileno() for file in files], cwd)
+        stack.callback(process.close)
         try:
-            code = int(answers.readline())
+            code = process.wait(timeout_s)
         except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
+            process.kill()
             raise
         return code, _content(files[1]), _content(files[2])
 
@@ -91,10 +148,6 @@ def _content(file: BinaryIO) -> bytes:
 
 def _own_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-
-def _at_start(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if _AT_START.match(name)}
 
 
 @functools.cache
@@ -129,10 +182,14 @@ def _preload() -> None:
     for name in _LIBRARIES:
         importlib.import_module(name)
     sys.path.insert(0, str(_ROOT))
-    from tests.support import fake_engine, in_memory, sweep_engine
-
+    for name in _STAND_INS:
+        importlib.import_module(f"tests.support.{name}")
     sys.path.remove(str(_ROOT))
+
+
+def _engines_in_memory() -> None:
     from gelu_tui import client
+    from tests.support import fake_engine, in_memory, sweep_engine
 
     def transport(command: str | Sequence[str] | None, *more: Any) -> client.Transport:
         """Stands for `ChildProcess`: engines that compute nothing need no process."""
@@ -154,8 +211,8 @@ def _words(command: str | Sequence[str] | None) -> Sequence[str]:
         return ()
 
 
-def _until_asked(control: socket.socket) -> None:
-    """Serve until the tests have ended; returns in the process of each command."""
+def _until_asked(control: socket.socket) -> list[str]:
+    """Serve until the tests have ended; in each process that it starts, return its command."""
     while True:
         said, fds, *_ = socket.recv_fds(control, 1, 4)
         if not said:
@@ -172,26 +229,31 @@ def _until_asked(control: socket.socket) -> None:
                 pass
 
 
-def _become_command(files: Sequence[int], reply: socket.socket) -> None:
+def _become_command(files: Sequence[int], reply: socket.socket) -> list[str]:
     """Fork once more: one process is the command, the other one tells how it ends."""
-    words, env, cwd = pickle.load(reply.makefile("rb"))
+    command, env, cwd, forked = pickle.load(reply.makefile("rb"))
     pid = os.fork()
     if pid:
         for each in files:
             os.close(each)
-        reply.sendall(b"%d\n" % pid)
+        reply.sendall(_INT.pack(pid))
         status = os.waitpid(pid, 0)[1]
-        reply.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        reply.sendall(_INT.pack(os.waitstatus_to_exitcode(status)))
         os._exit(0)
     for number, each in enumerate(files):
         os.dup2(each, number)
         os.close(each)
+    if os.isatty(0):
+        os.login_tty(os.dup(0))
+    os.chdir(cwd)
+    if not forked:
+        os.execvpe(command[0], command, env)
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(cwd)
-    command = importlib.import_module("gelu_tui").__path__[0]
-    sys.argv = [f"{command}/__main__.py", *map(os.fsdecode, words)]
-    sys.stdin, sys.stdout, sys.stderr = map(_opened_again, (sys.stdin, sys.stdout, sys.stderr))
+    for name in ("stdin", "stdout", "stderr"):
+        opened = _opened_again(getattr(sys, name))
+        vars(sys).update({name: opened, f"__{name}__": opened})
+    return [os.fsdecode(word) for word in command]
 
 
 def _opened_again(stream: Any) -> Any:
@@ -200,8 +262,22 @@ def _opened_again(stream: Any) -> Any:
         os.fdopen(stream.fileno(), f"{stream.mode}b", closefd=False),
         encoding=stream.encoding,
         errors=stream.errors,
-        line_buffering=stream.line_buffering,
+        line_buffering=stream.line_buffering or os.isatty(stream.fileno()),
     )
+
+
+def _run(command: Sequence[str]) -> None:
+    """Do what Python does with this command line."""
+    match [word for word in command[:2] if word != "-P"] + [*command[2:]]:
+        case [_, "-c", script, *rest]:
+            sys.argv = ["-c", *rest]
+            exec(script, {"__name__": "__main__"})
+        case [_, "-m", "gelu_tui", *rest]:
+            from gelu_tui.cli import main
+
+            folder = importlib.import_module("gelu_tui").__path__[0]
+            sys.argv = [f"{folder}/__main__.py", *rest]
+            main()
 
 
 def _end(code: int) -> None:
@@ -222,11 +298,11 @@ def _end(code: int) -> None:
 if __name__ == "__main__":
     _preload()
     gc.freeze()
-    _until_asked(socket.socket(fileno=int(sys.argv[1])))
-    from gelu_tui.cli import main
-
+    command = _until_asked(socket.socket(fileno=int(sys.argv[1])))
+    if not os.isatty(0):
+        _engines_in_memory()
     try:
-        main()
+        _run(command)
     except SystemExit as ended:
         if isinstance(ended.code, int):
             _end(ended.code)

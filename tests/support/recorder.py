@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import time
 from bisect import bisect_left
 from collections import deque
@@ -41,7 +40,7 @@ class Recorder(Terminal):
     def __init__(
         self, command: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]
     ) -> None:
-        super().__init__(command, size, environment)
+        super().__init__(command, size, environment, fresh=True)
         self.bytes_per_s: int | None = None
         self.buffered = False
         self._asked: deque[tuple[float, bytes]] = deque()  # from when on, and the answer
@@ -84,7 +83,7 @@ class Recorder(Terminal):
         self._replayed = max(self._replayed, end)
 
     def _record_one(self, timeout_s: float, count: int) -> None:
-        if select.select([self.master], [], [], timeout_s)[0]:
+        if self._readable(timeout_s):
             with contextlib.suppress(OSError):
                 data = os.read(self.master, count)
                 at = time.monotonic()

@@ -7,13 +7,14 @@ import fcntl
 import os
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import psutil
 import pyte
+
+from tests.support.command_server import Process, at_start
 
 # What an app switches on, and how it switches it off again.
 _MODES = {
@@ -36,33 +37,36 @@ class Terminal:
     """
 
     def __init__(
-        self, command: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        size: tuple[int, int],
+        environment: Mapping[str, str],
+        *,
+        fresh: bool = False,
     ) -> None:
+        """Start it; `fresh`: by a Python of its own, not forked from one with all its modules."""
         columns, rows = size
         self.output = bytearray()
         self._screen = pyte.Screen(columns, rows)
         self._screen.write_process_input = lambda report: self.answer(report)
         self._stream = pyte.ByteStream(self._screen)
+        self._text: str | None = None  # of the screen as it is
         self.master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._settings = termios.tcgetattr(slave)
         self._slave = slave
-        self.process = subprocess.Popen(
-            command,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
-            preexec_fn=lambda: os.login_tty(slave),
-            pass_fds=(slave,),
-        )
+        env = {**at_start(os.environ), "TERM": "xterm-256color", **environment}
+        self.process = Process(command, env, [slave] * 3, forked=not fresh)
 
     @property
     def text(self) -> str:
-        # Not pyte's own `display`, which fails on a wide character that a resize has cut in half.
-        cells, columns = self._screen.buffer, range(self._screen.columns)
-        rows = range(self._screen.lines)
-        return "\n".join("".join(cells[row][column].data for column in columns) for row in rows)
+        if self._text is None:
+            # Not pyte's `display`, which fails on a wide character that a resize has cut in half.
+            cells, columns = self._screen.buffer, range(self._screen.columns)
+            rows = range(self._screen.lines)
+            lines = ("".join(cells[row][column].data for column in columns) for row in rows)
+            self._text = "\n".join(lines)
+        return self._text
 
     def send(self, keys: str | bytes) -> None:
         os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
@@ -88,7 +92,7 @@ class Terminal:
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}; on the screen:\n{self.text}")
-            self._read(0.05)
+            self._read(0.02)
 
     def until_shown(self, text: str, timeout_s: float = 60) -> None:
         shown = " ".join(text.split())
@@ -97,7 +101,7 @@ class Terminal:
     def wait(self, timeout_s: float = 60) -> int:
         """Wait for the app to end; its exit code, negative for a signal."""
         self.until(lambda: self.process.poll() is not None, "the app has ended", timeout_s)
-        while self._read(0.2):  # a read takes no more than a part of a frame
+        while self._read(0):  # a read takes no more than a part of a frame
             pass
         assert self.process.returncode is not None
         return self.process.returncode
@@ -130,6 +134,7 @@ class Terminal:
         """Give the terminal another size, as a dragged window does."""
         columns, rows = size
         self._screen.resize(rows, columns)
+        self._text = None
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def hang_up(self) -> None:
@@ -139,30 +144,38 @@ class Terminal:
         self.master = self._slave = -1
 
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
+        self.process.close()
         for descriptor in (self.master, self._slave):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
     def _read(self, timeout_s: float) -> bool:
-        """Take in what the app has written; return whether there was anything."""
-        if self.master < 0:
-            time.sleep(timeout_s)
+        """Take in what the app has written; return whether there was anything.
+
+        Waits so long for it, or for the end of the app.
+        """
+        if not self._readable(timeout_s):
             return False
-        if select.select([self.master], [], [], timeout_s)[0]:
-            try:
-                data = os.read(self.master, 65536)
-            except OSError:
-                return False
-            self.take(data)
-            return True
-        return False
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            return False
+        self.take(data)
+        return True
+
+    def _readable(self, timeout_s: float) -> bool:
+        """Wait until there is something to read, or the app has ended."""
+        watched: list[int | Process] = [self.process] if self.process.poll() is None else []
+        if self.master >= 0:
+            watched.append(self.master)
+        return self.master in select.select(watched, [], [], timeout_s)[0]
 
     def take(self, data: bytes) -> None:
         """Take in what the app has written."""
         self.output += data
+        self._text = None
         # pyte takes a private SGR for a colour, and prints half of what it does not know.
         self._stream.feed(data.replace(b"\x1b[<u", b"").replace(b"\x1b[>", b"\x1b["))
 
