@@ -14,8 +14,10 @@ from typing import Any
 
 from gelu_tui.api.engine import Engine
 from gelu_tui.api.keywords import CompareKeywords, ScoreKeywords, checked, of_function
-from gelu_tui.api.results import Run, Score, Unfinished
-from gelu_tui.api.sweeps import Sweep, sweep
+from gelu_tui.api.results import Run, Score
+from gelu_tui.api.sweep_results import Sweep
+from gelu_tui.api.sweeps import sweep
+from gelu_tui.api.unfinished import Unfinished
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.runs.history import History
 from gelu_tui.sweep.saved_sweeps import find_saved

@@ -21,7 +21,8 @@ from gelu_tui.api.keywords import (
     texts_of,
     window_of,
 )
-from gelu_tui.api.results import Inputs, Layers, Run, Score, Unfinished
+from gelu_tui.api.results import Inputs, Layers, Run, Score
+from gelu_tui.api.unfinished import Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError

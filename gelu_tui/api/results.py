@@ -6,12 +6,12 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from rich.console import Console, RenderableType
 
 from gelu_tui.core import protocol as p
-from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
+from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.functions.variants import canonical_name
 from gelu_tui.core.lab.inputs import InputsDocument, InputsFunction
 from gelu_tui.core.lab.layers import LayersDocument, VariantLayers
@@ -36,9 +36,6 @@ from gelu_tui.core.runs.document import ComparisonDocument, VariantDocument
 from gelu_tui.core.safe_text import quoted, visible_line
 from gelu_tui.core.scoring.document import ScoreDocument, ScoredVariant, ScoredYardstick
 from gelu_tui.core.scoring.tokens import TokenColumns
-
-if TYPE_CHECKING:
-    from gelu_tui.api.sweeps import Sweep
 
 _Document = TypeVar(
     "_Document", bound=ComparisonDocument | ScoreDocument | LayersDocument | InputsDocument
@@ -239,11 +236,3 @@ class Inputs(_Result[InputsDocument, InputsFunction]):
 
     def _repr_html_(self) -> str:
         return inputs_fragment(self.document)
-
-
-class Unfinished(GeluError):
-    """It failed after it had begun; `result` is what there was until then."""
-
-    def __init__(self, error: ErrorInfo, result: Run | Score | Layers | Inputs | Sweep) -> None:
-        super().__init__(error.kind, error.message, error.hint)
-        self.result = result

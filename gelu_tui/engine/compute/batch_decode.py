@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import CLEAR_CACHE_EVERY, Decoded
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 
 Choose = Callable[[mx.array], mx.array]  # (rows, vocabulary) in the model's dtype to (rows,) ids
 

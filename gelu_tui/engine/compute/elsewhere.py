@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
-if TYPE_CHECKING:
-    from gelu_tui.engine.compute.activation_sites import RowFunctions
+from gelu_tui.engine.compute.row_functions import RowFunctions
 
 
 class LayersElsewhere(nn.Module):

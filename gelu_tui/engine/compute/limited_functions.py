@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from gelu_tui.core.functions.limits import Limits
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
-from gelu_tui.engine.compute.activation_sites import FunctionBySite, RowFunction, Site
 from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.row_functions import FunctionBySite, RowFunction, Site
 
 
 class LimitedFunction(FunctionBySite):

@@ -16,8 +16,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from gelu_tui.engine.compute.activation_sites import FunctionBySite, Site, used_sites
+from gelu_tui.engine.compute.activation_sites import used_sites
 from gelu_tui.engine.compute.functions import Function
+from gelu_tui.engine.compute.row_functions import FunctionBySite, Site
 
 Take = Callable[[Site, mx.array, mx.array], None]
 

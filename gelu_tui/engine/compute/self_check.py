@@ -11,10 +11,10 @@ import numpy as np
 from gelu_tui.core.protocol import SelfCheckReport
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.batch_decode import BatchDecoder
 from gelu_tui.engine.compute.decode import Decoded, decode, prefill
 from gelu_tui.engine.compute.functions import Function
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.compute.statistics import Logits
 from gelu_tui.engine.failures import IsCancelled, stop_if
 

@@ -14,10 +14,11 @@ import mlx.core as mx
 import numpy as np
 
 from gelu_tui.core import protocol as p
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.batch_decode import BatchDecoder
 from gelu_tui.engine.compute.decode import Decoded
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 from gelu_tui.engine.compute.self_check import batch_check, self_check
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted, stop_if

@@ -14,8 +14,8 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import vocabulary_of
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 from gelu_tui.engine.compute.statistics import Distribution, NotANumber
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.prompt import check_tokens

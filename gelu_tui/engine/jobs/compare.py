@@ -11,8 +11,9 @@ import mlx.core as mx
 from gelu_tui.core import protocol as p
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.decode import decode, decode_again
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.compute.self_check import self_check
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import IsCancelled, stop_if

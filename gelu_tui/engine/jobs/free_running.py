@@ -10,8 +10,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import decode, prefill
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.observer import Emit
 from gelu_tui.engine.models.loading import LoadedModel

@@ -20,12 +20,13 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.variants import Variant, parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions, Site, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.function_errors import ErrorTable, NotFinite
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.input_counts import Counts, Grid, count, held
 from gelu_tui.engine.compute.recorded_inputs import recording
+from gelu_tui.engine.compute.row_functions import RowFunctions, Site
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.input_report import borders_of, inputs_found
 from gelu_tui.engine.jobs.not_finite import Causes

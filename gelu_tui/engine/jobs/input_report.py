@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gelu_tui.core import protocol as p
-from gelu_tui.engine.compute.activation_sites import Site
 from gelu_tui.engine.compute.function_errors import ErrorTable, Largest
 from gelu_tui.engine.compute.input_counts import Counts
+from gelu_tui.engine.compute.row_functions import Site
 
 _QUANTILES = (0.001, 0.005, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.995, 0.999)
 _INNER = (0.005, 0.995)

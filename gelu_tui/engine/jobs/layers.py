@@ -24,13 +24,7 @@ from gelu_tui.core.functions.variants import Variant, check_limits
 from gelu_tui.core.lab.kept_layers import KeptLayers
 from gelu_tui.core.lab.layers import LAYERS_SCHEMA, chosen_variants
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import (
-    FunctionBySite,
-    RowFunction,
-    RowFunctions,
-    Site,
-    rowwise,
-)
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.functions import Function
 from gelu_tui.engine.compute.layer_passes import (
@@ -41,6 +35,7 @@ from gelu_tui.engine.compute.layer_passes import (
     layer_passes,
 )
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import FunctionBySite, RowFunction, RowFunctions, Site
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.free_running import free_running

@@ -21,10 +21,10 @@ from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant, parse_variant
 from gelu_tui.core.models import demo
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.decode import prefill
 from gelu_tui.engine.compute.float32 import in_float32
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.failures import Interrupted, IsCancelled, not_finite
 from gelu_tui.engine.models.loading import LoadedModel, first_not_finite
 

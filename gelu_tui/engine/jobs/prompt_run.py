@@ -12,10 +12,10 @@ import mlx.core as mx
 from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import prefill
 from gelu_tui.engine.compute.functions import Function, function_of
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted, IsCancelled, error_info
 from gelu_tui.engine.jobs.choices import score_choices

@@ -17,9 +17,9 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.variants import Variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions
 from gelu_tui.engine.compute.float32 import in_float32
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.compute.verdict import verdict

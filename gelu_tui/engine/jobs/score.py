@@ -30,9 +30,10 @@ from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.settings.yardsticks import YardstickName
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.limited_functions import functions_of
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.compute.yardsticks import Yardstick, yardstick
 from gelu_tui.engine.failures import (

@@ -20,11 +20,11 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.core.functions.variants import Variant
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import RowFunction, RowFunctions
 from gelu_tui.engine.compute.decode import vocabulary_of
 from gelu_tui.engine.compute.functions import Function, function_of
 from gelu_tui.engine.compute.input_counts import Floats
 from gelu_tui.engine.compute.limited_functions import LimitedFunction
+from gelu_tui.engine.compute.row_functions import RowFunction, RowFunctions
 from gelu_tui.engine.compute.statistics import Distribution, Logits, NotANumber, kl_divergence
 from gelu_tui.engine.failures import IsCancelled, stop_if
 from gelu_tui.engine.jobs.not_finite import Causes

@@ -19,7 +19,8 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.checks import first_difference
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.settings.run_settings import RunSettings
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import IsCancelled
 from gelu_tui.engine.jobs.compare import Run, SelfChecks

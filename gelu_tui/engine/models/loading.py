@@ -27,7 +27,7 @@ from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from gelu_tui.engine.compute.activation_sites import Site
+    from gelu_tui.engine.compute.row_functions import Site
 
 DTYPES = ("float32", "bfloat16", "float16")
 

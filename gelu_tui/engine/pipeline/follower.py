@@ -18,16 +18,11 @@ import msgspec
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
 from gelu_tui.engine.compute import caches
-from gelu_tui.engine.compute.activation_sites import (
-    FunctionBySite,
-    RowFunction,
-    RowFunctions,
-    Site,
-    rowwise,
-)
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.decode import CLEAR_CACHE_EVERY
 from gelu_tui.engine.compute.float32 import in_float32
 from gelu_tui.engine.compute.functions import FormulaFunction, Function
+from gelu_tui.engine.compute.row_functions import FunctionBySite, RowFunction, RowFunctions, Site
 from gelu_tui.engine.failures import error_info
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import open_checkpoint

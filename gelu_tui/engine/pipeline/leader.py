@@ -19,14 +19,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
-from gelu_tui.engine.compute.activation_sites import (
-    FunctionBySite,
-    RowFunction,
-    Site,
-    places_of,
-)
+from gelu_tui.engine.compute.activation_sites import places_of
 from gelu_tui.engine.compute.elsewhere import CacheElsewhere, LayersElsewhere
 from gelu_tui.engine.compute.functions import FormulaFunction, Function
+from gelu_tui.engine.compute.row_functions import FunctionBySite, RowFunction, Site
 from gelu_tui.engine.models import loading
 from gelu_tui.engine.models.checkpoint import Checkpoint
 from gelu_tui.engine.pipeline import messages as m

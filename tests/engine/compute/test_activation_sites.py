@@ -18,14 +18,9 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.core.models.families import FAMILIES
-from gelu_tui.engine.compute.activation_sites import (
-    SITES,
-    FunctionBySite,
-    Site,
-    rowwise,
-    sites_of,
-)
+from gelu_tui.engine.compute.activation_sites import SITES, rowwise, sites_of
 from gelu_tui.engine.compute.functions import Function, function_of
+from gelu_tui.engine.compute.row_functions import FunctionBySite, Site
 from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
 

@@ -14,9 +14,10 @@ from gelu_tui.core.errors import GeluError
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import layer_passes as module
-from gelu_tui.engine.compute.activation_sites import RowFunctions, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.layer_passes import at_positions, layer_passes
+from gelu_tui.engine.compute.row_functions import RowFunctions
 from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.jobs.layers import Except
 from tests.support import in_process, tiny_models

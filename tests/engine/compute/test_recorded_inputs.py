@@ -15,9 +15,10 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from gelu_tui.core.functions.variants import parse_variant
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import Site, rowwise, site_of, sites_of
+from gelu_tui.engine.compute.activation_sites import rowwise, site_of, sites_of
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.recorded_inputs import recording
+from gelu_tui.engine.compute.row_functions import Site
 from gelu_tui.engine.models.loading import LoadedModel
 from tests.support import in_process, tiny_models
 

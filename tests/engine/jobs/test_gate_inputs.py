@@ -23,9 +23,10 @@ from gelu_tui.core.lab.inputs import InputsDocument, ReadInputs
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import Site, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.functions import function_of
 from gelu_tui.engine.compute.recorded_inputs import recording
+from gelu_tui.engine.compute.row_functions import Site
 from gelu_tui.engine.jobs.gate_inputs import gate_inputs
 from gelu_tui.engine.jobs.windows import windows_of
 from gelu_tui.engine.models.loading import LoadedModel

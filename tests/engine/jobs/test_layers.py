@@ -20,8 +20,9 @@ from gelu_tui.core.lab.layers import LayersDocument, LayersState
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.engine import device
-from gelu_tui.engine.compute.activation_sites import RowFunction, rowwise
+from gelu_tui.engine.compute.activation_sites import rowwise
 from gelu_tui.engine.compute.functions import function_of
+from gelu_tui.engine.compute.row_functions import RowFunction
 from gelu_tui.engine.jobs import layers as job
 from gelu_tui.engine.jobs.layers import Except, layers
 from gelu_tui.engine.jobs.score import score

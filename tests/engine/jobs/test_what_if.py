@@ -22,7 +22,7 @@ from gelu_tui.core.runs.going_on import go_on, what_if_command
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.engine import device
 from gelu_tui.engine.compute import limited_functions
-from gelu_tui.engine.compute.activation_sites import RowFunction
+from gelu_tui.engine.compute.row_functions import RowFunction
 from gelu_tui.engine.compute.token_selection import Chooser
 from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.jobs import prompt_run
