@@ -26,8 +26,9 @@ from gelu_tui.api.unfinished import Unfinished
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError, UsageError
-from gelu_tui.core.lab.inputs import InputsGathering
-from gelu_tui.core.lab.layers import LayersGathering, with_reference
+from gelu_tui.core.lab.inputs import ReadInputs
+from gelu_tui.core.lab.layers import LayersState, with_reference
+from gelu_tui.core.protocol.gathering import Gathering
 from gelu_tui.core.protocol.requests import compare_command, over_text
 from gelu_tui.core.runs.document import document
 from gelu_tui.core.safe_text import visible_line
@@ -144,16 +145,16 @@ class Engine:
         A control is added unless `control=False` is given; settings of sampling and of generation
         have no effect. Raises `GeluError`, and `Unfinished` as `compare` does.
         """
-        from gelu_tui.core.scoring.statistics import Gathering  # numpy
+        from gelu_tui.core.scoring.statistics import Scoring  # numpy
 
         chosen = self._chosen(settings, control=True)
         texts, context = texts_of(text), window_of(context)
         named = convert(fields_of(WithYardsticks)["yardsticks"], yardsticks)
         command = over_text(p.Score, chosen, texts=texts, context=context, yardsticks=named)
-        gathering = Gathering()
+        gathering = Gathering(p.ScoreStarted, Scoring)
         with self._lock:
             loaded, error = self._ask(command, gathering.take)
-        scoring = gathering.scoring
+        scoring = gathering.state
         if scoring is None:
             raise error or _no_answer()
         source = ScoreSource("text", "the text")
@@ -197,7 +198,7 @@ class Engine:
             free_running=free_running,
             restart=restart,
         )
-        gathering = LayersGathering()
+        gathering = Gathering(p.LayersStarted, LayersState)
         with self._lock:
             loaded, error = self._ask(command, gathering.take)
         if (state := gathering.state) is None:
@@ -230,10 +231,10 @@ class Engine:
         chosen = replace(self._chosen(settings), control=False)
         texts, context = texts_of(text), window_of(context)
         command = over_text(p.GateInputs, chosen, texts=texts, context=context, causal=causal)
-        gathering = InputsGathering()
+        gathering = Gathering(p.InputsStarted, ReadInputs)
         with self._lock:
             loaded, error = self._ask(command, gathering.take)
-        read = gathering.read
+        read = gathering.state
         if read is None:
             raise error or _no_answer()
         source = ScoreSource("text", "the text")

@@ -11,7 +11,8 @@ from gelu_tui.cli.conversation import Conversation
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.cli.text_source import command_of, text_options
 from gelu_tui.core import protocol as p
-from gelu_tui.core.lab.inputs import InputsGathering
+from gelu_tui.core.lab.inputs import ReadInputs
+from gelu_tui.core.protocol.gathering import Gathering
 from gelu_tui.core.reports.export import INPUTS_FORMATS
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
@@ -54,10 +55,10 @@ def inputs_command(
     from gelu_tui.core.reports.inputs import inputs_report
 
     engine = Conversation(settings.engine_command)
-    gathering = InputsGathering()
+    gathering = Gathering(p.InputsStarted, ReadInputs)
     model = p.Load(command.settings.model, command.settings.dtype)
     engine.hold(gathering.take, model, command)
-    read = gathering.read
+    read = gathering.state
     if read is not None and engine.loaded is not None:
         document = read.document(
             engine.loaded, source, causal=causal, status=engine.status, error=engine.error

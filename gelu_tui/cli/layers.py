@@ -12,6 +12,7 @@ from gelu_tui.cli.conversation import Conversation
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.cli.text_source import command_of, text_options
 from gelu_tui.core import protocol as p
+from gelu_tui.core.protocol.gathering import Gathering
 from gelu_tui.core.reports.export import LAYERS_FORMATS
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import SettingsFile
@@ -56,7 +57,7 @@ def layers_command(
     others have it. Interrupted, it prints what there is, and the same command goes on from there:
     until it is complete, the figures are kept in the data folder, below `layers`.
     """
-    from gelu_tui.core.lab.layers import LayersGathering, with_reference
+    from gelu_tui.core.lab.layers import LayersState, with_reference
     from gelu_tui.core.reports.layers import layers_report
 
     settings = o.in_force(file, options)
@@ -77,7 +78,7 @@ def layers_command(
 
         command = replace(command, prompt=len(saved_run(run).prompt_tokens))
     engine = Conversation(settings.engine_command)
-    gathering = LayersGathering()
+    gathering = Gathering(p.LayersStarted, LayersState)
     model = p.Load(command.settings.model, command.settings.dtype)
     engine.hold(gathering.take, model, command)
     state = gathering.state

@@ -13,6 +13,7 @@ from gelu_tui.cli.output import Output, output_options
 from gelu_tui.cli.text_source import command_of, text_options
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import UsageError
+from gelu_tui.core.protocol.gathering import Gathering
 from gelu_tui.core.reports.export import SCORE_FORMATS
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import RunSettings, with_functions_of
@@ -78,13 +79,13 @@ def score_command(
     if in_app:
         return _in_app(command, source, settings, file)
     from gelu_tui.core.reports.score import score_report
-    from gelu_tui.core.scoring.statistics import Gathering  # numpy, which no completion waits for
+    from gelu_tui.core.scoring.statistics import Scoring  # numpy, which no completion waits for
 
     engine = Conversation(settings.engine_command)
-    gathering = Gathering()
+    gathering = Gathering(p.ScoreStarted, Scoring)
     model = p.Load(command.settings.model, command.settings.dtype)
     engine.hold(gathering.take, model, command)
-    scoring = gathering.scoring
+    scoring = gathering.state
     if scoring is not None and engine.loaded is not None:
         with_tokens = tokens or printed.format in ("html", "csv")
         document = scoring.document(

@@ -170,20 +170,6 @@ class ReadInputs:
         )
 
 
-class InputsGathering:
-    """The inputs that an engine's events tell of, from the event on that it begins with."""
-
-    def __init__(self) -> None:
-        self.read: ReadInputs | None = None
-
-    def take(self, event: p.Event) -> None:
-        """Begin with `InputsStarted`, and apply what follows. Raises `ProtocolError`."""
-        if isinstance(event, p.InputsStarted):
-            self.read = ReadInputs(event)
-        if self.read is not None:
-            self.read.apply(event)
-
-
 def _is_whole(inputs: p.InputStatistics) -> bool:
     """Whether there is all that is shown, and edges and counts fit each other."""
     edges, counts = inputs.histogram.edges, inputs.histogram.counts

@@ -338,17 +338,3 @@ def _in_a_word(
     if additivity < low:
         return "less than the whole"
     return "adds up" if additivity <= high else "more than the whole"
-
-
-class LayersGathering:
-    """The measurement that an engine's events tell of, from the event on that it begins with."""
-
-    def __init__(self) -> None:
-        self.state: LayersState | None = None
-
-    def take(self, event: p.Event) -> None:
-        """Begin with `LayersStarted`, and apply what follows. Raises `ProtocolError`."""
-        if isinstance(event, p.LayersStarted):
-            self.state = LayersState(event)
-        if self.state is not None:
-            self.state.apply(event)

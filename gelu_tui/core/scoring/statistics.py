@@ -216,20 +216,6 @@ class Scoring:
         return against_reference(clusters, *map(np.array, columns))
 
 
-class Gathering:
-    """The scoring that an engine's events tell of, from the event on that it begins with."""
-
-    def __init__(self) -> None:
-        self.scoring: Scoring | None = None
-
-    def take(self, event: p.Event) -> None:
-        """Begin with `ScoreStarted`, and apply what follows. Raises `ProtocolError`."""
-        if isinstance(event, p.ScoreStarted):
-            self.scoring = Scoring(event)
-        if self.scoring is not None:
-            self.scoring.apply(event)
-
-
 def mean_and_error(values: Numbers) -> tuple[float, float | None]:
     """The mean and its naive standard error, std(ddof=1)/√n; None for a single value."""
     n = len(values)

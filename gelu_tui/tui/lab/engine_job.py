@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.core.protocol.gathering import Growing
 from gelu_tui.core.scoring.document import ScoreSource
 from gelu_tui.core.settings.run_settings import Dtype
 from gelu_tui.tui.engine_link.session import Phase
 from gelu_tui.tui.services import Services
 
 _BUSY = (Phase.RUNNING, Phase.STOPPING)
-
-
-class Growing(Protocol):
-    """What is measured so far."""
-
-    def apply(self, event: p.Event) -> None:
-        """Apply an event. Raises `ProtocolError`."""
 
 
 _Command = TypeVar("_Command", bound=p.OverText)

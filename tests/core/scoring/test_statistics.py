@@ -12,7 +12,6 @@ from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.scoring.document import KlBucket, ScoreDocument, ScoredVariant, ScoreSource
 from gelu_tui.core.scoring.statistics import (
     Clusters,
-    Gathering,
     Scoring,
     against_reference,
     kl_buckets,
@@ -213,16 +212,6 @@ def test_chunks_of_one_cluster_are_together() -> None:
     assert silu.kl is not None
     assert (silu.kl.clustered_se, silu.perplexity_clustered_se) == (1.5, 0)
     assert document(scoring).clusters == 2
-
-
-def test_a_scoring_is_gathered_from_the_event_on_that_it_begins_with() -> None:
-    gathering = Gathering()
-    gathering.take(p.Progress("load", "", 0, 1, "bytes"))
-    gathering.take(chunk((0.5, 0.5)))
-    assert gathering.scoring is None
-    gathering.take(begun().started)
-    gathering.take(chunk((0.5, 0.5)))
-    assert gathering.scoring is not None and gathering.scoring.positions == 1
 
 
 def test_a_reference_that_is_not_there() -> None:
