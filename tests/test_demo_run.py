@@ -1,6 +1,6 @@
-"""The real model: what is compared and scored, and that mlx-lm alone says the same.
+"""The real model: what is compared, swept and scored, and that mlx-lm alone says the same.
 
-One engine and one process of mlx-lm for all of it: the model takes seconds to load.
+One engine and one process of mlx-lm for all of it, and each command once: a pass takes long.
 """
 
 from __future__ import annotations
@@ -22,13 +22,20 @@ from gelu_tui.core.functions.registry import REGISTRY
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import Schedule
 from gelu_tui.engine.device import find_blas
+from tests.support.command import COMMAND
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 
 SKY = "Why is the sky blue?"
 SORA = "空が青いのはなぜですか？"
-# Tokens after each prompt: one of the prefill, the others of steps.
-PROMPTS = {SKY: 4, SORA: 2, "def gelu(x):\n    return": 2}
+CODE = "def gelu(x):\n    return"
+
+FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
+OTHERS = tuple(name for name in REGISTRY if name not in FIVE)
+TWO = ("gelu_approx", "relu")  # a prompt and a schedule are the same code for every function
+
+# The functions and the tokens after each prompt: one of the prefill, the others of steps.
+PLAIN = {SKY: ((*FIVE, *OTHERS), 3), SORA: (TWO, 2), CODE: (TWO, 2)}
 
 ESSAY = Path(__file__).parent / "texts" / "essay.txt"
 CONTEXT, WINDOWS = 18, 2
@@ -54,8 +61,7 @@ def plain(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     blas = find_blas()
     answer = tmp_path_factory.mktemp("plain") / "answer.json"
     request = {
-        "prompts": PROMPTS,
-        "functions": list(REGISTRY),
+        "prompts": PLAIN,
         "text": ESSAY.read_text(),
         "windows": WINDOWS,
         "context": CONTEXT,
@@ -73,92 +79,97 @@ def plain(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return found
 
 
+@pytest.fixture(scope="module")
+def five_way(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> gelu_tui.Run:
+    """The comparison of the notebook from the command, with the default model."""
+    file = tmp_path_factory.mktemp("run") / "run.json"
+    words = ("--raw", "-a", ",".join(FIVE), "--reference", "gelu_approx", "--max-tokens", "12", SKY)
+    # As many threads as a user's engine has.
+    env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    with file.open("wb") as stdout:
+        command = [*COMMAND, "run", "--format", "json", *words]
+        done = subprocess.run(command, env=env, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    run = gelu_tui.load_run(file)
+    assert isinstance(run, gelu_tui.Run)
+    return run
+
+
 def kls(variant: Any) -> list[float | None]:
     return [step.kl for step in variant.steps]
 
 
-def test_the_five_way_comparison(engine: gelu_tui.Engine) -> None:
+def test_the_five_way_comparison(five_way: gelu_tui.Run) -> None:
     """The figures are those of an independent implementation of the same experiment."""
-    chosen = ["gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu"]
-    run = engine.compare(
-        SKY, activations=chosen, reference="gelu_approx", chat=False, max_tokens=20
-    )
-    document = run.document
+    document = five_way.document
     assert document.status == "completed"
     assert document.model.family == "gemma3_text"
     assert document.model.native_activation == "gelu_approx"
     assert list(document.prompt_tokens) == [2, 11355, 563, 506, 7217, 3730, 236881]
-    assert {name: variant.first_divergent_token for name, variant in run.items()} == {
+    assert {name: variant.first_divergent_token for name, variant in five_way.items()} == {
         "gelu": None,
         "gelu_approx": None,
         "gelu_fast_approx": 10,
         "silu": 1,
         "relu": 0,
     }
-    assert run["gelu"].tokens == run["gelu_approx"].tokens
-    assert len(run["gelu"].tokens) == 20
+    assert five_way["gelu"].tokens == five_way["gelu_approx"].tokens
+    assert len(five_way["gelu"].tokens) == 12
     for name in ("gelu_fast_approx", "silu", "relu"):
-        fork = run[name].fork
+        fork = five_way[name].fork
         assert fork is not None and fork.replay is not None and fork.margins is not None
-        assert all(kl is not None and kl > 0 for kl in kls(run[name])[: fork.step + 1])
-        assert set(kls(run[name])[fork.step + 1 :]) <= {None}
+        assert all(kl is not None and kl > 0 for kl in kls(five_way[name])[: fork.step + 1])
+        assert set(kls(five_way[name])[fork.step + 1 :]) <= {None}
         assert fork.margins["reference"] > 0
         assert fork.margins["variant"] > 0
         assert fork.verdict == "formula"
         assert fork.replay.margins == pytest.approx(fork.margins, abs=2e-3)
 
 
-def test_the_other_prompt_of_the_notebook_from_the_command(
-    demo_model: Path, monkeypatch: pytest.MonkeyPatch
+def tokens_of(run: gelu_tui.Run, count: int) -> dict[str, list[int]]:
+    return {name: list(variant.tokens[:count]) for name, variant in run.items()}
+
+
+def test_tokens_of_every_function_equal_mlx_lm(
+    engine: gelu_tui.Engine, five_way: gelu_tui.Run, plain: dict[str, Any]
 ) -> None:
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS")  # as many threads as a user's engine has
-    words = ("--raw", "-a", "gelu,gelu_approx", "--max-tokens", "12", SORA)
-    done = subprocess.run(
-        [sys.executable, "-m", "gelu_tui", "run", "--format", "json", *words],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    result = json.loads(done.stdout)
-    assert result["status"] == "completed"
-    assert result["model"]["native_activation"] == "gelu_approx"
-    assert "\ufffd" not in result["variants"][0]["text"]
-    assert all(len(variant["tokens"]) == 12 for variant in result["variants"])
+    count = PLAIN[SKY][1]
+    # The replay has its own test, and without a real BLAS it takes minutes.
+    others = engine.compare(SKY, activations=OTHERS, max_tokens=count, chat=False, replay=False)
+    expected = plain["streams"][SKY]
+    assert tokens_of(five_way, count) | tokens_of(others, count) == expected
+    assert len({tuple(tokens) for tokens in expected.values()}) >= 5
 
 
 @pytest.mark.parametrize("schedule", ["lockstep", "solo"])
-def test_tokens_equal_mlx_lm_for_every_function(
-    schedule: Schedule, engine: gelu_tui.Engine, plain: dict[str, Any]
+@pytest.mark.parametrize("prompt", [SORA, CODE])
+def test_tokens_of_any_prompt_equal_mlx_lm(
+    prompt: str, schedule: Schedule, engine: gelu_tui.Engine, plain: dict[str, Any]
 ) -> None:
-    names = list(REGISTRY)
-    for prompt, count in PROMPTS.items():
-        found: dict[str, list[int]] = {}
-        for half in (names[:5], names[5:]):
-            run = engine.compare(
-                prompt,
-                activations=half,
-                max_tokens=count,
-                schedule=schedule,
-                chat=False,
-                replay=False,  # its own test has it, and without a real BLAS it takes minutes
-            )
-            found |= {name: variant.tokens for name, variant in run.items()}
-        assert found == plain["streams"][prompt]
-    assert len({tuple(tokens) for tokens in plain["streams"][SKY].values()}) >= 5
+    functions, count = PLAIN[prompt]
+    run = engine.compare(
+        prompt,
+        activations=functions,
+        max_tokens=count,
+        schedule=schedule,
+        chat=False,
+        replay=False,
+    )
+    assert tokens_of(run, count) == plain["streams"][prompt]
+    assert not any("\ufffd" in variant.text for variant in run.values())
 
 
 def repeated(rows: int) -> list[str]:
     return ["gelu_approx", *(f"again{row}=gelu_approx(x)" for row in range(1, rows))]
 
 
-@pytest.mark.parametrize("rows", [2, 4])
 def test_rows_of_one_function_are_bit_identical_with_the_bundled_blas(
-    rows: int, engine_with_bundled_blas: gelu_tui.Engine
+    engine_with_bundled_blas: gelu_tui.Engine,
 ) -> None:
     run = engine_with_bundled_blas.compare(
-        SKY, activations=repeated(rows), max_tokens=2, chat=False
+        "The sky is", activations=repeated(3), max_tokens=2, chat=False
     )
-    assert run.document.self_check == p.SelfCheckReport(rows, 3, True, 0.0)
+    assert run.document.self_check == p.SelfCheckReport(3, 3, True, 0.0)
     first, *others = run.values()
     for variant in others:
         assert variant.tokens == first.tokens
@@ -166,7 +177,7 @@ def test_rows_of_one_function_are_bit_identical_with_the_bundled_blas(
 
 
 def test_the_self_check_reports_on_this_machines_blas(engine: gelu_tui.Engine) -> None:
-    run = engine.compare(SKY, activations=repeated(3), max_tokens=4, chat=False)
+    run = engine.compare(SKY, activations=repeated(3), max_tokens=2, chat=False)
     document: ComparisonDocument = run.document
     check = document.self_check
     assert check is not None
@@ -197,3 +208,31 @@ def test_perplexity_and_order_of_the_functions(
     assert kl["control"] * 1000 < kl["gelu"] < kl["gelu_fast_approx"] / 100
     assert 5e-7 < kl["gelu"] < 5e-6
     assert score["control"].same_top_1 == 100
+
+
+def test_a_sweep_over_prompts_of_different_length(
+    engine: gelu_tui.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share a batch; their tokens are those of single runs, and the figures follow."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    prompts, tokens = ("The sky is", SORA), 4
+    functions = ("gelu", "gelu_approx", "relu")
+    file = tmp_path / "set.txt"
+    file.write_text("\n".join(prompts))
+    words = ("-a", ",".join(functions), "--max-tokens", str(tokens), "--full-kl")
+    command = [*COMMAND, "sweep", str(file), *words, "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    document = json.loads(done.stdout)
+    assert (document["completed"], document["status"]) == (2, "completed")
+    results = {result["variant"]: result for result in document["results"]}
+    assert list(results) == ["gelu", "relu", "control"]
+    assert [results[name]["diverged"] for name in ("relu", "control")] == [2, 0]
+    assert results["relu"]["full_kl"]["positions"] == 2 * tokens
+    assert 0 < results["gelu"]["full_kl"]["mean"] < results["relu"]["full_kl"]["mean"]
+    for number, prompt in enumerate(prompts):
+        alone = engine.compare(
+            prompt, activations=functions, max_tokens=tokens, control=True, replay=False
+        )
+        together = gelu_tui.load_run(f"{document['id']}/{number}")
+        assert isinstance(together, gelu_tui.Run)
+        assert tokens_of(together, tokens) == tokens_of(alone, tokens)

@@ -1,8 +1,8 @@
 """What mlx-lm alone computes from a model, as JSON: greedy tokens of each function, a perplexity.
 
 A process of its own, so that it can be given the same BLAS as the engine; one load for all.
-Usage: python -m tests.support.plain_demo FOLDER ANSWER < {"prompts": {"…": 3}, "functions": […],
-"text": "…", "windows": 2, "context": 18}
+Usage: python -m tests.support.plain_demo FOLDER ANSWER < {"prompts": {"…": [["gelu"], 3]},
+"text": "…", "windows": 2, "context": 18}, with the functions and the tokens of each prompt.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def main() -> None:
     streams = {
         prompt: {
             name: plain_tokens(model, tokenizer, name, tokenizer.encode(prompt), count)
-            for name in request["functions"]
+            for name in functions
         }
-        for prompt, count in request["prompts"].items()
+        for prompt, (functions, count) in request["prompts"].items()
     }
     scored = _perplexity(model, tokenizer, request)
     # Not on stdout, where mlx-lm prints.
