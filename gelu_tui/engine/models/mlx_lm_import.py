@@ -1,6 +1,6 @@
 """Importing mlx-lm without transformers, and without the hub's client.
 
-mlx-lm imports transformers for tokenizers that the engine seldom uses (`tokenizer_files.py`).
+mlx-lm imports transformers for tokenizers that the engine seldom uses (`plain_tokenizer.py`).
 Without that import a command reaches its first token in 0.46 of the time of a plain mlx-lm script,
 with it in 0.75. So while mlx-lm is imported, empty classes replace the four that it imports from
 transformers. A version of mlx-lm that needs any other name gets the real transformers, and a test

@@ -17,6 +17,7 @@ from gelu_tui.core.safe_text import visible_line
 from gelu_tui.engine import failures
 from gelu_tui.engine.models import tokenizer_files as files
 from gelu_tui.engine.models.chat_template import ChatTemplate, read_template
+from gelu_tui.engine.models.plain_tokenizer import plain_tokenizer
 from gelu_tui.engine.models.template_process import Turns
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -44,7 +45,7 @@ class Tokenizer:
         config = read_object(folder / files.CONFIG, files.KIND)
         template = read_template(folder, config)
         end_ids = files.configured_end_ids(folder)
-        plain = files.plain_tokenizer(folder, config)
+        plain = plain_tokenizer(folder, config)
         if plain is not None:
             end_ids |= plain.end_ids
             return cls(plain.backend, plain.special_tokens, template, end_ids, plain.thinking)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
+from gelu_tui.tui.compare.running_screen import RunningScreen
 from gelu_tui.tui.engine_link.session import EngineLink
 from gelu_tui.tui.engine_link.shown_run import ShownRun
-
-if TYPE_CHECKING:
-    from gelu_tui.tui.compare.screen import CompareScreen
 
 _BUSY = ErrorInfo("busy", "another run goes on: ask again when it has ended")
 
@@ -20,7 +17,7 @@ _BUSY = ErrorInfo("busy", "another run goes on: ask again when it has ended")
 class EndedRun:
     """Asks the engine, and finds the run that its answers belong to."""
 
-    def __init__(self, screen: CompareScreen, engine: EngineLink) -> None:
+    def __init__(self, screen: RunningScreen, engine: EngineLink) -> None:
         self._screen, self._engine = screen, engine
         self._to_go_on: tuple[p.Continue, Comparison, ShownRun] | None = None
         self._replayed: tuple[p.Replay, ShownRun] | None = None

@@ -23,11 +23,11 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare import labels
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.choices import like
-from gelu_tui.tui.compare.choosing_screen import ChoosingScreen
 from gelu_tui.tui.compare.ended_run import EndedRun
 from gelu_tui.tui.compare.key_line import KeyLine
 from gelu_tui.tui.compare.layout import MIN_COLUMNS, MIN_ROWS
 from gelu_tui.tui.compare.prompt import Prompt
+from gelu_tui.tui.compare.running_screen import RunningScreen
 from gelu_tui.tui.compare.status_line import StatusLine, status_texts
 from gelu_tui.tui.compare.what_if import AskWhatIf
 from gelu_tui.tui.engine_link.session import BUSY, Phase
@@ -48,7 +48,7 @@ _STOP_GRACE_S = 3.0  # after this an engine that does not stop may be ended by o
 _SAVED = "This is a saved run. Enter in the prompt runs the prompt again."
 
 
-class CompareScreen(KeptLines, ChoosingScreen):
+class CompareScreen(KeptLines, RunningScreen):
     """Owns what is shown: the choices of the next run and the comparison of the last one."""
 
     BINDINGS: ClassVar = [
@@ -75,7 +75,6 @@ class CompareScreen(KeptLines, ChoosingScreen):
         self.what_if = AskWhatIf(self, services.engine)
         self._returned = False  # from another screen, and no key was pressed since
         self._back: Callable[[], object] | None = None  # to where the shown run was opened
-        self._replaced = False  # a run was stopped to make room for the queued one
         self._unsaved: set[ShownRun] = set()  # runs that have ended
         self._findings: list[str] = []  # sentences about the run that finished last
         self._phase_shown: Phase | None = None
@@ -112,67 +111,6 @@ class CompareScreen(KeptLines, ChoosingScreen):
 
     async def action_continue_run(self) -> None:
         await self.ended.go_on()
-
-    async def run_command(self, command: p.Command, again: str) -> bool:
-        """Run a command, now or as soon as the engine can; return whether that is done.
-
-        While another run goes on, that one is replaced only if the user asks once more: `again`
-        says by which key.
-        """
-        if not self._confirmed("replace", again, "replaces it; the old one is"):
-            return False
-        self.notice.clear()
-        self._replaced = self.live
-        if not await self._engine.run(command):
-            self._services.start_engine()
-        if self._engine.pending is not None:
-            stopping = self._engine.phase is Phase.STOPPING
-            when = "when the last one has stopped" if stopping else "as soon as the model is ready"
-            self.notice.show_message(f"The run is queued: it starts {when}.", "queue", stays=True)
-        self._phase_changed()
-        return True
-
-    def _confirmed(self, about: str, again: str, what: str) -> bool:
-        """Whether the present run or sweep may be ended: none goes on, or this is the second time.
-
-        The first time a notice says `what` doing it `again` does to the run, which is kept or not.
-        """
-        if self._services.running_sweep is not None and self.notice.about != about:
-            message = f"A sweep is running. {again} stops it for this; it keeps what is finished."
-            self.notice.show_message(message, about)
-            return False
-        if self._engine.phase is not Phase.RUNNING or self.notice.about == about:
-            return True
-        kept = "kept in the history" if self._services.history is not None else "not saved"
-        self.notice.show_message(f"A run is going on. {again} {what} {kept}.", about)
-        return False
-
-    async def action_stop(self) -> None:
-        """Stop the load or run; a second time, end an engine that does not answer."""
-        engine = self._engine
-        if engine.phase in (Phase.STARTING, Phase.LOADING) and engine.withdraw():
-            self.notice.show_message(
-                "The queued run is withdrawn; the model goes on loading.", "loading"
-            )
-        elif engine.phase is Phase.STOPPING:
-            self.reload()
-        else:
-            await engine.stop()
-        self._phase_changed()
-
-    def action_reload(self) -> None:
-        """Load the model again; while a run goes on, only if the user asks once more."""
-        if self._confirmed("reload", "F5 again", "loads the model anew; the run stops and is"):
-            self.reload()
-
-    def reload(self) -> None:
-        """Start a new engine; the comparison on the screen stays."""
-        self._end_run()
-        self.notice.clear()
-        if self._services.running_sweep is not None:
-            self.notice.show_message("The sweep is stopped; what is finished is kept.")
-        self._services.start_engine()
-        self._phase_changed()
 
     @on(TokenPane.Chosen)
     async def _open_fork(self) -> None:

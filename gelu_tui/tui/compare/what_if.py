@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.reports.progress import progress_sentence
+from gelu_tui.tui.compare.running_screen import RunningScreen
 from gelu_tui.tui.engine_link.session import BUSY, EngineLink
 from gelu_tui.tui.engine_link.shown_run import ShownRun
-
-if TYPE_CHECKING:
-    from gelu_tui.tui.compare.screen import CompareScreen
 
 
 @dataclass
@@ -34,7 +31,7 @@ class Trying:
 class AskWhatIf:
     """Asks the engine, and finds the run that its answers belong to."""
 
-    def __init__(self, screen: CompareScreen, engine: EngineLink) -> None:
+    def __init__(self, screen: RunningScreen, engine: EngineLink) -> None:
         self._screen, self._engine = screen, engine
         self._command: p.WhatIf | None = None
         self._shown: ShownRun | None = None
