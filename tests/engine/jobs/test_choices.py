@@ -78,11 +78,11 @@ def test_after_a_chat_template(loaded: LoadedModel) -> None:
     assert all(len(stream.tokens) == 2 for stream in comparison.streams)
 
 
-@pytest.mark.parametrize("held", [1, 40 * 4 * 384])
+@pytest.mark.parametrize("held", [1, 3 * 5 * 4 * 384])  # a position of three rows, and five
 def test_however_many_positions_are_held_at_once(
     held: int, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = tuple(f"{'the sky ' * (n % 7)}is" for n in range(20))
+    many = tuple(f"{'the sky ' * (3 * n % 7)}is" for n in range(7))
     command = structs.replace(comparing("Why", ("gelu",), max_tokens=1, chat=False), choices=many)
     whole = in_process.compare(loaded, command).streams[0].choices
     monkeypatch.setattr(choices, "_HELD_BYTES", held)
@@ -160,7 +160,7 @@ def test_messages_are_fed_through_the_template(loaded: LoadedModel) -> None:
 
 
 def test_messages_that_cannot_be_fed_are_refused(loaded: LoadedModel, tmp_path: Path) -> None:
-    command = structs.replace(comparing("", NAMES), messages=(ASKS,))
+    command = structs.replace(comparing("", NAMES, max_tokens=1), messages=(ASKS,))
     raw = structs.replace(command, settings=structs.replace(command.settings, chat=False))
     error = refusal(loaded, raw)
     assert error.info.message == (

@@ -82,9 +82,10 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("family", list(tiny_models.CONFIGS))
 def test_every_figure_equals_a_plain_recomputation(family: str, tmp_path: Path) -> None:
+    """Of several functions in one family: the statistics know nothing of families."""
     loaded = in_process.load(tiny_models.write(tmp_path, family))
     native = loaded.info.native_activation
-    names = (native, "silu", "relu", "gelu_fast_approx")
+    names = (native, "silu", "relu", "gelu_fast_approx")[: 4 if family == "gemma3_text" else 2]
     document = run(loaded, scoring(names, text=TEXT, context=CONTEXT, control=False))
     bos, *text = loaded.tokenizer.encode(TEXT)
     windows = windows_of(text, [bos], CONTEXT)
@@ -292,8 +293,8 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
         return finished[0].peak_memory_bytes, python
 
     peaks(1)
-    short, long = peaks(2), peaks(8)
-    logits = 6 * len(loaded.tokenizer.encode(TEXT)) * 384 * 4  # of what the long text has more
+    short, long = peaks(1), peaks(4)
+    logits = 3 * len(loaded.tokenizer.encode(TEXT)) * 384 * 4  # of what the long text has more
     assert long[0] - short[0] < logits / 20, "MLX"
     assert long[1] - short[1] < logits / 4, "numpy and the tokens themselves"
 
