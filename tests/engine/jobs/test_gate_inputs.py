@@ -37,6 +37,7 @@ from tests.support.subclasses import FUNCTIONS
 
 TEXT = "Why is the sky blue? 空が青い is the blue, the sky the Why.\n" * 3
 CONTEXT = 40  # several chunks of 16, several windows, and longer than the sliding window
+SHORT = TEXT[: len(TEXT) // 3] + "the sky is blue"  # two windows
 CHOSEN = ("gelu", "gelu_approx", "gelu_fast_approx", "relu")
 Array = np.ndarray
 
@@ -148,10 +149,12 @@ def test_every_figure_equals_numpy_over_the_inputs(family: str, dtype: str, tmp_
     folder = tiny_models.write(tmp_path, family, dtype=getattr(mx, dtype))
     loaded = in_process.load(folder, dtype)
     reference = loaded.info.native_activation
-    document = run(loaded, command(reference=reference))
+    text = TEXT if family == "gemma3_text" else SHORT
+    document = run(loaded, command(reference=reference, text=text))
     assert (document.status, document.error, document.reference) == ("completed", None, reference)
-    kept = stored(loaded, windows(loaded))
-    assert document.positions == sum(len(window) - 1 for window in windows(loaded))
+    parts = windows(loaded, text)
+    kept = stored(loaded, parts)
+    assert document.positions == sum(len(window) - 1 for window in parts)
     assert {(s.layer, s.site) for s in document.layers} == set(kept)
     assert [s.layer for s in document.layers] == sorted(s.layer for s in document.layers)
     exact = dtype != "float32"
@@ -287,11 +290,12 @@ def test_results_stream_and_the_summary_says_them(loaded: LoadedModel, monkeypat
 
 
 def test_kl_by_bin_is_that_of_where(loaded: LoadedModel) -> None:
-    document = run(loaded, command(("gelu_approx", "relu", "again=gelu_approx(x)"), causal=True))
+    names = ("gelu_approx", "relu", "again=gelu_approx(x)")
+    document = run(loaded, command(names, causal=True, text=SHORT))
     native, relu, again = document.functions
     assert native.kl is None and all(b.kl is None for b in native.bins)
     assert again.kl == 0.0 and [b.kl for b in again.bins] == [0.0] * len(again.bins)
-    parts = windows(loaded)
+    parts = windows(loaded, SHORT)
 
     def mean_kl(name: str, function: Callable[[mx.array], mx.array]) -> float:
         FUNCTIONS[name] = function
@@ -323,7 +327,8 @@ def test_kl_by_bin_is_that_of_where(loaded: LoadedModel) -> None:
 
 def test_a_bin_within_limits(loaded: LoadedModel) -> None:
     names = ("gelu_approx", "relu@1", "relu@0-3", "relu")
-    found = {f.name: f for f in run(loaded, command(names, causal=True)).functions}
+    document = run(loaded, command(names, causal=True, text=SHORT))
+    found = {f.name: f for f in document.functions}
     assert found["relu@0-3"].kl == found["relu"].kl
     assert [b.kl for b in found["relu@0-3"].bins] == [b.kl for b in found["relu"].bins]
     assert 0 < (found["relu@1"].kl or 0) < (found["relu"].kl or 0)

@@ -50,8 +50,7 @@ def figures(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("schedule", ["lockstep", "solo"])
-@pytest.mark.parametrize("precision", ["float32", "model"])
+@pytest.mark.parametrize(("schedule", "precision"), [("lockstep", "float32"), ("solo", "model")])
 def test_a_run(loaded: LoadedModel, schedule: Any, precision: Any) -> None:
     settings = {"schedule": schedule, "activation_precision": precision, "control": True}
     its = in_process.compare(loaded, comparing(PROMPT, NAMES, max_tokens=12, **settings))

@@ -20,7 +20,7 @@ from tests.support import in_process, tiny_models
 from tests.support.commands import sampled
 
 PROMPT = "Why is the sky blue?"
-TOKENS = 14
+TOKENS = 10
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +41,11 @@ def compare(
     schedule: p.Schedule = "lockstep",
 ) -> Comparison:
     settings = replace(
-        sampling, activations=names or ("gelu",), max_tokens=TOKENS, schedule=schedule
+        sampling,
+        activations=names or ("gelu",),
+        max_tokens=TOKENS,
+        schedule=schedule,
+        replay=False,
     )
     return in_process.compare(loaded, p.Compare(PROMPT, settings))
 
@@ -64,7 +68,10 @@ def test_equal_functions_draw_equal_tokens(loaded: loading.LoadedModel, temperat
 def test_the_schedule_does_not_matter(family: str, tmp_path: Path) -> None:
     loaded = in_process.load(tiny_models.write(tmp_path, family), "float32")
     names = ("gelu", "gelu_approx", "relu", "silu")
-    for sampling in (sampled(0.8, 11), sampled(1.5, 12, top_p=0.9, top_k=50, min_p=0.01)):
+    samplings = [sampled(1.5, 12, top_p=0.9, top_k=50, min_p=0.01)]
+    if family == "gemma3_text":  # what is drawn does not depend on the family
+        samplings.append(sampled(0.8, 11))
+    for sampling in samplings:
         together = tokens(compare(loaded, sampling, *names))
         assert tokens(compare(loaded, sampling, *names, schedule="solo")) == together
         assert tokens(compare(loaded, sampling, *reversed(names))) == together

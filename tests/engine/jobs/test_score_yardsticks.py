@@ -21,10 +21,13 @@ from gelu_tui.engine.compute.yardsticks import Yardstick
 from gelu_tui.engine.jobs import score as job
 from gelu_tui.engine.jobs.windows import windows_of
 from gelu_tui.engine.models.loading import LoadedModel
-from tests.engine.jobs.test_score import CONTEXT, TEXT, as_document, run
+from tests.engine.jobs.test_score import CONTEXT, as_document, run
 from tests.support import in_process, tiny_models
 from tests.support.brute_force_score import error, log_probabilities
 from tests.support.commands import scoring
+
+# Two windows, the first of three chunks.
+TEXT = "Why is the sky blue? 空が青い is the blue, the sky the Why.\nthe sky is blue."
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,8 +112,9 @@ def test_a_refused_one_ends_alone(tmp_path: Path) -> None:
     assert document.status == "completed" and document.variants[1].kl is not None
 
 
-@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("[metal] it broke")])
-@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize(
+    ("error", "at"), [(MemoryError("no room"), 0), (RuntimeError("[metal] it broke"), 3)]
+)
 def test_one_that_fails_ends_alone(
     error: Exception, at: int, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

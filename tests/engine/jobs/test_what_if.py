@@ -37,7 +37,7 @@ from tests.support.subclasses import with_function
 
 PROMPT = "Why is the sky blue? the sky is"  # longer than the tiny models' windows
 FUNCTIONS = ("gelu_approx", "gelu", "relu", "silu")
-LONG = 16
+LONG = 12
 Models = Callable[[str], LoadedModel]
 
 
@@ -157,7 +157,7 @@ def test_the_stream_is_that_of_plain_decoding_after_the_reference_s_token(
     streams = comparison.streams
     indices = [index for index in forked(comparison) if not streams[index].variant.control]
     assert indices, "a test without a fork shows nothing"
-    for index in indices[:2]:
+    for index in indices[: 2 if name == "gemma3_text" else 1]:
         after, events = asked(loaded, comparison, index)
         stream, reference = after.streams[index], comparison.reference.tokens
         found, fork = answer(stream), stream.fork
@@ -186,10 +186,11 @@ def test_a_twin_of_the_reference_computes_what_the_reference_computed_to_the_bit
 ) -> None:
     loaded = models(name)
     chosen = ("gelu_approx", "twin=gelu_approx(x)", "relu", "silu")
-    run = in_process.compare(loaded, comparing(PROMPT, chosen, max_tokens=LONG, **settings))
+    comparing_twins = comparing(PROMPT, chosen, max_tokens=LONG, replay=False, **settings)
+    run = in_process.compare(loaded, comparing_twins)
     document = saved(loaded, run)
     command = what_if_command(document, restore(document), forked(run)[0])
-    for at in (0, 3, LONG - 2):  # no forks of the twin's: it never parts
+    for at in (0, LONG - 2):  # no forks of the twin's: it never parts
         events = tried(loaded, structs.replace(command, given=(p.Given(1, (at,)),)))
         new, ran = told(events), run.reference.steps[at + 1 :]
         assert [step.token for step in new] == run.reference.tokens[at + 1 :]
@@ -345,7 +346,7 @@ def test_another_model_of_the_name_is_noticed(models: Models) -> None:
 def test_a_run_that_goes_on_keeps_what_fits_and_tries_again(models: Models) -> None:
     loaded = models("gemma3_text")
     settings = {"what_if": True, "replay": False}
-    short = in_process.compare(loaded, comparing(PROMPT, FUNCTIONS, max_tokens=12, **settings))
+    short = in_process.compare(loaded, comparing(PROMPT, FUNCTIONS, max_tokens=9, **settings))
     before = saved(loaded, short)
     going = go_on(before, LONG)
     going.comparison.check()
