@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -10,27 +9,22 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.reports.export import SCORE_FORMATS, export
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.scoring.document import ScoreDocument
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.keys.actions import HELP
 from gelu_tui.tui.lab import text_words as say
+from gelu_tui.tui.lab.coloured_text import ColouredText
 from gelu_tui.tui.lab.score_choice import ScoreChoice
-from gelu_tui.tui.lab.text_candidates import CandidatesPart
 from gelu_tui.tui.lab.text_choice import Opened
-from gelu_tui.tui.lab.text_colouring import Colouring
 from gelu_tui.tui.lab.text_pane import ScoredPane
-from gelu_tui.tui.lab.text_parts import FiguresPart, TextPart
 from gelu_tui.tui.lab.text_scorer import TextScorer
 from gelu_tui.tui.lab.text_scoring import ShownText
-from gelu_tui.tui.lab.text_tables import FunctionsTable, WorstTable
 from gelu_tui.tui.widgets.background import is_open
 from gelu_tui.tui.widgets.closes_once import ClosesOnce
 from gelu_tui.tui.widgets.export_field import ExportField
@@ -40,8 +34,6 @@ from gelu_tui.tui.widgets.question import Question
 from gelu_tui.tui.widgets.tells_its_size import TellsItsSize
 
 _FRAME_S = 0.2  # between two looks at what is new
-_FIGURES_S = 1.0  # between two tables while it runs
-_SHARE = 8  # and at least so many times as long as a table takes
 _PARTS = ("text", "functions", "worst", "candidates")
 _KEYS = (
     "q back · n function · c colour · s scale · Enter candidates · . worst · 3 list · "
@@ -90,11 +82,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._scorer = scorer
         self._choice = ScoreChoice(choices, shown_run, opened)
         self._part = "text"
-        self._by = Colouring()
-        self._document: ScoreDocument | None = None
-        self._drawn: ShownText | None = None  # whose tokens the pane has
-        self._figures_at = self._figures_took = 0.0
-        self._seen: tuple[object, ...] = ()
+        self._body = ColouredText()
         self._said: object = None  # the end of which scoring was told
         self._has_begun = False  # to show anything
 
@@ -102,9 +90,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         yield Static(Content.styled("Text in colour", "bold"), id="title", markup=False)
         yield Static(id="progress", markup=False)
         yield self._choice
-        with Container(id="body"):
-            yield TextPart(id="main")
-            yield FiguresPart(id="beside")
+        yield self._body
         yield MessageLine(id="message")
         yield ExportField(id="path")
         yield Question(id="question", markup=False)
@@ -145,7 +131,7 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     def _show(self, *, choosing: bool) -> None:
         self._choice.display = choosing
-        self.query_one("#body").display = not choosing
+        self._body.display = not choosing
 
     def action_run(self) -> None:
         if self._is_choosing:
@@ -173,7 +159,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     def _show_text(self) -> None:
         self._show(choosing=False)
         self.query_one("#candidates").display = False
-        self._by.variant, self._seen = -1, ()
+        self._body.begin()
         self.action_part("text")
         self._look()
 
@@ -182,7 +168,7 @@ class TextScreen(ClosesOnce, Screen[None]):
     def _changed(self) -> None:
         """Draw the candidates at once; the rest has its own pace."""
         if is_open(self) and self._shown is not None:
-            self._show_candidates()
+            self._body.show_candidates()
 
     def _look(self) -> None:
         """Show what is new; cheap while nothing is."""
@@ -191,42 +177,9 @@ class TextScreen(ClosesOnce, Screen[None]):
             return
         self.query_one("#title", Static).update(say.title(shown))
         self.query_one("#progress", Static).update(say.progress(shown))
-        if self._is_choosing:
-            return
-        pane = self.query_one(ScoredPane)
-        if shown is not self._drawn:
-            self._drawn, self._document = shown, None
-            self._show_keys()
-            pane.restart()
-        if shown.state is None:
+        if not self._is_choosing:
+            self._body.show(shown)
             self._tell_end(shown)
-            return
-        self._by.begin(shown.state)
-        new = shown.state.text.texts[pane.tokens :]
-        pane.add(new, grows=shown.is_live)
-        now = (shown, shown.tokens, shown.status, *self._by.choice)
-        if now == self._seen:
-            return
-        is_choice = now[3:] != self._seen[3:] or shown.status is not None
-        pause = max(_FIGURES_S, _SHARE * self._figures_took)
-        if is_choice or time.monotonic() - self._figures_at >= pause:
-            self._seen = now
-            self._show_figures(shown)
-        self.query_one(TextPart).colour(shown, self._by)
-        self._tell_end(shown)
-
-    def _show_figures(self, shown: ShownText) -> None:
-        """All that is computed of all positions."""
-        began = time.monotonic()
-        if self._document is None or self._document.positions != shown.tokens or shown.is_live:
-            self._document = shown.document()
-        self._by.compute(shown)
-        self.query_one(FiguresPart).show(shown, self._document, self._by)
-        part = self.query_one(TextPart)
-        part.show_legend(shown, self._by)
-        part.show_token(shown, self._by, part.pane.cursor)
-        self._figures_at = time.monotonic()
-        self._figures_took = self._figures_at - began
 
     def _tell_end(self, shown: ShownText) -> None:
         if shown.is_live or self._said is shown:
@@ -245,22 +198,10 @@ class TextScreen(ClosesOnce, Screen[None]):
     def _redraw(self) -> None:
         if not self._has_begun:
             return
-        self._seen = ()
         if self._shown is not None and not self._is_choosing:
             self._look()
-            self._show_candidates()
+            self._body.redraw()
         self._show_keys()
-
-    @on(ScoredPane.Pointed)
-    def _pointed(self, message: ScoredPane.Pointed) -> None:
-        if (shown := self._shown) is not None:
-            part = self.query_one(TextPart)
-            token = part.pane.cursor if message.token is None else message.token
-            part.show_token(shown, self._by, token)
-
-    def _show_candidates(self) -> None:
-        if (shown := self._shown) is not None:
-            self.query_one(CandidatesPart).show(shown)
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -281,51 +222,16 @@ class TextScreen(ClosesOnce, Screen[None]):
         self._show_keys()
 
     def action_variant(self, by: int) -> None:
-        if (shown := self._shown) is not None and shown.state is not None:
-            self._choose_variant(self._by.turned(shown.state, by))
-
-    def _choose_variant(self, variant: int) -> None:
-        if variant != self._by.variant:
-            self._by.variant = variant
-            self._look()
-            table = self.query_one(FunctionsTable)
-            if table.cursor_row != variant:
-                table.move_cursor(row=variant)
-
-    @on(DataTable.RowHighlighted, "#functions")
-    def _function_chosen(self, event: DataTable.RowHighlighted) -> None:
-        table = self.query_one(FunctionsTable)
-        if self.focused is table and table.items:
-            self._choose_variant(table.cursor_row)
-
-    @on(DataTable.RowHighlighted, "#worst")
-    def _worst_chosen(self) -> None:
-        table = self.query_one(WorstTable)
-        if self.focused is table and table.chosen is not None:
-            self._jump(table.chosen.id)
-
-    def _jump(self, token: int) -> None:
-        pane = self.query_one(ScoredPane)
-        if pane.cursor != token:
-            pane.point(token)
+        self._body.turn_variant(by)
 
     def action_measure(self) -> None:
-        self._by.turn_measure()
-        self._look()
+        self._body.turn_measure()
 
     def action_scale(self) -> None:
-        self._by.own_scale = not self._by.own_scale
-        self._look()
+        self._body.turn_scale()
 
     def action_worst_step(self, by: int) -> None:
-        """Go through the worst tokens, from the one under the cursor."""
-        if not (worst := self._by.worst):
-            return
-        cursor = self.query_one(ScoredPane).cursor
-        at = worst.index(cursor) if cursor in worst else -1 if by > 0 else 0
-        place = (at + by) % len(worst)
-        self._jump(worst[place])
-        self.query_one(WorstTable).move_cursor(row=place, scroll=True)
+        self._body.step_worst(by)
 
     @on(ScoredPane.Chosen)
     async def _pane_chosen(self) -> None:
@@ -333,12 +239,12 @@ class TextScreen(ClosesOnce, Screen[None]):
 
     async def action_candidates(self) -> None:
         """Ask for what could have stood at the token under the cursor."""
-        token = self.query_one(ScoredPane).cursor
+        token = self._body.cursor
         if token is None:
             self._message("Put the cursor on a token (← →), or take one of the worst (.).")
             return
         try:
-            await self._scorer.ask(token, self._by.variant)
+            await self._scorer.ask(token, self._body.variant)
         except GeluError as error:
             self._message(error.info)
             return
@@ -347,7 +253,7 @@ class TextScreen(ClosesOnce, Screen[None]):
         part.display = True
         self.set_class(True, "-candidates")
         self.set_class(False, "-worst")
-        self.call_after_refresh(self._show_candidates)
+        self.call_after_refresh(self._body.show_candidates)
 
     async def action_stop(self) -> None:
         await self._scorer.stop()
