@@ -137,6 +137,10 @@ class Terminal:
         self._text = None
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def take_nothing(self) -> None:
+        """Take nothing more from the app, as after Ctrl+S: what it writes has to wait."""
+        termios.tcflow(self._slave, termios.TCOOFF)
+
     def hang_up(self) -> None:
         """Close the terminal, as a lost connection does."""
         os.close(self._slave)

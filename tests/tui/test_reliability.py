@@ -54,6 +54,8 @@ def test_a_killed_engine(tmp_path: Path) -> None:
         engine = running(it)
         engine.kill()
         it.until_shown(shown.KILLED)
+        (entry,) = saved(tmp_path)
+        assert entry.status == "failed" and entry.total_tokens >= 5 * 10
         assert shown.LATER in it.text, "what was shown stays"
         assert shown.FORKED in it.text
         it.send(shown.ENTER)
@@ -221,23 +223,18 @@ def test_a_locale_that_is_not_utf8(locale: dict[str, str], tmp_path: Path) -> No
 # --- the end ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_while_tokens_stream(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    engine = fake_engine("long", 0.01)
-    with terminal(engine, tmp_path, prompt="x", size=WIDE, max_tokens=4000) as it:
-        child = running(it)
-        it.process.send_signal(number)
-        assert it.wait() == code
-        assert not it.left_behind()
-        it.until(lambda: not alive(child), "the engine is gone")
-
-
 @pytest.mark.parametrize(("end", "code"), [("SIGTERM", 143), ("Ctrl+Q", 0)])
 def test_the_end_when_nobody_reads_the_terminal(end: str, code: int, tmp_path: Path) -> None:
-    engine = fake_engine("long", 0.01)
-    with terminal(engine, tmp_path, prompt="x", size=WIDE, max_tokens=4000) as it:
+    before = (
+        "from gelu_tui.tui.terminal import driver, shutdown\n"
+        "driver._ABANDON_S = 0.1\n"
+        "shutdown._GRACE_S = 0.5\n"
+    )
+    parts = {"prompt": "x", "size": WIDE, "max_tokens": 4000, "before": before}
+    with terminal(fake_engine("long", 0.01), tmp_path, **parts) as it:  # type: ignore[arg-type]
         child = running(it)
-        time.sleep(4)  # long enough for every buffer on the way to be full
+        it.take_nothing()
+        quiet(it)
         if end == "SIGTERM":
             it.process.send_signal(signal.SIGTERM)
         else:
