@@ -95,21 +95,21 @@ def test_an_engine_that_writes_garbage(tmp_path: Path) -> None:
 
 def test_a_storm_of_resizes(tmp_path: Path) -> None:
     dice = random.Random(7)
-    engine = fake_engine("long", 0.02)
+    engine = fake_engine("long", 0.05)
     with terminal(engine, tmp_path, prompt="x", size=WIDE, max_tokens=4000) as it:
         running(it)
-        for _ in range(200):
-            it.resize((dice.randint(2, 160), dice.randint(1, 50)))
-            drain(it, 0.005)
+        for _ in range(80):
+            it.resize((dice.randint(2, dice.choice((30, 160))), dice.randint(1, 50)))
+            drain(it, 0.01)
         it.resize(WIDE)
         it.until_shown(shown.RUNNING)
         goes_on(it)
         it.send(shown.STOP)
         it.until_shown(shown.STOPPED)
         quiet(it)
-        settled = it.text
+        settled, drawn = it.text, len(it.output)
         it.resize((121, 36))
-        quiet(it)
+        it.until(lambda: len(it.output) > drawn, "it draws for another size")
         it.resize(WIDE)
         quiet(it)
         assert it.text == settled, "nothing of the storm is left on the screen"
@@ -137,13 +137,19 @@ def quiet(opened: Terminal) -> None:
 def test_what_came_while_the_line_stood_still_is_drawn_without_another_token(
     tmp_path: Path,
 ) -> None:
-    command = app_command(fake_engine("long", 0.05), prompt="x", max_tokens=400)
+    before = (
+        "from gelu_tui.tui.terminal import backpressure\n"
+        "backpressure._SILENCE_S = 1.5\n"  # longer than the line stands still
+        "backpressure._LONG_SILENCE_S = 5.0\n"
+    )
+    engine_command = fake_engine("long", 0.02)
+    command = app_command(engine_command, prompt="x", max_tokens=400, before=before)
     it = Recorder(command, WIDE, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
     try:
         engine = running(it)
         it.bytes_per_s, it.buffered = 1_000_000, True
         before = shown.tokens_shown(it.text)
-        it.stand_still(2.5)  # 50 tokens, of which the app may have sent a second's
+        it.stand_still(1.2)  # 60 tokens, of which the app may have sent a third's
         engine.suspend()
         # Even the greatest silence that the app waits for is shorter than this.
         it.until(lambda: shown.tokens_shown(it.text) >= before + 40, "all that came", 15)
