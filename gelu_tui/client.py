@@ -34,6 +34,9 @@ _OF_THE_LOG = re.compile(r"\d{4}-\d\d-\d\d |  File |Traceback ")  # an entry, or
 _LINE_LIMIT = 64 * 1024 * 1024
 _HELLO_TIMEOUT_S = 30.0
 _CLOSE_GRACE_S = 1.0
+# How long the end of an engine whose output has ended is waited for, and then its last words.
+_END_S = 2.0
+_LAST_WORDS_S = 0.5
 
 
 class EngineDied(GeluError):
@@ -314,9 +317,9 @@ class ChildProcess:
     async def exit_status(self) -> tuple[int | None, list[str]]:
         assert self._process is not None and self._stderr_task is not None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 2.0)
+            await asyncio.wait_for(self._process.wait(), _END_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._stderr_task), 0.5)
+            await asyncio.wait_for(asyncio.shield(self._stderr_task), _LAST_WORDS_S)
         return self._process.returncode, list(self._stderr_lines)
 
     async def _collect_stderr(self) -> None:

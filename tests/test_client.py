@@ -339,7 +339,9 @@ async def test_half_a_line_is_a_death() -> None:
     assert "exit code 0" in (await ends(odd("half_a_line"))).info.message
 
 
-async def test_a_closed_output_is_a_death_too() -> None:
+async def test_a_closed_output_is_a_death_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_END_S", 0.1)
+    monkeypatch.setattr(client, "_LAST_WORDS_S", 0.1)
     assert "closed its output" in (await ends(odd("closes_stdout"))).info.message
 
 
@@ -351,7 +353,10 @@ async def test_sending_to_a_dead_engine() -> None:
                 await engine.send(comparing("x" * 100_000, ("gelu",)))
 
 
-async def test_sending_a_megabyte_to_an_engine_that_hangs_does_not_wait_for_it() -> None:
+async def test_sending_a_megabyte_to_an_engine_that_hangs_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "_CLOSE_GRACE_S", 0.1)
     async with odd("deaf") as engine:
         async with asyncio.timeout(20):
             await engine.send(comparing("x" * 1_000_000, ("gelu",)))
@@ -401,7 +406,8 @@ async def test_kill_does_not_wait() -> None:
     await engine.close()
 
 
-async def test_a_polite_engine_is_not_killed() -> None:
+async def test_a_polite_engine_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_CLOSE_GRACE_S", 60)
     engine = odd("echo")
     await engine.start()
     await engine.close()

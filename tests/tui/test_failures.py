@@ -9,6 +9,7 @@ import pytest
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui.app import GeluApp
+from gelu_tui.tui.compare import screen, status_line
 from gelu_tui.tui.engine_link.session import EngineEvent, Phase
 from tests.support.driving import PROMPT, Driven, driven, ready
 
@@ -72,10 +73,12 @@ async def test_an_event_about_no_stream_counts_as_garbage() -> None:
         await it.until(lambda: not it.engines.started[0].running, "the engine is gone")
 
 
-async def test_an_engine_that_hangs_is_ended_by_one_more_key() -> None:
+async def test_an_engine_that_hangs_is_ended_by_one_more_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(screen, "_STOP_GRACE_S", 0.3)
     async with driven("hangs", prompt=PROMPT) as it:
         await it.until_shown("The sky is blue because")
-        await it.until(lambda: it.app.engine.silent_s > 0.5, "silence")
         await it.press("ctrl+g")
         assert it.phase is Phase.STOPPING
         await it.until_shown("Ctrl+G once more ends it and starts a new one.")
@@ -85,7 +88,8 @@ async def test_an_engine_that_hangs_is_ended_by_one_more_key() -> None:
         assert "The sky is blue because" in it.flat()
 
 
-async def test_silence_is_told() -> None:
+async def test_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_line, "_SILENCE_S", 0.2)
     async with driven("hangs", prompt=PROMPT) as it:
         await it.until_shown("silent for")
 
@@ -124,6 +128,7 @@ async def test_a_load_can_be_stopped_and_done_again() -> None:
         await it.press("ctrl+g")
         await it.until_shown("The load was stopped. F5 loads the model again.")
         assert it.phase is Phase.NO_MODEL
+        it.engines.step_s = 0.0
         await it.press("f5")
         await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
 
