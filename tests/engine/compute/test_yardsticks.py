@@ -54,14 +54,10 @@ def state(model: Any) -> list[tuple[Any, ...]]:
     # The coefficients of Gemma 3n mlx-lm itself replaces at every call.
     return [
         (type(module), name, id(value))
-        for _, module in model.named_modules()
+        for path, module in model.named_modules()
         for name, value in [*module.items(), *vars(module).items()]
-        if name != "weight" or "coefs" not in _path(model, module)
+        if name != "weight" or "coefs" not in path
     ]
-
-
-def _path(model: Any, wanted: Any) -> str:
-    return next(path for path, module in model.named_modules() if module is wanted)
 
 
 def refusal(loaded: LoadedModel, name: YardstickName) -> str:
@@ -74,8 +70,8 @@ def refusal(loaded: LoadedModel, name: YardstickName) -> str:
 # --- against what it stands for -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("family", FAMILIES)
+# The family says which matrices there are, the bits what becomes of each.
+@pytest.mark.parametrize(("family", "bits"), [*((name, 4) for name in FAMILIES), ("gemma3n", 8)])
 def test_fewer_bits_are_mlx_lms_own_quantized_model(family: str, bits: int, tmp_path: Path) -> None:
     loaded = load(tmp_path, family)
     plain, found = passed(loaded.model), under(loaded, f"q{bits}")
@@ -150,8 +146,11 @@ def test_a_model_in_bfloat16_is_held_against_float32(tmp_path: Path) -> None:
     assert np.abs(found - expected).max() < 1e-4 < np.abs(found - plain).max()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("hidden", [80, 96])
+# Rounded to bfloat16, √80 becomes smaller and √96 larger; some families round it, others do not.
+@pytest.mark.parametrize(
+    ("family", "hidden"),
+    [*((name, 80) for name in FAMILIES), ("gemma", 96), ("gemma3_text", 96)],
+)
 def test_the_other_embedding_scale(
     family: str, hidden: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +201,7 @@ def test_parts_compute_the_same(family: str, tmp_path: Path) -> None:
 def test_the_model_is_exactly_as_it_was(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tiny_models.CONFIGS, family, with_hidden_size(family, 192))
+    monkeypatch.setitem(tiny_models.CONFIGS, family, with_hidden_size(family, 128))
     loaded = load(tmp_path, family)
     plain, before = passed(loaded.model), state(loaded.model)
     for name in YARDSTICKS:
@@ -211,7 +210,7 @@ def test_the_model_is_exactly_as_it_was(
         with pytest.raises(ZeroDivisionError), yardstick(name, *parts_of(loaded)).applied():
             raise ZeroDivisionError
         assert state(loaded.model) == before
-        assert (passed(loaded.model) == plain).all()
+    assert (passed(loaded.model) == plain).all()
 
 
 def parts_of(loaded: LoadedModel) -> tuple[Any, ModelInfo]:
