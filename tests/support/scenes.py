@@ -20,30 +20,18 @@ from textual.widgets import DataTable, Input
 from gelu_tui.client import EngineClient
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
-from gelu_tui.core.functions.variants import parse_variant, parse_variants
 from gelu_tui.core.models.inventory import HubSize, LocalModel
 from gelu_tui.core.models.memory import Memory
 from gelu_tui.core.runs.history import History
 from gelu_tui.core.runs.merge import Choice
-from gelu_tui.core.scoring.document import ScoreSource
-from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.compare.board import Board
 from gelu_tui.tui.compare.labels import forks_out_of_view
 from gelu_tui.tui.engine_link import session as session_module
 from gelu_tui.tui.engine_link.session import EngineEvent, EngineLost, Phase
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from gelu_tui.tui.history.choose_streams import ChooseStreams
-from gelu_tui.tui.lab.curve_samples import EXACTLY
-from gelu_tui.tui.lab.curves_plot import CurvesPlot
-from gelu_tui.tui.lab.curves_screen import CurvesScreen
-from gelu_tui.tui.lab.function_source import FunctionSource
-from gelu_tui.tui.lab.inputs_under import InputsUnder
-from gelu_tui.tui.lab.layers_screen import LayersScreen
-from gelu_tui.tui.lab.measurements import MeasuredInputs, MeasuredLayers
 from gelu_tui.tui.models import screen as models_module
 from gelu_tui.tui.services import Services
-from gelu_tui.tui.widgets.bars import Histogram
-from tests.support import layers_engine
 from tests.support.comparisons import (
     EIGHT,
     FIVE,
@@ -58,7 +46,7 @@ from tests.support.comparisons import (
 from tests.support.comparisons import what_if as tried
 from tests.support.driving import Driven, an_app
 from tests.support.fake_engine import token_id
-from tests.support.inputs_engine import inputs_events
+from tests.support.lab_scenes import SCENES as LAB
 from tests.support.sweep_scenes import SCENES as SWEEPS
 from tests.support.text_scenes import SCENES as TEXTS
 
@@ -120,18 +108,16 @@ class Scene(Driven):
 
 NOT_RUN = (
     "choose-streams",
-    "curves",
-    "curves-inputs",
     "empty",
     "fed-text",
     "history",
-    "layers",
     "models",
     "prompts",
+    *LAB,
     *SWEEPS,
     *TEXTS,
 )
-SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**SWEEPS, **TEXTS}
+SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {**LAB, **SWEEPS, **TEXTS}
 
 
 def scene(function: Callable[[Scene], Awaitable[None]]) -> Callable[[Scene], Awaitable[None]]:
@@ -222,61 +208,6 @@ async def matrix(it: Scene) -> None:
 async def picker(it: Scene) -> None:
     await it.ran()
     await it.opened("f2", "mish", "exact GELU")
-
-
-@scene
-async def curves(it: Scene) -> None:
-    """The errors of four functions, in float64, over a histogram."""
-    await it.loaded()
-    drawn = parse_variants(["gelu_approx", "gelu_fast_approx", "silu", "mine=x*sigmoid(1.6*x)"])
-    others = [parse_variant(name) for name in ("gelu", "relu", "mish")]
-    screen = CurvesScreen([*drawn, *others], drawn, FunctionSource(None), (EXACTLY,))
-    await it.app.push_screen(screen)
-    await it.until_shown("float64", "gelu_approx")
-    plot = screen.query_one(CurvesPlot)
-    edges = [-4.0, -2.5, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
-    plot.histogram = Histogram(edges, [20, 80, 150, 400, 500, 300, 60, 15], "made-up inputs")
-    await it.press("v", "v", "down", *(["left"] * 8))
-    await it.until(lambda: all(screen._properties.get(v) for v in screen._listed), "all is known")
-
-
-@scene
-async def layers(it: Scene) -> None:
-    """The bars of a text half of which is measured."""
-    await it.loaded()
-    await it.app.run_action("open('layers')")
-    await it.until_shown("Over which text?")
-    screen = it.app.screen
-    assert isinstance(screen, LayersScreen)
-    settings = RunSettings(model=LOADED_ON_MAC.model.id, activations=("relu", "silu"))
-    command = p.Layers(settings, "Why is the sky blue?")
-    await screen._begin(MeasuredLayers(command, ScoreSource("text", "essay.txt")))
-    half = layers_engine.CHUNKS // 2
-    measured = [layers_engine.chunk(v, number) for number in range(half) for v in (1, 2)]
-    done, total = half * layers_engine.POSITIONS * 2, layers_engine.CHUNKS * 128
-    progress = p.Progress("layers", "window 1 of 1", done, total, "tokens", 20.0)
-    await it.told([layers_engine.started(command), *measured, progress])
-    await it.until_shown("50 %", "relu (1 of 2)")
-
-
-@scene
-async def curves_inputs(it: Scene) -> None:
-    """The inputs of one layer under the errors, as they have been read."""
-    await it.loaded()
-    drawn = parse_variants(["gelu_approx", "gelu_fast_approx", "silu"])
-    command = p.GateInputs(RunSettings(activations=tuple(v.name for v in drawn)), "x")
-    read = MeasuredInputs(command, ScoreSource("text", "x"))
-    for event in inputs_events(command):
-        read.apply(event, None)
-    job = it.app.navigation.lab.job_of_inputs()
-    await job.begin(read)
-    inputs = InputsUnder(job, lambda: it.app.compare.choices, lambda: None)
-    screen = CurvesScreen(drawn, drawn, FunctionSource(None), (EXACTLY,), inputs)
-    await it.app.push_screen(screen)
-    await it.until_shown("float64", "99 % of this model's gate inputs lie in")
-    await it.press("full_stop")
-    await it.until_shown("inputs of layer 0", "Layer 0: 99 % in")
-    await it.until(lambda: all(screen._properties.get(v) for v in screen._listed), "all is known")
 
 
 @scene

@@ -8,13 +8,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gelu_tui.core import protocol as p
+from gelu_tui.core.functions.variants import CONTROL
 from gelu_tui.sweep.header import PromptSetInfo, SweepHeader
 from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome
 from gelu_tui.sweep.prompts import Prompt
 from gelu_tui.sweep.settings import SweepSettings
 from gelu_tui.sweep.store import SweepStore
 from tests.support.comparisons import run_document
-from tests.support.sweeps import CONTROL, FUNCTIONS, MAX_TOKENS, prompt_outcomes
+from tests.support.sweep_outcomes import FUNCTIONS, MAX_TOKENS, prompt_outcomes
 
 FIRST_WORDS = (
     "Why is the sky blue?",

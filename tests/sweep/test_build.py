@@ -27,7 +27,7 @@ from gelu_tui.sweep.outcomes import (
 from gelu_tui.sweep.report.figures import share_diverged, share_with_interval
 from gelu_tui.sweep.settings import SweepSettings
 from tests.support.comparisons import LOADED
-from tests.support.sweeps import FUNCTIONS, HAZARDS, prompt_outcomes
+from tests.support.sweep_outcomes import FUNCTIONS, HAZARDS, prompt_outcomes
 
 N, CAP = 120, 64
 MODELS = (LOADED.model, replace(LOADED.model, id="other"))

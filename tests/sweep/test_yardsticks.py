@@ -32,7 +32,7 @@ from tests.support import in_process, tiny_models
 from tests.support.commands import comparing
 from tests.support.comparisons import LOADED, five
 from tests.support.subclasses import with_function
-from tests.support.sweeps import prompt_outcomes
+from tests.support.sweep_outcomes import prompt_outcomes
 from tests.sweep.test_build import CAP, Stored, head
 
 

@@ -28,14 +28,8 @@ from gelu_tui.sweep.report.rows import PROMPT_COLUMNS, SweepData
 from gelu_tui.sweep.report.text import sweep_report
 from tests.support.command import UNSAFE
 from tests.support.pages import HOSTILE
-from tests.support.sweeps import (
-    FUNCTIONS,
-    Rows,
-    a_run,
-    all_outcomes,
-    hostile_sweep,
-    sweep_document,
-)
+from tests.support.sweep_outcomes import FUNCTIONS, all_outcomes
+from tests.support.sweeps import Rows, a_run, hostile_sweep, sweep_document
 
 
 def data(prompts: int = 6, models: tuple[str, ...] = ("demo",)) -> SweepData:

@@ -21,7 +21,8 @@ from gelu_tui.sweep.report.html import sweep_page
 from tests.core.reports.test_html import ATTRIBUTES
 from tests.support.command import UNSAFE
 from tests.support.pages import HOSTILE, Parsed, measured, needs_browser
-from tests.support.sweeps import FUNCTIONS, a_run, hostile_sweep, sweep_document
+from tests.support.sweep_outcomes import FUNCTIONS
+from tests.support.sweeps import a_run, hostile_sweep, sweep_document
 
 OURS = ATTRIBUTES | {"cx", "cy", "r"}
 TAGS = {

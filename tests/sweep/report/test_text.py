@@ -23,7 +23,8 @@ from gelu_tui.sweep.outcomes import FailedPrompt, PromptOutcome
 from gelu_tui.sweep.report.text import sweep_report
 from tests.support.command import UNSAFE
 from tests.support.pages import HOSTILE
-from tests.support.sweeps import FUNCTIONS, a_run, all_outcomes, hostile_sweep, sweep_document
+from tests.support.sweep_outcomes import FUNCTIONS, all_outcomes
+from tests.support.sweeps import a_run, hostile_sweep, sweep_document
 
 
 @dataclass(frozen=True)
