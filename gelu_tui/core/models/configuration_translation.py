@@ -27,6 +27,8 @@ _TASKS = (
     "ForMultipleChoice",
 )  # fmt: skip
 
+_ROTATED = "partial_rotary_factor"
+
 # The window of every released Gemma 2, which is as long as most contexts.
 _GEMMA2_WINDOW = 4096
 
@@ -163,6 +165,10 @@ class Translation:
             if theta != 10_000:
                 why = f"it is {shown(theta)}, and mlx-lm computes recurrent_gemma with 10000"
                 self._ignored("rope_theta", why)
+            factor = entries[0].get(_ROTATED, self._values.get(_ROTATED, 0.5))
+            if factor != 0.5:
+                why = f"it is {shown(factor)}, and mlx-lm rotates half of each head"
+                self._ignored(_ROTATED, why)
         kind = rope_type(entries[0])
         if kind != "default":
             self._ignored(key, f"mlx-lm does not scale positions in {self._family} ({shown(kind)})")
@@ -174,11 +180,14 @@ class Translation:
         if overrides is None or not isinstance(types, list):
             return
         full = {str(index) for index, each in enumerate(types) if each == LAYER_TYPES[1]}
-        entries = list(overrides.values()) if isinstance(overrides, dict) else []
+        by_layer = overrides if isinstance(overrides, dict) else {}
+        entries = list(by_layer.values())
+        layers = {layer.lstrip("0") or "0" for layer in by_layer}  # transformers writes "05"
         known = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
         if (
             not entries
-            or set(overrides) != full
+            or layers != full
+            or len(layers) != len(entries)
             or any(entry != entries[0] for entry in entries)
             or not isinstance(entries[0], dict)
             or set(entries[0]) - set(known)
@@ -190,6 +199,9 @@ class Translation:
             self._values.setdefault(known[key], value)
 
     def _warn_of_flat_rope(self) -> None:
+        if rope_type(scaling := self._values.get("rope_scaling") or {}) != "default":
+            why = f"it is {shown(scaling)}, and mlx-lm reads only rope_parameters in {self._family}"
+            self._ignored("rope_scaling", why)
         found = self._values.get("rope_parameters")
         if isinstance(found, dict) and not set(LAYER_TYPES) & set(found):
             self._ignored("rope_parameters", f"it is {shown(found)} and names no layer type")

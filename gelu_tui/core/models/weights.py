@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from fnmatch import fnmatchcase
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,24 @@ _PATTERN = "model*.safetensors"  # mlx-lm's own
 _OTHER_FORMATS = (".bin", ".gguf", ".pth")
 _NUMBERED = re.compile(r"(model.*-)(\d{5})(-of-)(\d{5})(\.safetensors)")
 _POINTER = b"version https://git-lfs.github.com/spec/"
+
+_DAMAGED, _AGAIN = "weights_damaged", "Fetch it again."
+_CONVERT = "Convert it with `mlx_lm.convert`, or choose a copy that is converted for MLX."
+_PAGE = "Fetch it again: a login page or an error message was saved in its place."
+# What files of other formats begin with.
+_BEGINNINGS = {
+    b"<": ("a web page", _PAGE),
+    b"{": ("JSON", _PAGE),
+    b"PK\x03\x04": ("an archive, as PyTorch saves one", _CONVERT),
+    b"\x80\x02": ("a pickle, as PyTorch saves one", _CONVERT),
+    b"GGUF": ("GGUF", _CONVERT),
+    b"\x1f\x8b": ("a gzip archive", "Unpack it."),
+}  # fmt: skip
+# The bytes of one number of each dtype.
+_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
+    "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "C64": 8, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
 
 # Headers of the largest Gemmas have 200 kB; the format itself allows 100 MB.
 _HEADER_LIMIT = 100_000_000
@@ -190,26 +209,38 @@ def _read_header(path: Path) -> Tensors:
         read_regular(path, 0)  # raises for a pipe or a device
         with path.open("rb") as file:
             size = path.stat().st_size
-            length = int.from_bytes(file.read(8), "little")
+            begin = file.read(8)
+            length = int.from_bytes(begin, "little")
             if size < 8 or length > min(size, _HEADER_LIMIT):
-                raise ValueError("it is truncated")
+                _refuse_other_format(where, begin)
+                raise GeluError(_DAMAGED, f"{where} is not whole: it is truncated.", _AGAIN)
             header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+        if "__metadata__" in header:
+            del header["__metadata__"]
         tensors, end = {}, 0
         for name, entry in header.items():
             first, last = map(int, entry["data_offsets"])
-            if not 0 <= first <= last:
-                raise ValueError("its header makes no sense")
             shape = tuple(map(int, entry["shape"]))
-            begin = 8 + length + first
-            tensors[name] = Tensor(str(entry["dtype"]), shape, path, begin, last - first)
+            dtype = str(entry["dtype"])
+            size_of = _BYTES.get(dtype)
+            if not 0 <= first <= last or (size_of and prod(shape) * size_of != last - first):
+                raise ValueError(name)
+            tensors[name] = Tensor(dtype, shape, path, 8 + length + first, last - first)
             end = max(end, last)
     except (
         ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError
     ) as error:  # fmt: skip
-        reason = visible_line(str(error))
-    else:
-        if (missing := 8 + length + end - size) <= 0:
-            return tensors
+        message = f"{where} is damaged: its header makes no sense."
+        raise GeluError(_DAMAGED, message, _AGAIN) from error
+    if (missing := 8 + length + end - size) > 0:
         reason = f"{missing:,} bytes are missing at its end"
-    raise GeluError("weights_damaged", f"{where} is not whole: {reason}.", "Fetch it again.")
+        raise GeluError(_DAMAGED, f"{where} is not whole: {reason}.", _AGAIN)
+    return tensors
+
+
+def _refuse_other_format(where: str, begin: bytes) -> None:
+    """Raise `GeluError` if a file begins as one of another format."""
+    for sign, (what, hint) in _BEGINNINGS.items():
+        if begin.lstrip().startswith(sign):
+            message = f"{where} is not of the safetensors format, but begins as {what}."
+            raise GeluError(_DAMAGED, message, hint)

@@ -44,6 +44,11 @@ class ChatTemplate:
             raise _refusal(f"The chat template of this model {error}.") from None
         if not text:
             raise _refusal("The chat template of this model writes nothing.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            what = f"half of a character (U+{ord(text[error.start]):04X})"
+            raise _refusal(f"The chat template of this model writes {what}.") from None
         return text
 
 

@@ -24,11 +24,10 @@ from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.json_file import hint_for, read_object
 from gelu_tui.core.models.weights import Tensors, refuse_missing_files, weight_tensors
 from gelu_tui.core.safe_text import visible_line
-from gelu_tui.engine.models.misfits import Fitting
+from gelu_tui.engine.failures import reason_of
+from gelu_tui.engine.models.misfits import MODELOPT, Fitting
 from gelu_tui.engine.models.mlx_lm_import import import_mlx_lm
 from gelu_tui.engine.models.tokenizer_files import check_files, configured_end_ids
-
-_MODELOPT = "hf_quant_config.json"  # where mlx-lm looks for NVIDIA's quantization
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         configuration = configure(config, family)
         # mlx-lm reads these two with the weights, whatever they are.
         configured_end_ids(folder)
-        read_object(folder / _MODELOPT, "config")
+        read_object(folder / MODELOPT, "config")
         tensors = weight_tensors(folder)
         _check_layers(folder, configuration, tensors)
         check_files(folder)
@@ -129,8 +128,8 @@ def _build(folder: Path, found: dict[str, Any], tensors: Tensors) -> Any:
 
     with tempfile.TemporaryDirectory() as empty:  # of weights, so that mlx-lm finds none
         (Path(empty) / "config.json").write_text(json.dumps(found))
-        if (folder / _MODELOPT).is_file():
-            shutil.copy(folder / _MODELOPT, empty)
+        if (folder / MODELOPT).is_file():
+            shutil.copy(folder / MODELOPT, empty)
         try:
             model, _ = load_model(Path(empty), lazy=True, strict=False, get_model_classes=classes)
         except (GeluError, MemoryError, OSError):
@@ -175,12 +174,21 @@ def _lazy(tensors: Tensors) -> dict[str, Any]:
             try:
                 files[file] = mx.load(str(file))
             except (RuntimeError, ValueError, TypeError) as error:
-                reason = visible_line(" ".join(str(error).split())[:200])
-                message = f"MLX cannot read the weight file '{visible_line(str(file))}': {reason}."
-                hint = "Choose a copy of this model that is converted for MLX."
-                raise GeluError("weights_unread", message, hint) from error
+                raise _unread(file, error) from error
         weights[name] = files[file][name]
     return weights
+
+
+def _unread(file: Path, error: Exception) -> GeluError:
+    reason = visible_line(reason_of(error))
+    hint = "Choose a copy of this model that is converted for MLX."
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        reason = "its path is not UTF-8"
+        hint = "Rename the file or the folder whose name is not UTF-8."
+    message = f"MLX cannot read the weight file '{visible_line(str(file))}': {reason}."
+    return GeluError("weights_unread", message, hint)
 
 
 def _parameters(model: Any) -> list[tuple[str, Any]]:

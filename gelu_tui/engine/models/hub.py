@@ -7,6 +7,7 @@ next fetch downloads those that are missing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import multiprocessing
 import re
@@ -37,7 +38,7 @@ from gelu_tui.core.models.configuration import configure
 from gelu_tui.core.models.families import family_of
 from gelu_tui.core.models.folder import read_config
 from gelu_tui.core.models.inventory import state_of
-from gelu_tui.core.models.json_file import read_regular
+from gelu_tui.core.models.json_file import NotRegularError, read_regular
 from gelu_tui.core.paths import look
 from gelu_tui.engine.failures import Interrupted, IsCancelled, Report, error_info
 from gelu_tui.engine.models.checkpoint import open_checkpoint
@@ -54,6 +55,7 @@ _PATTERNS: dict[str, Any] = {
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _POLL_S = 0.1
+_REF_LIMIT = 1000  # a hash
 _TIMEOUT_S = 10.0
 _LOCK_WAIT_S = 0.01
 
@@ -106,14 +108,16 @@ def fetch_model(repo_id: str, report: Report, cancelled: IsCancelled) -> Path:
 def cached_snapshot(repo_id: str) -> tuple[Path | None, bool]:
     """Return the folder of a model's main branch in the hub's cache, if any; and if it is whole.
 
-    It may lack files nevertheless, if another program fetched only some. Raises `OSError`,
-    `ValueError` and `GeluError` for a cache that cannot be read, and `ValueError` for what cannot
-    be an id.
+    It may lack files nevertheless, if another program fetched only some. Raises `OSError` and
+    `GeluError` for a cache that cannot be read, and `ValueError` for what cannot be an id.
     """
     check_cache()
     ref = storage_folder(repo_id) / "refs" / constants.DEFAULT_REVISION
-    if look(ref) == "other":
-        read_regular(ref, 0)  # raises; the library would wait for a pipe
+    if look(ref) is not None:
+        try:
+            read_regular(ref, _REF_LIMIT).decode()  # the library would wait for a pipe
+        except UnicodeDecodeError:
+            raise NotRegularError(errno.EILSEQ, "it is not text", str(ref)) from None
     try:
         folder = Path(snapshot_download(repo_id, local_files_only=True, **_PATTERNS))
     except IncompleteSnapshotError as error:

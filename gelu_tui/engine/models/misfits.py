@@ -8,12 +8,16 @@ from typing import Any
 
 from gelu_tui.core.errors import GeluError
 from gelu_tui.core.models.configuration import keys_behind
+from gelu_tui.core.models.json_file import shown
 from gelu_tui.core.models.weights import Tensor, Tensors, refuse_missing_files, same_bytes
 from gelu_tui.core.safe_text import visible_line
 
 _FOR_MLX = "a copy that is quantized for MLX, as mlx-community has them, or not quantized at all"
 # Tensors that only other ways of quantizing have.
 _FOREIGN = {".qweight": "gptq or awq", ".g_idx": "gptq", ".absmax": "bitsandbytes"}
+
+# Where mlx-lm looks for NVIDIA's quantization if config.json has no `quantization_config`.
+MODELOPT = "hf_quant_config.json"
 
 _EMBEDDINGS = "embed_tokens.weight"  # every family has them once
 
@@ -113,13 +117,21 @@ class Fitting:
             )
 
     def _refuse_unsaid_quantization(self, extra: list[str]) -> None:
-        if "quantization" not in self.config and any(name.endswith(".scales") for name in extra):
-            raise GeluError(
-                "quantization",
-                f"The weights in '{self._where}' are quantized, and config.json has no key "
-                "`quantization`.",
-                "Take the config.json that belongs to these weights.",
-            )
+        hint = "Take the config.json that belongs to these weights."
+        said = self.config.get("quantization")
+        for module in (name.removesuffix(".scales") for name in extra if name.endswith(".scales")):
+            if said is None:
+                message = (
+                    f"The weights in '{self._where}' are quantized, and config.json has no key "
+                    "`quantization`."
+                )
+                raise GeluError("quantization", message, hint)
+            if module in said:
+                message = (
+                    f"{visible_line(module)} in '{self._where}' is quantized, and `quantization` "
+                    f"in config.json has {shown(said[module])} for it."
+                )
+                raise GeluError("quantization", message, hint)
 
     def _foreign_quantization(self, reason: str = "") -> GeluError | None:
         """The error of weights that another tool than MLX has quantized; None of others."""
@@ -132,6 +144,8 @@ class Fitting:
         method = settings.get("quant_method") if isinstance(settings, dict) else None
         if method is None:
             method = next((_FOREIGN[end] for end in _FOREIGN if self._has(end)), None)
+        if settings is None and (self.folder / MODELOPT).is_file():
+            method = f"NVIDIA's ModelOpt ({MODELOPT})"
         if method is not None:
             why = f": {reason}" if reason else ""
             message = (

@@ -111,8 +111,8 @@ def _cached_model(repo_id: str, storage: Path) -> LocalModel | None:
     failure: OSError | None = None
     try:
         snapshot, whole = cached_snapshot(repo_id)
-    except ValueError:  # the file that names the snapshot is no text
-        pass
+    except ValueError:  # what cannot be an id
+        return None
     except OSError as error:
         failure = error
     if not _may_be_gemma(snapshot, repo_id):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ _OF_OTHERS = {
 
 # Gemma's tokenizer.json has 33 MB.
 _LIMIT = 256 * 1024 * 1024
+
+# Keys of tokenizer_config.json that name a module of mlx-lm's, and the package that it is in.
+_MODULES = {"chat_template_type": "chat_templates", "tool_parser_type": "tool_parsers"}
+
+# Classes that are not to blame where the vocabulary can be read.
+_OF_ANY_VOCABULARY = (
+    "GemmaTokenizer", "GemmaTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend",
+)  # fmt: skip
 
 
 def check_files(folder: Path) -> None:
@@ -78,20 +87,30 @@ def mlx_lm_tokenizer(folder: Path) -> Any:
             wrapper = load(folder, {"trust_remote_code": False, "chat_template": None})
     except GeluError as error:
         _refuse_vocabulary(folder)
-        # The vocabulary is well by itself, so it is the class that does not fit.
+        # The vocabulary is well by itself, so it is the class, or another key, that does not fit.
         raise _misfit(folder, error) from None
     if not isinstance(getattr(wrapper, "backend_tokenizer", None), tokenizers.Tokenizer):
         message = f"{type(wrapper._tokenizer).__name__} is no tokenizer for a Gemma."
         raise GeluError(KIND, message, "Copy the original model's tokenizer files into the folder.")
+    config = read_object(folder / CONFIG, KIND)
+    if config and isinstance(wrapper.model_max_length, str | list | dict):  # compared with lengths
+        raise config.refusal("model_max_length", "a number")
     return wrapper
 
 
 def _misfit(folder: Path, error: GeluError) -> GeluError:
+    """The error of a key of tokenizer_config.json at which mlx-lm fails with `error`."""
     config = read_object(folder / CONFIG, KIND)
-    name = config.get("tokenizer_class", str) if config else None
-    if not name:
+    if config is None:
         return error
-    message = f"tokenizer_class is {shown(name)} in {CONFIG}. {error.info.message}"
+    for key, package in _MODULES.items():
+        name = config.get(key, str)
+        if name and not (name.isidentifier() and find_spec(f"mlx_lm.{package}.{name}")):
+            return config.refusal(key, f"one of mlx-lm's {package}")
+    name = config.get("tokenizer_class", str)
+    message = error.info.message
+    if name and name not in _OF_ANY_VOCABULARY:
+        message = f"tokenizer_class is {shown(name)} in {CONFIG}. {message}"
     return GeluError(KIND, message, "Take the tokenizer files that belong to these weights.")
 
 

@@ -67,6 +67,10 @@ def test_a_file_goes_before_the_configuration(tmp_path: Path) -> None:
             "This model has no default chat template, only others: ␛, tool_use.",
         ),
         "not UTF-8": (b"\xff", "chat_template.jinja is not valid UTF-8 (byte 0)."),
+        "half of a character": (
+            "{{ '\ud800' }}",
+            "The chat template of this model writes half of a character (U+D800).",
+        ),
         "empty": ("", "The chat template of this model writes nothing."),
         "a comment": ("{# nothing #}", "The chat template of this model writes nothing."),
         "no reason": (

@@ -164,8 +164,9 @@ def test_a_tensor_in_two_shards_of_the_index(two: tuple[Path, Path], tmp_path: P
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
 def test_a_path_that_is_no_text_is_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
     folder = shutil.copytree(two[0], os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
-    with pytest.raises(GeluError, match="MLX cannot read the weight file"):
+    with pytest.raises(GeluError, match="its path is not UTF-8") as caught:
         open_checkpoint(Path(folder))
+    assert caught.value.hint.startswith("Rename")
 
 
 def test_two_names_of_one_file_are_no_conflict(folder: Path) -> None:
@@ -269,6 +270,25 @@ CAUSES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "does not read: none of them is packed (.qweight).",
         lambda f: edit_json(f / "config.json", quantization_config={"quant_method": "gptq"}),
     ),
+    "NVIDIA's file": (
+        "quantized by NVIDIA's ModelOpt (hf_quant_config.json)",
+        lambda f: edit_json(f / "hf_quant_config.json", quantization={"quant_algo": "NVFP4"}),
+    ),
+    "a module that is said to have floats": (
+        "`quantization` in config.json has false for it",
+        lambda f: edit_json(
+            tiny_models.write(f, "gemma3_text", bits=4) / "config.json",
+            quantization={"group_size": 32, "bits": 4, "model.layers.0.mlp.up_proj": False},
+        ),
+    ),
+    "an archive of PyTorch": (
+        "not of the safetensors format, but begins as an archive",
+        lambda f: (f / edits.WEIGHTS).write_bytes(b"PK\x03\x04" + bytes(100)),
+    ),
+    "GGUF": (
+        "Convert it with `mlx_lm.convert`",
+        lambda f: (f / edits.WEIGHTS).write_bytes(b"GGUF\x03" + bytes(100)),
+    ),
     "pointer: weights": ("a pointer of Git LFS", _pointer("model.safetensors")),
     "pointer: tokenizer": ("a pointer of Git LFS", _pointer("tokenizer.json")),
     "pointer: config": ("a pointer of Git LFS", _pointer("config.json")),
@@ -341,6 +361,30 @@ def test_a_cause_is_named(cause: str, folder: Path) -> None:
     assert sentence in told
     if cause not in ("no tokenizer", "UTF-16"):
         assert "etch the model again" not in told and "Fetch it again" not in told
+
+
+DAMAGED: dict[str, tuple[str, bytes]] = {
+    "a login page": ("begins as a web page", b"\n<!DOCTYPE html><title>Sign in</title>"),
+    "an error": ("begins as JSON", b'{"error": "Access to this model is restricted."}'),
+    "nothing": ("it is truncated", b""),
+    "a header that is a list": ("its header makes no sense", (3).to_bytes(8, "little") + b"[1]"),
+    "a header of a number": (
+        "its header makes no sense", (7).to_bytes(8, "little") + b'{"a":1}'
+    ),
+    "fewer bytes than its shape has": (
+        "its header makes no sense",
+        (58).to_bytes(8, "little")
+        + b'{"a": {"dtype": "F32","shape":[2,3],"data_offsets":[0,4]}}0000',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", DAMAGED)
+def test_a_damaged_weight_file_is_named(cause: str, folder: Path) -> None:
+    sentence, content = DAMAGED[cause]
+    (folder / edits.WEIGHTS).write_bytes(content)
+    told = refused(folder)
+    assert sentence in told and "Fetch it again" in told
 
 
 def test_names_of_the_wrapper_of_gemma3(tmp_path: Path) -> None:

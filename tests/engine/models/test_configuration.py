@@ -131,16 +131,17 @@ TRANSLATED.append(
         {"rope_theta": 500.0, "rope_local_base_freq": 70.0},
     )
 )
-TRANSLATED.append(
+TRANSLATED += [
     (
         "gemma4_text",
         {
             "global_head_dim": None,
-            "per_layer_config": {str(i): {"head_dim": 32} for i in (1, 3)},
+            "per_layer_config": {written.format(i): {"head_dim": 32} for i in (1, 3)},
         },
         {"global_head_dim": 32},
     )
-)
+    for written in ("{}", "{:02}")  # transformers writes all with as many digits
+]
 TRANSLATED.append(
     (
         "recurrent_gemma",
@@ -212,7 +213,9 @@ def test_nothing_is_said_of_what_changes_nothing(family: str, tmp_path: Path) ->
         ("gemma3_text", {"rope_parameters": {"rope_theta": 5.0}}, "rope_parameters"),
         ("gemma3n", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling"),
         ("gemma4", {"rope_parameters": {"rope_theta": 5.0}}, "rope_parameters"),
+        ("gemma4", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling"),
         ("recurrent_gemma", {"rope_theta": 500.0}, "rope_theta"),
+        ("recurrent_gemma", {"partial_rotary_factor": 1.0}, "rotates half of each head"),
     ],
 )
 def test_what_mlx_lm_does_not_compute_is_told(

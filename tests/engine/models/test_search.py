@@ -19,6 +19,7 @@ from gelu_tui.core.models.folder import default_dtype
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.core.models.memory import ALLOWANCE_BYTES
 from gelu_tui.engine.models import search
+from gelu_tui.engine.models.locate import locate
 from gelu_tui.engine.models.search import delete_model, find_models
 from tests.support.model_folders import (
     COMMIT,
@@ -210,11 +211,27 @@ def test_a_gemma_that_is_not_served_says_which_are(cache: Path, made: Path) -> N
     assert "'gemma9'" in model.reason and "gemma3_text" in model.reason
 
 
-@pytest.mark.parametrize("ref", ["", "../../../../etc", "main", "\xff", COMMIT[:-1] + "8"])
+@pytest.mark.parametrize("ref", ["", "../../../../etc", "main", "\0", COMMIT[:-1] + "8"])
 def test_a_ref_that_names_no_snapshot(ref: str, cache: Path, made: Path) -> None:
     storage = cached_repo(cache, "maker/gemma-x", model_folder(made))
-    (storage / "refs" / "main").write_bytes(ref.encode("latin-1"))
+    (storage / "refs" / "main").write_text(ref)
     assert only().state == "partial"
+
+
+@pytest.mark.parametrize(
+    ("ref", "why"),
+    [(b"\xff", "not text"), (COMMIT.encode("utf-16"), "not text"), (None, "a folder")],
+)
+def test_a_ref_that_cannot_be_read(ref: bytes | None, why: str, cache: Path, made: Path) -> None:
+    """Neither the network nor permissions are to blame."""
+    main = cached_repo(cache, "maker/gemma-x", model_folder(made)) / "refs" / "main"
+    main.unlink()
+    main.mkdir() if ref is None else main.write_bytes(ref)
+    assert only().state == "unusable"
+    assert f"refs/main cannot be read: it is {why}" in only().reason
+    with pytest.raises(GeluError, match=rf"refs/main cannot be read: it is {why}") as caught:
+        locate("maker/gemma-x", lambda _: None, lambda: False)
+    assert caught.value.hint == "Move it away, and fetch the model again."
 
 
 @pytest.mark.parametrize("part", ["", "refs", "refs/main", "snapshots", "blobs"])

@@ -166,6 +166,26 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"
             b'{"tokenizer_class": "GemmaTokenizer", "bos_token": [1]}',
             r"bos_token is \[1\] in tokenizer_config\.json, not text",
         ),
+        "a length in words": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "GemmaTokenizer", "model_max_length": "long"}',
+            'model_max_length is "long" in tokenizer_config.json, not a number',
+        ),
+        "a parser that there is not": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "GemmaTokenizer", "tool_parser_type": "gemma9"}',
+            'tool_parser_type is "gemma9" in tokenizer_config.json, not one of mlx-lm',
+        ),
+        "a type of templates that there is not": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "GemmaTokenizer", "chat_template_type": "../gemma"}',
+            'chat_template_type is "../gemma" in tokenizer_config.json, not one of mlx-lm',
+        ),
+        "a known class, and another fault": (
+            "tokenizer_config.json",
+            b'{"tokenizer_class": "GemmaTokenizer", "padding_side": "up"}',
+            "^The tokenizer of this model cannot be read: Padding side should be",
+        ),
         "map": ("special_tokens_map.json", b"[]", r"special_tokens_map\.json .* not an object"),
         "no Gemma": (
             "tokenizer_config.json",

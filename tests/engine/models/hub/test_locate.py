@@ -83,15 +83,19 @@ def test_a_cache_that_may_not_be_read(part: str, hub: FakeHub, cache: Path, here
     assert hub.requests == []
 
 
-@pytest.mark.parametrize("ref", [None, f"{COMMIT}\n"], ids=["no refs", "a line end"])
+@pytest.mark.parametrize(
+    "ref",
+    [None, f"{COMMIT}\n".encode(), bytes(40)],
+    ids=["no refs", "a line end", "NULs"],
+)
 def test_a_snapshot_that_no_ref_names_is_fetched(
-    ref: str | None, hub: FakeHub, cache: Path
+    ref: bytes | None, hub: FakeHub, cache: Path
 ) -> None:
     folder = fetch()
     main = cache / "models--maker--tiny-gemma" / "refs" / "main"
     main.unlink()
     if ref is not None:
-        main.write_text(ref)
+        main.write_bytes(ref)
     hub.requests.clear()
     assert located(REPO).folder == folder
     assert main.read_text() == COMMIT
