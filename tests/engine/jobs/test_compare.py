@@ -106,7 +106,7 @@ def test_a_stream_that_repeats_itself_ends_where_the_comparison_says_so(
 ) -> None:
     monkeypatch.setattr(repetition, "LEAST_TOKENS", 7)  # a random model soon leaves its loops
     names = ("gelu", "relu", "none=x*0")
-    settings = comparing(PROMPT, names, max_tokens=40, schedule=schedule).settings
+    settings = comparing(PROMPT, names, max_tokens=24, schedule=schedule, replay=False).settings
     whole = in_process.compare(loaded, p.Compare(PROMPT, settings)).streams
     stopping = structs.replace(settings, stop_repeats=True)
     stopped = in_process.compare(loaded, p.Compare(PROMPT, stopping)).streams

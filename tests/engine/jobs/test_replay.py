@@ -232,7 +232,7 @@ def test_on_demand_while_it_streams(
 ) -> None:
     loaded = in_process.load(plain, "float32")
     names = ("gelu_approx", "relu", "gelu_fast_approx")
-    command = comparing(PROMPT, names, max_tokens=30, schedule=schedule, replay=False)
+    command = comparing(PROMPT, names, max_tokens=16, schedule=schedule, replay=False)
     undisturbed, _ = run(loaded, command)
     asked: list[int] = []
 
@@ -243,7 +243,7 @@ def test_on_demand_while_it_streams(
             return True
         return False
 
-    command = comparing(PROMPT, names, max_tokens=30, schedule=schedule, replay=replay_at_the_end)
+    command = comparing(PROMPT, names, max_tokens=16, schedule=schedule, replay=replay_at_the_end)
     comparison, events = run(loaded, command, replay_asked=once_after_a_fork)
     kinds = [type(event) for event in events]
     first = kinds.index(p.ForkReplayed)
