@@ -133,7 +133,7 @@ def test_where_only_precision_decides(twins: Path) -> None:
     names = ("gelu_approx", "gelu", "keras_gelu_approx")
     verdicts: list[p.Verdict] = []
     for prompt in (PROMPT, "the sky", "空が青い", "blue is", "a b c"):
-        command = comparing(prompt, names, max_tokens=24, activation_precision="model")
+        command = comparing(prompt, names, max_tokens=12, activation_precision="model")
         comparison, _ = run(loaded, command)
         verdicts += checked(twins, comparison)
     assert verdicts.count("rounding") >= 3
