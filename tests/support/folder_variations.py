@@ -74,15 +74,24 @@ def _quantized(folder: Path) -> None:
     edit_json(folder / "config.json", quantization={"group_size": 64, "bits": 8})
 
 
+# Of what is read alike in every family: one whose configuration is flat, and one with a
+# configuration of its text model inside.
+_FLAT_AND_NESTED = ("gemma2", "gemma4")
+
 VARIATIONS: dict[str, Variation] = {
     "plain": Variation(lambda folder: None),
-    "no generation_config": Variation(_no_generation_config),
-    "end ids in generation_config": Variation(_end_ids_in_generation_config),
+    "no generation_config": Variation(_no_generation_config, families=_FLAT_AND_NESTED),
+    "end ids in generation_config": Variation(
+        _end_ids_in_generation_config, families=_FLAT_AND_NESTED
+    ),
     "other end id in config": Variation(
-        lambda folder: edit_json(folder / "config.json", eos_token_id=[6, 300])
+        lambda folder: edit_json(folder / "config.json", eos_token_id=[6, 300]),
+        families=_FLAT_AND_NESTED,
     ),
     "no tokenizer": Variation(
-        lambda folder: (folder / "tokenizer.json").unlink(), refused="no tokenizer"
+        lambda folder: (folder / "tokenizer.json").unlink(),
+        refused="no tokenizer",
+        families=_FLAT_AND_NESTED,
     ),
     "generation_config that is not JSON": Variation(
         lambda folder: _write(folder / "generation_config.json", '{"eos_token_id": 5,}'),
@@ -114,12 +123,15 @@ VARIATIONS: dict[str, Variation] = {
 }
 
 VARIATIONS |= {
-    "shards": Variation(_shards),
-    "shards and their index": Variation(_shards_and_index),
-    "an index of other files": Variation(weight_edits.index_of_other_files),
+    "shards": Variation(_shards, families=_FLAT_AND_NESTED),
+    "shards and their index": Variation(_shards_and_index, families=_FLAT_AND_NESTED),
+    "an index of other files": Variation(
+        weight_edits.index_of_other_files, families=_FLAT_AND_NESTED
+    ),
     "no index, a shard is missing": Variation(
         lambda folder: weight_edits.shards(folder)[0].unlink(),
         refused="model-00001-of-00002.safetensors is missing",
+        families=_FLAT_AND_NESTED,
     ),
     "towers": Variation(weight_edits.with_towers, families=("gemma3", "gemma3n", "gemma4")),
     "quantized": Variation(_quantized, families=("gemma", "gemma3_text", "gemma3n")),
