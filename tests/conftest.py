@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from gelu_tui.core.settings.remembered import remembered_path
+from tests.support.jumping_time import monotonic
 
 # How long an example takes on a loaded machine says nothing about it. The same examples each time:
 # what a change did must not hide among new ones. HYPOTHESIS_PROFILE=explore tries others.
@@ -28,6 +30,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Two workers share two cores, on which threads of BLAS would wait for each other in busy loops.
 # Numpy reads this when it is imported.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+# In some tests time jumps. Textual takes the function when it is imported.
+time.monotonic = monotonic
 
 # A test must never leave this machine; tests that speak to a hub bring their own on loopback.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from gelu_tui.core.settings.user_file import Settings
 from gelu_tui.tui.app import GeluApp
 from gelu_tui.tui.engine_link.session import Phase
 from tests.support.in_memory import FakeEngines
+from tests.support.jumping_time import real_monotonic
 
 FIVE = ("gelu", "gelu_approx", "gelu_fast_approx", "silu", "relu")
 WIDE = (120, 36)
@@ -59,8 +59,9 @@ class Driver(Generic[A]):
         self, condition: Callable[[], object], what: str, *, every_s: float = 0.02
     ) -> None:
         # Not the pilot's pause: it waits until the screen is idle, which a running one is not.
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        # And not the time that jumps: what is waited for may be done by a thread.
+        deadline = real_monotonic() + 60
+        while real_monotonic() < deadline:
             # Between the order to run and the first event of the run there is no comparison.
             with suppress(NothingShown):
                 if condition():

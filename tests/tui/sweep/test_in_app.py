@@ -71,7 +71,7 @@ def store() -> SweepStore:
 
 def hanging() -> SweepEngines:
     """Engines that never finish the last prompts."""
-    return SweepEngines(hangs=[f"prompt {n}" for n in range(3, COUNT)])
+    return SweepEngines(hangs=[f"prompt {n}" for n in range(3, COUNT)], step_s=0.01)
 
 
 async def test_begun_from_the_prompts_left_come_back_to_and_a_run_opened(prompts: Path) -> None:
@@ -162,7 +162,7 @@ async def test_a_run_stops_the_sweep_only_if_it_is_asked_for_twice(prompts: Path
 
 async def test_a_sweep_waits_for_a_run(prompts: Path) -> None:
     plan = make_plan(str(prompts), ({"activations": FUNCTIONS},), {}, local=False)
-    async with app(SweepEngines(hangs=["Why?"])) as it:
+    async with app(SweepEngines(hangs=["Why?"], step_s=0.01)) as it:
         await it.until(lambda: it.phase is Phase.READY, "the model is loaded")
         await it.type("Why?")
         await it.press("enter")
