@@ -89,7 +89,8 @@ def compare(loaded: LoadedModel, command: p.Compare | p.Continue) -> list[p.Even
     return events
 
 
-CASES = [(family, ranks) for family in FAMILIES for ranks in (2, 3)]
+# The code that splits is one for all families; `test_any_run` has all of them on 2 to 4 ranks.
+CASES = [*((family, 3) for family in FAMILIES), ("gemma3_text", 2), ("recurrent_gemma", 2)]
 
 
 @pytest.mark.parametrize(("family", "ranks"), CASES)
@@ -107,7 +108,7 @@ def test_logits_of_lockstep_rows_beyond_the_window(pairs: Pairs, family: str, ra
             cache = caches.join(rows)
             with sites.use(*functions):
                 steps = decode(loaded.model, cache, [tokens[-1]] * 4, ahead=False)
-                return [np.array(step.logits) for step in itertools.islice(steps, 20)]
+                return [np.array(step.logits) for step in itertools.islice(steps, 9)]
 
     one, many = map(logits, pairs(family, ranks))
     assert all(map(np.array_equal, one, many))
@@ -116,11 +117,11 @@ def test_logits_of_lockstep_rows_beyond_the_window(pairs: Pairs, family: str, ra
 
 @pytest.mark.parametrize(("family", "ranks"), CASES)
 def test_a_run_with_control_self_check_and_replay(pairs: Pairs, family: str, ranks: int) -> None:
-    settings = {"control": True, "max_tokens": 24, "what_if": True}
-    command = comparing(PROMPT, FUNCTIONS + LIMITED, **settings)
+    settings = {"control": True, "max_tokens": 12, "what_if": True}
+    command = comparing(PROMPT, FUNCTIONS[1:] + LIMITED, **settings)
     one, many = (told(compare(loaded, command)) for loaded in pairs(family, ranks))
     assert one == many
-    assert {p.SelfChecked, p.ForkReplayed} <= set(map(type, one))
+    assert {p.SelfChecked, p.ForkReplayed, p.WhatIfAnswered} <= set(map(type, one))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_a_run_with_control_self_check_and_replay(pairs: Pairs, family: str, ran
 def test_hidden_states_in_float32_at_a_replay(
     pairs: Pairs, dtype: str, bits: int | None, precision: Any
 ) -> None:
-    settings = {"activation_precision": precision, "control": True, "max_tokens": 16}
+    settings = {"activation_precision": precision, "control": True, "max_tokens": 8}
     command = comparing(PROMPT, FUNCTIONS, **settings)
     one, many = (told(compare(m, command)) for m in pairs("gemma3_text", 2, dtype, bits))
     assert one == many
@@ -139,7 +140,7 @@ def test_hidden_states_in_float32_at_a_replay(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_score(pairs: Pairs, family: str) -> None:
-    command = scoring(FUNCTIONS + LIMITED, text=PROMPT * 3, context=40)
+    command = scoring(FUNCTIONS[1:] + LIMITED[::2], text=PROMPT * 2, context=20)
 
     def scored(loaded: LoadedModel) -> list[Any]:
         events: list[p.Event] = []
@@ -155,7 +156,7 @@ def test_a_score(pairs: Pairs, family: str) -> None:
 def test_prompts_that_share_a_batch(pairs: Pairs, family: str) -> None:
     prompts = (PROMPT, "the", "is the sky", "", "Why")
     commands = [
-        structs.replace(comparing(prompt, (*FUNCTIONS[:2], LIMITED[0]), max_tokens=10), rows=6)
+        structs.replace(comparing(prompt, (*FUNCTIONS[:2], LIMITED[0]), max_tokens=6), rows=6)
         for prompt in prompts
     ]
     one, many = (Jobs(commands).run(loaded) for loaded in pairs(family, 2))
@@ -166,14 +167,14 @@ def test_prompts_that_share_a_batch(pairs: Pairs, family: str) -> None:
 
 def test_a_run_that_goes_on_and_is_replayed_later(pairs: Pairs) -> None:
     def everything(loaded: LoadedModel) -> list[Any]:
-        command = comparing(PROMPT, FUNCTIONS, max_tokens=10, replay=False)
+        command = comparing(PROMPT, FUNCTIONS, max_tokens=6, replay=False)
         events = compare(loaded, command)
         started = next(event for event in events if isinstance(event, p.Started))
         comparison = Comparison.begin(started)
         for event in events:
             comparison.apply(event)
         before = document(comparison, structs.replace(LOADED, model=loaded.info))
-        more = go_on(before, 20)[0]
+        more = go_on(before, 10)[0]
         events += compare(loaded, more)
         replayed: list[p.Event] = []
         again = resolve_again(loaded, replay_command(before, comparison).run)
@@ -193,7 +194,7 @@ def test_a_run_that_goes_on_and_is_replayed_later(pairs: Pairs) -> None:
     prompt=st.text("the sky空", min_size=1, max_size=60),
     schedule=st.sampled_from(["lockstep", "solo"]),
     temperature=st.sampled_from([0.0, 1.0]),
-    tokens=st.integers(1, 12),
+    tokens=st.integers(1, 6),
 )
 @settings(max_examples=20)
 def test_any_run(

@@ -113,7 +113,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("environ")
 async def test_a_rank_that_dies_is_named_and_none_is_left(victim: int, tmp_path: Path) -> None:
     folder = odd_models.long_running(tmp_path / "m")
-    async with EngineClient([*RANKS, "3"]) as client:
+    async with EngineClient([*RANKS, "2"]) as client:
         settings = RunSettings(activations=("gelu", "relu"), max_tokens=4096)
         await client.send(p.Load(str(folder)))
         await client.send(p.Compare("the sky", settings))
@@ -126,7 +126,7 @@ async def test_a_rank_that_dies_is_named_and_none_is_left(victim: int, tmp_path:
                         for child in psutil.Process().children()
                         if "gelu_tui.engine.pipeline.launcher" in child.cmdline()
                     )
-                    ranks = processes_of(engine, 3)
+                    ranks = processes_of(engine, 2)
                     ranks[victim].kill()
     assert str(died.value) == f"The engine's rank {victim} was killed (SIGKILL)."
     assert all(soon_gone(rank.pid) for rank in ranks)
