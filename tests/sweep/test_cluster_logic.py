@@ -34,6 +34,14 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepStore:
+    """What one engine finds for `MANY` and one that fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("undisturbed")))
+        return asyncio.run(sweep(plan_of([*MANY, "it fails"], full_kl=True, name="one")))
+
+
 async def swept(plan: Plan, told: Told | None = None, expected: int = 0) -> SweepStore:
     session = SweepSession(plan, told or Told(plan), cluster=Cluster(expected, "tcp://fake:8786"))
     await session.run()
@@ -59,7 +67,7 @@ def answering(cluster: FakeCluster, address: str, **changed: Any) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 async def test_the_results_are_those_of_one_engine(
-    monkeypatch: pytest.MonkeyPatch, count: int
+    monkeypatch: pytest.MonkeyPatch, count: int, undisturbed: SweepStore
 ) -> None:
     cluster = FakeCluster(monkeypatch, count)
     plan = plan_of([*MANY, "it fails"], full_kl=True)
@@ -67,13 +75,15 @@ async def test_the_results_are_those_of_one_engine(
     sent = Counter(prompt for _, prompts in cluster.groups for prompt in prompts)
     assert set(sent.values()) == {1} and len(sent) == 61
     assert len({address for address, prompts in cluster.groups if prompts}) == count
-    assert same(store, await sweep(plan_of([*MANY, "it fails"], full_kl=True, name="one")))
+    assert same(store, undisturbed)
     assert [machine.prompts for machine in store.machines()] == [60]
 
 
-async def test_a_lost_worker_costs_what_it_was_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_worker_costs_what_it_was_computing(
+    monkeypatch: pytest.MonkeyPatch, undisturbed: SweepStore
+) -> None:
     cluster = FakeCluster(monkeypatch, 2)
-    plan = plan_of(MANY)
+    plan = plan_of([*MANY, "it fails"], full_kl=True)
 
     def lose(event: e.SweepEvent) -> None:
         if isinstance(event, e.PromptDone) and told.count(e.PromptDone) == 20:
@@ -83,7 +93,7 @@ async def test_a_lost_worker_costs_what_it_was_computing(monkeypatch: pytest.Mon
     store = await swept(plan, told)
     assert told.count(e.PromptDone) == 60 and told.count(e.WorkerLost) == 1
     assert list(told.progress.workers) == ["fake (2)"]
-    assert same(store, await sweep(plan_of(MANY, name="one")))
+    assert same(store, undisturbed)
 
 
 @settings(max_examples=6)
@@ -94,7 +104,9 @@ async def test_a_lost_worker_costs_what_it_was_computing(monkeypatch: pytest.Mon
     )
 )
 def test_workers_that_come_and_go_at_any_moment(
-    tmp_path_factory: pytest.TempPathFactory, moments: list[tuple[int, str, int]]
+    tmp_path_factory: pytest.TempPathFactory,
+    undisturbed: SweepStore,
+    moments: list[tuple[int, str, int]],
 ) -> None:
     """Nothing is lost or repeated; losses so near to each other may give up a prompt."""
     prompts = MANY[:24]
@@ -114,15 +126,14 @@ def test_workers_that_come_and_go_at_any_moment(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         cluster = FakeCluster(patch, 2)
-        plan = plan_of(prompts)
+        plan = plan_of(prompts, full_kl=True)
         told = Told(plan, act)
         store = asyncio.run(swept(plan, told))
-        whole = asyncio.run(sweep(plan_of(prompts, name="one")))
         done = {outcome.number: outcome for outcome in store.outcomes()}
         failed = {failed.number for failed in store.failed()}
-        undisturbed = {outcome.number: outcome for outcome in whole.outcomes()}
     assert sorted([*done, *failed]) == list(range(24))
-    assert all(undisturbed[number] == outcome for number, outcome in done.items())
+    alone = {outcome.number: outcome for outcome in undisturbed.outcomes()}
+    assert all(alone[number] == outcome for number, outcome in done.items())
     assert told.count(e.PromptDone) == len(done)
     # Prompts of one group share their first two losses; then each runs alone, with its own third.
     assert len(failed) <= max(0, sum(what == "lose" for _, what, _ in moments) - 2)
@@ -216,9 +227,11 @@ async def test_a_model_that_no_worker_has_is_told_once(monkeypatch: pytest.Monke
     assert told.count(e.PromptDone) == 12
 
 
-async def test_the_scheduler_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_scheduler_is_gone(
+    monkeypatch: pytest.MonkeyPatch, undisturbed: SweepStore
+) -> None:
     cluster = FakeCluster(monkeypatch, 2)
-    plan = plan_of(MANY)
+    plan = plan_of([*MANY, "it fails"], full_kl=True)
 
     def lose(event: e.SweepEvent) -> None:
         cluster.lost_scheduler = told.count(e.PromptDone) >= 5
@@ -231,7 +244,7 @@ async def test_the_scheduler_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     before = told.count(e.PromptDone)
     store = await swept(plan, told)
     assert 5 <= before < 60 and told.count(e.PromptDone) == 60
-    assert same(store, await sweep(plan_of(MANY, name="one")))
+    assert same(store, undisturbed)
 
 
 async def test_no_worker_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +309,7 @@ async def test_stopped_it_keeps_what_is_finished(
     monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     FakeCluster(monkeypatch, 2, hangs=MANY[after:])
+    monkeypatch.setattr(station, "_SAY_S", 0.02)
     plan = plan_of(MANY)
 
     def stop(event: e.SweepEvent) -> None:

@@ -6,6 +6,7 @@ is read.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from importlib import metadata
 from typing import Any, TypeVar
@@ -108,6 +109,7 @@ class OtherVersion(GeluError):
         self.version = version
 
 
+@functools.cache  # each look-up reads the package's metadata
 def own_version() -> str:
     """The version of this package."""
     return metadata.version("gelu-tui")
