@@ -24,11 +24,13 @@ LONG_S = 120.0  # a machine without a real BLAS decodes a step of five rows in s
 
 
 @contextmanager
-def terminal(*arguments: str, size: tuple[int, int] = (80, 24)) -> Iterator[Terminal]:
-    """`gelu-tui` with these arguments."""
+def terminal(
+    *arguments: str, size: tuple[int, int] = (80, 24), fresh: bool = False
+) -> Iterator[Terminal]:
+    """`gelu-tui` with these arguments, `fresh` as a user starts it."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("COLORTERM", "NO_COLOR")}
     command = (sys.executable, "-m", "gelu_tui", *arguments)
-    opened = Terminal(command, size, inherited, fresh=True)
+    opened = Terminal(command, size, inherited, fresh=fresh)
     try:
         yield opened
     finally:
@@ -52,9 +54,8 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 @pytest.mark.demo
-@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
-def test_type_run_watch_stop_run_again_quit(size: tuple[int, int], demo_model: Path) -> None:
-    with terminal(*FIVE, "--max-tokens", "60", size=size) as t:
+def test_type_run_watch_stop_run_again_quit(demo_model: Path) -> None:
+    with terminal(*FIVE, "--max-tokens", "60", fresh=True) as t:
         # Typing works while the model loads.
         t.until_shown("F2 Functions", 15)
         t.send(PROMPT)
@@ -83,7 +84,7 @@ def test_type_run_watch_stop_run_again_quit(size: tuple[int, int], demo_model: P
 
 @pytest.mark.demo
 def test_a_prompt_on_the_command_line_runs_at_once(demo_model: Path) -> None:
-    with terminal(*FIVE, "--max-tokens", "12", PROMPT) as t:
+    with terminal(*FIVE, "--max-tokens", "12", PROMPT, size=(200, 50)) as t:
         t.until_shown(PROMPT, 15)
         t.until_shown("12/12", LONG_S)
         t.until_shown("diverges at 10", LONG_S)

@@ -79,11 +79,11 @@ def test_a_run_over_it_has_the_same_tokens(mac: SshServer, env: dict[str, str]) 
     ["echo Welcome to mac; echo; echo '{}'", "printf 'no line feed> '; echo loud >&2", "seq 5000"],
 )
 def test_a_shell_that_talks(mac: SshServer, env: dict[str, str], noise: str) -> None:
-    quiet = gelu(env, "run", "x", "--format", "json", *BY_HOST)
+    near = gelu(env, "run", "x", "--format", "json", "--engine-command", fake_engine("five"))
     mac.profile(f"{noise}\n{FAREWELL}")
     done = gelu(env, "run", "x", "--format", "json", *BY_HOST)
     assert (done.code, done.err) == (0, "")
-    assert tokens(done.raw) == tokens(quiet.raw)
+    assert tokens(done.raw) == tokens(near.raw)
 
 
 def test_a_command_by_hand_does_the_same(mac: SshServer, env: dict[str, str]) -> None:
@@ -294,7 +294,7 @@ async def test_an_engine_that_is_killed(mac: SshServer, running: EngineClient) -
 async def test_a_stop_arrives_over_a_slow_line(mac: SshServer, here: None) -> None:
     mac.engine(fake_engine("long", 0.01))
     settings = {"engine_command": ssh_command("mac"), "max_tokens": 4000}
-    async with slow_line(mac, 5_000), driven(**settings) as it:
+    async with slow_line(mac, 20_000), driven(**settings) as it:
         await it.until_shown("ready")
         await it.type("x")
         await it.press("enter")

@@ -27,6 +27,11 @@ def fetch(
     return fetch_model(repo_id, report, cancelled)
 
 
+def fetched() -> Path:
+    """Fetch in this process: for where it is not tested that another one does it."""
+    return download(REPO, lambda _: None)
+
+
 def refused(repo_id: str = REPO) -> GeluError:
     """The error of a download in this process, where what is patched counts."""
     with pytest.raises(GeluError) as caught:

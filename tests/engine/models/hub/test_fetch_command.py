@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from gelu_tui.client import EngineClient, EngineDied
 from gelu_tui.core import protocol as p
+from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.tui.engine_link.session import ask
 from tests.support.commands import comparing
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub, tiny_repo
@@ -34,7 +36,7 @@ async def outcome(engine: EngineClient, seen: list[p.Progress]) -> p.Event:
 
 
 async def test_fetch_brings_the_model_and_loads_nothing(hub: FakeHub, cache: Path) -> None:
-    hub.files = tiny_repo(30_000_000)  # the library reads 10 MiB at a time
+    hub.files = tiny_repo(22_000_000)  # the library reads 10 MiB at a time
     hub.bytes_per_second = 20_000_000
     seen: list[p.Progress] = []
     async with EngineClient() as engine:
@@ -81,43 +83,38 @@ async def test_what_the_app_stops_leaves_no_file_that_is_not_whole(
     assert not partials(cache)
 
 
-async def test_a_gated_repository_says_where_to_accept_and_how_to_log_in(hub: FakeHub) -> None:
-    hub.api_status, hub.error_code = 403, "GatedRepo"
-    async with EngineClient() as engine:
-        await engine.send(p.Fetch(REPO))
-        failed = await outcome(engine, [])
-    assert isinstance(failed, p.Failed)
-    assert failed.command == "fetch"
-    assert failed.error.kind == "gated"
-    assert f"https://huggingface.co/{REPO}" in failed.error.hint
-    assert "hf auth login" in failed.error.hint
+async def test_what_is_refused_what_is_there_and_then_another(
+    hub: FakeHub, cache: Path, tmp_path: Path
+) -> None:
+    async def fetched(model: str) -> p.Event:
+        number = await engine.send(p.Fetch(model))
+        event = await outcome(engine, [])
+        assert event.id == number
+        return event
 
+    async def refused() -> ErrorInfo:
+        event = await fetched(REPO)
+        assert isinstance(event, p.Failed) and event.command == "fetch"
+        return event.error
 
-async def test_another_family_is_refused_before_its_weights(hub: FakeHub) -> None:
-    hub.files["config.json"] = json.dumps({"model_type": "llama"}).encode()
-    async with EngineClient() as engine:
-        await engine.send(p.Fetch(REPO))
-        failed = await outcome(engine, [])
-    assert isinstance(failed, p.Failed)
-    assert failed.error.kind == "not_served"
-    assert not hub.asked_for(WEIGHTS)
-
-
-async def test_a_folder_is_already_there(tmp_path: Path) -> None:
-    folder = str(model_folder(tmp_path / "mine"))
-    async with EngineClient() as engine:
-        await engine.send(p.Fetch(folder))
-        assert await outcome(engine, []) == p.Fetched(folder, folder, id=1)
-
-
-async def test_what_was_fetched_and_cannot_be_loaded_is_told(hub: FakeHub) -> None:
     config = json.loads(hub.files["config.json"])
-    hub.files["config.json"] = json.dumps({**config, "hidden_size": 128}).encode()
+    mine = str(model_folder(tmp_path / "mine"))
     async with EngineClient() as engine:
-        await engine.send(p.Fetch(REPO))
-        failed = await outcome(engine, [])
-    assert isinstance(failed, p.Failed)
-    assert "do not fit its config.json" in failed.error.message
+        hub.api_status, hub.error_code = 403, "GatedRepo"
+        gated = await refused()
+        hub.api_status = 0
+        hub.files["config.json"] = json.dumps({"model_type": "llama"}).encode()
+        other_family = await refused()
+        assert not hub.asked_for(WEIGHTS)
+        shutil.rmtree(cache)
+        hub.files["config.json"] = json.dumps({**config, "hidden_size": 128}).encode()
+        does_not_fit = await refused()
+        assert await fetched(mine) == p.Fetched(mine, mine, id=4)
+    assert gated.kind == "gated"
+    assert f"https://huggingface.co/{REPO}" in gated.hint
+    assert "hf auth login" in gated.hint
+    assert other_family.kind == "not_served"
+    assert "do not fit its config.json" in does_not_fit.message
 
 
 async def test_an_engine_that_is_killed_while_it_fetches(hub: FakeHub) -> None:

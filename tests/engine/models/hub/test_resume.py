@@ -18,7 +18,7 @@ from gelu_tui.engine.failures import Interrupted
 from gelu_tui.engine.models.hub import download
 from tests.engine.models.hub.conftest import set_both
 from tests.support.fake_hub import REPO, WEIGHTS, FakeHub
-from tests.support.fetching import assert_whole, fetch, partials, refused
+from tests.support.fetching import assert_whole, fetch, fetched, partials, refused
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -35,7 +35,7 @@ def test_a_cancelled_download_keeps_whole_files(hub: FakeHub, cache: Path) -> No
     assert partials(cache) == []
     hub.requests.clear()
     hub.bytes_per_second = 0
-    folder = fetch()
+    folder = fetched()
     for shard in SHARDS:
         assert (folder / shard).read_bytes() == hub.files[shard]
     assert hub.asked_for(SHARDS[0])
@@ -147,7 +147,7 @@ def test_damaged_content_never_stays_in_the_cache(hub: FakeHub, cache: Path) -> 
     assert not list(cache.glob(f"models--*/blobs/{digest}*"))
     assert not list(cache.glob(f"models--*/snapshots/*/{WEIGHTS}"))
     hub.corrupt = False
-    assert_whole(fetch(), hub)
+    assert_whole(fetched(), hub)
 
 
 def test_two_fetches_at_once_share_one_download(hub: FakeHub) -> None:
