@@ -13,6 +13,7 @@ from gelu_tui.engine.jobs.batch import Batch
 from gelu_tui.engine.jobs.compare import SelfChecks
 from gelu_tui.engine.models.loading import LoadedModel
 from gelu_tui.engine.session import Job
+from tests.support.in_process import self_checks_of
 
 
 class Jobs:
@@ -40,8 +41,9 @@ class Jobs:
         return self.waiting.popleft() if self.waiting else None
 
     def run(self, loaded: LoadedModel, batch_checks: SelfChecks | None = None) -> Jobs:
-        checks: SelfChecks = {} if batch_checks is None else batch_checks
-        Batch(loaded, self.take, self.done.append, 0.5, {}, checks).run()
+        alone = self_checks_of(loaded)
+        checks = self_checks_of(loaded, mixed=True) if batch_checks is None else batch_checks
+        Batch(loaded, self.take, self.done.append, 0.5, alone, checks).run()
         assert sorted(job.command.id for job in self.done) == [job.command.id for job in self.jobs]
         return self
 

@@ -16,12 +16,12 @@ from gelu_tui.engine.models import loading
 from tests.support.subclasses import with_function
 
 # Of each model in a folder: as in an engine, each number of rows is checked once.
-_self_checks: defaultdict[tuple[Path, str | None], SelfChecks] = defaultdict(dict)
+_self_checks: defaultdict[tuple[Any, ...], SelfChecks] = defaultdict(dict)
 
 
-def self_checks_of(loaded: loading.LoadedModel) -> SelfChecks:
-    """The reports that runs of this model share."""
-    return _self_checks[loaded.folder, loaded.info.dtype]
+def self_checks_of(loaded: loading.LoadedModel, *, mixed: bool = False) -> SelfChecks:
+    """The reports that runs of this model share; `mixed` are those of several prompts."""
+    return _self_checks[loaded.folder, loaded.info.dtype, len(loaded.ranks), mixed]
 
 
 def load(folder: Path | str, dtype: str | None = None) -> loading.LoadedModel:

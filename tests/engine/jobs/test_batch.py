@@ -290,7 +290,7 @@ def test_repetition_ends_a_stream_where_it_does_alone(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repetition, "LEAST_TOKENS", 7)
-    wanted = commands(PROMPTS[:3], ("gelu", "none=x*0"), max_tokens=30, stop_repeats=True)
+    wanted = commands(PROMPTS[:3], ("gelu", "none=x*0"), max_tokens=20, stop_repeats=True)
     jobs = Jobs(wanted).run(loaded)
     assert_as_alone(loaded, wanted, jobs)
     reasons = {s.finish_reason for n in range(3) for s in jobs.comparison(n).streams}
@@ -298,7 +298,7 @@ def test_repetition_ends_a_stream_where_it_does_alone(
 
 
 def test_the_limit_of_tokens_is_that_of_the_context(loaded: LoadedModel) -> None:
-    wanted = commands(["sky " * 12, "the"], ("gelu", "relu"), max_tokens=10_000)
+    wanted = commands(["sky " * 12, "the"], ("gelu", "relu"), max_tokens=10_000, replay=False)
     short = replace(loaded, context_length=40)
     jobs = Jobs(wanted).run(short)
     assert_as_alone(short, wanted, jobs)
