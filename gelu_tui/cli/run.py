@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gelu_tui.cli import options as o
 from gelu_tui.cli.completers import runs
 from gelu_tui.cli.conversation import Conversation
-from gelu_tui.cli.earlier_run import EarlierRun, earlier_run
 from gelu_tui.cli.output import Output, output_options
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
@@ -23,6 +22,9 @@ from gelu_tui.core.runs.saved_run import SavedRun
 from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.core.settings.user_file import Settings, SettingsFile
 from gelu_tui.core.text_files import PROMPT_LIMIT, decode_prompt
+
+if TYPE_CHECKING:
+    from gelu_tui.cli.earlier_run import EarlierRun
 
 _PATIENCE_S = 30.0  # for a history that another program has locked: all else is done by then
 
@@ -61,7 +63,7 @@ def run_command(
     On a terminal the reference's text and a line for each function are shown as they are made.
     """
     settings = o.in_force(file, options)
-    before = None if earlier is None else earlier_run(earlier, prompt, settings.max_tokens)
+    before = None if earlier is None else _earlier_run(earlier, prompt, settings)
     commands = _commands(prompt, settings) if before is None else before.commands
     printed = Output(output_format, output, settings.color)
     o.warn_of_no_effect(settings)
@@ -126,6 +128,13 @@ def _print(whole: ComparisonDocument, printed: Output, shown: tuple[str, ...]) -
         from gelu_tui.core.reports.terminal import comparison_report
 
         printed.document(whole, lambda: comparison_report(whole, shown=shown))
+
+
+def _earlier_run(run: str, prompt: str | None, settings: RunSettings) -> EarlierRun:
+    # Most runs do not wait for what reads saved ones.
+    from gelu_tui.cli.earlier_run import earlier_run
+
+    return earlier_run(run, prompt, settings.max_tokens)
 
 
 def _save(saved: SavedRun, whole: ComparisonDocument, before: EarlierRun | None) -> None:

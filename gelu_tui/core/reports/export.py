@@ -15,9 +15,6 @@ from gelu_tui.core.lab.inputs import InputsDocument
 from gelu_tui.core.lab.layers import LayersDocument
 from gelu_tui.core.own_files import encoded, replace_file
 from gelu_tui.core.paths import look
-from gelu_tui.core.reports.html.comparison import comparison_page
-from gelu_tui.core.reports.markdown import markdown_report
-from gelu_tui.core.reports.tokens_csv import tokens_csv
 from gelu_tui.core.runs.document import ComparisonDocument, to_json
 from gelu_tui.core.scoring.document import ScoreDocument
 
@@ -47,7 +44,8 @@ class Format(Generic[_D]):
     def made_by(cls, function: str, *suffixes: str) -> Format[Any]:
         """The format of a text that a function of this package makes, `html.score.score_page`.
 
-        It is imported when it is called: numpy may come with it, and no completion waits for that.
+        It is imported when it is called: numpy may come with it, and no command waits for what it
+        does not write.
         """
         module, _, name = function.rpartition(".")
 
@@ -74,9 +72,9 @@ _HTML = (".html", ".htm")
 
 FORMATS: Formats[ComparisonDocument] = {
     "json": Format.of(_json, ".json"),
-    "markdown": Format.of(markdown_report, ".md", ".markdown"),
-    "html": Format.of(comparison_page, *_HTML),
-    "csv": Format.of(tokens_csv, ".csv"),
+    "markdown": Format.made_by("markdown.markdown_report", ".md", ".markdown"),
+    "html": Format.made_by("html.comparison.comparison_page", *_HTML),
+    "csv": Format.made_by("tokens_csv.tokens_csv", ".csv"),
 }
 SCORE_FORMATS: Formats[ScoreDocument] = {
     "json": Format.of(_json, ".json"),
