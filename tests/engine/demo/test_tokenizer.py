@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlx_lm.utils import load_tokenizer
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
@@ -195,7 +194,7 @@ def test_runs_of_white_space(gemma: Pair) -> None:
 @pytest.mark.demo
 def test_every_piece_alone_and_next_to_another(gemma: Pair) -> None:
     choice = random.Random(0)
-    for piece in choice.sample(gemma.pieces, 20_000):
+    for piece in choice.sample(gemma.pieces, 10_000):
         gemma.check(piece)
         gemma.check(piece + choice.choice(gemma.pieces) + piece * choice.randrange(4))
 
@@ -211,7 +210,7 @@ def test_every_character_of_the_vocabulary_and_its_neighbours(gemma: Pair) -> No
 
 VALID = set(range(0xD800)) | set(range(0xE000, 0x110000))
 
-many = partial(settings, max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+many = partial(settings, max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.demo
@@ -291,9 +290,14 @@ def test_text_around_control_tokens_is_encoded_apart(
     assert gemma.ours.encode(written, add_special_tokens=False).ids == expected
 
 
+@pytest.fixture(scope="module")
+def written(demo_model: Path) -> dict[str, Any]:
+    return json.loads((demo_model / "tokenizer.json").read_bytes())
+
+
 @pytest.mark.demo
-def test_the_vocabulary_and_all_merges_are_there(gemma: Pair, demo_model: Path) -> None:
-    model = json.loads((demo_model / "tokenizer.json").read_bytes())["model"]
+def test_the_vocabulary_and_all_merges_are_there(gemma: Pair, written: dict[str, Any]) -> None:
+    model = written["model"]
     assert len(model["vocab"]) == gemma.ours.get_vocab_size() == 262_144
     assert len(model["merges"]) == len(set(model["merges"])) == 514_906
     assert all(merge.count(" ") == 1 for merge in model["merges"])
@@ -304,49 +308,23 @@ def test_the_vocabulary_and_all_merges_are_there(gemma: Pair, demo_model: Path) 
 
 
 @pytest.mark.demo
-def test_the_library_reads_the_file_as_written(gemma: Pair, demo_model: Path) -> None:
-    written = json.loads((demo_model / "tokenizer.json").read_bytes())
-    written["model"]["merges"] = [merge.split(" ") for merge in written["model"]["merges"]]
-    assert json.loads(gemma.ours.to_str()) == written
-
-
-_MLX_LM = """
-import json, sys
-from pathlib import Path
-from mlx_lm.utils import load_tokenizer
-tokenizer = load_tokenizer(Path(sys.argv[1]))
-texts = json.load(sys.stdin)
-json.dump({
-    "ids": [tokenizer.encode(text) for text in texts],
-    "bare": [tokenizer.encode(text, add_special_tokens=False) for text in texts],
-    "texts": [tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) for text in texts],
-    "ends": sorted(tokenizer.eos_token_ids),
-    "special": [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id],
-    "chat": tokenizer.chat_template,
-    "detokenizer": type(tokenizer.detokenizer).__name__,
-    "trim": tokenizer.detokenizer.trim_space,
-    "longest": tokenizer.model_max_length,
-}, sys.stdout)
-"""
+def test_the_library_reads_the_file_as_written(gemma: Pair, written: dict[str, Any]) -> None:
+    merges = [merge.split(" ") for merge in written["model"]["merges"]]
+    expected = written | {"model": written["model"] | {"merges": merges}}
+    assert json.loads(gemma.ours.to_str()) == expected
 
 
 @pytest.mark.demo
 def test_mlx_lm_loads_the_same_tokenizer(gemma: Pair, demo_model: Path) -> None:
-    texts = [*TEXTS.values(), " " * 40 + "x", "<start_of_turn>user\nHi<end_of_turn>\n"]
-    result = subprocess.run(
-        [sys.executable, "-c", _MLX_LM, demo_model],
-        input=json.dumps(texts).encode(),
-        capture_output=True,
-        check=True,
-        timeout=300,
-    )
-    answer = json.loads(result.stdout)
-    assert answer["ids"] == [gemma.ours.encode(text).ids for text in texts]
-    assert answer["bare"] == [
-        gemma.ours.encode(text, add_special_tokens=False).ids for text in texts
-    ]
-    assert answer["texts"] == [text.replace("▁", " ") for text in texts]
-    assert answer["special"] == [2, 1, 0]
-    assert answer["chat"] is None
-    assert (answer["detokenizer"], answer["trim"]) == ("SPMStreamingDetokenizer", False)
-    assert answer["longest"] == 32_768
+    tokenizer = load_tokenizer(demo_model)
+    for text in [*TEXTS.values(), " " * 40 + "x", "<start_of_turn>user\nHi<end_of_turn>\n"]:
+        bare = gemma.ours.encode(text, add_special_tokens=False).ids
+        assert tokenizer.encode(text) == gemma.ours.encode(text).ids
+        assert tokenizer.encode(text, add_special_tokens=False) == bare
+        assert tokenizer.decode(bare) == text.replace("▁", " ")
+    ids = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+    assert ids == (2, 1, 0)
+    assert tokenizer.chat_template is None
+    assert type(tokenizer.detokenizer).__name__ == "SPMStreamingDetokenizer"
+    assert tokenizer.detokenizer.trim_space is False
+    assert tokenizer.model_max_length == 32_768
