@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from gelu_tui.core.errors import GeluError
+from gelu_tui.core.models import demo
 from gelu_tui.core.models.inventory import LocalModel
 from gelu_tui.engine.models.checkpoint import Checkpoint, open_checkpoint
 from gelu_tui.engine.models.search import find_models
@@ -27,6 +28,15 @@ from tests.support.folder_variations import edit_json
 from tests.support.model_folders import cached_repo
 
 INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A search judges the folders of a test only."""
+    nowhere = tmp_path_factory.mktemp("demo") / "none"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "folder", lambda: nowhere)
+        yield
 
 
 @pytest.fixture
@@ -76,7 +86,7 @@ NAMES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(NAMES)
 def test_the_folder_of_any_name_and_no_sibling(two: tuple[Path, Path], name: str) -> None:
     """A sibling has the name that the pattern of this folder's name would match."""
