@@ -56,13 +56,18 @@ def _leaves_of_one(page: bytes) -> Iterator[bytes]:
     """Yield the page as a leaf with one of its rows, for each of them.
 
     SQLite finds a row by its neighbours, so a damaged one would hide others. A wrong number of rows
-    hides none either: there are as many as places that can be right, or as the page says.
+    hides none either: there are as many as places that can be right, or as the page says. What two
+    places say is one row.
     """
+    seen = set()
     count = int.from_bytes(page[_CELLS], "big")
     head = _LEAF + page[1 : _CELLS.start] + (1).to_bytes(2, "big") + page[_CELLS.stop : _POINTERS]
     for index, at in enumerate(range(_POINTERS, len(page) - 1, 2)):
         place = page[at : at + 2]
         if at + 2 <= int.from_bytes(place, "big") < len(page):
+            if place in seen:
+                continue
+            seen.add(place)
             yield head + place + page[_POINTERS + 2 :]
         elif index >= count:
             break
