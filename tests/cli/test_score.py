@@ -314,8 +314,8 @@ def test_a_function_that_is_not_a_number(env: dict[str, str], tmp_path: Path) ->
 # --- signals --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output", ["text", "json"])
-@pytest.mark.parametrize("killed", [False, True])
+# What is printed is made after the end, however that came.
+@pytest.mark.parametrize(("output", "killed"), [("text", False), ("json", True)])
 def test_an_interrupt_prints_what_is_scored(
     env: dict[str, str], long_model: Path, tmp_path: Path, output: str, killed: bool
 ) -> None:

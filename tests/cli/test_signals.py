@@ -22,6 +22,7 @@ import pytest
 from tests.support.command import (
     COMMAND,
     TIMEOUT_S,
+    Background,
     Done,
     alive,
     copying,
@@ -32,13 +33,14 @@ from tests.support.command import (
     wait_for,
 )
 
+BY_ITSELF = ("env",)
 ENDLESS = ("-a", "gelu,relu,silu", "--max-tokens", "100000", "the sky")
 
 
 class Running:
     """A command in the background."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Background) -> None:
         self.process = process
 
     def signal(self, number: int) -> None:
@@ -67,18 +69,24 @@ class Running:
 
     def end(self) -> Done:
         out, err = self.process.communicate(timeout=TIMEOUT_S)
+        assert self.process.returncode is not None
         return finished(self.process.returncode, out, err)
 
 
 @contextmanager
 def running(env: dict[str, str], *words: str, prefix: tuple[str, ...] = ()) -> Iterator[Running]:
-    process = subprocess.Popen(
-        [*prefix, *COMMAND, *words],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    """A command in the background; `prefix` is what starts it, with a Python of its own.
+
+    A stand-in for the engine is a process only where there is a prefix.
+    """
+    process: subprocess.Popen[bytes] | Background
+    if not prefix:
+        process = Background(env, *words)
+    else:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*prefix, *COMMAND, *words], env=env, stdin=pipe, stdout=pipe, stderr=pipe
+        )
     try:
         yield Running(process)
     finally:
@@ -87,7 +95,7 @@ def running(env: dict[str, str], *words: str, prefix: tuple[str, ...] = ()) -> I
             process.communicate()
 
 
-def until_it_reads(process: subprocess.Popen[bytes]) -> None:
+def until_it_reads(process: subprocess.Popen[bytes] | Background) -> None:
     """Give it something on stdin and wait until that is taken."""
     assert process.stdin is not None
     process.stdin.write(b"x")
@@ -146,7 +154,7 @@ def test_each_signal_cancels_and_is_told_by_the_exit_code(
     env: dict[str, str], number: signal.Signals
 ) -> None:
     words = ("--engine-command", fake_engine("long", 0.02), "--format", "jsonl")
-    with running(env, "run", *words, *ENDLESS) as command:
+    with running(env, "run", *words, *ENDLESS, prefix=BY_ITSELF) as command:
         pid = command.until("step")[0]["pid"]
         command.signal(number)
         done = command.end()
@@ -157,7 +165,8 @@ def test_each_signal_cancels_and_is_told_by_the_exit_code(
 
 
 def test_an_interrupt_before_the_engine_answers(env: dict[str, str]) -> None:
-    with running(env, "run", "--engine-command", fake_engine("silent"), "x") as command:
+    words = ("--engine-command", fake_engine("silent"))
+    with running(env, "run", *words, "x", prefix=BY_ITSELF) as command:
         while not (children := psutil.Process(command.process.pid).children()):
             time.sleep(0.02)
         (engine,) = children
@@ -238,7 +247,7 @@ def test_a_command_that_is_hung_up_in_other_phases(
 
 def test_a_second_interrupt_does_not_wait(env: dict[str, str]) -> None:
     words = ("--engine-command", fake_engine("hangs"), "--format", "jsonl")
-    with running(env, "run", *words, *ENDLESS) as command:
+    with running(env, "run", *words, *ENDLESS, prefix=BY_ITSELF) as command:
         pid = command.until("step")[0]["pid"]
         command.signal(signal.SIGINT)
         time.sleep(0.3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import pytest
 from gelu_tui.core.errors import GeluError
 from gelu_tui.sweep.store import SweepStore
 from tests.support.command import (
-    COMMAND,
     TIMEOUT_S,
+    Background,
     Done,
     complaint,
     finished,
@@ -249,13 +249,12 @@ def test_restart(env: dict[str, str], tmp_path: Path) -> None:
 
 
 class Running:
-    """A sweep in the background; `env` is its home."""
+    """A sweep in the background; `env` is its home, `engine` a command or the stand-in's."""
 
-    def __init__(self, env: dict[str, str], *words: str | Path, step_s: float = 0.02) -> None:
-        command = [*COMMAND, "sweep", *map(str, words), *FUNCTIONS, "--format", "json"]
-        command += ["--engine-command", sweep_engine(step_s)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe)
+    def __init__(self, env: dict[str, str], *words: str | Path, engine: str = "") -> None:
+        words = ("sweep", *map(str, words), *FUNCTIONS, "--format", "json")
+        engine = engine or sweep_engine(0.02)
+        self.process = Background(env, *map(str, words), "--engine-command", engine)
         self._env = env
 
     def until(self, count: int) -> None:
@@ -276,6 +275,7 @@ class Running:
 
     def end(self) -> Done:
         out, err = self.process.communicate(timeout=TIMEOUT_S)
+        assert self.process.returncode is not None
         return finished(self.process.returncode, out, err)
 
 
@@ -298,12 +298,15 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(
 ) -> None:
     """Of the app, the engine, or both, at random moments; then to the end."""
     quiet = statistics(sweep(environment(tmp_path / "quiet"), prompts, "--format", "json"))
-    chance = random.Random(4)
+    chance, killed = random.Random(4), 0
     for count in sorted(chance.sample(range(1, 18), 5)):
-        running = Running(env, prompts)
+        victims = chance.choice(["app", "engine", "both"])
+        # Behind a shell the stand-in is a process, which can be killed.
+        shell = shlex.join(["sh", "-c", f"exec {sweep_engine(0.02)}"])
+        running = Running(env, prompts, engine=shell)
         running.until(count)
         engines = running.engines()
-        victims = chance.choice(["app", "engine", "both"])
+        killed += victims != "app" and len(engines)
         if victims != "app":
             for each in engines:
                 os.kill(each.pid, signal.SIGKILL)
@@ -313,6 +316,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(
             assert all(soon_gone(each.pid) for each in engines)
         else:
             assert running.end().code == 0
+    assert killed
     last = statistics(sweep(env, prompts, "--format", "json"))
     assert last == quiet
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +62,31 @@ def gelu(
         check=False,
     )
     return finished(done.returncode, done.stdout, done.stderr)
+
+
+class Background(command_server.Process):
+    """A command that is forked and has pipes; of `subprocess.Popen` what the tests use."""
+
+    def __init__(self, env: Mapping[str, str], *words: str) -> None:
+        (stdin, to_it), (from_it, stdout), (errors, stderr) = (os.pipe() for _ in range(3))
+        theirs = (stdin, stdout, stderr)
+        super().__init__([*COMMAND, *words], env, theirs)
+        for each in theirs:
+            os.close(each)
+        self.stdin, self.stdout = os.fdopen(to_it, "wb"), os.fdopen(from_it, "rb")
+        self.stderr = os.fdopen(errors, "rb")
+
+    def communicate(self, timeout: float | None = None) -> tuple[bytes, bytes]:
+        """What it writes until its end, after the end of its stdin. Raises `TimeoutError`."""
+        self.stdin.close()
+        with ThreadPoolExecutor(1) as pool:
+            errors = pool.submit(self.stderr.read)
+            out = self.stdout.read()
+        self.wait(timeout)
+        for each in (self.stdout, self.stderr):
+            each.close()
+        self.close()
+        return out, errors.result()
 
 
 def finished(code: int, out: bytes, err: bytes) -> Done:
