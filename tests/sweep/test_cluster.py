@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 from gelu_tui.sweep import events as e
+from gelu_tui.sweep.cluster import local_cluster, members
 from gelu_tui.sweep.cluster.choice import Cluster
 from gelu_tui.sweep.runner import SweepSession
 from tests.support.command import COMMAND, TIMEOUT_S, Done, finished, gelu, soon_gone, sweep_engine
@@ -41,6 +42,8 @@ async def test_workers_and_engines_killed_at_random_moments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(members, "_LOOK_S", 0.05)
+    monkeypatch.setattr(local_cluster, "_PAUSE_S", 0.05)
     chance = random.Random(7)
     moments = dict.fromkeys(sorted(chance.sample(range(2, 30), 3)))
     killed = []
@@ -96,8 +99,8 @@ def dask_process(*words: str, spec: object) -> Iterator[tuple[subprocess.Popen[s
 class Running:
     """A sweep in the background."""
 
-    def __init__(self, env: dict[str, str], file: Path, *words: str) -> None:
-        engine = ("--engine-command", sweep_engine(0.05), "--format", "json")
+    def __init__(self, env: dict[str, str], file: Path, *words: str, step_s: float = 0.0) -> None:
+        engine = ("--engine-command", sweep_engine(step_s), "--format", "json")
         functions = ("-a", "gelu,gelu_approx,relu", "--max-tokens", "8")
         command = [*COMMAND, "sweep", str(file), *functions, *engine, *words]
         pipe = subprocess.PIPE
@@ -129,7 +132,7 @@ def test_the_scheduler_and_the_owner_killed_the_same_command_goes_on(tmp_path: P
     ):
         worker = {"cls": "distributed.Worker", "opts": {**host, "nthreads": 1}}
         with dask_process(address, spec=worker):
-            running = Running(env, file, "--scheduler", address)
+            running = Running(env, file, "--scheduler", address, step_s=0.05)
             running.until(4)
             scheduler.kill()
             done = running.end()
@@ -141,7 +144,7 @@ def test_the_scheduler_and_the_owner_killed_the_same_command_goes_on(tmp_path: P
     before = json.loads(done.out)["completed"]
     assert 4 <= before < 40
 
-    running = Running(env, file, "--workers", "2")
+    running = Running(env, file, "--workers", "2", step_s=0.05)
     running.until(before + 3)
     children = psutil.Process(running.process.pid).children(recursive=True)
     os.kill(running.process.pid, signal.SIGKILL)

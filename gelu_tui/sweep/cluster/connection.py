@@ -101,7 +101,8 @@ class Connection:
         """Close it, and end what was started for it. Raises nothing."""
         if self.client is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self.client.close(timeout=2.0), 5.0)
+                patience_s = 2.0 if self.is_open else 0.1
+                await asyncio.wait_for(self.client.close(timeout=patience_s), 5.0)
         if self._own is not None:
             await self._own.close()
 
