@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gelu_tui import client
 from gelu_tui.client import EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import GeluError
@@ -214,7 +215,9 @@ async def test_what_is_told(
     spoil: Callable[[SshServer], None],
     sentence: str,
     hint: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(client, "_CLOSE_GRACE_S", 0.1)  # some go on talking
     spoil(mac)
     engine = EngineClient(ssh_command("mac"))
     with pytest.raises(GeluError) as caught:

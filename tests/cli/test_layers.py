@@ -105,7 +105,7 @@ def test_an_interrupt_prints_what_there_is_and_the_next_goes_on(
     env: dict[str, str], long_model: Path, tmp_path: Path
 ) -> None:
     text, home = tmp_path / "long.txt", {**env, "XDG_DATA_HOME": str(tmp_path / "data")}
-    text.write_text("the sky is blue " * 120)
+    text.write_text("the sky is blue " * 60)
     words = ("layers", "--model", str(long_model), "-a", "relu", "--text", str(text),
              "--context", "8", "--format", "json")  # fmt: skip
     with running(home, *words) as command:
