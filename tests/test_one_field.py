@@ -24,7 +24,7 @@ FIELD = """
     ] = 3
 
 """
-BEFORE = "\ndef known_dtype("
+BEFORE = "\n    def of_run("
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -66,25 +66,32 @@ def gelu(python: Run, *words: str, **variables: str) -> subprocess.CompletedProc
     return python("-m", "gelu_tui", *words, **variables)
 
 
-def patience(python: Run, *words: str, **variables: str) -> tuple[int, int]:
-    """What a run's `Started` event and its document have."""
+def run(python: Run, output: str, *words: str, **variables: str) -> str:
+    """What a run prints in this format."""
     engine = ("--engine-command", fake_engine("five", 0.0), "-a", "gelu", "x")
-    lines = gelu(python, "run", *words, "--format", "jsonl", *engine, **variables)
-    assert (lines.returncode, lines.stderr) == (0, "")
-    events = [json.loads(line) for line in lines.stdout.splitlines()]
-    started = next(event for event in events if event["event"] == "started")
-    shown = gelu(python, "show", "last", "--format", "json")
-    return started["settings"]["patience"], json.loads(shown.stdout)["settings"]["patience"]
+    done = gelu(python, "run", *words, "--format", output, *engine, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def patience(python: Run, *words: str, **variables: str) -> int:
+    """What the document of a run has."""
+    found: int = json.loads(run(python, "json", *words, **variables))["settings"]["patience"]
+    return found
 
 
 def test_option_environment_file_and_default_reach_event_and_document(
     python: Run, tmp_path: Path
 ) -> None:
-    assert patience(python) == (3, 3)
+    assert patience(python) == 3
     (tmp_path / "config.toml").write_text("patience = 5\n")
-    assert patience(python) == (5, 5)
-    assert patience(python, GELU_TUI_PATIENCE="6") == (6, 6)
-    assert patience(python, "--patience", "7", GELU_TUI_PATIENCE="6") == (7, 7)
+    assert patience(python) == 5
+    assert patience(python, GELU_TUI_PATIENCE="6") == 6
+    lines = run(python, "jsonl", "--patience", "7", GELU_TUI_PATIENCE="6").splitlines()
+    started = next(event for event in map(json.loads, lines) if event["event"] == "started")
+    assert started["settings"]["patience"] == 7
+    saved = gelu(python, "show", "last", "--format", "json").stdout
+    assert json.loads(saved)["settings"]["patience"] == 7
 
 
 def test_help_and_the_commented_file(python: Run) -> None:
