@@ -11,7 +11,7 @@ from gelu_tui.engine.models.locate import Located, locate
 from gelu_tui.engine.models.search import find_models
 from tests.support import in_process, tiny_models
 from tests.support.fake_hub import COMMIT, REPO, FakeHub
-from tests.support.fetching import fetch
+from tests.support.fetching import fetched
 from tests.support.model_folders import cached_repo, model_folder
 from tests.support.permissions import closed
 
@@ -41,7 +41,7 @@ def test_a_loaded_folder_is_reported_by_its_path(name: str, here: Path) -> None:
 
 
 def test_an_empty_folder_does_not_hide_a_cached_model(hub: FakeHub, here: Path) -> None:
-    folder = fetch()
+    folder = fetched()
     hub.requests.clear()
     (here / REPO).mkdir(parents=True)
     assert located(REPO) == Located(REPO, folder)
@@ -91,7 +91,7 @@ def test_a_cache_that_may_not_be_read(part: str, hub: FakeHub, cache: Path, here
 def test_a_snapshot_that_no_ref_names_is_fetched(
     ref: bytes | None, hub: FakeHub, cache: Path
 ) -> None:
-    folder = fetch()
+    folder = fetched()
     main = cache / "models--maker--tiny-gemma" / "refs" / "main"
     main.unlink()
     if ref is not None:
@@ -106,7 +106,7 @@ def test_a_snapshot_that_no_ref_names_is_fetched(
 def test_a_snapshot_that_no_ref_names_is_partly_here(
     links: bool, hub: FakeHub, cache: Path
 ) -> None:
-    folder = fetch()
+    folder = fetched()
     storage = cache / "models--maker--tiny-gemma"
     (storage / "refs" / "main").unlink()
     if not links:  # as on a disk that has none

@@ -87,7 +87,7 @@ def test_a_download_ends_with_its_engine_and_leaves_nothing_for_ever(
     assert not alive
     assert partials(cache)
     hub.silent = False
-    assert_whole(fetch(), hub)
+    assert_whole(fetched(), hub)
     assert partials(cache) == []
 
 
@@ -127,7 +127,7 @@ def test_a_partial_file_is_not_used_and_not_kept(name: str, hub: FakeHub, cache:
     blobs = cache / "models--maker--tiny-gemma" / "blobs"
     blobs.mkdir(parents=True)
     (blobs / name.format(hash=digest)).write_bytes(b"\0" * 1_000_000)
-    assert_whole(fetch(), hub)
+    assert_whole(fetched(), hub)
     assert [r.start for r in hub.asked_for(WEIGHTS)] == [0]
     assert partials(cache) == []
 
