@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -292,7 +293,7 @@ def test_text_around_control_tokens_is_encoded_apart(
 
 @pytest.fixture(scope="module")
 def written(demo_model: Path) -> dict[str, Any]:
-    return json.loads((demo_model / "tokenizer.json").read_bytes())
+    return msgspec.json.decode((demo_model / "tokenizer.json").read_bytes())
 
 
 @pytest.mark.demo
@@ -311,7 +312,7 @@ def test_the_vocabulary_and_all_merges_are_there(gemma: Pair, written: dict[str,
 def test_the_library_reads_the_file_as_written(gemma: Pair, written: dict[str, Any]) -> None:
     merges = [merge.split(" ") for merge in written["model"]["merges"]]
     expected = written | {"model": written["model"] | {"merges": merges}}
-    assert json.loads(gemma.ours.to_str()) == expected
+    assert msgspec.json.decode(gemma.ours.to_str()) == expected
 
 
 @pytest.mark.demo
