@@ -27,7 +27,7 @@ import psutil
 from gelu_tui.core import protocol as p
 from gelu_tui.sweep.store import SweepStore
 from tests.measure_app import machine
-from tests.support.fake_engine import serve_in_process
+from tests.support.stand_in import serve_in_process
 from tests.support.sweep_engine import SweepEngine
 
 _POLL_S = 0.05

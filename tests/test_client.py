@@ -14,9 +14,10 @@ from gelu_tui import client
 from gelu_tui.client import DEFAULT_COMMAND, ChildProcess, EngineClient, EngineDied
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
-from tests.support.fake_engine import FakeEngine, forever
+from tests.support.fake_engine import FakeEngine
 from tests.support.in_memory import InMemory
 from tests.support.odd_engines import ODD, alive, gone, odd, process_of
+from tests.support.stand_in import forever
 
 
 async def refused(engine: EngineClient) -> GeluError:

@@ -17,7 +17,7 @@ from gelu_tui.core.functions.variants import CONTROL, parse_variants, resolve_re
 from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.settings.run_settings import RunSettings
-from tests.support.fake_engine import (
+from tests.support.made_up import (
     BASE,
     RELU,
     SILU,

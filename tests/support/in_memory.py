@@ -6,13 +6,14 @@ import asyncio
 import signal
 
 from gelu_tui import client
-from tests.support.fake_engine import Died, FakeEngine
+from tests.support.fake_engine import FakeEngine
+from tests.support.stand_in import Died, StandIn
 
 
 class InMemory:
     """The transport of a fake engine that runs in the app's own event loop."""
 
-    def __init__(self, engine: FakeEngine) -> None:
+    def __init__(self, engine: StandIn) -> None:
         self._engine = engine
         self._events: asyncio.StreamReader  # of the event loop in which it starts
         self._task: asyncio.Task[None] | None = None

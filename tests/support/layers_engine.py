@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.lab.layers import chosen_variants
+from tests.support.stand_in import CancelSeen, Died
 
 if TYPE_CHECKING:
     from tests.support.fake_engine import FakeEngine
@@ -43,8 +44,6 @@ def chunk(variant: int, number: int, layers: int = LAYERS) -> p.LayersChunk:
 
 async def measured(engine: FakeEngine, command: p.Layers) -> None:
     """Answer a command; a text with a `BANG` ends the engine halfway."""
-    from tests.support.fake_engine import CancelSeen, Died
-
     begins = started(command)
     engine.emit(begins)
     status: p.Status = "completed"

@@ -45,8 +45,8 @@ from tests.support.comparisons import (
 )
 from tests.support.comparisons import what_if as tried
 from tests.support.driving import Driven, an_app
-from tests.support.fake_engine import token_id
 from tests.support.lab_scenes import SCENES as LAB
+from tests.support.made_up import token_id
 from tests.support.sweep_scenes import SCENES as SWEEPS
 from tests.support.text_scenes import SCENES as TEXTS
 

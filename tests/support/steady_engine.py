@@ -11,7 +11,9 @@ import time
 
 from gelu_tui.core import protocol as p
 from tests.support import steady_text
-from tests.support.fake_engine import FakeEngine, fork_between, serve_in_process
+from tests.support.fake_engine import FakeEngine
+from tests.support.made_up import fork_between
+from tests.support.stand_in import serve_in_process
 
 
 class SteadyEngine(FakeEngine):

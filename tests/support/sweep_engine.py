@@ -18,16 +18,10 @@ from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
 from gelu_tui.core.functions.controls import with_control
 from gelu_tui.core.functions.variants import parse_variants, resolve_reference
-from tests.support.fake_engine import (
-    CancelSeen,
-    Died,
-    FakeEngine,
-    fork_between,
-    resolved,
-    serve_in_process,
-    told,
-)
+from tests.support.fake_engine import FakeEngine, resolved
 from tests.support.in_memory import InMemory
+from tests.support.made_up import fork_between, told
+from tests.support.stand_in import CancelSeen, Died, serve_in_process
 
 AT_ONCE = 3  # prompts
 NATIVE = "gelu_approx"

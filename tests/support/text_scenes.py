@@ -12,7 +12,8 @@ from gelu_tui.tui.lab.text_pane import ScoredPane
 from gelu_tui.tui.lab.text_scoring import Candidates, ShownText
 from gelu_tui.tui.lab.text_screen import TextScreen
 from tests.support.comparisons import LOADED_ON_MAC
-from tests.support.fake_engine import BASE, HOSTILE, candidates_of, score_chunk
+from tests.support.made_up import BASE, HOSTILE
+from tests.support.text_engine import candidates_of, score_chunk
 
 if TYPE_CHECKING:
     from tests.support.scenes import Scene

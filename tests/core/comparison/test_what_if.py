@@ -16,7 +16,7 @@ from gelu_tui.core.comparison.what_if import (
     nothing_to_give,
 )
 from gelu_tui.core.errors import ErrorInfo
-from tests.support.fake_engine import fork_between
+from tests.support.made_up import fork_between
 
 FORK = fork_between(1, 5, (7, " a"), (8, " b"), margins={"reference": 0.2, "variant": 0.1}).fork
 CLEAR = replace(FORK, margins={"reference": 4.0, "variant": 0.1})

@@ -24,7 +24,7 @@ from gelu_tui.core.runs.merge import merged
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.tui.history.preview import preview
 from tests.support.comparisons import LOADED, begun, feed, finish, fork
-from tests.support.fake_engine import fork_between, fork_replayed, token_id
+from tests.support.made_up import fork_between, fork_replayed, token_id
 
 Path = tuple[str | int, ...]
 

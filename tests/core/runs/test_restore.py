@@ -19,7 +19,7 @@ from gelu_tui.core.runs.document import ComparisonDocument, document, to_json
 from gelu_tui.core.runs.restore import read_document, restore
 from gelu_tui.core.settings.run_settings import RunSettings
 from tests.support.comparisons import LOADED, as_older, run_document
-from tests.support.fake_engine import fork_between
+from tests.support.made_up import fork_between
 
 _CREATED = datetime(2025, 11, 22, 0, 12, tzinfo=UTC)
 

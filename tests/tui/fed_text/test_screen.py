@@ -17,7 +17,7 @@ from gelu_tui.core.settings.run_settings import RunSettings
 from gelu_tui.tui.fed_text.content import TOKENS_SHOWN, Signs, as_ids, as_text, as_tokens
 from gelu_tui.tui.fed_text.screen import FedTextScreen
 from tests.support.driving import alone
-from tests.support.fake_engine import rendered
+from tests.support.text_engine import rendered
 
 
 def fed(prompt: str = "Why is  it?\n\tblue", *, chat: bool = False) -> p.PromptRendered:

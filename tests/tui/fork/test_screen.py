@@ -11,7 +11,7 @@ from gelu_tui.core.comparison.state import Comparison
 from gelu_tui.tui.fork.screen import ForkScreen
 from tests.support.comparisons import LIGHT, SCATTERING, begun, feed, finish, five, fork
 from tests.support.driving import WIDE, alone
-from tests.support.fake_engine import BASE, token_id
+from tests.support.made_up import BASE, token_id
 
 SIZES = [(40, 12), (80, 24), (120, 36), (200, 50)]
 

@@ -12,7 +12,7 @@ from gelu_tui.tui.matrix.screen import MakeReference, MatrixScreen, OpenFork, id
 from gelu_tui.tui.matrix.view import MatrixView
 from tests.support.comparisons import begun, feed, finish, five
 from tests.support.driving import Alone, alone
-from tests.support.fake_engine import BASE
+from tests.support.made_up import BASE
 
 
 def rows(it: Alone) -> list[list[str]]:
