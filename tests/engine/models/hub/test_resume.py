@@ -25,7 +25,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 def test_a_cancelled_download_keeps_whole_files(hub: FakeHub, cache: Path) -> None:
     hub.files |= {SHARDS[0]: hub.files.pop(WEIGHTS), SHARDS[1]: b"second" * 50_000}
-    hub.bytes_per_second = 600_000
+    hub.bytes_per_second = 1_500_000
 
     def enough() -> bool:  # the second is whole, the first is not
         return bool(list(cache.glob(f"models--*/snapshots/*/{SHARDS[1]}")))
@@ -151,7 +151,7 @@ def test_damaged_content_never_stays_in_the_cache(hub: FakeHub, cache: Path) -> 
 
 
 def test_two_fetches_at_once_share_one_download(hub: FakeHub) -> None:
-    hub.bytes_per_second = 2_000_000
+    hub.bytes_per_second = 6_000_000
     folders: list[Path] = []
     threads = [threading.Thread(target=lambda: folders.append(fetch())) for _ in range(2)]
     for thread in threads:
