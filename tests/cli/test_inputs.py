@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 import gelu_tui
 from gelu_tui.core.lab.inputs import InputsDocument
+from gelu_tui.core.reports.export import INPUTS_FORMATS, exported
 from tests.cli.test_signals import running
 from tests.support import odd_models, tiny_models
 from tests.support.command import UNSAFE, complaint, copying_engine, gelu, soon_gone, wait_for
@@ -91,15 +92,17 @@ def test_the_report(env: dict[str, str], model: str) -> None:
         assert part in words
 
 
-def test_every_format_has_the_figures(env: dict[str, str], model: str, tmp_path: Path) -> None:
-    made = {}
-    for name in ("a.csv", "a.md", "a.html"):
-        file = tmp_path / name
-        words = ("--model", model, "-a", "relu,gelu_tanh", *STDIN, "-o", str(file))
-        done = gelu(env, "inputs", *words, stdin=TEXT.encode())
-        assert (done.code, done.err, done.out) == (0, "", "")
-        made[name] = file.read_text(encoding="utf-8")
-        assert not UNSAFE.search(made[name])
+def test_every_format_has_the_figures(
+    env: dict[str, str], model: str, document: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.html"
+    words = ("--model", model, "-a", "relu,gelu_tanh", *STDIN, "-o", str(file))
+    done = gelu(env, "inputs", *words, stdin=TEXT.encode())
+    assert (done.code, done.err, done.out) == (0, "", "")
+    made = {"a.html": file.read_text(encoding="utf-8")}
+    whole = msgspec.convert(document, InputsDocument)
+    made |= {name: exported(whole, name, INPUTS_FORMATS) for name in ("a.csv", "a.md")}
+    assert not any(UNSAFE.search(text) for text in made.values())
     rows = list(csv.DictReader(io.StringIO(made["a.csv"])))
     assert {row["layer"] for row in rows} == {"all", *"0123"}
     of = {(row["layer"], row["function"], row["figure"]): float(row["value"] or 0) for row in rows}

@@ -6,11 +6,13 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from gelu_tui.core.lab.layers import LayersDocument
+from gelu_tui.core.reports.export import LAYERS_FORMATS, exported
 from tests.cli.test_signals import running
 from tests.support.command import TIMEOUT_S, complaint, gelu
 
@@ -24,11 +26,17 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_the_document(env: dict[str, str], model: str, file: str) -> None:
+@pytest.fixture(scope="module")
+def found(env: dict[str, str], model: str, file: str) -> dict[str, Any]:
+    """The document of a text, and of what follows it."""
     words = ("--model", model, "-a", "relu,gelu", "--text", file, "--context", "20")
-    done = gelu(env, "layers", *words, "--format", "json")
+    more = ("--free-running", "--max-tokens", "4", "--format", "json")
+    done = gelu(env, "layers", *words, *more)
     assert (done.code, done.err) == (0, "")
-    found = json.loads(done.raw)
+    return dict(json.loads(done.raw))
+
+
+def test_the_document(env: dict[str, str], found: dict[str, Any]) -> None:
     assert (found["schema"], found["reference"]) == ("gelu-tui.layers/1", "gelu_approx")
     assert (found["variant"], found["others"][0]["variant"]) == ("relu", "gelu")
     assert [(each["layer"], each["site"]) for each in found["layers"]] == [
@@ -41,15 +49,18 @@ def test_the_document(env: dict[str, str], model: str, file: str) -> None:
     assert set(found) == set(schema["$defs"]["LayersDocument"]["properties"])
 
 
-@pytest.mark.parametrize(
-    ("form", "begins"), [("text", "Layer"), ("csv", "variant,"), ("markdown", "# Which"),
-                         ("html", "<!DOCTYPE")]
-)  # fmt: skip
-def test_formats(form: str, begins: str, env: dict[str, str], model: str, file: str) -> None:
+@pytest.mark.parametrize(("form", "begins"), [("text", "Layer"), ("csv", "variant,")])
+def test_it_prints(form: str, begins: str, env: dict[str, str], model: str, file: str) -> None:
     words = ("--model", model, "-a", "relu", "--reference", "gelu", "--text", file)
     done = gelu(env, "layers", *words, "--free-running", "--max-tokens", "4", "--format", form)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(begins)
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.md", "# Which"), ("a.html", "<!DOCTYPE")])
+def test_other_formats(name: str, begins: str, found: dict[str, Any]) -> None:
+    whole = msgspec.convert(found, LayersDocument)
+    assert exported(whole, name, LAYERS_FORMATS).startswith(begins)
 
 
 def test_a_saved_run(env: dict[str, str], model: str, tmp_path: Path) -> None:
@@ -105,7 +116,7 @@ def test_an_interrupt_prints_what_there_is_and_the_next_goes_on(
     env: dict[str, str], long_model: Path, tmp_path: Path
 ) -> None:
     text, home = tmp_path / "long.txt", {**env, "XDG_DATA_HOME": str(tmp_path / "data")}
-    text.write_text("the sky is blue " * 60)
+    text.write_text("the sky is blue " * 30)
     words = ("layers", "--model", str(long_model), "-a", "relu", "--text", str(text),
              "--context", "8", "--format", "json")  # fmt: skip
     with running(home, *words) as command:
