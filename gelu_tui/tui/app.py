@@ -24,6 +24,7 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import MountError
 
@@ -72,6 +73,10 @@ class Palette(ClosesOnce, CommandPalette):
     def _action_command_list(self, action: str) -> None:
         with contextlib.suppress(KeyError):  # Textual's, for a page of a list without rows yet
             super()._action_command_list(action)
+
+
+# Textual cannot wrap text where borders and padding leave no column for it.
+_NARROWEST = 10
 
 
 class GeluApp(App[None]):
@@ -243,6 +248,11 @@ class GeluApp(App[None]):
         """Textual's, and in 256 colours ours, before Rich takes colours of another hue."""
         filters = super().get_line_filters()
         return [*filters, _CUBE] if self.console.color_system == "256" else filters
+
+    async def _on_resize(self, event: events.Resize) -> None:
+        """Before Textual's own method of this name: a narrower terminal shows a part."""
+        if event.size.width < _NARROWEST:
+            event.size = event.virtual_size = Size(_NARROWEST, event.size.height)
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """The terminal has drawn a frame."""
