@@ -1,4 +1,4 @@
-"""Writing files of our own: whole or not at all, and never through a link into another file."""
+"""Files of our own: written whole or not at all, never through a link; told by their schema."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+import msgspec
+
+
+class _Head(msgspec.Struct):
+    schema: str = ""
+
+
+def schema_of(data: bytes) -> str:
+    """Return the schema of our JSON documents, as `gelu-tui.score/1`; "" of anything else."""
+    try:
+        schema = msgspec.json.decode(data, type=_Head).schema
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    return schema if schema.startswith("gelu-tui.") else ""
 
 
 def encoded(text: str) -> bytes:

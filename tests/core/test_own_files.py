@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gelu_tui.core.errors import GeluError
-from gelu_tui.core.own_files import open_log, replace_file
+from gelu_tui.core.own_files import open_log, replace_file, schema_of
 from gelu_tui.core.reports.export import FORMATS, export
 from gelu_tui.core.runs.history import History
 from tests.support.comparisons import run_document
@@ -132,3 +132,21 @@ def test_a_file_of_parts_is_complete_or_as_before(tmp_path: Path) -> None:
         replace_file(path, parts())
     assert path.read_bytes() == b"\x00\xff\r\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("data", "schema"),
+    [
+        (b'{"schema": "gelu-tui.score/1", "tokens": 3}', "gelu-tui.score/1"),
+        (b'{"late": [{}], "schema": "gelu-tui.layers/1"}', "gelu-tui.layers/1"),
+        (b'{"schema": "another/1"}', ""),
+        (b'{"schema": 3}', ""),
+        (b'{"tokens": 3}', ""),
+        (b'["gelu-tui.score/1"]', ""),
+        (b"a text about gelu-tui.score/1", ""),
+        (b"\xff\xfe\x00", ""),
+        (b"[" * 100_000, ""),
+    ],
+)
+def test_the_schema_of_a_document(data: bytes, schema: str) -> None:
+    assert schema_of(data) == schema

@@ -9,6 +9,7 @@ import msgspec
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo, GeluError
 from gelu_tui.core.functions.registry import Precision
+from gelu_tui.core.own_files import schema_of
 from gelu_tui.core.scoring.tokens import ScoredTokens
 
 SCORE_SCHEMA = "gelu-tui.score/1"
@@ -148,20 +149,13 @@ class ScoreDocument(msgspec.Struct, frozen=True):
     yardsticks: list[ScoredYardstick] = []
 
 
-class _Head(msgspec.Struct):
-    schema: str = ""
-
-
 def read_score(data: bytes) -> ScoreDocument | None:
     """Parse and check a scoring that was saved as JSON; None if it is something else.
 
     Raises `GeluError` if it contradicts itself, or is of a newer version.
     """
-    try:
-        schema = msgspec.json.decode(data, type=_Head).schema
-        if not schema.startswith(f"{SCORE_SCHEMA.partition('/')[0]}/"):
-            return None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    schema = schema_of(data)
+    if not schema.startswith("gelu-tui.score/"):
         return None
     hint = "Give a file that `gelu-tui score --format json` wrote."
     try:

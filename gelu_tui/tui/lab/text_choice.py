@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from gelu_tui.core.errors import ErrorInfo, UsageError
+from gelu_tui.core.own_files import schema_of
 from gelu_tui.core.paths import expanded
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.find_run import is_in_history, read_file
@@ -141,8 +142,12 @@ class TextChoice(Vertical, Generic[_Measured]):
             data = read_file(expanded(name))
             if (saved := self.saved(data)) is not None:
                 return saved
-            if b'"gelu-tui.comparison/' in data[:200]:
+            schema = schema_of(data)
+            if schema.startswith("gelu-tui.comparison/"):
                 return self._of_run(read_document(data), name, choices)
+            if schema:
+                message = f"{quoted(name, 60)} is a result that was saved ({schema}), not a text."
+                raise UsageError(message, "Give a text, or a run that was saved as JSON.")
         return self._of_text(read_text_file(name), name, choices)
 
     # --- asking for it ------------------------------------------------------------------------

@@ -175,6 +175,16 @@ async def test_a_saved_run(tmp_path: Path) -> None:
         assert not command.settings.control
 
 
+async def test_a_saved_result_is_not_read_as_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "layers.json"
+    file.write_text('{"layers": [], "schema": "gelu-tui.layers/1"}')
+    async with ready(activations=("relu", "gelu_approx")) as it:
+        await opened(it)
+        await it.type(str(file))
+        await it.press("enter")
+        await it.until_shown("is a result that was saved (gelu-tui.layers/1), not a text.")
+
+
 async def test_typed_words() -> None:
     async with ready(activations=("relu", "gelu_approx")) as it:
         await opened(it)
