@@ -213,33 +213,50 @@ def _words(command: str | Sequence[str] | None) -> Sequence[str]:
 
 def _until_asked(control: socket.socket) -> list[str]:
     """Serve until the tests have ended; in each process that it starts, return its command."""
+    running: dict[int, socket.socket] = {}  # who is told how a process ends
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
     while True:
+        readable, *_ = select.select([control, ended], [], [])
+        if ended in readable:
+            os.read(ended, 4096)
+            _tell_ends(running)
+        if control not in readable:
+            continue
         said, fds, *_ = socket.recv_fds(control, 1, 4)
         if not said:
             os._exit(0)
-        if os.fork() == 0:
-            control.close()
-            *files, reply = fds
-            with socket.socket(fileno=reply) as connection:
-                return _become_command(files, connection)
-        for each in fds:
-            os.close(each)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-
-
-def _become_command(files: Sequence[int], reply: socket.socket) -> list[str]:
-    """Fork once more: one process is the command, the other one tells how it ends."""
-    command, env, cwd, forked = pickle.load(reply.makefile("rb"))
-    pid = os.fork()
-    if pid:
+        *files, reply = fds
+        connection = socket.socket(fileno=reply)
+        request = pickle.load(connection.makefile("rb"))
+        if (pid := os.fork()) == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (control, connection, *running.values()):
+                each.close()
+            os.close(ended)
+            os.close(wake)
+            return _become_command(files, *request)
         for each in files:
             os.close(each)
-        reply.sendall(_INT.pack(pid))
-        status = os.waitpid(pid, 0)[1]
-        reply.sendall(_INT.pack(os.waitstatus_to_exitcode(status)))
-        os._exit(0)
+        running[pid] = connection
+        connection.sendall(_INT.pack(pid))
+
+
+def _tell_ends(running: dict[int, socket.socket]) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = found
+            with running.pop(pid) as connection, contextlib.suppress(OSError):
+                connection.sendall(_INT.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _become_command(
+    files: Sequence[int], command: Sequence[bytes], env: Mapping[str, str], cwd: Path, forked: bool
+) -> list[str]:
+    """Be as a process that was started with this; return its command, unless it is executed."""
     for number, each in enumerate(files):
         os.dup2(each, number)
         os.close(each)
