@@ -68,7 +68,8 @@ def read_name(text: str) -> ModelName:
     if is_hub_id(text):
         return ModelName("hub", text, _NO_FOLDER[there], nearest)
     if there:
-        message = f"'{shown}' is a file, not a model folder."
+        what = "file" if there == "file" else "pipe or a device"
+        message = f"'{shown}' is a {what}, not a model folder."
         raise GeluError("model_not_found", message, "Give the folder it is in.")
     message = f"There is no folder '{shown}'."
     if not text.startswith((".", "/", "~")):

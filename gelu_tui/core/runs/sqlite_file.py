@@ -116,7 +116,7 @@ class SqliteFile:
     ) -> _T | None:
         if write:
             self._create()
-        elif not self.path.exists():
+        elif not self.path.exists() and not self.path.is_symlink():
             return None
         self._refuse_others(what)
         with self._transaction("IMMEDIATE" if write else "DEFERRED") as connection:
@@ -144,8 +144,9 @@ class SqliteFile:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         found = self.path.lstat()
-        # What a link leads to keeps its mode.
-        if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+        # What a link leads to keeps its mode, and so does a file that has another name too.
+        is_own = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+        if is_own and found.st_mode & 0o077 and found.st_uid == os.geteuid():
             with contextlib.suppress(PermissionError):
                 self.path.chmod(0o600)
 
@@ -154,11 +155,14 @@ class SqliteFile:
 
         Through a link SQLite would make a history of any empty file.
         """
-        found = self.path.stat()
+        is_link = self.path.is_symlink()
+        found = self.path.stat() if not is_link or self.path.exists() else None
         why = ""
-        if not stat.S_ISREG(found.st_mode):
+        if found is None:
+            why = "is a link that leads nowhere"
+        elif not stat.S_ISREG(found.st_mode):
             why = "is a folder" if stat.S_ISDIR(found.st_mode) else "is not a file"
-        elif not found.st_size and self.path.is_symlink():
+        elif not found.st_size and is_link:
             why = "is a link to an empty file"
         if why:
             noun = self._noun
@@ -301,10 +305,13 @@ class SqliteFile:
             kind, why, hint = "full", "the disk is full", f"Make room on it; {kept}"
         elif isinstance(error, OSError) or code in _REFUSED:
             reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
-            kind, why = "refused", f"{self.path} cannot be opened for it{reason}"
+            what_file = getattr(error, "filename", None) or self.path
+            kind, why = "refused", f"{what_file} cannot be opened for it{reason}"
             hint = "Check who owns the file and its folder, and that both can be written."
             if isinstance(error, OSError) and (variable := variable_of(self.path)):
                 hint = f"Set {variable} to a folder that can be written, or unset it."
+            if getattr(error, "errno", None) in (errno.EISDIR, errno.ELOOP):
+                hint = f"Move it away; {kept}"
         elif code == sqlite3.SQLITE_IOERR:
             kind, why = "io", f"the file system refused ({error})"
             hint = f"Check that there is room for {self.path}; {kept}"

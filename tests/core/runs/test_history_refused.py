@@ -97,6 +97,40 @@ def test_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     assert caught.value.info.kind == "history_refused"
 
 
+@pytest.mark.parametrize("target", ["history.sqlite", "absent.sqlite", "absent/history.sqlite"])
+def test_a_link_that_leads_nowhere_is_no_empty_history(tmp_path: Path, target: str) -> None:
+    """As one to a disk that is not there."""
+    history = History(tmp_path / "history.sqlite")
+    history.path.symlink_to(target)
+    for use in (history.entries, lambda: history.save(run_document())):
+        with pytest.raises(GeluError, match="is a link that leads nowhere"):
+            use()
+    assert list(tmp_path.iterdir()) == [history.path]
+
+
+def test_a_file_with_another_name_keeps_mode_and_content(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("my text")
+    mine.chmod(0o644)
+    history = History(tmp_path / "history.sqlite")
+    history.path.hardlink_to(mine)
+    history.save(run_document("kept"))
+    assert prompts(history) == ["kept"]
+    assert mine.read_text() == "my text"
+    assert mine.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("mine.txt")])
+def test_a_lock_that_is_none_is_named(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Only a damaged history is locked by a file."""
+    history = History(tmp_path / "history.sqlite")
+    history.path.write_text("not SQLite")
+    make(tmp_path / "history.sqlite.lock")
+    with pytest.raises(GeluError, match=r"history\.sqlite\.lock cannot be opened") as caught:
+        history.save(run_document())
+    assert caught.value.hint.startswith("Move it away")
+
+
 def test_the_variable_that_names_a_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
