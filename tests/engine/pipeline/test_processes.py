@@ -43,7 +43,7 @@ def said(events: list[dict[str, Any]]) -> list[Any]:
 
 def conversation(engine: EngineProcess, folder: Path) -> list[Any]:
     load(engine, str(folder))
-    settings = {"activations": ["gelu_approx", "gelu", "relu"], "control": True, "max_tokens": 20}
+    settings = {"activations": ["gelu_approx", "gelu", "relu"], "control": True, "max_tokens": 8}
     engine.send(
         {"command": "compare", "prompt": PROMPT, "settings": settings, "id": 2},
         {"command": "list_models", "folders": [], "id": 3},
