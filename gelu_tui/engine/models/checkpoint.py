@@ -9,10 +9,12 @@ hold a tensor.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,18 +128,32 @@ def _build(folder: Path, found: dict[str, Any], tensors: Tensors) -> Any:
         model_class, arguments = _get_classes(config)
         return _exact(model_class, fitting), arguments
 
-    with tempfile.TemporaryDirectory() as empty:  # of weights, so that mlx-lm finds none
-        (Path(empty) / "config.json").write_text(json.dumps(found))
-        if (folder / MODELOPT).is_file():
-            shutil.copy(folder / MODELOPT, empty)
+    with _without_weights(folder, found) as empty:
         try:
-            model, _ = load_model(Path(empty), lazy=True, strict=False, get_model_classes=classes)
+            model, _ = load_model(empty, lazy=True, strict=False, get_model_classes=classes)
         except (GeluError, MemoryError, OSError):
             raise
         except Exception as error:  # whatever the library meets in a folder that does not fit
             raise fitting.refusal(error) from error
     model.__class__ = model.__class__.__mro__[1]
     return model
+
+
+@contextlib.contextmanager
+def _without_weights(folder: Path, found: dict[str, Any]) -> Iterator[Path]:
+    """A temporary folder with the configuration, in which mlx-lm finds no weights."""
+    with contextlib.ExitStack() as stack:
+        try:
+            empty = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (empty / "config.json").write_text(json.dumps(found))
+            if (folder / MODELOPT).is_file():
+                shutil.copy(folder / MODELOPT, empty)
+        except OSError as error:
+            reason = visible_line(error.strerror or str(error))
+            message = f"No temporary file can be written: {reason}."
+            hint = "Make room in the folder of temporary files, or set TMPDIR to another one."
+            raise GeluError("temporary", message, hint) from error
+        yield empty
 
 
 def _exact(model_class: Any, fitting: Fitting) -> type:

@@ -179,6 +179,15 @@ def test_a_path_that_is_no_text_is_refused(two: tuple[Path, Path], tmp_path: Pat
     assert caught.value.hint.startswith("Rename")
 
 
+def test_the_folder_of_temporary_files_is_no_fault_of_the_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(GeluError, match="No temporary file can be written: No such") as caught:
+        open_checkpoint(folder)
+    assert "TMPDIR" in caught.value.hint
+
+
 def test_two_names_of_one_file_are_no_conflict(folder: Path) -> None:
     (folder / "model-copy.safetensors").symlink_to("model.safetensors")
     holds(open_checkpoint(folder), edits.read(folder))
