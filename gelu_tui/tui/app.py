@@ -47,7 +47,6 @@ from gelu_tui.tui.terminal.driver import TerminalDriver
 from gelu_tui.tui.terminal.shutdown import Shutdown
 from gelu_tui.tui.terminal.width_anchoring import anchoring
 from gelu_tui.tui.themes import OWN_THEMES, offered, theme_for
-from gelu_tui.tui.widgets.closes_once import ClosesOnce
 
 if TYPE_CHECKING:
     from gelu_tui.core.runs.document import ComparisonDocument
@@ -59,24 +58,14 @@ if TYPE_CHECKING:
 _OPEN_AT_LATEST_S = 1.0
 _SWEEP_ENDS_S = 2.0
 _CUBE = CubeColours()
+# Textual cannot wrap text where borders and padding leave no column for it.
+_NARROWEST = 10
 
 
 def _palette_commands() -> type[Provider]:
     from gelu_tui.tui.keys.palette import PaletteCommands  # not before the first frame
 
     return PaletteCommands
-
-
-class Palette(ClosesOnce, CommandPalette):
-    """The command palette."""
-
-    def _action_command_list(self, action: str) -> None:
-        with contextlib.suppress(KeyError):  # Textual's, for a page of a list without rows yet
-            super()._action_command_list(action)
-
-
-# Textual cannot wrap text where borders and padding leave no column for it.
-_NARROWEST = 10
 
 
 class GeluApp(App[None]):
@@ -318,6 +307,8 @@ class GeluApp(App[None]):
             self.compare.notice.show_message("Nothing is running. Ctrl+Q quits.")
 
     async def action_command_palette(self) -> None:  # type: ignore[override]
+        from gelu_tui.tui.palette import Palette  # not before the first frame
+
         # Without the id of Textual's, which the one that is just being closed may still have.
         if not isinstance(self.screen, CommandPalette):
             await self.push_screen(Palette())
@@ -355,10 +346,7 @@ class GeluApp(App[None]):
             if command.title in wanted:
                 yield command._replace(title=wanted[command.title])
         if not own:
-            from gelu_tui.tui.help.texts import (
-                is_listed,
-                own_bindings,
-            )  # not before the first frame
+            from gelu_tui.tui.help.texts import is_listed, own_bindings  # as late
 
             for node, binding, keys in own_bindings(screen):
                 if is_listed(binding):
