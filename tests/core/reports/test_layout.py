@@ -20,8 +20,8 @@ from gelu_tui.core.reports.layout import FittedTable, StreamHeading, filled
 from gelu_tui.core.reports.models import fetchable_report, local_report
 from gelu_tui.core.runs.history import Entry
 
-NAMES = st.text("abcxyz0189_", max_size=19).map("f".__add__)
-NUMBERS = st.integers(0, 9999).map(str) | st.integers(0, 9_999_999).map(lambda n: f"{n / 1000}")
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,19}", fullmatch=True)
+NUMBERS = st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,3})?", fullmatch=True)
 
 
 def lines(report: RenderableType, width: int) -> list[str]:
