@@ -1,7 +1,8 @@
 """An event loop in which nobody waits: with nothing else to do, its clock jumps to the next timer.
 
 While code runs the clock stands nearly still, so that what a test sees does not depend on how fast
-the machine is. While a thread works or a child process lives, the loop waits as any other does.
+the machine is; so it does for a thread, unless that is blocked. While one is, or a child process
+lives, the loop waits as any other does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 real_monotonic = time.monotonic
 
 _PASS_S = 1e-4  # what one pass through the loop takes, so that time passes for busy loops too
+_BLOCKED_S = 0.5  # a thread that works for longer may be waiting for what a timer does
 _clocks: list[Callable[[], float]] = [real_monotonic]
 
 
@@ -29,16 +31,20 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = real_monotonic()
-        self.outside = 0  # how many things may come, at a time of their own
+        self.processes = 0
+        self.threads: dict[object, float] = {}  # those that work, and since when
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             return super().select()
-        if not self.outside or timeout <= 0:
+        if timeout <= 0 or not (self.processes or self.threads):
             ready = super().select(0)
             self.now += _PASS_S if ready else max(timeout, _PASS_S)
             return ready
         began = real_monotonic()
+        patience = max(self.threads.values(), default=0.0) + _BLOCKED_S - began
+        if patience > 0 and (ready := super().select(patience)):
+            return ready
         ready = super().select(timeout)
         self.now += min(timeout, real_monotonic() - began) if ready else timeout
         return ready
@@ -61,18 +67,15 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return self._selected.now
 
     def run_in_executor(self, *args: Any) -> Any:
-        self._selected.outside += 1
         future = super().run_in_executor(*args)
-        future.add_done_callback(self._is_back)
+        self._selected.threads[future] = real_monotonic()
+        future.add_done_callback(self._selected.threads.pop)
         return future
 
-    def _is_back(self, _: object) -> None:
-        self._selected.outside -= 1
-
     async def subprocess_exec(self, *args: Any, **options: Any) -> Any:
-        self._selected.outside += 1
+        self._selected.processes += 1
         return await super().subprocess_exec(*args, **options)
 
     async def shutdown_default_executor(self, *args: Any) -> None:
-        self._selected.outside += 1
+        self._selected.processes += 1  # or its timeout would be over at once
         await super().shutdown_default_executor(*args)
