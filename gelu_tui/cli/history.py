@@ -19,7 +19,7 @@ from gelu_tui.core.errors import UsageError
 from gelu_tui.core.reports.export import FORMATS, SCORE_FORMATS, Formats
 from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.runs.find_run import is_in_history, read_file
-from gelu_tui.core.runs.history import History, local_time
+from gelu_tui.core.runs.history import History, local_time, run_number
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible, visible_line
 from gelu_tui.core.scoring.document import ScoreDocument, read_score
@@ -82,7 +82,7 @@ def _delete(name: str) -> None:
         click.echo(f"The sweep {visible_line(delete_sweep(name))} is deleted.", err=True)
         return
     with user_history() as history:
-        history.delete(int(name[:18]))
+        history.delete(run_number(name))
     click.echo(f"Run {name} is deleted.", err=True)
 
 

@@ -78,7 +78,8 @@ def command_of(
         command = over_text(kind, prepared(settings), tokens=tokens, context=context, **more)
         return command, ScoreSource("run", run)
     called = click.get_current_context().command_path
-    raise UsageError("Either --text or --run is needed, not both.", f"See `{called} --help`.")
+    both = ", not both" if texts else ""
+    raise UsageError(f"Either --text or --run is needed{both}.", f"See `{called} --help`.")
 
 
 def _read(name: str) -> str:

@@ -249,7 +249,8 @@ def test_what_is_no_run(three: dict[str, str], tmp_path: Path, command: str) -> 
     newer.write_bytes(b'{"schema": "gelu-tui.comparison/2"}')
     for run_, code, said in (
         ("99", 1, "There is no saved run 99."),
-        ("9" * 30, 1, "There is no saved run"),
+        ("9" * 30, 1, f"There is no saved run {'9' * 30}."),
+        ("0" * 30 + "7", 1, "There is no saved run 7."),
         (str(garbage), 1, "This is not a saved comparison"),
         (str(newer), 1, "saved by a newer gelu-tui"),
         (str(tmp_path), 2, "cannot be read"),

@@ -252,7 +252,7 @@ NINE = "gelu,gelu_approx,gelu_fast_approx,keras,relu,silu,relu2,mish,identity"
 STDIN = ("--text", "-")
 
 USAGE: dict[str, tuple[tuple[str, ...], bytes, str, str]] = {
-    "nothing to score": ((), b"", "Either --text or --run", "See `gelu-tui score --help`."),
+    "nothing to score": ((), b"", "Either --text or --run is needed.", "See `gelu-tui score"),
     "two things": (("--text", "-", "--run", "1"), b"x", "Either --text", "See `gelu-tui score"),
     "empty": (STDIN, b"", "The text is empty.", "Give some text to read."),
     "blank": (STDIN, b" \n\t\n", "The text is empty.", "Give some text to read."),

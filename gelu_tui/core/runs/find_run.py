@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gelu_tui.core.errors import GeluError, UsageError
 from gelu_tui.core.runs.document import ComparisonDocument
-from gelu_tui.core.runs.history import History
+from gelu_tui.core.runs.history import History, run_number
 from gelu_tui.core.runs.restore import read_document
 from gelu_tui.core.safe_text import visible_line
 
@@ -25,7 +25,7 @@ def find_run(
     """
     if is_in_history(run):
         with opened() as history:
-            number = history.last() if run == "last" else int(str(run)[:18])
+            number = history.last() if run == "last" else run_number(str(run))
             return number, history.load(number)
     return None, read_document(read_file(Path(str(run))))
 

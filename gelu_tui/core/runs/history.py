@@ -42,6 +42,7 @@ _LISTED = "id, created, model, substr(prompt, 1, 2000), activations, reference, 
 
 _SEARCHED = ("prompt", "model", "activations", "status")
 _PIECE = 1000  # steps
+_MOST_DIGITS = 18  # of an id, so that SQLite can hold it
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -152,7 +153,15 @@ def local_time(created: str) -> str:
         return visible_line(created)[:16]
 
 
-def _no_such_run(run: int) -> GeluError:
+def run_number(text: str) -> int:
+    """The number that a text of digits names. Raises `GeluError` if no run can have it."""
+    digits = text.lstrip("0") or "0"
+    if len(digits) > _MOST_DIGITS:
+        raise _no_such_run(text)
+    return int(digits)
+
+
+def _no_such_run(run: int | str) -> GeluError:
     return GeluError("no_run", f"There is no saved run {run}.", "`gelu-tui history` lists them.")
 
 
