@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))  # where its parts are
+    sys.path.append(str(Path(__file__).parents[2]))  # where its parts are
 
 from gelu_tui.core import protocol as p
 from gelu_tui.core.errors import ErrorInfo
