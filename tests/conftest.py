@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from gelu_tui.core.settings.remembered import remembered_path
+from tests.support.cores import stay_on_one
 from tests.support.jumping_time import monotonic
 
 # How long an example takes on a loaded machine says nothing about it. The same examples each time:
@@ -47,6 +48,11 @@ os.environ["GELU_TUI_CONFIG"] = str(_settings)
 os.environ["XDG_DATA_HOME"] = str(Path(_home.name) / "data")
 # Nor may what the app remembers, from one test to the next either.
 os.environ["XDG_STATE_HOME"] = str(Path(_home.name) / "state")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        stay_on_one(int(worker["workerid"].removeprefix("gw")))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,6 +23,7 @@ from gelu_tui.core.runs.document import ComparisonDocument
 from gelu_tui.core.settings.run_settings import Schedule
 from gelu_tui.engine.device import find_blas
 from tests.support.command import COMMAND
+from tests.support.cores import all_cores
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
 
@@ -86,7 +87,7 @@ def five_way(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> gelu
     words = ("--raw", "-a", ",".join(FIVE), "--reference", "gelu_approx", "--max-tokens", "12", SKY)
     # As many threads as a user's engine has.
     env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
-    with file.open("wb") as stdout:
+    with file.open("wb") as stdout, all_cores():
         command = [*COMMAND, "run", "--format", "json", *words]
         done = subprocess.run(command, env=env, stdout=stdout, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stderr.decode()
