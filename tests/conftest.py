@@ -55,6 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
         stay_on_one(int(worker["workerid"].removeprefix("gw")))
 
 
+# The files that take longest, first: at the end the workers would wait for one of them.
+_LONGEST = ("test_demo_run", "test_snapshots", "test_reliability", "test_in_terminal")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Nearly all that is made while tests are collected stays: do not look through it for garbage.
