@@ -292,9 +292,9 @@ def test_memory_does_not_grow_with_the_text(loaded: LoadedModel) -> None:
         tracemalloc.stop()
         return finished[0].peak_memory_bytes, python
 
-    peaks(1)
-    short, long = peaks(2), peaks(12)
-    logits = 10 * len(loaded.tokenizer.encode(TEXT)) * 384 * 4  # of what the long text has more
+    # In a short text it depends on the threads whether two chunks are ever held at once.
+    short, long = [max(both) for both in zip(*(peaks(4) for _ in range(4)), strict=True)], peaks(16)
+    logits = 12 * len(loaded.tokenizer.encode(TEXT)) * 384 * 4  # of what the long text has more
     assert long[0] - short[0] < logits / 20, "MLX"
     assert long[1] - short[1] < logits / 4, "numpy and the tokens themselves"
 
