@@ -164,7 +164,7 @@ def _quantizable(model: Any, bits: int) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _rounding(how: dict[str, Any]) -> _How:
-    """Return the change of a matrix to what its quantized form stands for.
+    """Return the function that quantizes a matrix and dequantizes it again.
 
     It may be applied to any of its rows alone: a group of weights lies within a row.
     """

@@ -136,7 +136,7 @@ class Plain:
 
     @property
     def thinking(self) -> bool:
-        """Whether mlx-lm tells the chat template that the model can think."""
+        """Whether mlx-lm passes `enable_thinking` to the chat template."""
         return any(
             all(self.backend.token_to_id(token) is not None for token in tokens)
             for tokens in _THINKING

@@ -62,7 +62,7 @@ class PathField(TextField):
 
 
 class TextChoice(Vertical, Generic[_Measured]):
-    """Asks for a text; its screen is told what was chosen.
+    """Asks for a text, and posts `Chosen` to its screen.
 
     `choices` are the settings of the next run, `shown_run` is the run on the first screen if it
     has ended, and `opened` opens the history.
